@@ -1,0 +1,4 @@
+#![forbid(unsafe_code)]
+pub mod net;
+pub mod rng;
+pub use rng::Rng;
