@@ -9,6 +9,12 @@ use burn::{
 };
 use std::fmt::Debug;
 
+pub mod layers;
+pub mod mlp;
+pub mod unet;
+pub use mlp::{Mlp, MlpConfig};
+pub use unet::{UNet, UNetConfig};
+
 /// A denoising network of rank `D`.
 pub trait Net<const D: usize>: Module + ModuleDisplay {
     /// What the net is told beside `x_t` and t.
