@@ -155,7 +155,8 @@ impl Mlp {
         let told = silu(self.told.forward(t, y));
         let mut x = z;
         for layer in &self.hidden {
-            let h = dropout(silu(layer.own.forward(x.clone()) + layer.told.forward(told.clone())), self.dropout, &mut rng);
+            let h =
+                dropout(silu(layer.own.forward(x.clone()) + layer.told.forward(told.clone())), self.dropout, &mut rng);
             x = if layer.residual { x + h } else { h };
         }
         self.last.forward(x)

@@ -184,7 +184,9 @@ impl UNetConfig {
 /// What configurations of several nets have in common.
 pub(super) fn check_common(time_features: usize, dropout: f64, outputs: usize) -> Result<(), String> {
     if time_features == 0 || !time_features.is_multiple_of(2) {
-        return Err(format!("time_features = {time_features}, but sines and cosines come in pairs: give an even number, as 64"));
+        return Err(format!(
+            "time_features = {time_features}, but sines and cosines come in pairs: give an even number, as 64"
+        ));
     }
     if !(0.0..1.0).contains(&dropout) {
         return Err(format!("dropout = {dropout}, but it is a probability in [0, 1)"));
@@ -206,7 +208,8 @@ impl Build<'_> {
         let attends = self.config.attention.contains(&level);
         let named = |what: &str, index: usize| rng.stream(&format!("{what}.{index}"));
         let blocks = inputs.iter().enumerate().map(|(i, &from)| self.block(from, to, &named("block", i))).collect();
-        let attention = (0..inputs.len()).filter(|_| attends).map(|i| self.attend(to, &named("attention", i))).collect();
+        let attention =
+            (0..inputs.len()).filter(|_| attends).map(|i| self.attend(to, &named("attention", i))).collect();
         Stage { blocks, attention, resize }
     }
 

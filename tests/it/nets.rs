@@ -164,8 +164,29 @@ fn a_row_is_the_same_in_any_batch_on_any_threads() {
     check(unet(), normal("z", [37, 2, 5, 7]));
     check(mlp(), normal("z", [70, 3]));
     // Wide enough for a product to be cut along its inner axis, and for threads to share one product.
-    check(moved(MlpConfig::new(1).hidden([700, 1]).classes(3).init(&Rng::new(1), &device())), normal("z", [70, 1]));
-    check(moved(UNetConfig::new([1, 72]).blocks(1).classes(3).init(&Rng::new(1), &device())), normal("z", [13, 1, 14, 14]));
+    check(moved(MlpConfig::new(1).hidden([700, 40]).classes(3).init(&Rng::new(1), &device())), normal("z", [70, 1]));
+    check(
+        moved(UNetConfig::new([1, 72]).blocks(1).classes(3).init(&Rng::new(1), &device())),
+        normal("z", [13, 1, 14, 14]),
+    );
+}
+
+#[test]
+fn a_row_of_a_product_is_the_same_in_any_batch() {
+    let mut plain_differs = false;
+    for (inputs, outputs) in [(1, 3), (3, 1), (64, 256), (300, 1), (700, 40), (1100, 70)] {
+        let (x, w) = (normal("x", [100, inputs]), normal("w", [inputs, outputs]));
+        let (whole, plain) = (bits(layers::rows(x.clone(), w.clone())), bits(x.clone().matmul(w.clone())));
+        for batch in [1, 2, 3, 7, 32, 33, 64] {
+            for first in [0, 1, 29] {
+                let part = x.clone().narrow(0, first, batch);
+                let expected = &whole[first * outputs..][..batch * outputs];
+                assert!(bits(layers::rows(part.clone(), w.clone())) == expected, "{inputs} → {outputs}, {batch} rows");
+                plain_differs |= bits(part.matmul(w.clone())) != plain[first * outputs..][..batch * outputs];
+            }
+        }
+    }
+    assert!(plain_differs, "products no longer depend on their size: `rows` has become idle");
 }
 
 #[test]
@@ -180,7 +201,10 @@ fn slopes_are_the_same_again_and_on_any_threads() {
     }
     check(unet(), normal("z", [9, 2, 9, 7]));
     check(mlp(), normal("z", [40, 3]));
-    check(moved(UNetConfig::new([1, 64]).blocks(1).classes(3).dropout(0.1).init(&Rng::new(1), &device())), normal("z", [8, 1, 16, 16]));
+    check(
+        moved(UNetConfig::new([1, 64]).blocks(1).classes(3).dropout(0.1).init(&Rng::new(1), &device())),
+        normal("z", [8, 1, 16, 16]),
+    );
 }
 
 #[test]
@@ -226,7 +250,8 @@ fn parameters_are_as_many_as_on_paper() {
     let attention = |c: usize| 2 * c + (3 * c * c + 3 * c) + (c * c + c);
     let down = block(8, 8) + attention(8) + conv(8, 8) + block(8, 12);
     let middle = 2 * block(12, 12) + attention(12);
-    let up = block(12 + 12, 12) + block(12 + 8, 12) + conv(12, 12) + block(12 + 8, 8) + block(8 + 8, 8) + 2 * attention(8);
+    let up =
+        block(12 + 12, 12) + block(12 + 8, 12) + conv(12, 12) + block(12 + 8, 8) + block(8 + 8, 8) + 2 * attention(8);
     let all = told + conv(2, 8) + down + middle + up + 2 * 8 + conv(8, 2);
     assert_eq!(unet().num_params(), all);
 }
@@ -260,7 +285,9 @@ fn what_a_layer_starts_from_is_its_own() {
     let other = all(&config.init(&Rng::new(2), &device()));
     assert!(small.iter().zip(&other).any(|(a, b)| a.2 != b.2));
     // No two weights start alike.
-    for (i, (name, _, start)) in large.iter().enumerate().filter(|(_, (.., start))| start.iter().any(|x| *x != start[0])) {
+    for (i, (name, _, start)) in
+        large.iter().enumerate().filter(|(_, (.., start))| start.iter().any(|x| *x != start[0]))
+    {
         assert!(large[..i].iter().all(|(.., other)| other[..2] != start[..2]), "{name}");
     }
 }
