@@ -84,7 +84,11 @@ impl Classes {
         );
         let row = |i: usize| match self.0.get(i).copied().flatten() {
             Some(class) => {
-                assert!((class as usize) < classes, "class {class} was given to a net of {classes} classes (0 to {})", classes.max(1) - 1);
+                assert!(
+                    (class as usize) < classes,
+                    "class {class} was given to a net of {classes} classes (0 to {})",
+                    classes.max(1) - 1
+                );
                 i64::from(class)
             }
             None => classes as i64,

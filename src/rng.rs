@@ -6,7 +6,7 @@
 //!
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011),
 //! <https://doi.org/10.1145/2063384.2063405>.
-use burn::tensor::{Device, DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -58,7 +58,12 @@ impl Rng {
     }
 
     /// Fills `rows` rows of `len` numbers made from blocks of four words; advances by one draw.
-    fn fill<T: Send + Copy + Default>(&mut self, rows: usize, len: usize, make: impl Fn([u32; 4]) -> [T; 4] + Sync) -> Vec<T> {
+    fn fill<T: Send + Copy + Default>(
+        &mut self,
+        rows: usize,
+        len: usize,
+        make: impl Fn([u32; 4]) -> [T; 4] + Sync,
+    ) -> Vec<T> {
         let (key, draw, first) = ([self.key as u32, (self.key >> 32) as u32], self.draw, self.row);
         self.draw = self.draw.checked_add(1).expect("a stream gives 2³² draws: split it by `at(step)`");
         let mut out = vec![T::default(); rows * len];
@@ -153,7 +158,12 @@ impl Rng {
     }
 }
 
-fn tensor<T: burn::tensor::Element, const D: usize>(data: Vec<T>, shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
+fn tensor<T: burn::tensor::Element, const D: usize>(
+    data: Vec<T>,
+    shape: [usize; D],
+    device: &Device,
+    dtype: DType,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(data, shape), (device, dtype))
 }
 

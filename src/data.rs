@@ -1,0 +1,79 @@
+//! Data as training sees them: rows known by their number.
+use crate::{
+    net::{Classes, Condition},
+    rng::Rng,
+};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// A set of samples of raw type `R`, each with a condition of type `Y`.
+pub trait Data<R, Y>: Send + Sync {
+    /// How many samples there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples `rows`, in that order. Random augmentation draws from `rng`, whose row i is that of `rows[i]`.
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (R, Y);
+}
+
+/// Numbers in memory, one row after the other.
+///
+/// ```
+/// use tweedie::data::{Data, Samples};
+/// let points = Samples::new(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).labelled(vec![0, 1]);
+/// assert_eq!(Data::len(&points), 2);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Samples<const D: usize> {
+    values: Vec<f32>,
+    shape: [usize; D],
+    classes: Classes,
+}
+impl<const D: usize> Samples<D> {
+    /// Rows of `shape[1..]` each, `shape[0]` of them.
+    ///
+    /// # Panics
+    ///
+    /// If `values` does not fill the shape.
+    pub fn new(values: Vec<f32>, shape: [usize; D]) -> Self {
+        let size: usize = shape.iter().product();
+        assert_eq!(values.len(), size, "{} numbers do not fill the shape {shape:?}", values.len());
+        Self { values, shape, classes: Classes::none() }
+    }
+    /// With a class for each row.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many classes as rows.
+    pub fn labelled(self, classes: Vec<u32>) -> Self {
+        assert_eq!(classes.len(), self.shape[0], "{} labels for {} rows", classes.len(), self.shape[0]);
+        Self { classes: classes.into(), ..self }
+    }
+    fn tensor(&self, rows: &[usize], device: &Device) -> Tensor<D> {
+        let size: usize = self.shape[1..].iter().product();
+        let values: Vec<f32> =
+            rows.iter().flat_map(|&row| &self.values[row * size..(row + 1) * size]).copied().collect();
+        let mut shape = self.shape;
+        shape[0] = rows.len();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+impl<const D: usize> Data<Tensor<D>, Classes> for Samples<D> {
+    fn len(&self) -> usize {
+        self.shape[0]
+    }
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<D>, Classes) {
+        (self.tensor(rows, device), self.classes.select(rows))
+    }
+}
+impl<const D: usize> Data<Tensor<D>, ()> for Samples<D> {
+    fn len(&self) -> usize {
+        self.shape[0]
+    }
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<D>, ()) {
+        (self.tensor(rows, device), ())
+    }
+}

@@ -1,0 +1,214 @@
+//! Distributions: batches of them, one for each entry or each one-hot vector.
+use crate::{error::Error, rng::Rng};
+use burn::tensor::Tensor;
+use std::{f64::consts::TAU, fmt::Debug};
+
+/// A value drawn, and the standard noise it was made of where that has a meaning.
+#[derive(Clone, Debug)]
+pub struct Sample<const D: usize> {
+    /// The value.
+    pub value: Tensor<D>,
+    /// ε of `value = mean + std·ε`; none for categories.
+    pub eps: Option<Tensor<D>>,
+}
+
+/// The distribution of a tensor whose entries (or whose one-hot vectors along the last axis) are independent.
+///
+/// A member of one family is known by its mean and its spread, so [`kl`](Distribution::kl) needs no more of the other.
+pub trait Distribution<const D: usize>: Debug {
+    /// E[x].
+    fn mean(&self) -> Tensor<D>;
+    /// √Var[x], shaped like the mean or broadcastable to it.
+    fn std(&self) -> Tensor<D>;
+    /// A draw; row i of the batch depends on row i of the stream alone.
+    fn sample(&self, rng: &mut Rng) -> Sample<D>;
+    /// −ln p(x), in nats: an entry each for [`Normal`], the last axis 1 for [`Categorical`].
+    fn nll(&self, x: Tensor<D>) -> Tensor<D>;
+    /// KL(self ‖ other), in nats, shaped as [`nll`](Distribution::nll).
+    fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D>;
+}
+
+/// N(mean, std²), entry by entry.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::{Rng, distribution::{Distribution, Normal}};
+/// let device = Device::flex();
+/// let p = Normal::new(Tensor::<2>::zeros([1, 3], &device), Tensor::ones([1, 3], &device))?;
+/// let q = Normal::new(Tensor::<2>::ones([1, 3], &device), Tensor::ones([1, 3], &device))?;
+/// assert_eq!(p.kl(&q).sum().into_scalar::<f32>(), 1.5); // ½ (Δmean / std)² an entry
+/// let draw = p.sample(&mut Rng::new(0));
+/// assert_eq!(draw.value.dims(), [1, 3]);
+/// # Ok::<(), tweedie::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Normal<const D: usize> {
+    mean: Tensor<D>,
+    std: Tensor<D>,
+}
+
+impl<const D: usize> Normal<D> {
+    /// The normal of these means and standard deviations; `std` may broadcast to `mean`. A std of zero is a point.
+    ///
+    /// # Errors
+    ///
+    /// If a standard deviation is negative or not a number, with its place.
+    pub fn new(mean: Tensor<D>, std: Tensor<D>) -> Result<Self, Error> {
+        let values = host(std.clone());
+        match values.iter().position(|s| !(*s >= 0.0 && s.is_finite())) {
+            None => Ok(Self { mean, std }),
+            Some(i) => Err(Error::Unfit(format!(
+                "a standard deviation is 0 or more, but entry {:?} is {}",
+                place(i, std.dims()),
+                values[i]
+            ))),
+        }
+    }
+
+    /// [`new`](Normal::new) without a look at the numbers: nothing is read back from the device.
+    pub fn trusted(mean: Tensor<D>, std: Tensor<D>) -> Self {
+        Self { mean, std }
+    }
+
+    /// −ln of the mass in the bin of width `2·half` around x, where the first and the last bin (x ≤ −1 + half and
+    /// x ≥ 1 − half) reach to infinity: the likelihood of data with finitely many levels in [−1, 1].
+    ///
+    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, through erfc's symmetric form.
+    ///
+    /// Ho, Jain and Abbeel (2020), eq. 13, <https://arxiv.org/abs/2006.11239>.
+    pub fn discretised_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
+        let scale = self.std.clone() * std::f64::consts::SQRT_2;
+        let low = (x.clone() - half - self.mean.clone()) / scale.clone();
+        let high = (x.clone() + half - self.mean.clone()) / scale;
+        let first = x.clone().lower_equal_elem(half - 1.0);
+        let last = x.greater_equal_elem(1.0 - half);
+        let cdf = |z: Tensor<D>| (z.erf() + 1.0) * 0.5;
+        let upper = cdf(high.clone()).mask_fill(last.clone(), 1.0);
+        let lower = cdf(low.clone()).mask_fill(first, 0.0);
+        // In the upper tail 1 − cdf(low) is what is left, and it keeps its digits as cdf(−low).
+        let tail = cdf(-low).sub(cdf(-high).mask_fill(last, 0.0));
+        let centre = x_above(&upper, &lower);
+        (upper - lower).mask_where(centre, tail).clamp_min(1e-12).log().neg()
+    }
+}
+
+/// Where both ends of a bin lie above the mean.
+fn x_above<const D: usize>(upper: &Tensor<D>, lower: &Tensor<D>) -> Tensor<D, burn::tensor::Bool> {
+    upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5))
+}
+
+impl<const D: usize> Distribution<D> for Normal<D> {
+    fn mean(&self) -> Tensor<D> {
+        self.mean.clone()
+    }
+    fn std(&self) -> Tensor<D> {
+        self.std.clone()
+    }
+    fn sample(&self, rng: &mut Rng) -> Sample<D> {
+        let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
+        Sample { value: self.mean.clone() + self.std.clone() * eps.clone(), eps: Some(eps) }
+    }
+    fn nll(&self, x: Tensor<D>) -> Tensor<D> {
+        let z = (x - self.mean.clone()) / self.std.clone();
+        z.square() * 0.5 + self.std.clone().log() + 0.5 * TAU.ln()
+    }
+    fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
+        let gap = (self.mean.clone() - other.mean()).square();
+        let ratio = self.std.clone() / other.std();
+        (gap / other.std().square() + ratio.clone().square() - 1.0) * 0.5 - ratio.log()
+    }
+}
+
+/// Probabilities along the last axis; samples are one-hot.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::distribution::Categorical;
+/// let probs = Tensor::<2>::from_floats([[0.5, 0.5], [0.9, 0.3]], &Device::flex());
+/// let error = Categorical::new(probs).unwrap_err().to_string();
+/// assert!(error.contains("row [1]"), "{error}");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Categorical<const D: usize> {
+    probs: Tensor<D>,
+}
+
+impl<const D: usize> Categorical<D> {
+    /// The categorical of these probabilities.
+    ///
+    /// # Errors
+    ///
+    /// If one is negative or a row does not sum to one (to 1e-4), with the row.
+    pub fn new(probs: Tensor<D>) -> Result<Self, Error> {
+        let dims = probs.dims();
+        let k = dims[D - 1];
+        for (i, row) in host(probs.clone()).chunks(k.max(1)).enumerate() {
+            let mut rows = dims;
+            rows[D - 1] = 1;
+            let at = &place(i, rows)[..D - 1];
+            if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| !(**p >= 0.0)) {
+                return Err(Error::Unfit(format!(
+                    "probabilities are 0 or more, but category {j} of row {at:?} has {p}"
+                )));
+            }
+            let sum: f64 = row.iter().sum();
+            if (sum - 1.0).abs() > 1e-4 {
+                return Err(Error::Unfit(format!(
+                    "probabilities of a row sum to one, but those of row {at:?} sum to {sum:.6}"
+                )));
+            }
+        }
+        Ok(Self { probs })
+    }
+
+    /// [`new`](Categorical::new) without a look at the numbers: nothing is read back from the device.
+    pub fn trusted(probs: Tensor<D>) -> Self {
+        Self { probs }
+    }
+}
+
+/// Below this a probability counts as this in a logarithm: −ln of it is 69 nats.
+const FLOOR: f64 = 1e-30;
+
+impl<const D: usize> Distribution<D> for Categorical<D> {
+    fn mean(&self) -> Tensor<D> {
+        self.probs.clone()
+    }
+    fn std(&self) -> Tensor<D> {
+        (self.probs.clone() - self.probs.clone().square()).clamp_min(0.0).sqrt()
+    }
+    fn sample(&self, rng: &mut Rng) -> Sample<D> {
+        // Gumbel-max, argmax(ln p − ln(−ln u)) = argmin(−ln u / p), as a one-hot vector without a trip to the host.
+        let uniform = rng.uniform_tensor(self.probs.dims(), &self.probs.device(), self.probs.dtype());
+        let wait = uniform.log().neg() / self.probs.clone();
+        let first = wait.argmin(D - 1);
+        let k = self.probs.dims()[D - 1];
+        let mut shape = [1; D];
+        shape[D - 1] = k;
+        let places = Tensor::<1, burn::tensor::Int>::arange(0..k as i64, &self.probs.device()).reshape(shape);
+        let hot = places.expand(self.probs.shape()).equal(first.expand(self.probs.shape()));
+        Sample { value: hot.float().cast(self.probs.dtype()), eps: None }
+    }
+    fn nll(&self, x: Tensor<D>) -> Tensor<D> {
+        (self.probs.clone() * x).sum_dim(D - 1).clamp_min(FLOOR).log().neg()
+    }
+    fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
+        let ratio = self.probs.clone().clamp_min(FLOOR).log() - other.mean().clamp_min(FLOOR).log();
+        (self.probs.clone() * ratio).sum_dim(D - 1)
+    }
+}
+
+/// A tensor's numbers in double precision on the host.
+pub(crate) fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+    x.try_into_vec_as::<f64>().expect("a tensor can be read back")
+}
+
+/// The index of element i of a tensor in row-major order.
+fn place<const D: usize>(mut i: usize, dims: [usize; D]) -> [usize; D] {
+    let mut at = [0; D];
+    for d in (0..D).rev() {
+        at[d] = i % dims[d].max(1);
+        i /= dims[d].max(1);
+    }
+    at
+}

@@ -1,0 +1,135 @@
+//! Schedules: how much signal and how much noise there is at time t.
+//!
+//! `x_t = α(t) x + σ(t) ε`, `t ∈ [0, 1]`: data at 0, noise at 1. A schedule says α and σ over [`Dual`] numbers, so their
+//! slopes α′ and σ′, the log signal-to-noise ratio, and drift and diffusion of the process follow. All of it is `f64`.
+//!
+//! | schedule | α | σ | |
+//! |---|---|---|---|
+//! | [`Linear`], [`Cosine`], [`Sqrt`], [`Constant`] | √ᾱ | √(1 − ᾱ) | tables of T steps, continuous between them |
+//! | [`VariancePreserving`] | exp(−½∫β) | √(1 − α²) | its limit T → ∞ for linear β |
+//! | [`FlowMatching`] | 1 − t | t | straight paths |
+//! | [`OrnsteinUhlenbeck`] | √(1 − t²) | t | |
+//! | [`VarianceExploding`] | 1 | σ₀ (σ₁/σ₀)ᵗ | |
+//! | [`Edm`] | 1 | (σ₀^(1/ρ) + t (σ₁^(1/ρ) − σ₀^(1/ρ)))^ρ | |
+use crate::{dual::Dual, error::Error};
+use std::{fmt::Debug, sync::Arc};
+
+mod continuous;
+mod table;
+pub use continuous::{Edm, FlowMatching, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving};
+pub use table::{Constant, Cosine, Linear, Sqrt, Table};
+
+/// α, σ and their slopes at one time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// Signal scale α.
+    pub alpha: f64,
+    /// Noise scale σ.
+    pub sigma: f64,
+    /// α′ = dα/dt.
+    pub alpha_dot: f64,
+    /// σ′ = dσ/dt.
+    pub sigma_dot: f64,
+}
+
+impl Scales {
+    /// λ = 2 ln(α / σ), the log signal-to-noise ratio; infinite at the ends where α or σ vanishes.
+    pub fn log_snr(self) -> f64 {
+        2.0 * (self.alpha.ln() - self.sigma.ln())
+    }
+    /// f = α′ / α, the drift of `dx = f x dt + g dw`.
+    pub fn drift(self) -> f64 {
+        self.alpha_dot / self.alpha
+    }
+    /// g² = 2 σ σ′ − 2 f σ², the squared diffusion of `dx = f x dt + g dw`.
+    pub fn diffusion(self) -> f64 {
+        2.0 * self.sigma * (self.sigma_dot - self.drift() * self.sigma)
+    }
+}
+
+/// Signal and noise as functions of time.
+///
+/// One method is enough; a schedule of one's own is a small struct:
+///
+/// ```
+/// use tweedie::{Dual, schedule::Schedule};
+/// #[derive(Debug)]
+/// struct Half;
+/// impl Schedule for Half {
+///     fn alpha(&self, t: Dual) -> Dual {
+///         1.0 - t * t
+///     }
+/// }
+/// let c = Half.at(0.5);
+/// assert_eq!((c.alpha, c.alpha_dot), (0.75, -1.0));
+/// ```
+pub trait Schedule: Debug + Send + Sync {
+    /// The signal scale α(t), not rising.
+    fn alpha(&self, t: Dual) -> Dual;
+
+    /// The noise scale σ(t), rising. Unless said otherwise, variance preserving: √(1 − α²).
+    fn sigma(&self, t: Dual) -> Dual {
+        let alpha = self.alpha(t);
+        // (1 − α)(1 + α): no cancellation of squares.
+        ((1.0 - alpha) * (1.0 + alpha)).sqrt()
+    }
+
+    /// The number of steps, where the schedule is a table that training visits on its grid `i/T`.
+    fn steps(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the parameters make a schedule; asked before the first step.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, in a sentence.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Both scales and their slopes at `t ∈ [0, 1]`.
+    fn at(&self, t: f64) -> Scales {
+        let (a, s) = (self.alpha(Dual::time(t)), self.sigma(Dual::time(t)));
+        Scales { alpha: a.value, sigma: s.value, alpha_dot: a.slope, sigma_dot: s.slope }
+    }
+
+    /// The time at which the log signal-to-noise ratio is `log_snr`: the inverse of [`Scales::log_snr`], by bisection
+    /// to the last bit; 0 or 1 where the ratio is never reached.
+    fn time(&self, log_snr: f64) -> f64 {
+        let (mut low, mut high) = (0.0_f64, 1.0_f64);
+        loop {
+            let middle = 0.5 * (low + high);
+            if middle <= low || middle >= high {
+                return middle;
+            }
+            if self.at(middle).log_snr() > log_snr { low = middle } else { high = middle }
+        }
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<S: Schedule + ?Sized> Schedule for $pointer {
+            fn alpha(&self, t: Dual) -> Dual {
+                (**self).alpha(t)
+            }
+            fn sigma(&self, t: Dual) -> Dual {
+                (**self).sigma(t)
+            }
+            fn steps(&self) -> Option<usize> {
+                (**self).steps()
+            }
+            fn check(&self) -> Result<(), Error> {
+                (**self).check()
+            }
+            fn at(&self, t: f64) -> Scales {
+                (**self).at(t)
+            }
+            fn time(&self, log_snr: f64) -> f64 {
+                (**self).time(log_snr)
+            }
+        }
+    )*};
+}
+forward!(Arc<S>, Box<S>, &S);

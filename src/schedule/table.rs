@@ -1,0 +1,268 @@
+//! Discrete-time schedules β₁ … β_T, which are continuous as well.
+use super::Schedule;
+use crate::{dual::Dual, error::Error};
+use serde::{Deserialize, Serialize};
+use std::{f64::consts::FRAC_PI_2, sync::OnceLock};
+
+/// A table β₁ … β_T as the variance-preserving process whose rate is constant between grid points.
+///
+/// `ᾱ_i = ∏_{j ≤ i} (1 − β_j)`, `α(i/T) = √ᾱ_i` to rounding, and ln α is piecewise linear in between; `σ = √(1 − α²)`.
+/// So a net trained on the T steps can be sampled at any times by any solver.
+///
+/// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), <https://arxiv.org/abs/2006.11239>.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    log: Vec<f64>, // ln ᾱ at 0, 1/T, …, 1
+}
+
+impl Table {
+    /// The table of `betas`.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or one is not in (0, 1): β = 1 would erase the data in one step.
+    pub fn new(betas: impl IntoIterator<Item = f64>) -> Result<Self, Error> {
+        let mut log = vec![0.0];
+        for (i, beta) in betas.into_iter().enumerate() {
+            if !(beta > 0.0 && beta < 1.0) {
+                return Err(Error::Unfit(format!(
+                    "β must lie in (0, 1), but step {} of the table has β = {beta}",
+                    i + 1
+                )));
+            }
+            log.push(log[i] + (-beta).ln_1p());
+        }
+        if log.len() == 1 {
+            return Err(Error::Unfit("a table needs one step at least, but there is no β".into()));
+        }
+        Ok(Self { log })
+    }
+
+    /// The table of `β_i = 1 − ᾱ(i/T) / ᾱ((i−1)/T)`, each at most `clip`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Table::new).
+    pub fn from_signal(steps: usize, clip: f64, bar: impl Fn(f64) -> f64) -> Result<Self, Error> {
+        let at = |i: usize| bar(i as f64 / steps as f64);
+        Self::new((0..steps).map(|i| (1.0 - at(i + 1) / at(i)).min(clip)))
+    }
+
+    /// T, the number of steps.
+    pub fn len(&self) -> usize {
+        self.log.len() - 1
+    }
+    /// Never: a table has one step at least.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+    /// ᾱ_i for i in 0..=T, with ᾱ₀ = 1.
+    pub fn alpha_bar(&self, i: usize) -> f64 {
+        self.log[i].exp()
+    }
+    /// β_i for i in 1..=T.
+    pub fn beta(&self, i: usize) -> f64 {
+        -(self.log[i] - self.log[i - 1]).exp_m1()
+    }
+}
+
+impl Schedule for Table {
+    fn alpha(&self, t: Dual) -> Dual {
+        (0.5 * self.log_signal(t)).exp()
+    }
+    fn sigma(&self, t: Dual) -> Dual {
+        // 1 − ᾱ without cancellation near t = 0.
+        (-self.log_signal(t).exp_m1()).sqrt()
+    }
+    fn steps(&self) -> Option<usize> {
+        Some(self.len())
+    }
+}
+
+impl Table {
+    fn log_signal(&self, t: Dual) -> Dual {
+        let place = t * self.len() as f64;
+        let i = (place.value.max(0.0) as usize).min(self.len() - 1);
+        (place - i as f64) * (self.log[i + 1] - self.log[i]) + self.log[i]
+    }
+}
+
+/// A table made from a few numbers when it is first used.
+#[derive(Clone, Debug, Default)]
+struct Made(OnceLock<Table>);
+
+macro_rules! tabled {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The table of βs.
+            pub fn table(&self) -> &Table {
+                self.made.0.get_or_init(|| self.make().unwrap_or_else(|error| panic!("{error}")))
+            }
+        }
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.table() == other.table()
+            }
+        }
+        impl Schedule for $name {
+            fn alpha(&self, t: Dual) -> Dual {
+                self.table().alpha(t)
+            }
+            fn sigma(&self, t: Dual) -> Dual {
+                self.table().sigma(t)
+            }
+            fn steps(&self) -> Option<usize> {
+                Some(self.steps)
+            }
+            fn check(&self) -> Result<(), Error> {
+                self.make().map(|_| ())
+            }
+        }
+    )*};
+}
+tabled!(Linear, Cosine, Sqrt, Constant);
+
+/// β rising linearly from `first` to `last` over `steps` steps: the schedule of DDPM.
+///
+/// `β_i = first + (last − first) (i − 1)/(T − 1)`; T = 1000, 1e-4 and 0.02 unless said otherwise.
+///
+/// Ho, Jain and Abbeel (2020), section 4, <https://arxiv.org/abs/2006.11239>.
+///
+/// ```
+/// use tweedie::schedule::{Linear, Schedule};
+/// let schedule = Linear::new(1000);
+/// assert!((schedule.at(1.0).alpha.powi(2) - 4.036e-5).abs() < 1e-8);
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Linear {
+    steps: usize,
+    first: f64,
+    last: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Linear {
+    fn default() -> Self {
+        Self::new(1000)
+    }
+}
+impl Linear {
+    /// From 1e-4 to 0.02 over `steps` steps.
+    pub fn new(steps: usize) -> Self {
+        Self::between(steps, 1e-4, 0.02)
+    }
+    /// From `first` to `last` over `steps` steps.
+    pub fn between(steps: usize, first: f64, last: f64) -> Self {
+        Self { steps, first, last, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        let rise = (self.last - self.first) / (self.steps.max(2) - 1) as f64;
+        Table::new((0..self.steps).map(|i| self.first + rise * i as f64))
+    }
+}
+
+/// A signal that falls as a power of a cosine.
+///
+/// `ᾱ(t) = (cos(π/2 · (t + offset)/(1 + offset)) / cos(π/2 · offset/(1 + offset)))^exponent`, each `β_i` at most `clip`;
+/// offset 0.008, exponent 2 and clip 0.999 unless said otherwise.
+///
+/// Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), eq. 17,
+/// <https://arxiv.org/abs/2102.09672>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cosine {
+    steps: usize,
+    offset: f64,
+    exponent: f64,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Cosine {
+    fn default() -> Self {
+        Self::new(1000)
+    }
+}
+impl Cosine {
+    /// Over `steps` steps, with the published constants.
+    pub fn new(steps: usize) -> Self {
+        Self { steps, offset: 0.008, exponent: 2.0, clip: 0.999, made: Made::default() }
+    }
+    /// With another offset: how little noise the first step has.
+    pub fn offset(self, offset: f64) -> Self {
+        Self { offset, made: Made::default(), ..self }
+    }
+    /// With another power of the cosine.
+    pub fn exponent(self, exponent: f64) -> Self {
+        Self { exponent, made: Made::default(), ..self }
+    }
+    /// With another bound on β.
+    pub fn clip(self, clip: f64) -> Self {
+        Self { clip, made: Made::default(), ..self }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        if self.offset.is_nan() || self.offset < 0.0 {
+            return Err(Error::Unfit(format!("the offset of a cosine schedule is 0 or more, not {}", self.offset)));
+        }
+        let angle = |t: f64| FRAC_PI_2 * (t + self.offset) / (1.0 + self.offset);
+        Table::from_signal(self.steps, self.clip, |t| angle(t).cos().max(0.0).powf(self.exponent))
+    }
+}
+
+/// A noise that rises fast and then slowly, made for embedded text.
+///
+/// `ᾱ(t) = 1 − √(t + offset)`, each `β_i` at most `clip`; offset 1e-4 and clip 0.999 unless said otherwise.
+///
+/// Li et al., "Diffusion-LM Improves Controllable Text Generation" (2022), appendix A,
+/// <https://arxiv.org/abs/2205.14217>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sqrt {
+    steps: usize,
+    offset: f64,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Sqrt {
+    fn default() -> Self {
+        Self::new(1000)
+    }
+}
+impl Sqrt {
+    /// Over `steps` steps, with the published constants.
+    pub fn new(steps: usize) -> Self {
+        Self { steps, offset: 1e-4, clip: 0.999, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        if !(0.0..1.0).contains(&self.offset) {
+            return Err(Error::Unfit(format!("the offset of a sqrt schedule lies in [0, 1), not at {}", self.offset)));
+        }
+        Table::from_signal(self.steps, self.clip, |t| (1.0 - (t + self.offset).sqrt()).max(0.0))
+    }
+}
+
+/// The same β at each step: `ᾱ_i = (1 − β)ⁱ`; 0.01 over 1000 steps unless said otherwise.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Constant {
+    steps: usize,
+    beta: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Constant {
+    fn default() -> Self {
+        Self::new(1000, 0.01)
+    }
+}
+impl Constant {
+    /// `beta` at each of `steps` steps.
+    pub fn new(steps: usize, beta: f64) -> Self {
+        Self { steps, beta, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        Table::new(std::iter::repeat_n(self.beta, self.steps))
+    }
+}

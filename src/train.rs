@@ -1,0 +1,410 @@
+//! Training: an iterator over steps that can be looked into, sampled from, stopped and resumed to the last bit.
+//!
+//! All randomness of step k comes from `(seed, purpose, k)`, so the state of a run is its weights, their averages, the
+//! optimiser's moments and the number k.
+use crate::{
+    data::Data,
+    error::Error,
+    loss::Objective,
+    model::{Losses, Model},
+    net::{Condition, Net},
+    rng::Rng,
+    spacing::{Spacing, Steps, Uniform},
+    transform::{Identity, Transform},
+};
+use burn::{
+    module::{Module, ModuleDisplay},
+    tensor::{Device, Gradients, Tensor},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+mod checkpoint;
+mod optimizer;
+mod parameters;
+pub use checkpoint::{Checkpoint, write_atomically};
+pub use optimizer::{AdamW, Moments};
+pub use parameters::Parameters;
+
+/// How to train: `[train]` of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// Steps of the optimiser in all.
+    pub steps: u64,
+    /// Samples a step, over all accumulated parts.
+    pub batch: usize,
+    /// Parts a batch is computed in, to save memory: the gradient is that of the whole batch.
+    pub accumulate: usize,
+    /// Learning rate after the warm-up.
+    pub rate: f64,
+    /// Steps over which the rate rises from 0.
+    pub warmup: u64,
+    /// How the rate falls after the warm-up.
+    pub decay: Decay,
+    /// The optimiser's constants.
+    pub adam: AdamW,
+    /// The norm that a gradient over all parameters is scaled down to; 0 leaves it.
+    pub clip: f64,
+    /// Decay of the exponential moving average of the weights, which sampling uses; 0 keeps none.
+    pub ema: f64,
+    /// Probability with which a sample's condition is left out, for classifier-free guidance.
+    pub drop: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            batch: 64,
+            accumulate: 1,
+            rate: 1e-3,
+            warmup: 100,
+            decay: Decay::Constant,
+            adam: AdamW::default(),
+            clip: 1.0,
+            ema: 0.999,
+            drop: 0.1,
+            seed: 0,
+        }
+    }
+}
+
+/// The course of the learning rate after its warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It falls to 0 along half a cosine.
+    Cosine,
+    /// It falls to 0 along a line.
+    Linear,
+}
+
+impl Train {
+    /// The learning rate of step `step` (from 0).
+    pub fn rate_at(&self, step: u64) -> f64 {
+        let warm = if self.warmup == 0 { 1.0 } else { ((step + 1) as f64 / self.warmup as f64).min(1.0) };
+        let left = self.steps.saturating_sub(self.warmup).max(1) as f64;
+        let done = (step.saturating_sub(self.warmup) as f64 / left).min(1.0);
+        self.rate
+            * warm
+            * match self.decay {
+                Decay::Constant => 1.0,
+                Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+                Decay::Linear => 1.0 - done,
+            }
+    }
+
+    /// The decay of the moving average at step `step` (from 0): `min(ema, (1 + step)/(10 + step))`, so that an average
+    /// of few steps forgets the start.
+    pub fn ema_at(&self, step: u64) -> f64 {
+        self.ema.min((1.0 + step as f64) / (10.0 + step as f64))
+    }
+
+    /// Whether the settings can be used.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot, and what it may be.
+    pub fn check(&self) -> Result<(), Error> {
+        let rule = |holds: bool, what: String| if holds { Ok(()) } else { Err(Error::Unfit(what)) };
+        rule(self.batch > 0, "`batch` is the number of samples a step and must be 1 or more".into())?;
+        rule(
+            self.accumulate > 0 && self.batch.is_multiple_of(self.accumulate),
+            format!(
+                "`accumulate` cuts a batch into equal parts, but {} does not divide {}",
+                self.accumulate, self.batch
+            ),
+        )?;
+        rule(
+            self.rate > 0.0 && self.rate.is_finite(),
+            format!("`rate` is a positive learning rate, not {}", self.rate),
+        )?;
+        rule((0.0..1.0).contains(&self.ema), format!("`ema` is a decay in [0, 1), not {}", self.ema))?;
+        rule((0.0..=1.0).contains(&self.drop), format!("`drop` is a probability, not {}", self.drop))?;
+        rule(self.clip >= 0.0, format!("`clip` is a norm, 0 or more, not {}", self.clip))?;
+        self.adam.check()
+    }
+}
+
+/// What happened in a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// How many steps have been done, this one included.
+    pub step: u64,
+    /// How many times the data have been seen.
+    pub epoch: f64,
+    /// The mean objective of the batch.
+    pub loss: f64,
+    /// Its weighted terms.
+    pub terms: Vec<f64>,
+    /// The norm of the gradient before clipping.
+    pub gradient: f64,
+    /// The learning rate.
+    pub rate: f64,
+}
+
+/// A run of training: an iterator that takes a step for each item.
+///
+/// ```no_run
+/// # use tweedie::{data::Samples, loss::Simple, model::Model, net::Net, noise::*, schedule::*, train::Train};
+/// # fn example<N: Net<4, Condition = tweedie::net::Classes>>(net: N, digits: Samples<4>) -> tweedie::Result<()> {
+/// let model = Model::new(Gaussian::new(Cosine::new(1000)), net);
+/// let mut trainer = model.train(&digits, Simple, Train::default())?;
+/// while let Some(step) = trainer.next() {
+///     let step = step?;
+///     if step.step % 100 == 0 {
+///         println!("{} {:.4}", step.step, step.loss); // trainer.model() can be sampled from here
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
+    model: Model<D, N, T>,
+    data: &'a dyn Data<T::Raw, N::Condition>,
+    objective: Objective<D>,
+    times: Arc<dyn Spacing>,
+    settings: Train,
+    device: Device,
+    moments: Moments,
+    average: Option<Parameters>,
+    done: u64,
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
+    /// A run at its start.
+    ///
+    /// # Errors
+    ///
+    /// If the parts do not fit.
+    pub fn new(
+        model: Model<D, N, T>,
+        data: &'a dyn Data<T::Raw, N::Condition>,
+        objective: Objective<D>,
+        settings: Train,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        model.noise().check()?;
+        objective.check(&**model.noise())?;
+        if data.is_empty() {
+            return Err(Error::Unfit("there are no data to train on".into()));
+        }
+        let times: Arc<dyn Spacing> = match model.noise().steps() {
+            Some(steps) => Arc::new(Steps(steps)),
+            None => Arc::new(Uniform::default()),
+        };
+        let model = Module::train(model);
+        let device = model.devices().first().cloned().unwrap_or_default();
+        let parameters = Parameters::of(&model);
+        let moments = Moments::new(&parameters);
+        let average = (settings.ema > 0.0).then_some(parameters);
+        Ok(Self { model, data, objective, times, settings, device, moments, average, done: 0, order: None })
+    }
+
+    /// With other training times than those the noise suggests (its table's steps, or even times from 1e-3).
+    pub fn with_times(self, times: Arc<dyn Spacing>) -> Self {
+        Self { times, ..self }
+    }
+
+    /// How many steps have been done.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+    /// The settings.
+    pub fn settings(&self) -> &Train {
+        &self.settings
+    }
+
+    /// The model to sample from: with averaged weights where there are any.
+    pub fn model(&self) -> Model<D, N, T> {
+        let model = self.model.valid();
+        match &self.average {
+            Some(average) => average.clone().into_module(model),
+            None => model,
+        }
+    }
+
+    /// The model as it is trained.
+    pub fn raw_model(&self) -> Model<D, N, T> {
+        self.model.valid()
+    }
+
+    /// The mean objective of the model to sample from on the first `rows` rows of other data, at even times and with the
+    /// same noise whenever it is asked.
+    pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> f64 {
+        let (model, device) = (self.model(), self.device.clone().inner());
+        let rng = Rng::new(self.settings.seed).stream("evaluate");
+        let rows: Vec<usize> = (0..rows.min(data.len())).collect();
+        let part = (self.settings.batch / self.settings.accumulate).max(1);
+        let mut sum = 0.0;
+        for (i, rows) in rows.chunks(part).enumerate() {
+            let rng = rng.at(i as u64);
+            let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
+            let t = self.times.draw(rows.len(), &mut rng.stream("times"));
+            let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
+            sum += f64::from(losses.total().sum().into_scalar::<f32>());
+        }
+        sum / rows.len().max(1) as f64
+    }
+
+    /// All that is needed to go on from here.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            step: self.done,
+            seed: self.settings.seed,
+            weights: Parameters::of(&self.model),
+            average: self.average.clone(),
+            moments: self.moments.clone(),
+        }
+    }
+
+    /// Goes on from a checkpoint: N steps, [`checkpoint`](Self::checkpoint), `restore`, M steps give the same bits as
+    /// N + M steps.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another net, seed or kind of average, with the first parameter that differs.
+    pub fn restore(mut self, checkpoint: Checkpoint) -> Result<Self, Error> {
+        let own = Parameters::of(&self.model);
+        own.same_as(&checkpoint.weights)?;
+        if checkpoint.seed != self.settings.seed {
+            return Err(Error::Unfit(format!(
+                "the checkpoint belongs to a run of seed {}, and this one has seed {}: resume with the seed it began with",
+                checkpoint.seed, self.settings.seed
+            )));
+        }
+        if checkpoint.average.is_some() != self.average.is_some() {
+            return Err(Error::Unfit(
+                "the checkpoint and the settings disagree on whether the weights are averaged (`ema`): resume with the \
+                 setting it began with"
+                    .into(),
+            ));
+        }
+        let inner = self.device.clone().inner();
+        self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
+        self.average = checkpoint.average.map(|average| average.to_device(&inner));
+        self.moments = checkpoint.moments.to_device(&inner);
+        self.done = checkpoint.step;
+        Ok(self)
+    }
+
+    /// The rows of the data that step `step` sees: the data in an order drawn anew for each epoch, without gaps.
+    fn rows(&mut self, step: u64) -> Vec<usize> {
+        let (n, batch) = (self.data.len() as u64, self.settings.batch as u64);
+        let rng = Rng::new(self.settings.seed).stream("order");
+        (step * batch..(step + 1) * batch)
+            .map(|place| {
+                let (epoch, row) = (place / n, (place % n) as usize);
+                if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
+                    self.order = Some((epoch, rng.at(epoch).permutation(n as usize)));
+                }
+                self.order.as_ref().expect("just made").1[row]
+            })
+            .collect()
+    }
+
+    fn step(&mut self) -> Result<Step, Error> {
+        let step = self.done;
+        let rng = Rng::new(self.settings.seed).stream("train").at(step);
+        let rows = self.rows(step);
+        let times = self.times.draw(rows.len(), &mut rng.stream("times"));
+        let drops = rng.stream("drop").uniforms(rows.len(), 1);
+        let parts = self.settings.accumulate;
+        let size = rows.len() / parts;
+
+        let mut gradient: Option<Parameters> = None;
+        let mut terms = vec![0.0; self.objective.terms().len()];
+        for part in 0..parts {
+            let range = part * size..(part + 1) * size;
+            let rng = rng.from_row(range.start as u64);
+            let (raw, y) = self.data.batch(&rows[range.clone()], &rng.stream("data"), &self.device);
+            let drop: Vec<bool> = drops[range.clone()].iter().map(|u| *u < self.settings.drop).collect();
+            let y = y.without(&drop);
+            let losses = self.model.losses(raw, &times[range], &y, &self.objective, &rng, true);
+            for (sum, term) in terms.iter_mut().zip(&losses.terms) {
+                *sum += f64::from(term.clone().inner().mean().into_scalar::<f32>()) / parts as f64;
+            }
+            if !terms.iter().all(|term| term.is_finite()) {
+                return Err(Error::NotFinite { step: step + 1, place: self.first_not_finite(&losses) });
+            }
+            let mut gradients: Gradients = (losses.total().mean() / parts as f64).backward();
+            let new = Parameters::gradients(&self.model, &mut gradients);
+            gradient = Some(match gradient {
+                Some(sum) => sum.add(new),
+                None => new,
+            });
+        }
+        let gradient = gradient.expect("there is one part at least");
+        let norm = gradient.norm();
+        if !norm.is_finite() {
+            let name = gradient.first_not_finite().unwrap_or("all parameters together");
+            return Err(Error::NotFinite { step: step + 1, place: format!("the gradient of {name}") });
+        }
+        let clip = self.settings.clip;
+        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        let rate = self.settings.rate_at(step);
+        let weights = self.moments.step(&self.settings.adam, rate, Parameters::of(&self.model), gradient, scale);
+        if let Some(average) = self.average.take() {
+            self.average = Some(average.towards(&weights, 1.0 - self.settings.ema_at(step)));
+        }
+        self.model = weights.into_module(self.model.clone());
+        self.done += 1;
+        Ok(Step {
+            step: self.done,
+            epoch: (self.done * self.settings.batch as u64) as f64 / self.data.len() as f64,
+            loss: terms.iter().sum(),
+            terms,
+            gradient: norm,
+            rate,
+        })
+    }
+
+    /// Where a number that is not finite arose first.
+    fn first_not_finite(&self, losses: &Losses<D>) -> String {
+        let bad = |x: &Tensor<D>| !finite(x.clone().inner());
+        if let Some(name) = Parameters::of(&self.model).first_not_finite() {
+            return format!("the parameter {name}");
+        }
+        for (tensor, name) in
+            [(&losses.x, "the data x"), (&losses.z, "the noisy data x_t"), (&losses.output, "the output of the net")]
+        {
+            if bad(tensor) {
+                return name.into();
+            }
+        }
+        for (term, (_, loss)) in losses.terms.iter().zip(self.objective.terms()) {
+            if !finite(term.clone().inner()) {
+                return format!("the loss {loss:?}");
+            }
+        }
+        "the mean of the losses".into()
+    }
+}
+
+/// Whether every number is finite.
+fn finite<const D: usize>(x: Tensor<D>) -> bool {
+    x.is_finite().all().into_scalar::<bool>()
+}
+
+impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
+    type Item = Result<Step, Error>;
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.done < self.settings.steps).then(|| self.step())
+    }
+}
+
+impl<const D: usize, N: Net<D> + ModuleDisplay, T: Transform<D>> std::fmt::Debug for Trainer<'_, D, N, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("model", &self.model)
+            .field("done", &self.done)
+            .field("settings", &self.settings)
+            .finish()
+    }
+}

@@ -1,0 +1,157 @@
+//! Checkpoints: one safetensors file that is there whole or not at all.
+use super::{Moments, Parameters};
+use crate::error::Error;
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+/// The state of a run after some steps.
+///
+/// As a file: weights under their names, averages as `ema.NAME`, Adam's moments as `adam.first.NAME` and
+/// `adam.second.NAME`, and the counters in the metadata. Any reader of safetensors reads it.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// The seed of the run; with the step, the whole state of its randomness.
+    pub seed: u64,
+    /// The weights as they are trained.
+    pub weights: Parameters,
+    /// Their moving average.
+    pub average: Option<Parameters>,
+    /// The optimiser's state.
+    pub moments: Moments,
+}
+
+const FORMAT: &str = "tweedie-checkpoint-1";
+
+/// Writes a file beside its place, flushes it to the disk and renames it: at any moment `path` holds the old content
+/// or the new.
+///
+/// # Errors
+///
+/// If the folder cannot be written.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&part)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        // The rename itself lasts once the folder is flushed; not every system can open one.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && let Ok(folder) = File::open(folder)
+        {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    };
+    write().map_err(Error::io(path, "write"))
+}
+
+impl Checkpoint {
+    fn groups(&self) -> Vec<(&'static str, &Parameters)> {
+        let mut groups = vec![("", &self.weights)];
+        groups.extend(self.average.as_ref().map(|average| ("ema.", average)));
+        groups.extend([("adam.first.", &self.moments.first), ("adam.second.", &self.moments.second)]);
+        groups
+    }
+
+    /// Writes the checkpoint atomically, with further facts (`metadata`) for its readers.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
+        let mut facts: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
+        facts.insert("format".into(), FORMAT.into());
+        facts.insert("step".into(), self.step.to_string());
+        facts.insert("seed".into(), self.seed.to_string());
+        facts.insert("updates".into(), self.moments.updates.to_string());
+        let names = self.weights.to_host().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("\n");
+        facts.insert("parameters".into(), names);
+        write_atomically(path, &encode(&self.groups(), facts))
+    }
+
+    /// Writes the weights to sample with (the average where there is one) alone, for use elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save_weights(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
+        let facts = metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
+        write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], facts))
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, it is cut short, or it is a file of something else.
+    pub fn load(path: &Path, device: &Device) -> Result<(Self, HashMap<String, String>), Error> {
+        let bytes = fs::read(path).map_err(Error::io(path, "read the checkpoint"))?;
+        let broken = |why: String| {
+            Error::format(path, format!("this is no whole checkpoint ({why}); use an earlier one, or train anew"))
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(e.to_string()))?;
+        let facts = header.metadata().clone().unwrap_or_default();
+        if facts.get("format").map(String::as_str) != Some(FORMAT) {
+            return Err(broken("its metadata do not say `tweedie-checkpoint-1`".into()));
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
+        let number = |key: &str| -> Result<u64, Error> {
+            facts
+                .get(key)
+                .and_then(|v| v.parse().ok())
+                .ok_or_else(|| broken(format!("its metadata have no number `{key}`")))
+        };
+        let names = facts.get("parameters").ok_or_else(|| broken("its metadata name no `parameters`".into()))?;
+        let group = |prefix: &str| -> Result<Parameters, Error> {
+            let read = |name: &str| {
+                let view = tensors.tensor(&format!("{prefix}{name}")).map_err(|e| broken(e.to_string()))?;
+                if view.dtype() != Dtype::F32 {
+                    return Err(broken(format!("{prefix}{name} is {:?} and not F32", view.dtype())));
+                }
+                let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                Ok((name.to_owned(), view.shape().to_vec(), numbers.collect()))
+            };
+            Ok(Parameters::from_host(names.lines().map(read).collect::<Result<_, _>>()?, device))
+        };
+        let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
+        let checkpoint = Self {
+            step: number("step")?,
+            seed: number("seed")?,
+            weights: group("")?,
+            average: if average { Some(group("ema.")?) } else { None },
+            moments: Moments {
+                first: group("adam.first.")?,
+                second: group("adam.second.")?,
+                updates: number("updates")?,
+            },
+        };
+        Ok((checkpoint, facts))
+    }
+}
+
+fn encode(groups: &[(&str, &Parameters)], facts: HashMap<String, String>) -> Vec<u8> {
+    let entries: Vec<(String, Vec<usize>, Vec<u8>)> = groups
+        .iter()
+        .flat_map(|(prefix, parameters)| {
+            parameters.to_host().into_iter().map(move |(name, shape, values)| {
+                (format!("{prefix}{name}"), shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            })
+        })
+        .collect();
+    let views = entries.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape asks for"))
+    });
+    safetensors::serialize(views, Some(facts)).expect("tensors of one type serialise")
+}

@@ -1,0 +1,183 @@
+//! The parameters of a module as a list of named, flat tensors.
+use super::finite;
+use crate::error::Error;
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Device, Gradients, Tensor, TensorData},
+};
+
+/// Named tensors in the order in which a module visits its parameters: its weights, their averages, gradients.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    entries: Vec<Entry>,
+}
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    value: Tensor<1>,
+}
+
+/// The path of names from a module to the parameter being visited.
+#[derive(Default)]
+struct Path(Vec<String>);
+impl Path {
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+impl Parameters {
+    /// The weights of a module, without gradient.
+    pub fn of(module: &impl Module) -> Self {
+        struct Visitor(Path, Vec<Entry>);
+        impl ModuleVisitor for Visitor {
+            fn enter_module(&mut self, name: &str, _: &str) {
+                self.0.0.push(name.to_owned());
+            }
+            fn exit_module(&mut self, _: &str, _: &str) {
+                self.0.0.pop();
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let value = param.val().detach();
+                let value = if value.device().is_autodiff() { value.inner() } else { value };
+                self.1.push(Entry {
+                    name: self.0.name(),
+                    shape: value.dims().to_vec(),
+                    value: value.flatten(0, D - 1),
+                });
+            }
+        }
+        let mut visitor = Visitor(Path::default(), vec![]);
+        module.visit(&mut visitor);
+        Self { entries: visitor.1 }
+    }
+
+    /// The gradients of a module's parameters; zero where none arrived.
+    pub fn gradients(module: &impl Module, gradients: &mut Gradients) -> Self {
+        struct Visitor<'a>(Path, Vec<Entry>, &'a mut Gradients);
+        impl ModuleVisitor for Visitor<'_> {
+            fn enter_module(&mut self, name: &str, _: &str) {
+                self.0.0.push(name.to_owned());
+            }
+            fn exit_module(&mut self, _: &str, _: &str) {
+                self.0.0.pop();
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let value = param.val();
+                let shape = value.dims().to_vec();
+                let gradient = if param.is_require_grad() { value.grad_remove(self.2) } else { None };
+                let value = gradient.unwrap_or_else(|| value.inner().zeros_like()).flatten(0, D - 1);
+                self.1.push(Entry { name: self.0.name(), shape, value });
+            }
+        }
+        let mut visitor = Visitor(Path::default(), vec![], gradients);
+        module.visit(&mut visitor);
+        Self { entries: visitor.1 }
+    }
+
+    /// The module with these weights in the place of its own; whether they are trained stays as it was.
+    ///
+    /// # Panics
+    ///
+    /// If they are not the module's: see [`same_as`](Self::same_as).
+    pub fn into_module<M: Module>(self, module: M) -> M {
+        struct Mapper(std::vec::IntoIter<Entry>);
+        impl ModuleMapper for Mapper {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let entry = self.0.next().expect("as many parameters as the module has");
+                let (id, old, mapper) = param.consume();
+                let shape: [usize; D] = entry.shape.try_into().expect("a parameter keeps its rank");
+                let mut value = entry.value.reshape(shape);
+                if old.device().is_autodiff() {
+                    value = Tensor::from_inner(value).set_require_grad(old.is_require_grad());
+                }
+                Param::from_mapped_value(id, value, mapper)
+            }
+        }
+        module.map(&mut Mapper(self.entries.into_iter()))
+    }
+
+    /// From names, shapes and numbers.
+    pub fn from_host(entries: Vec<(String, Vec<usize>, Vec<f32>)>, device: &Device) -> Self {
+        let entries = entries.into_iter().map(|(name, shape, values)| {
+            let length = values.len();
+            Entry { name, shape, value: Tensor::from_data(TensorData::new(values, [length]), device) }
+        });
+        Self { entries: entries.collect() }
+    }
+    /// Names, shapes and numbers.
+    pub fn to_host(&self) -> Vec<(&str, &[usize], Vec<f32>)> {
+        let read = |value: &Tensor<1>| value.clone().try_into_vec_as::<f32>().expect("a tensor can be read back");
+        self.entries.iter().map(|entry| (&*entry.name, &*entry.shape, read(&entry.value))).collect()
+    }
+    /// On another device.
+    pub fn to_device(self, device: &Device) -> Self {
+        self.map(|value| value.to_device(device))
+    }
+    /// How many numbers there are.
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
+    }
+    /// The same names with other values.
+    pub(crate) fn map(mut self, f: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
+        for entry in &mut self.entries {
+            entry.value.inplace(&f);
+        }
+        self
+    }
+    /// The values, to be updated in place.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Tensor<1>> {
+        self.entries.iter_mut().map(|entry| &mut entry.value)
+    }
+    /// The values.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Tensor<1>> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+    pub(crate) fn add(mut self, other: Self) -> Self {
+        for (a, b) in self.values_mut().zip(other.values()) {
+            a.inplace(|a| a + b.clone());
+        }
+        self
+    }
+    /// `self + share · (other − self)`.
+    pub(crate) fn towards(mut self, other: &Self, share: f64) -> Self {
+        for (a, b) in self.values_mut().zip(other.values()) {
+            a.inplace(|a| a.clone() + (b.clone() - a) * share);
+        }
+        self
+    }
+    /// The Euclidean norm over all of them.
+    pub fn norm(&self) -> f64 {
+        let sums: Vec<Tensor<1>> = self.values().map(|value| value.clone().square().sum()).collect();
+        let sums: Vec<f32> = Tensor::cat(sums, 0).try_into_vec_as().expect("a tensor can be read back");
+        sums.into_iter().map(f64::from).sum::<f64>().sqrt()
+    }
+    /// The name of the first that holds a number that is not finite.
+    pub fn first_not_finite(&self) -> Option<&str> {
+        self.entries.iter().find(|entry| !finite(entry.value.clone())).map(|entry| &*entry.name)
+    }
+    /// Whether names and shapes are those of `other`.
+    ///
+    /// # Errors
+    ///
+    /// The first that differs.
+    pub fn same_as(&self, other: &Self) -> Result<(), Error> {
+        for i in 0..self.entries.len().max(other.entries.len()) {
+            let describe = |entry: Option<&Entry>| match entry {
+                Some(entry) => format!("{} of shape {:?}", entry.name, entry.shape),
+                None => "no further parameter".into(),
+            };
+            let (own, its) = (self.entries.get(i), other.entries.get(i));
+            if own.map(|e| (&e.name, &e.shape)) != its.map(|e| (&e.name, &e.shape)) {
+                return Err(Error::Unfit(format!(
+                    "the checkpoint is of another architecture: where this net has {}, it has {}; use the recipe it was \
+                     trained with",
+                    describe(own),
+                    describe(its)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
