@@ -1,0 +1,216 @@
+//! Pictures of what a model drew: a grid of samples, a strip of samples in time.
+//!
+//! Numbers in [−1, 1] become bytes by [`byte`], one pixel becomes `zoom × zoom`, and images stand apart on
+//! a neutral ground. Images of 4 channels are laid on that ground.
+use crate::{Background, Error, byte, write};
+use embedded_graphics::{
+    Drawable, Pixel,
+    draw_target::DrawTarget,
+    geometry::{OriginDimensions, Point, Size},
+    mono_font::{MonoFont, MonoTextStyle, iso_8859_1},
+    pixelcolor::{Rgb888, RgbColor},
+    text::{Alignment, Baseline, Text, TextStyleBuilder},
+};
+use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::png::PngEncoder};
+use std::{convert::Infallible, io, path::Path};
+
+/// How images are laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Columns of a grid; `0` makes it as square as it goes. A strip has a column a time.
+    pub columns: usize,
+    /// Pixels a pixel becomes, across and down; `0` takes the least that brings images to 48 pixels.
+    pub zoom: usize,
+    /// Pixels between images.
+    pub gap: usize,
+    /// The ground; text is black or white, whichever stands out.
+    pub ground: [u8; 3],
+    /// Names of the rows, written at the left; none leaves no room for them.
+    pub rows: Vec<String>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { columns: 0, zoom: 0, gap: 2, ground: [228; 3], rows: Vec::new() }
+    }
+}
+
+/// Images in rows, from left to right and from top to bottom.
+///
+/// # Shapes
+/// `images [n, channels, height, width]` in [−1, 1], of 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+///
+/// # Errors
+/// [`Error::Channels`] if there are other channels, [`Error::Empty`] if there are no pixels.
+///
+/// # Panics
+/// If the sizes do not multiply to the number of numbers.
+///
+/// ```
+/// use tweedie_data::picture::{Layout, grid};
+/// let image = grid(&[-1.0, 1.0, 1.0, -1.0], [1, 1, 2, 2], &Layout { zoom: 8, ..Layout::default() })?;
+/// assert_eq!(image.dimensions(), (16 + 4, 16 + 4));
+/// # Ok::<(), tweedie_data::Error>(())
+/// ```
+pub fn grid(images: &[f32], shape: [usize; 4], layout: &Layout) -> Result<RgbImage, Error> {
+    let [count, channels, height, width] = shape;
+    let columns = match layout.columns {
+        0 => (1..).find(|side| side * side >= count).unwrap_or(1),
+        columns => columns.min(count.max(1)),
+    };
+    let sheet = Sheet { images, count, shape: [channels, height, width], layout, headings: Vec::new() };
+    sheet.draw(columns, count.div_ceil(columns), |row, column| row * columns + column)
+}
+
+/// Samples as they change: a row a sample, a column a time, which is written above it.
+///
+/// # Shapes
+/// `frames [times, n, channels, height, width]` in [−1, 1], of 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+///
+/// # Errors
+/// [`Error::Channels`] if there are other channels, [`Error::Empty`] if there are no pixels.
+///
+/// # Panics
+/// If the sizes do not multiply to the number of numbers or there is not one time a frame.
+pub fn strip(frames: &[f32], shape: [usize; 5], times: &[f64], layout: &Layout) -> Result<RgbImage, Error> {
+    let [columns, samples, channels, height, width] = shape;
+    assert_eq!(times.len(), columns, "one time a frame");
+    let headings = times.iter().map(|time| format!("{time:.2}")).collect();
+    let sheet = Sheet { images: frames, count: columns * samples, shape: [channels, height, width], layout, headings };
+    sheet.draw(columns, samples, |row, column| column * samples + row)
+}
+
+/// Writes a picture as PNG, whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
+    write::atomic(path, |file| {
+        let (width, height) = picture.dimensions();
+        PngEncoder::new(file).write_image(picture, width, height, ExtendedColorType::Rgb8).map_err(io::Error::other)
+    })
+}
+
+/// Images to be laid out, with what is written around them.
+struct Sheet<'a> {
+    images: &'a [f32],
+    count: usize,
+    shape: [usize; 3],
+    layout: &'a Layout,
+    headings: Vec<String>,
+}
+
+impl Sheet<'_> {
+    fn draw(&self, columns: usize, rows: usize, index: impl Fn(usize, usize) -> usize) -> Result<RgbImage, Error> {
+        let [channels, height, width] = self.shape;
+        let each = channels * height * width;
+        assert_eq!(self.images.len(), self.count * each, "{} images of {:?}", self.count, self.shape);
+        if !matches!(channels, 1 | 3 | 4) {
+            let expected = "1 (grey), 3 (RGB) or 4 (RGBA)";
+            return Err(Error::Channels { place: "a picture cannot be drawn".into(), found: channels, expected });
+        }
+        if self.images.is_empty() {
+            return Err(Error::Empty { place: "what is to be drawn".into(), remedy: "Draw at least one." });
+        }
+        let (gap, ground) = (self.layout.gap, self.layout.ground);
+        let zoom = match self.layout.zoom {
+            0 => 48usize.div_ceil(height.min(width)),
+            zoom => zoom,
+        };
+        let font = if width * zoom < 96 { &iso_8859_1::FONT_6X13 } else { &iso_8859_1::FONT_9X15 };
+        let letter = [font.character_size.height as usize, font.character_size.width as usize];
+        let room = |texts: &[String]| texts.iter().map(|text| shown(text).len()).max().map_or(0, |n| n * letter[1]);
+
+        let labels = &self.layout.rows[..self.layout.rows.len().min(rows)];
+        let axis = if self.headings.is_empty() { "" } else { "t =" };
+        let left = match room(labels).max(axis.len() * letter[1]) {
+            0 => gap,
+            room => room + 6,
+        };
+        let top = if self.headings.is_empty() { gap } else { letter[0] + 4 };
+        let cell = [
+            (height * zoom).max(if labels.is_empty() { 0 } else { letter[0] }),
+            (width * zoom).max(room(&self.headings)),
+        ];
+        let total = [top + rows * (cell[0] + gap), left + columns * (cell[1] + gap)];
+        let mut canvas = Canvas(RgbImage::from_pixel(total[1] as u32, total[0] as u32, Rgb(ground)));
+
+        for row in 0..rows {
+            let y = top + row * (cell[0] + gap);
+            if let Some(label) = labels.get(row) {
+                canvas.write(label, font, left - 4, y + cell[0].saturating_sub(letter[0]) / 2, Alignment::Right);
+            }
+            for column in 0..columns {
+                let number = index(row, column);
+                if number >= self.count {
+                    continue;
+                }
+                let (x, y) =
+                    (left + column * (cell[1] + gap) + (cell[1] - width * zoom) / 2, y + (cell[0] - height * zoom) / 2);
+                let image = &self.images[number * each..(number + 1) * each];
+                for (i, j) in (0..height * zoom).flat_map(|i| (0..width * zoom).map(move |j| (i, j))) {
+                    let at = |channel: usize| byte(image[(channel * height + i / zoom) * width + j / zoom]);
+                    let colour = match channels {
+                        1 => [at(0); 3],
+                        3 => [at(0), at(1), at(2)],
+                        _ => Background(ground).under([at(0), at(1), at(2), at(3)]),
+                    };
+                    canvas.0.put_pixel((x + j) as u32, (y + i) as u32, Rgb(colour));
+                }
+            }
+        }
+        canvas.write(axis, font, left - 4, 2, Alignment::Right);
+        for (column, heading) in self.headings.iter().enumerate() {
+            canvas.write(heading, font, left + column * (cell[1] + gap) + cell[1] / 2, 2, Alignment::Center);
+        }
+        Ok(canvas.0)
+    }
+}
+
+/// A text as far as it is written: 24 letters, those that the font lacks as `?`.
+fn shown(text: &str) -> Vec<char> {
+    let known = |letter: char| if (' '..='\u{ff}').contains(&letter) { letter } else { '?' };
+    let letters: Vec<char> = text.chars().map(known).collect();
+    match letters.len() {
+        0..=24 => letters,
+        _ => letters[..22].iter().copied().chain(['.', '.']).collect(),
+    }
+}
+
+/// A picture to write on.
+struct Canvas(RgbImage);
+
+impl Canvas {
+    /// A line of text, its top at `y`, aligned at `x`.
+    fn write(&mut self, text: &str, font: &MonoFont, x: usize, y: usize, alignment: Alignment) {
+        let [r, g, b] = self.0.get_pixel(0, 0).0.map(u32::from);
+        let colour = if 2 * r + 5 * g + b > 1024 { Rgb888::BLACK } else { Rgb888::WHITE };
+        let style = TextStyleBuilder::new().alignment(alignment).baseline(Baseline::Top).build();
+        let text: String = shown(text).into_iter().collect();
+        let text =
+            Text::with_text_style(&text, Point::new(x as i32, y as i32), MonoTextStyle::new(font, colour), style);
+        let Ok(_) = text.draw(self);
+    }
+}
+
+impl OriginDimensions for Canvas {
+    fn size(&self) -> Size {
+        Size::new(self.0.width(), self.0.height())
+    }
+}
+
+impl DrawTarget for Canvas {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
+        for Pixel(at, colour) in pixels {
+            if let (Ok(x), Ok(y)) = (u32::try_from(at.x), u32::try_from(at.y))
+                && let Some(pixel) = self.0.get_pixel_mut_checked(x, y)
+            {
+                *pixel = Rgb([colour.r(), colour.g(), colour.b()]);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Real sets, found through the environment variable `TWEEDIE_DATA`; skipped, with a word, where it is not set.
+//!
+//! Counts, sums and pixels were computed from the files by another program.
+use crate::files::png;
+use std::fs;
+use tweedie_data::image::{GrayImage, RgbaImage};
+use tweedie_data::picture::{Layout, grid, save, strip};
+use tweedie_data::*;
+
+/// Whether a set is at hand.
+fn at_hand(name: &str) -> bool {
+    let there = find(name).is_ok();
+    if !there {
+        eprintln!("skipped: set TWEEDIE_DATA to the folder that holds `{name}` to run this test on real data");
+    }
+    there
+}
+
+fn sum(images: &Images) -> u64 {
+    images.pixels.iter().map(|&v| u64::from(v)).sum()
+}
+
+fn idx(folder: &str, images: &str, labels: &str) -> Idx {
+    let [images, labels] = [images, labels].map(|name| Some(name.into()));
+    Idx { path: Some(folder.into()), images, labels, held_out: 0, ..Idx::default() }
+}
+
+#[test]
+fn mnist() {
+    if !at_hand("mnist") {
+        return;
+    }
+    let source = Idx { path: Some("mnist".into()), ..Idx::default() };
+    let (train, test) = (source.load(Split::Train).unwrap(), source.load(Split::Test).unwrap());
+    assert_eq!((train.len(), test.len(), train.shape()), (60_000, 10_000, [1, 28, 28]));
+    assert_eq!(train.labels.as_ref().unwrap()[..12], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5]);
+    assert_eq!(train.counts(), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
+    assert_eq!(test.counts(), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+    assert_eq!((sum(&train), sum(&test)), (1_567_298_545, 264_923_200));
+    assert_eq!(
+        train.get(0)[5 * 28 + 10..6 * 28],
+        [0, 0, 3, 18, 18, 18, 126, 136, 175, 26, 166, 255, 247, 127, 0, 0, 0, 0]
+    );
+    let padded = Idx { pad: Some(32), ..source }.load(Split::Test).unwrap();
+    assert_eq!((padded.shape(), sum(&padded)), ([1, 32, 32], sum(&test)));
+    assert_eq!(padded.get(9)[2 * 32 + 2..2 * 32 + 30], test.get(9)[..28]);
+}
+
+#[test]
+fn fashion() {
+    if !at_hand("fashion_mnist") {
+        return;
+    }
+    let names = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
+    let classes = names.map(String::from).to_vec();
+    let source = Idx { path: Some("fashion_mnist".into()), classes, flip: true, ..Idx::default() };
+    let (train, test) = (source.load(Split::Train).unwrap(), source.load(Split::Test).unwrap());
+    assert_eq!((train.counts(), test.counts()), (vec![6000; 10], vec![1000; 10]));
+    assert_eq!((sum(&train), sum(&test)), (3_431_114_169, 573_469_082));
+    assert_eq!(train.classes[train.label(0).unwrap() as usize], "boot");
+    assert!(train.flip);
+}
+
+#[test]
+fn the_built_in_digits_equal_those_of_the_files() {
+    if !at_hand("digits") {
+        return;
+    }
+    let files = idx("digits", "digits8x8-images-idx3-ubyte.gz", "digits8x8-labels-idx1-ubyte.gz");
+    let files = files.load(Split::Train).unwrap();
+    let built_in = Digits { held_out: 0 }.load(Split::Train).unwrap();
+    assert_eq!((files.pixels, files.labels), (built_in.pixels, built_in.labels));
+}
+
+#[test]
+fn tiles_agree_between_idx_and_parquet_and_under_alpha() {
+    if !at_hand("dcss_tiles") {
+        return;
+    }
+    let rgba = idx("dcss_tiles", "tiles32-rgba-idx4-ubyte.gz", "tiles32-labels-idx1-ubyte.gz");
+    let rgba = rgba.load(Split::Train).unwrap();
+    assert_eq!((rgba.len(), rgba.shape(), sum(&rgba)), (3929, [4, 32, 32], 852_297_589));
+    assert_eq!(rgba.counts(), [1105, 195, 274, 623, 220, 695, 817]);
+    assert_eq!(rgba.classes, ["dngn", "effect", "gui", "item", "misc", "mon", "player"]);
+    let table = Parquet { path: "dcss_tiles".into(), channels: 4, held_out: 0, ..Parquet::default() };
+    assert_eq!(table.load(Split::Train).unwrap(), rgba);
+
+    let black = idx("dcss_tiles", "tiles32-rgb-black-idx4-ubyte.gz", "tiles32-labels-idx1-ubyte.gz");
+    let black = black.load(Split::Train).unwrap();
+    assert_eq!(sum(&black), 350_774_690);
+    let table = Parquet { channels: 3, background: Background::BLACK, ..table };
+    assert_eq!(table.load(Split::Train).unwrap(), black);
+    let mixed = idx("dcss_tiles", "tiles32-rgba-idx4-ubyte.gz", "tiles32-labels-idx1-ubyte.gz");
+    assert_eq!(Idx { channels: Some(3), ..mixed }.load(Split::Train).unwrap(), black);
+
+    let (train, held) = (Parquet { held_out: 10, ..table.clone() }, Parquet { held_out: 10, ..table });
+    let (train, held) = (train.load(Split::Train).unwrap(), held.load(Split::Test).unwrap());
+    assert_eq!((train.len() + held.len(), held.counts()), (3929, vec![110, 19, 27, 62, 22, 69, 81]));
+
+    // The same pictures as a folder of PNG files.
+    let folder = tempfile::tempdir().unwrap();
+    let interleaved = |image: &[u8]| (0..1024).flat_map(|i| (0..4).map(move |c| image[1024 * c + i])).collect();
+    for i in (0..rgba.len()).step_by(40) {
+        let class = folder.path().join(&rgba.classes[rgba.label(i).unwrap() as usize]);
+        fs::create_dir_all(&class).unwrap();
+        let picture = RgbaImage::from_raw(32, 32, interleaved(rgba.get(i))).unwrap();
+        fs::write(class.join(format!("{i:04}.png")), png(picture)).unwrap();
+    }
+    let set = Folder { path: folder.path().into(), channels: 4, held_out: 0, ..Folder::default() };
+    let mut chosen: Vec<usize> = (0..rgba.len()).step_by(40).collect();
+    chosen.sort_by_key(|&i| (rgba.label(i), i));
+    assert_eq!(set.load(Split::Train).unwrap(), rgba.select(&chosen));
+}
+
+#[test]
+fn emoji_agree_between_idx_and_parquet_on_white() {
+    if !at_hand("noto_emoji") {
+        return;
+    }
+    let white = idx("noto_emoji", "emoji32-rgb-white-idx4-ubyte.gz", "emoji32-labels-idx1-ubyte.gz");
+    let white = white.load(Split::Train).unwrap();
+    assert_eq!((white.len(), sum(&white)), (3583, 2_129_318_815));
+    assert_eq!(white.counts(), [478, 1940, 220, 131, 119, 111, 266, 260, 8, 50]);
+    let table = Parquet { path: "noto_emoji/emoji32.parquet".into(), held_out: 0, ..Parquet::default() };
+    let table = table.load(Split::Train).unwrap();
+    assert_eq!((&table.labels, &table.classes), (&white.labels, &white.classes));
+    let most = table.pixels.iter().zip(&white.pixels).map(|(&a, &b)| a.abs_diff(b)).max();
+    assert_eq!(most, Some(0));
+}
+
+/// Pictures to look at, left in the folder that `TWEEDIE_PICTURES` names.
+#[test]
+fn pictures_to_look_at() {
+    let Some(folder) = std::env::var_os("TWEEDIE_PICTURES") else {
+        eprintln!("skipped: set TWEEDIE_PICTURES to a folder to have pictures written there");
+        return;
+    };
+    let folder = std::path::PathBuf::from(folder);
+    let by_class = |set: &Images, columns: usize| -> Vec<usize> {
+        let of = |class: usize| (0..set.len()).filter(move |&i| set.label(i) == Some(class as u32)).take(columns);
+        (0..set.classes.len()).flat_map(of).collect()
+    };
+    let draw = |name: &str, set: &Images, columns: usize| {
+        let chosen = by_class(set, columns);
+        let [c, h, w] = set.shape();
+        let layout = Layout { columns, rows: set.classes.clone(), ..Layout::default() };
+        let drawn = grid(&set.to_unit(&chosen, None), [chosen.len(), c, h, w], &layout).unwrap();
+        save(&drawn, folder.join(name)).unwrap();
+    };
+    let digits = Digits::default().load(Split::Train).unwrap();
+    draw("digits.png", &digits, 10);
+    // A strip from noise-like stripes to digits.
+    let times = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0];
+    let clean = digits.to_unit(&[0, 1, 2], None);
+    let stripes = |i: usize| if (i * 7919) % 13 < 6 { -0.8 } else { 0.9 };
+    let frame = |t: f64| clean.iter().enumerate().map(move |(i, x)| (1.0 - t as f32) * x + t as f32 * stripes(i));
+    let frames: Vec<f32> = times.iter().flat_map(|&t| frame(t)).collect();
+    let rows = ["0", "1", "2"].map(String::from).to_vec();
+    save(
+        &strip(&frames, [6, 3, 1, 8, 8], &times, &Layout { rows, ..Layout::default() }).unwrap(),
+        folder.join("strip.png"),
+    )
+    .unwrap();
+    for shape in [Shape::Moons, Shape::Rings, Shape::Spirals, Shape::Gaussians, Shape::Checkerboard, Shape::Swissroll] {
+        let uniforms: Vec<f64> =
+            (0..4000).flat_map(|i| [0.618, 0.7549, 0.8191, 0.8567].map(|s| (f64::from(i) * s).fract())).collect();
+        let mut canvas = GrayImage::new(160, 160);
+        for point in Points::new(shape).rows(&uniforms).0.chunks_exact(2) {
+            let [x, y] = [point[0], -point[1]].map(|x| (80.0 + 30.0 * x).clamp(0.0, 159.0) as u32);
+            canvas.get_pixel_mut(x, y).0 = [255];
+        }
+        canvas.save(folder.join(format!("{shape:?}.png").to_lowercase())).unwrap();
+    }
+    if at_hand("mnist") && at_hand("dcss_tiles") && at_hand("noto_emoji") && at_hand("images") {
+        let source = Idx { path: Some("mnist".into()), ..Idx::default() };
+        draw("mnist.png", &source.load(Split::Test).unwrap(), 12);
+        let tiles = Parquet { path: "dcss_tiles".into(), channels: 4, ..Parquet::default() };
+        draw("tiles.png", &tiles.load(Split::Train).unwrap(), 12);
+        let emoji = Parquet {
+            path: "noto_emoji".into(),
+            size: Some(24),
+            background: Background([255, 220, 160]),
+            ..Parquet::default()
+        };
+        draw("emoji.png", &emoji.load(Split::Train).unwrap(), 12);
+        let photos = Folder { path: "images".into(), size: Some(96), held_out: 0, ..Folder::default() };
+        let mut photos = photos.load(Split::Train).unwrap();
+        (photos.labels, photos.classes) = (Some(vec![0, 1]), vec!["cat".into(), "coffee".into()]);
+        draw("photos.png", &photos, 1);
+    }
+}
