@@ -70,8 +70,8 @@ impl<const D: usize> Normal<D> {
         Self { mean, std }
     }
 
-    /// −ln of the mass in the bin of width `2·half` around x, where the first and the last bin (x ≤ −1 + half and
-    /// x ≥ 1 − half) reach to infinity: the likelihood of data with finitely many levels in [−1, 1].
+    /// −ln of the mass in the bin of width `2·half` around x, where the first and the last bin (x = −1 and x = 1)
+    /// reach to infinity: the likelihood of data with finitely many levels in [−1, 1].
     ///
     /// For 256 levels `half = 1/255`. The cdf is exact to single precision, through erfc's symmetric form.
     ///
@@ -80,8 +80,9 @@ impl<const D: usize> Normal<D> {
         let scale = self.std.clone() * std::f64::consts::SQRT_2;
         let low = (x.clone() - half - self.mean.clone()) / scale.clone();
         let high = (x.clone() + half - self.mean.clone()) / scale;
-        let first = x.clone().lower_equal_elem(half - 1.0);
-        let last = x.greater_equal_elem(1.0 - half);
+        // A level is anywhere within its bin: half a bin from the end is the end.
+        let first = x.clone().lower_equal_elem(0.5 * half - 1.0);
+        let last = x.greater_equal_elem(1.0 - 0.5 * half);
         let cdf = |z: Tensor<D>| (z.erf() + 1.0) * 0.5;
         let upper = cdf(high.clone()).mask_fill(last.clone(), 1.0);
         let lower = cdf(low.clone()).mask_fill(first, 0.0);
@@ -148,7 +149,7 @@ impl<const D: usize> Categorical<D> {
             let at = &place(i, rows)[..D - 1];
             if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| !(**p >= 0.0)) {
                 return Err(Error::Unfit(format!(
-                    "probabilities are 0 or more, but category {j} of row {at:?} has {p}"
+                    "probabilities are 0 or more, but category {j} of row {at:?} has {p:.4}"
                 )));
             }
             let sum: f64 = row.iter().sum();

@@ -4,6 +4,7 @@ pub mod denoise;
 pub mod distribution;
 pub mod dual;
 pub mod error;
+pub mod laws;
 pub mod loss;
 pub mod model;
 pub mod net;

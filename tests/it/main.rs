@@ -1,1 +1,2 @@
 mod nets;
+mod spine;

@@ -1,0 +1,269 @@
+//! Laws: what every module of a kind obeys, as functions anyone can call on their own.
+//!
+//! Each function takes any implementation and returns what it measured, law by law, with the worst place found:
+//!
+//! ```
+//! use tweedie::{laws, schedule::Cosine};
+//! for check in laws::schedule(&Cosine::new(1000)) {
+//!     assert!(check.holds(), "{check}");
+//! }
+//! ```
+use crate::{
+    distribution::{Distribution, host},
+    noise::Noise,
+    rng::Rng,
+    schedule::Schedule,
+    spacing::Spacing,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::fmt;
+
+/// One law, measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What should hold.
+    pub law: &'static str,
+    /// Where it was worst.
+    pub place: String,
+    /// By how much it failed there.
+    pub measured: f64,
+    /// How much is allowed: rounding, or the error of an estimate.
+    pub allowed: f64,
+}
+impl Check {
+    /// Whether the law holds. What is not a number does not.
+    pub fn holds(&self) -> bool {
+        self.measured <= self.allowed
+    }
+}
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.holds() { "holds" } else { "BROKEN" };
+        write!(f, "{}: {verdict}, {:.2e} measured at {}, {:.2e} allowed", self.law, self.measured, self.place, self.allowed)
+    }
+}
+
+/// Collects the worst case of each law.
+#[derive(Default)]
+pub(crate) struct Checks(Vec<Check>);
+impl Checks {
+    pub(crate) fn note(&mut self, law: &'static str, place: impl fmt::Display, measured: f64, allowed: f64) {
+        let new = Check { law, place: place.to_string(), measured, allowed };
+        match self.0.iter_mut().find(|check| check.law == law) {
+            None => self.0.push(new),
+            // A failure is worse than anything that holds; NaN is a failure.
+            Some(old) if old.holds() && (!new.holds() || measured * old.allowed > old.measured * allowed) => *old = new,
+            Some(_) => {}
+        }
+    }
+    pub(crate) fn done(self) -> Vec<Check> {
+        self.0
+    }
+}
+
+/// Schedules: α does not rise, the noise-to-signal ratio does, slopes are those of α and σ, the log-SNR can be inverted, and
+/// nearly all signal is there at t = 0.
+pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
+    let mut checks = Checks::default();
+    const N: usize = 200;
+    let mut last = (f64::INFINITY, f64::INFINITY);
+    for i in 1..N {
+        // Off any grid a table may have.
+        let t = (i as f64 + 0.371) / N as f64;
+        let place = format!("t = {t:.4}");
+        let c = schedule.at(t);
+        checks.note("α does not rise", &place, c.alpha - last.0, 0.0);
+        checks.note("the log-SNR falls", &place, c.log_snr() - last.1, 0.0);
+        last = (c.alpha, c.log_snr());
+
+        // Central differences of third order: error h⁴ f⁗′/30.
+        let h = 1e-5;
+        let at = |k: f64| schedule.at(t + k * h);
+        let slope = |f: fn(crate::schedule::Scales) -> f64| {
+            (8.0 * (f(at(1.0)) - f(at(-1.0))) - (f(at(2.0)) - f(at(-2.0)))) / (12.0 * h)
+        };
+        for (name, own, other) in [("α′ is the slope of α", c.alpha_dot, slope(|c| c.alpha)), ("σ′ is the slope of σ", c.sigma_dot, slope(|c| c.sigma))] {
+            // Differences of numbers of size α or σ leave 1e-16/h of rounding.
+            let size = 1.0 + own.abs() + c.sigma;
+            checks.note(name, &place, (own - other).abs() / size, 1e-6);
+        }
+        let back = schedule.time(c.log_snr());
+        // The ratio may be flat: compare ratios as well as times.
+        let miss = (back - t).abs().min((schedule.at(back).log_snr() - c.log_snr()).abs());
+        checks.note("time inverts the log-SNR", &place, miss, 1e-9);
+        checks.note("g² is not negative", &place, -c.diffusion() / (1.0 + c.diffusion().abs()), 1e-12);
+    }
+    let (start, end) = (schedule.at(0.0), schedule.at(1.0));
+    checks.note("data at t = 0: σ/α is small", "t = 0", start.sigma / start.alpha, 0.05);
+    checks.note("noise at t = 1: the signal is less than the noise", "t = 1", end.alpha / end.sigma, 1.0);
+    checks.done()
+}
+
+/// Spacings: a rising map into [0, 1], grids that fall to 0, training times that follow the map.
+pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let mut last = f64::NEG_INFINITY;
+    for i in 1..=1000 {
+        let u = f64::from(i) / 1000.0;
+        let t = spacing.at(u);
+        checks.note("times do not fall with the quantile", format!("u = {u}"), last - t, 0.0);
+        checks.note("times lie in [0, 1]", format!("u = {u}"), (-t).max(t - 1.0), 0.0);
+        last = t;
+    }
+    for n in [1, 2, 7, 50] {
+        let grid = spacing.grid(n);
+        checks.note("a grid of n steps has n + 1 times", format!("n = {n}"), grid.len().abs_diff(n + 1) as f64, 0.0);
+        checks.note("a grid ends at 0", format!("n = {n}"), grid.last().copied().unwrap_or(f64::NAN).abs(), 0.0);
+        for (i, pair) in grid.windows(2).enumerate() {
+            checks.note("a grid falls", format!("n = {n}, step {i}"), if pair[0] > pair[1] { 0.0 } else { pair[1] - pair[0] + 1e-300 }, 0.0);
+        }
+    }
+    // Kolmogorov–Smirnov distance of stratified times to the map: below 1/n by construction.
+    let n = 4096;
+    let mut times = spacing.draw(n, &mut Rng::new(0));
+    times.sort_by(f64::total_cmp);
+    for (i, t) in times.iter().enumerate() {
+        let (low, high) = (spacing.at((i as f64 / n as f64).max(1e-12)), spacing.at((i as f64 + 1.0) / n as f64));
+        checks.note("drawn times have the map's quantiles", format!("rank {i} of {n}"), (low - t).max(t - high), 1e-12);
+    }
+    checks.done()
+}
+
+/// Distributions over `n` rows alike: samples have the stated mean and spread, KL to itself is zero, the same stream gives
+/// the same rows, and the entropy of samples is their mean −ln p.
+///
+/// `n` rows are drawn; with 10⁴ the statistical errors allowed (five standard errors) are a few per cent.
+pub fn distribution<const D: usize>(law: &dyn Distribution<D>) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let mean = law.mean();
+    let dims = mean.dims();
+    let (rows, width) = (dims[0], dims[1..].iter().product::<usize>());
+    let draw = host(law.sample(&mut Rng::new(1)).value);
+    let again = host(law.sample(&mut Rng::new(1)).value);
+    let differ = draw.iter().zip(&again).filter(|(a, b)| a != b).count();
+    checks.note("the same stream gives the same draw", "all rows", differ as f64, 0.0);
+
+    let (means, stds) = (host(mean.clone()), host(law.std().expand(dims)));
+    for j in 0..width {
+        // Standardised by row, so that rows may differ.
+        let sum: f64 = (0..rows).map(|i| draw[i * width + j] - means[i * width + j]).sum();
+        let spread: f64 = (0..rows).map(|i| stds[i * width + j].powi(2)).sum();
+        checks.note("samples have the mean", format!("entry {j}"), sum.abs(), 5.0 * spread.sqrt() + 1e-6);
+        let squares: f64 = (0..rows).map(|i| (draw[i * width + j] - means[i * width + j]).powi(2)).sum();
+        // Fourth moments of a normal are 3σ⁴; of a Bernoulli at most σ².
+        let allowed = 5.0 * (0..rows).map(|i| 2.0 * stds[i * width + j].powi(4) + 0.25 * stds[i * width + j].powi(2)).sum::<f64>().sqrt();
+        checks.note("samples have the spread", format!("entry {j}"), (squares - spread).abs(), allowed + 1e-6);
+    }
+    for (i, kl) in host(law.kl(law)).into_iter().enumerate() {
+        checks.note("KL to itself is zero", format!("entry {i}"), kl.abs(), 1e-5);
+    }
+    checks.done()
+}
+
+/// KL(p ‖ q) of two distributions is not negative and is the mean of ln p − ln q over samples of p.
+pub fn divergence<const D: usize>(p: &dyn Distribution<D>, q: &dyn Distribution<D>) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let kl = host(p.kl(q));
+    for (i, kl) in kl.iter().enumerate() {
+        checks.note("KL is not negative", format!("entry {i}"), -kl, 1e-6);
+    }
+    let x = p.sample(&mut Rng::new(2)).value;
+    let gaps: Vec<f64> = host(q.nll(x.clone())).into_iter().zip(host(p.nll(x))).map(|(q, p)| q - p).collect();
+    let n = gaps.len() as f64;
+    let mean = gaps.iter().sum::<f64>() / n;
+    let var = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / n;
+    let expected = kl.iter().sum::<f64>() / kl.len() as f64;
+    checks.note("KL is the mean of ln p − ln q", "samples of p", (mean - expected).abs(), 5.0 * (var / n).sqrt() + 1e-6);
+    checks.done()
+}
+
+/// Noises, on data `x` of shape `[batch, …]` (one-hot for categories): estimate ∘ target = identity, and for 0 < s < t
+/// the posterior averaged over x_t is the prior at s.
+pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let batch = x.dims()[0];
+    let times: Vec<f64> = (0..batch).map(|i| 0.03 + 0.94 * (i as f64 + 0.5) / batch as f64).collect();
+    let z = noise.prior(x.clone(), &times).sample(&mut Rng::new(3)).value;
+    if !noise.categorical() {
+        let said = noise.target(x.clone(), z.clone(), &times);
+        let said = if noise.outputs() == 2 { Tensor::cat(vec![said.clone(), said.zeros_like()], 1) } else { said };
+        let back = host(noise.estimate(said, z, &times).mean);
+        let allowed = if x.dtype() == DType::F64 { 1e-9 } else { 1e-3 };
+        let width = back.len() / batch;
+        for (i, (a, b)) in back.iter().zip(host(x.clone())).enumerate() {
+            checks.note("estimate ∘ target = identity", format!("t = {:.3}", times[i / width]), (a - b).abs(), allowed);
+        }
+    }
+    for (s, t) in [(0.2, 0.5), (0.5, 0.55), (0.01, 0.97), (0.9, 0.95)] {
+        if noise.categorical() { categories(noise, x, s, t, &mut checks) } else { moments(noise, x, s, t, &mut checks) }
+    }
+    checks.done()
+}
+
+/// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and Bayes' rule both ways.
+fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
+    let dims = x.dims();
+    let k = dims[D - 1];
+    let prior = noise.prior(x.clone(), &[t]).mean();
+    let mut sum = x.zeros_like();
+    for j in 0..k {
+        let mut shape = [1; D];
+        shape[D - 1] = k;
+        let hot: Vec<f64> = (0..k).map(|i| if i == j { 1.0 } else { 0.0 }).collect();
+        let z: Tensor<D> = Tensor::from_data(TensorData::new(hot, shape), (&x.device(), x.dtype()));
+        let z = z.expand(dims);
+        sum = sum + noise.posterior(x.clone(), z, &[s], &[t]).mean() * prior.clone().narrow(D - 1, j, 1);
+    }
+    let gap = (sum - noise.prior(x.clone(), &[s]).mean()).abs().max();
+    let gap = host(gap)[0];
+    checks.note("posterior averaged over x_t is the prior at s", format!("s = {s}, t = {t}"), gap, 2e-5);
+    let at_end = host((noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype())).abs().max())[0];
+    checks.note("the prior at t = 1 is near the stationary law", "t = 1", at_end, 0.1);
+}
+
+/// Mean and variance of the same average, by the law of total variance: the posterior's mean is linear in x_t.
+fn moments<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
+    let prior = noise.prior(x.clone(), &[t]);
+    let (mean, std) = (prior.mean(), prior.std());
+    let centre = noise.posterior(x.clone(), mean.clone(), &[s], &[t]);
+    let ahead = noise.posterior(x.clone(), mean + std, &[s], &[t]).mean() - centre.mean();
+    let goal = noise.prior(x.clone(), &[s]);
+    let place = format!("s = {s}, t = {t}");
+    let size = 1.0 + host(goal.std().abs().max())[0];
+    let gap = host((centre.mean() - goal.mean()).abs().max())[0] / size;
+    let allowed = if x.dtype() == DType::F64 { 1e-9 } else { 2e-5 };
+    checks.note("posterior averaged over x_t has the prior's mean at s", &place, gap, allowed);
+    let var = ahead.square() + centre.std().square();
+    let gap = host((var.sqrt() - goal.std()).abs().max())[0] / size;
+    checks.note("posterior averaged over x_t has the prior's spread at s", &place, gap, allowed);
+}
+
+/// Streams: row i is the same in any batch, any shard and at any number of draws of other purposes.
+pub fn rng(seed: u64) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let root = Rng::new(seed);
+    let (rows, len) = (64, 37);
+    let all = root.stream("law").words(rows, len);
+    for (first, count) in [(0, 1), (0, 64), (1, 3), (17, 30), (63, 1)] {
+        let part = root.stream("law").from_row(first as u64).words(count, len);
+        let differ = part.iter().zip(&all[first * len..]).filter(|(a, b)| a != b).count();
+        checks.note("a row is the same in any shard", format!("rows {first}..{}", first + count), differ as f64, 0.0);
+    }
+    let streams = [root.stream("a"), root.stream("b"), root.at(0), root.at(1), root.stream("a").at(0), root.stream("a").stream("b"), Rng::new(seed + 1)];
+    let drawn: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
+    for (i, a) in drawn.iter().enumerate() {
+        for (j, b) in drawn.iter().enumerate().skip(i + 1) {
+            // 1024 words of 32 bits agree by chance with probability 2⁻²².
+            let shared = a.iter().filter(|word| b.contains(word)).count();
+            checks.note("two purposes share nothing", format!("streams {i} and {j}"), shared as f64, 2.0);
+        }
+    }
+    let device = Device::flex();
+    let z = host(root.stream("normal").normal_tensor([400, 500], &device, DType::F32));
+    let n = z.len() as f64;
+    for (k, expected, var) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+        let moment = z.iter().map(|z| z.powi(k)).sum::<f64>() / n;
+        checks.note("normals have the normal's moments", format!("moment {k}"), (moment - expected).abs(), 5.0 * f64::sqrt(var / n));
+    }
+    checks.done()
+}
