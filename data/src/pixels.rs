@@ -210,15 +210,16 @@ fn resize(image: DynamicImage, width: u32, height: u32, filter: Filter) -> Dynam
         return image;
     }
     let DynamicImage::ImageRgba8(rgba) = &image else { return image.resize_exact(width, height, filter.kind()) };
+    // Half as bright, for `image` clips floats to [0, 1] and the filters overshoot: opacity and colour must do so alike.
     let weighted: ImageBuffer<Rgba<f32>, Vec<f32>> = ImageBuffer::from_fn(rgba.width(), rgba.height(), |x, y| {
         let [r, g, b, a] = rgba.get_pixel(x, y).0.map(|v| f32::from(v) / 255.0);
-        Rgba([r * a, g * a, b * a, a])
+        Rgba([r * a, g * a, b * a, a].map(|v| v / 2.0))
     });
     let scaled = imageops::resize(&weighted, width, height, filter.kind());
     RgbaImage::from_fn(width, height, |x, y| {
         let [r, g, b, a] = scaled.get_pixel(x, y).0;
         let colour = |v: f32| if a > 0.0 { v / a } else { 0.0 };
-        Rgba([colour(r), colour(g), colour(b), a].map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8))
+        Rgba([colour(r), colour(g), colour(b), 2.0 * a].map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8))
     })
     .into()
 }

@@ -51,6 +51,9 @@ fn windows_are_cut_where_told_and_else_in_the_middle() {
     let cut = |at: Option<&[[usize; 2]]>| set.to_unit_at(&[0], None, at).iter().map(|&x| byte(x)).collect::<Vec<u8>>();
     assert_eq!(cut(None), [6, 7, 11, 12]);
     assert_eq!(cut(Some(&[[2, 3]])), [13, 14, 18, 19]);
+    // Of two middle places the upper and the left.
+    let tall = Images { window: [1, 4], ..set.clone() };
+    assert_eq!(tall.to_unit(&[0], None).iter().map(|&x| byte(x)).collect::<Vec<u8>>(), [5, 6, 7, 8]);
     let drawn = |u, v| set.augmented(&[0], &[0.9, u, v]).iter().map(|&x| byte(x)).collect::<Vec<u8>>();
     assert_eq!(drawn(0.0, 0.0), [0, 1, 5, 6]);
     assert_eq!(drawn(0.999_999, 0.999_999), [13, 14, 18, 19]);
@@ -181,15 +184,15 @@ fn folders_may_know_their_two_parts() {
 #[test]
 fn clear_pixels_do_not_bleed_when_scaled() {
     let folder = tempfile::tempdir().unwrap();
-    // Left half opaque white, right half clear but green underneath.
-    let half = |x| if x < 8 { Rgba([255; 4]) } else { Rgba([0, 255, 0, 0]) };
+    // Left half opaque grey, right half clear but green underneath.
+    let half = |x| if x < 8 { Rgba([100, 100, 100, 255]) } else { Rgba([0, 255, 0, 0]) };
     fs::write(folder.path().join("1.png"), png(RgbaImage::from_fn(16, 16, |x, _| half(x)))).unwrap();
     let source = Folder { path: folder.path().into(), size: Some(5), channels: 4, held_out: 0, ..Folder::default() };
     let set = source.load(Split::Train).unwrap();
     assert!(set.labels.is_none() && set.classes.is_empty());
     let [red, green, blue, alpha] = [0, 1, 2, 3].map(|channel| &set.get(0)[25 * channel..25 * (channel + 1)]);
     for i in (0..25).filter(|&i| alpha[i] > 8) {
-        assert_eq!([red[i], green[i], blue[i]], [255; 3], "pixel {i} of opacity {}", alpha[i]);
+        assert_eq!([red[i], green[i], blue[i]], [100; 3], "pixel {i} of opacity {}", alpha[i]);
     }
     assert!(alpha[2] > 60 && alpha[2] < 200, "the edge is half clear: {}", alpha[2]);
 }
