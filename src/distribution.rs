@@ -147,7 +147,7 @@ impl<const D: usize> Categorical<D> {
             let mut rows = dims;
             rows[D - 1] = 1;
             let at = &place(i, rows)[..D - 1];
-            if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| !(**p >= 0.0)) {
+            if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| p.is_nan() || **p < 0.0) {
                 return Err(Error::Unfit(format!(
                     "probabilities are 0 or more, but category {j} of row {at:?} has {p:.4}"
                 )));

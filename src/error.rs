@@ -6,13 +6,30 @@ use std::{fmt, path::PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    Io { path: PathBuf, doing: &'static str, source: std::io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// A verb: read, write.
+        doing: &'static str,
+        /// The system's word on it.
+        source: std::io::Error,
+    },
     /// A file was read and does not hold what it should.
-    Format { path: PathBuf, message: String },
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was found, what was expected, and the remedy.
+        message: String,
+    },
     /// Parts that do not fit each other, refused before the first step.
     Unfit(String),
     /// A number that is not finite, at the step and in the tensor where it arose.
-    NotFinite { step: u64, place: String },
+    NotFinite {
+        /// The step of training, from 1.
+        step: u64,
+        /// The tensor: data, output of the net, a loss, a gradient or a parameter by name.
+        place: String,
+    },
 }
 
 /// `std::result::Result` with tweedie's [`Error`].

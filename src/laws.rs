@@ -39,7 +39,11 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.holds() { "holds" } else { "BROKEN" };
-        write!(f, "{}: {verdict}, {:.2e} measured at {}, {:.2e} allowed", self.law, self.measured, self.place, self.allowed)
+        write!(
+            f,
+            "{}: {verdict}, {:.2e} measured at {}, {:.2e} allowed",
+            self.law, self.measured, self.place, self.allowed
+        )
     }
 }
 
@@ -82,7 +86,10 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         let slope = |f: fn(crate::schedule::Scales) -> f64| {
             (8.0 * (f(at(1.0)) - f(at(-1.0))) - (f(at(2.0)) - f(at(-2.0)))) / (12.0 * h)
         };
-        for (name, own, other) in [("α′ is the slope of α", c.alpha_dot, slope(|c| c.alpha)), ("σ′ is the slope of σ", c.sigma_dot, slope(|c| c.sigma))] {
+        for (name, own, other) in [
+            ("α′ is the slope of α", c.alpha_dot, slope(|c| c.alpha)),
+            ("σ′ is the slope of σ", c.sigma_dot, slope(|c| c.sigma)),
+        ] {
             // Differences of numbers of size α or σ leave 1e-16/h of rounding.
             let size = 1.0 + own.abs() + c.sigma;
             checks.note(name, &place, (own - other).abs() / size, 1e-6);
@@ -115,7 +122,12 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
         checks.note("a grid of n steps has n + 1 times", format!("n = {n}"), grid.len().abs_diff(n + 1) as f64, 0.0);
         checks.note("a grid ends at 0", format!("n = {n}"), grid.last().copied().unwrap_or(f64::NAN).abs(), 0.0);
         for (i, pair) in grid.windows(2).enumerate() {
-            checks.note("a grid falls", format!("n = {n}, step {i}"), if pair[0] > pair[1] { 0.0 } else { pair[1] - pair[0] + 1e-300 }, 0.0);
+            checks.note(
+                "a grid falls",
+                format!("n = {n}, step {i}"),
+                if pair[0] > pair[1] { 0.0 } else { pair[1] - pair[0] + 1e-300 },
+                0.0,
+            );
         }
     }
     // Kolmogorov–Smirnov distance of stratified times to the map: below 1/n by construction.
@@ -151,7 +163,11 @@ pub fn distribution<const D: usize>(law: &dyn Distribution<D>) -> Vec<Check> {
         checks.note("samples have the mean", format!("entry {j}"), sum.abs(), 5.0 * spread.sqrt() + 1e-6);
         let squares: f64 = (0..rows).map(|i| (draw[i * width + j] - means[i * width + j]).powi(2)).sum();
         // Fourth moments of a normal are 3σ⁴; of a Bernoulli at most σ².
-        let allowed = 5.0 * (0..rows).map(|i| 2.0 * stds[i * width + j].powi(4) + 0.25 * stds[i * width + j].powi(2)).sum::<f64>().sqrt();
+        let allowed = 5.0
+            * (0..rows)
+                .map(|i| 2.0 * stds[i * width + j].powi(4) + 0.25 * stds[i * width + j].powi(2))
+                .sum::<f64>()
+                .sqrt();
         checks.note("samples have the spread", format!("entry {j}"), (squares - spread).abs(), allowed + 1e-6);
     }
     for (i, kl) in host(law.kl(law)).into_iter().enumerate() {
@@ -173,7 +189,12 @@ pub fn divergence<const D: usize>(p: &dyn Distribution<D>, q: &dyn Distribution<
     let mean = gaps.iter().sum::<f64>() / n;
     let var = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / n;
     let expected = kl.iter().sum::<f64>() / kl.len() as f64;
-    checks.note("KL is the mean of ln p − ln q", "samples of p", (mean - expected).abs(), 5.0 * (var / n).sqrt() + 1e-6);
+    checks.note(
+        "KL is the mean of ln p − ln q",
+        "samples of p",
+        (mean - expected).abs(),
+        5.0 * (var / n).sqrt() + 1e-6,
+    );
     checks.done()
 }
 
@@ -217,7 +238,11 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
     let gap = (sum - noise.prior(x.clone(), &[s]).mean()).abs().max();
     let gap = host(gap)[0];
     checks.note("posterior averaged over x_t is the prior at s", format!("s = {s}, t = {t}"), gap, 2e-5);
-    let at_end = host((noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype())).abs().max())[0];
+    let at_end = host(
+        (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
+            .abs()
+            .max(),
+    )[0];
     checks.note("the prior at t = 1 is near the stationary law", "t = 1", at_end, 0.1);
 }
 
@@ -249,7 +274,15 @@ pub fn rng(seed: u64) -> Vec<Check> {
         let differ = part.iter().zip(&all[first * len..]).filter(|(a, b)| a != b).count();
         checks.note("a row is the same in any shard", format!("rows {first}..{}", first + count), differ as f64, 0.0);
     }
-    let streams = [root.stream("a"), root.stream("b"), root.at(0), root.at(1), root.stream("a").at(0), root.stream("a").stream("b"), Rng::new(seed + 1)];
+    let streams = [
+        root.stream("a"),
+        root.stream("b"),
+        root.at(0),
+        root.at(1),
+        root.stream("a").at(0),
+        root.stream("a").stream("b"),
+        Rng::new(seed + 1),
+    ];
     let drawn: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
     for (i, a) in drawn.iter().enumerate() {
         for (j, b) in drawn.iter().enumerate().skip(i + 1) {
@@ -263,7 +296,12 @@ pub fn rng(seed: u64) -> Vec<Check> {
     let n = z.len() as f64;
     for (k, expected, var) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
         let moment = z.iter().map(|z| z.powi(k)).sum::<f64>() / n;
-        checks.note("normals have the normal's moments", format!("moment {k}"), (moment - expected).abs(), 5.0 * f64::sqrt(var / n));
+        checks.note(
+            "normals have the normal's moments",
+            format!("moment {k}"),
+            (moment - expected).abs(),
+            5.0 * f64::sqrt(var / n),
+        );
     }
     checks.done()
 }

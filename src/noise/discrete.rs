@@ -44,7 +44,7 @@ impl Discrete {
     ///
     /// If `pi` is no distribution.
     pub fn marginal(schedule: impl Schedule + 'static, pi: Vec<f64>) -> Result<Self, Error> {
-        if let Some((i, p)) = pi.iter().enumerate().find(|(_, p)| !(**p >= 0.0)) {
+        if let Some((i, p)) = pi.iter().enumerate().find(|(_, p)| p.is_nan() || **p < 0.0) {
             return Err(Error::Unfit(format!(
                 "probabilities are 0 or more, but category {i} of the stationary vector has {p}"
             )));

@@ -247,7 +247,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         }
         let width = output.dims()[1];
         assert!(
-            width % 2 == 0,
+            width.is_multiple_of(2),
             "a net that learns the variance says two numbers for each of the data's, not {width} channels"
         );
         (output.clone().narrow(1, 0, width / 2), Some(output.narrow(1, width / 2, width / 2)))

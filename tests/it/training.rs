@@ -293,7 +293,11 @@ impl Denoiser<2> for Exact {
 /// precision (closed forms; the entropy is 1.0622635892659402 nats).
 #[test]
 fn the_bound_is_right_to_the_digit() {
-    let cases = [(50, 2.8655783041223863e-06, 1.0677948817646803), (100, 7.5444371499499865e-06, 1.0649922751110696), (1000, 1.4932977340912775e-05, 1.0625380884632913)];
+    let cases = [
+        (50, 2.8655783041223863e-06, 1.0677948817646803),
+        (100, 7.5444371499499865e-06, 1.0649922751110696),
+        (1000, 1.4932977340912775e-05, 1.0625380884632913),
+    ];
     for (steps, prior, bound) in cases {
         let scale = 1000.0 / steps as f64;
         let betas = (0..steps).map(|i| scale * (1e-4 + (0.02 - 1e-4) * i as f64 / (steps - 1) as f64));
@@ -360,13 +364,22 @@ fn error_of(sampler: &dyn Sampler<2>, model: &Exact, steps: usize) -> f64 {
 
 #[test]
 fn samplers_converge_at_the_order_they_declare() {
-    for noise in [Gaussian::new(Cosine::new(1000)), Gaussian::new(Linear::new(1000)), Gaussian::new(FlowMatching {}).predicting(Prediction::V), Gaussian::new(Edm::default())] {
+    for noise in [
+        Gaussian::new(Cosine::new(1000)),
+        Gaussian::new(Linear::new(1000)),
+        Gaussian::new(FlowMatching {}).predicting(Prediction::V),
+        Gaussian::new(Edm::default()),
+    ] {
         let model = Exact { noise, mean: 0.7, var: 0.25 };
         for sampler in [&Ddim { eta: 0.0 } as &dyn Sampler<2>, &Euler {}, &Heun {}] {
             let (a, b) = (error_of(sampler, &model, 64), error_of(sampler, &model, 256));
             let order = (a / b).log2() / 2.0;
             let declared = sampler.order().unwrap() as f64;
-            assert!((order - declared).abs() < 0.15, "{sampler:?} on {:?}: order {order:.2} and not {declared}", model.noise);
+            assert!(
+                (order - declared).abs() < 0.15,
+                "{sampler:?} on {:?}: order {order:.2} and not {declared}",
+                model.noise
+            );
         }
     }
 }
@@ -407,7 +420,10 @@ fn stochastic_samplers_have_the_moments_of_their_steps() {
         let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         // Five standard errors, and the pull of a start at N(0, 1) instead of N(α 0.7, …).
         assert!((mean - 0.7).abs() < 5.0 * (0.25 / n as f64).sqrt() + 2e-3, "{sampler:?}: mean {mean}");
-        assert!((var - expected).abs() < 5.0 * 0.25 * (2.0 / n as f64).sqrt(), "{sampler:?}: variance {var}, not {expected}");
+        assert!(
+            (var - expected).abs() < 5.0 * 0.25 * (2.0 / n as f64).sqrt(),
+            "{sampler:?}: variance {var}, not {expected}"
+        );
     }
     // More steps close the gap.
     let fine = variance(&(0..=1000).rev().map(|i| f64::from(i) / 1000.0).collect::<Vec<_>>());
@@ -462,7 +478,8 @@ fn a_model_learns_where_its_points_are() {
     let y: Classes = (0..500).map(|i| i % 2).collect::<Vec<u32>>().into();
     let x = trainer.model().sample(&Heun {}, 20, [500, 2], &y, &Rng::new(0)).unwrap();
     let x: Vec<f32> = x.try_into_vec_as().unwrap();
-    let mean = |class: usize| x.chunks(2).skip(class).step_by(2).map(|p| f64::from(p[0] + p[1]) / 2.0).sum::<f64>() / 250.0;
+    let mean =
+        |class: usize| x.chunks(2).skip(class).step_by(2).map(|p| f64::from(p[0] + p[1]) / 2.0).sum::<f64>() / 250.0;
     assert!((mean(0) - 1.0).abs() < 0.1 && (mean(1) + 1.0).abs() < 0.1, "{} and {}", mean(0), mean(1));
     assert!(trainer.model().net.num_params() > 4000);
 }
