@@ -2,3 +2,11 @@
 mod nets;
 mod spine;
 mod training;
+
+/// What the README shows is what is compiled.
+#[test]
+fn the_program_in_the_readme_is_the_example() {
+    let example = include_str!("../../examples/digits.rs");
+    let program = &example[example.find("use tweedie").unwrap()..];
+    assert!(include_str!("../../README.md").contains(program));
+}
