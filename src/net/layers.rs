@@ -8,9 +8,9 @@ use crate::rng::Rng;
 use burn::{
     module::{Module, Param},
     tensor::{
-        DType, Device, Tensor, TensorData,
-        module::{attention, conv2d, interpolate},
-        ops::{AttentionModuleOptions, ConvOptions, InterpolateMode, InterpolateOptions},
+        DType, Device, Tensor, TensorData, activation,
+        module::{conv2d, interpolate},
+        ops::{ConvOptions, InterpolateMode, InterpolateOptions},
     },
 };
 
@@ -40,11 +40,18 @@ pub fn rows(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
 }
 
 /// `x / (1 + e⁻ˣ)`, the sigmoid linear unit.
-///
-/// The exponent is held below 40, where the quotient is smaller than one unit in the last place of x: so neither it
-/// nor its slope overflows. Written with one exponential it takes half the time of a product with the sigmoid.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.clone() / (x.neg().clamp_max(40.0).exp() + 1.0)
+    activation::silu(x)
+}
+
+/// `softmax(QᵀK/√d)` applied to V: with its products written out, its slope costs two thirds of that of burn's own.
+///
+/// # Shapes
+///
+/// `q, k, v: [batch, heads, d, pixels]` → the same.
+pub fn attention([q, k, v]: [Tensor<4>; 3]) -> Tensor<4> {
+    let scale = 1.0 / (q.dims()[2] as f64).sqrt();
+    v.matmul(activation::softmax((q * scale).swap_dims(2, 3).matmul(k), 3).swap_dims(2, 3))
 }
 
 /// Sets each number to zero with probability `rate` and divides the others by 1 − `rate`; without a stream it does
@@ -205,7 +212,7 @@ pub(super) fn divisor(n: usize, most: usize) -> usize {
     (1..=most.clamp(1, n)).rev().find(|d| n.is_multiple_of(*d)).unwrap_or(1)
 }
 
-/// Pixels that look at one another: `x + P softmax(QᵀK/√d) V` with Q, K, V linear in `norm(x)` and P zero to begin
+/// Pixels that look at one another: `x + P V softmax(KᵀQ/√d)` with Q, K, V linear in `norm(x)` and P zero to begin
 /// with.
 ///
 /// Vaswani et al., "Attention Is All You Need" (2017), <https://arxiv.org/abs/1706.03762>; over pixels as in Ho et
@@ -232,16 +239,13 @@ impl Attention {
     /// `[batch, channels, h, w]` → the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, h, w] = x.dims();
-        let [q, k, v] = self
+        let qkv = self
             .qkv
             .forward(self.norm.forward(x.clone()))
             .reshape([batch, 3 * self.heads, channels / self.heads, h * w])
-            .swap_dims(2, 3)
-            .chunk(3, 1)
-            .try_into()
-            .expect("three parts");
-        let y = attention(q, k, v, None, None, AttentionModuleOptions::default());
-        x + self.out.forward(y.swap_dims(2, 3).reshape([batch, channels, h, w]))
+            .chunk(3, 1);
+        let y = attention(qkv.try_into().expect("three parts"));
+        x + self.out.forward(y.reshape([batch, channels, h, w]))
     }
 }
 
