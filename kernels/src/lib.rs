@@ -1,0 +1,19 @@
+//! Fused CPU kernels for diffusion nets.
+//!
+//! Every kernel works on plain slices of single-precision numbers, picks the fastest instruction set the processor has
+//! at run time ([`Level`]), shares its work among rayon's threads, and obeys two laws, which the tests hold it to:
+//!
+//! 1. **Any number of threads gives the same bits.** Work is cut by the shape of the problem alone.
+//! 2. **A sample does not know its batch.** The arithmetic of row `i` depends on the row and on its shape, never on how
+//!    many rows there are.
+//!
+//! The only unsafe code of the project is here, in small pieces that say why they are sound.
+mod activation;
+mod math;
+mod parallel;
+mod simd;
+#[cfg(test)]
+mod testing;
+
+pub use activation::Activation;
+pub use simd::Level;
