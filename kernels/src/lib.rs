@@ -11,9 +11,11 @@
 mod activation;
 mod math;
 mod parallel;
+mod product;
 mod simd;
 #[cfg(test)]
 mod testing;
 
 pub use activation::Activation;
+pub use product::{Matrix, matmul};
 pub use simd::Level;
