@@ -9,6 +9,7 @@
 //!
 //! The only unsafe code of the project is here, in small pieces that say why they are sound.
 mod activation;
+mod conv;
 mod math;
 mod parallel;
 mod product;
@@ -17,5 +18,6 @@ mod simd;
 mod testing;
 
 pub use activation::Activation;
+pub use conv::{Conv2d, Method};
 pub use product::{Matrix, matmul};
 pub use simd::Level;
