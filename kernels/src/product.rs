@@ -4,7 +4,7 @@
 //! of multiply-adds in the order of k, begun anew every [`DEPTH`] steps; how rows and columns are cut does not enter.
 //! So a row of the result is the same whatever the other rows are.
 use crate::parallel::{Scratch, Shared, for_each};
-use crate::simd::{Float, Level, Simd, dispatch};
+use crate::simd::{Float, Level, MAX_LANES, Simd, dispatch};
 
 /// Steps of one chain of sums. Longer products are summed from chains of this length.
 pub(crate) const DEPTH: usize = 256;
@@ -299,51 +299,87 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(
     let mut sums = [[s.zero(); V]; M];
     // SAFETY: the caller's, row by row.
     unsafe {
-        macro_rules! step {
-            () => {
-                let mut row = [s.zero(); V];
+        // Not unrolled any further: many more loads in flight than registers make the compiler keep them in memory.
+        for _ in 0..k {
+            let mut row = [s.zero(); V];
+            for v in 0..V {
+                row[v] = s.read(b.add(v * S::LANES));
+            }
+            for i in 0..M {
+                let x = s.splat(*a.add(i * ars));
                 for v in 0..V {
-                    row[v] = s.read(b.add(v * S::LANES));
+                    sums[i][v] = x.mul_add(row[v], sums[i][v]);
                 }
-                for i in 0..M {
-                    let x = s.splat(*a.add(i * ars));
-                    for v in 0..V {
-                        sums[i][v] = x.mul_add(row[v], sums[i][v]);
+            }
+            a = a.wrapping_add(acs);
+            b = b.wrapping_add(brs);
+        }
+        // Loops this plain are unrolled, which keeps the sums in registers.
+        if cols == V * S::LANES {
+            match start {
+                Start::Zero => {
+                    for i in 0..M {
+                        for v in 0..V {
+                            s.write(c.add(i * crs + v * S::LANES), sums[i][v]);
+                        }
                     }
                 }
-                a = a.wrapping_add(acs);
-                b = b.wrapping_add(brs);
-            };
-        }
-        for _ in 0..k / 4 {
-            step!();
-            step!();
-            step!();
-            step!();
-        }
-        for _ in 0..k % 4 {
-            step!();
-        }
-        let full = cols == V * S::LANES;
-        for i in 0..M {
-            let row = c.add(i * crs);
-            for v in 0..V {
-                let at = row.add(v * S::LANES);
-                let have = if full { S::LANES } else { S::LANES.min(cols - v * S::LANES) };
-                let part = |p: *const f32| {
-                    if full { s.read(p) } else { s.load_part(std::slice::from_raw_parts(p, have), 0.0) }
-                };
-                let sum = match start {
-                    Start::Zero => sums[i][v],
-                    Start::Old => sums[i][v] + part(at),
-                    Start::Bias(bias) => sums[i][v] + part(bias.add(v * S::LANES)),
-                    Start::RowBias(bias) => sums[i][v] + s.splat(*bias.add(i)),
-                };
-                if full {
-                    s.write(at, sum);
-                } else {
-                    s.store_part(std::slice::from_raw_parts_mut(at, have), sum);
+                Start::Old => {
+                    for i in 0..M {
+                        for v in 0..V {
+                            let at = c.add(i * crs + v * S::LANES);
+                            s.write(at, s.read(at) + sums[i][v]);
+                        }
+                    }
                 }
+                Start::Bias(bias) => {
+                    for i in 0..M {
+                        for v in 0..V {
+                            let sum = s.read(bias.add(v * S::LANES)) + sums[i][v];
+                            s.write(c.add(i * crs + v * S::LANES), sum);
+                        }
+                    }
+                }
+                Start::RowBias(bias) => {
+                    for i in 0..M {
+                        for v in 0..V {
+                            s.write(c.add(i * crs + v * S::LANES), s.splat(*bias.add(i)) + sums[i][v]);
+                        }
+                    }
+                }
+            }
+        } else {
+            let mut buffer = [[0.0; 2 * MAX_LANES]; MAX_ROWS];
+            for i in 0..M {
+                for v in 0..V {
+                    s.write(buffer[i].as_mut_ptr().add(v * S::LANES), sums[i][v]);
+                }
+            }
+            edge(&buffer[..M], (c, crs), cols, start);
+        }
+    }
+}
+
+/// The most rows of any instruction set's tile.
+const MAX_ROWS: usize = 12;
+
+/// Stores a tile that is narrower than its vectors.
+///
+/// # Safety
+/// As for [`panel`].
+#[inline(never)]
+unsafe fn edge(sums: &[[f32; 2 * MAX_LANES]], (c, crs): (*mut f32, usize), cols: usize, start: Start) {
+    for (i, row) in sums.iter().enumerate() {
+        for (j, &sum) in row[..cols].iter().enumerate() {
+            // SAFETY: row i, column j of the caller's.
+            unsafe {
+                let at = c.add(i * crs + j);
+                *at = match start {
+                    Start::Zero => sum,
+                    Start::Old => *at + sum,
+                    Start::Bias(bias) => *bias.add(j) + sum,
+                    Start::RowBias(bias) => *bias.add(i) + sum,
+                };
             }
         }
     }
