@@ -114,6 +114,20 @@ unary! {
     Exp: math::exp, |s, x| math::exp(s, x);
 }
 
+/// No activation at all.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity;
+impl Unary for Identity {
+    #[inline(always)]
+    fn value<S: Simd>(self, _: S, x: S::F) -> S::F {
+        x
+    }
+    #[inline(always)]
+    fn slope<S: Simd>(self, s: S, _: S::F) -> S::F {
+        s.splat(1.0)
+    }
+}
+
 #[inline(always)]
 fn map<S: Simd, U: Unary>(s: S, f: U, x: &[f32], y: &mut [f32]) {
     let two = 2 * S::LANES;

@@ -11,13 +11,21 @@
 mod activation;
 mod conv;
 mod math;
+mod norm;
+mod normals;
+mod optimise;
 mod parallel;
 mod product;
 mod simd;
+mod softmax;
 #[cfg(test)]
 mod testing;
 
 pub use activation::Activation;
 pub use conv::{Conv2d, Method};
+pub use norm::{GroupNorm, LayerNorm};
+pub use normals::fill_normals;
+pub use optimise::{AdamW, sum_of_squares};
 pub use product::{Matrix, matmul};
 pub use simd::Level;
+pub use softmax::{log_softmax, log_softmax_gradient, softmax, softmax_gradient};

@@ -133,6 +133,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.store(&mut whole, v);
         y.copy_from_slice(&whole[..y.len()]);
     }
+    /// The vector from `x[i]` on, filled up where the slice ends first.
+    #[inline(always)]
+    fn get(self, x: &[f32], i: usize, fill: f32) -> Self::F {
+        let rest = &x[i..];
+        if rest.len() >= Self::LANES { self.load(rest) } else { self.load_part(rest, fill) }
+    }
+    /// Writes a vector from `y[i]` on, as much of it as there is room for.
+    #[inline(always)]
+    fn put(self, y: &mut [f32], i: usize, v: Self::F) {
+        let rest = &mut y[i..];
+        if rest.len() >= Self::LANES { self.store(rest, v) } else { self.store_part(rest, v) }
+    }
     /// `dst[c · ds + r] = src[r · ss + c]` for `r < rows, c < cols`.
     ///
     /// # Safety
