@@ -9,6 +9,7 @@
 //!
 //! The only unsafe code of the project is here, in small pieces that say why they are sound.
 mod activation;
+mod attention;
 mod conv;
 mod math;
 mod norm;
@@ -22,6 +23,7 @@ mod softmax;
 mod testing;
 
 pub use activation::Activation;
+pub use attention::{Attention, Gradients, Rows};
 pub use conv::{Conv2d, Method};
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;

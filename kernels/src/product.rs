@@ -284,6 +284,31 @@ pub(crate) unsafe fn panel<S: Simd>(
     }
 }
 
+/// A product of any depth, in chains of [`DEPTH`].
+///
+/// # Safety
+/// As for [`panel`].
+#[inline(always)]
+pub(crate) unsafe fn deep_panel<S: Simd>(
+    s: S,
+    m: usize,
+    k: usize,
+    a: (*const f32, usize, usize),
+    b: (*const f32, usize),
+    c: (*mut f32, usize),
+    cols: usize,
+    mut start: Start,
+) {
+    let mut k0 = 0;
+    while k0 < k {
+        let depth = DEPTH.min(k - k0);
+        // SAFETY: the caller's, a piece at a time.
+        unsafe { panel(s, m, depth, (a.0.add(k0 * a.2), a.1, a.2), (b.0.add(k0 * b.1), b.1), c, cols, start) };
+        start = Start::Old;
+        k0 += depth;
+    }
+}
+
 /// # Safety
 /// As for [`panel`], of `M` rows.
 #[inline(always)]

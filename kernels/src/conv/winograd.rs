@@ -10,7 +10,7 @@
 //! Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), <https://arxiv.org/abs/1509.09308>.
 use super::Conv2d;
 use crate::parallel::{Scratch, Shared, for_each};
-use crate::product::{Start, panel, panel_width};
+use crate::product::{Start, deep_panel, panel, panel_width};
 use crate::simd::{Float, Level, Simd, dispatch};
 
 // The two positive points of F(4×4) and their powers.
@@ -326,7 +326,7 @@ unsafe fn tiles<S: Simd, T: Size>(s: S, size: T, at: Layout, rows: Rows, x: &[f3
                 let c = (outputs.as_mut_ptr().add(point * out_apart + p * width), out_row);
                 // Whole vectors: the kernel's columns beyond the last channel are zero.
                 let cols = width.min((at.co - p * width).next_multiple_of(l));
-                deep_panel(s, count, at.ci, a, b, c, cols);
+                deep_panel(s, count, at.ci, a, b, c, cols, Start::Zero);
             }
         }
     }
@@ -370,30 +370,6 @@ unsafe fn tiles<S: Simd, T: Size>(s: S, size: T, at: Layout, rows: Rows, x: &[f3
             }
             c += l;
         }
-    }
-}
-
-/// A product of any depth, in chains of [`DEPTH`](crate::product::DEPTH).
-///
-/// # Safety
-/// As for [`panel`].
-#[inline(always)]
-unsafe fn deep_panel<S: Simd>(
-    s: S,
-    m: usize,
-    k: usize,
-    a: (*const f32, usize, usize),
-    b: (*const f32, usize),
-    c: (*mut f32, usize),
-    cols: usize,
-) {
-    let mut k0 = 0;
-    while k0 < k {
-        let depth = crate::product::DEPTH.min(k - k0);
-        let start = if k0 == 0 { Start::Zero } else { Start::Old };
-        // SAFETY: the caller's, a piece at a time.
-        unsafe { panel(s, m, depth, (a.0.add(k0 * a.2), a.1, a.2), (b.0.add(k0 * b.1), b.1), c, cols, start) };
-        k0 += depth;
     }
 }
 
