@@ -70,11 +70,15 @@ fn main() {
     }
     let (a, b) = (numbers(2048 * 256), numbers(256 * 1024));
     let mut c = vec![0.0; 2048 * 1024];
-    bench.time("matmul_2048_256_1024", 15, || matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 256, 1024), None, &mut c));
+    bench.time("matmul_2048_256_1024", 15, || {
+        matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 256, 1024), None, &mut c)
+    });
     bench.time("matmul_2048_256_1024_bT", 15, || {
         matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 1024, 256).transposed(), None, &mut c)
     });
-    bench.time("matmul_aT", 15, || matmul(Matrix::new(&a, 256, 2048).transposed(), Matrix::new(&b, 256, 1024), None, &mut c));
+    bench.time("matmul_aT", 15, || {
+        matmul(Matrix::new(&a, 256, 2048).transposed(), Matrix::new(&b, 256, 1024), None, &mut c)
+    });
     let x = numbers(32 * 64 * 32 * 32);
     let (g, mut y) = (numbers(x.len()), x.clone());
     for (name, f) in [("silu", Activation::Silu), ("gelu_tanh", Activation::GeluTanh), ("gelu", Activation::Gelu)] {

@@ -7,7 +7,7 @@
 use crate::math;
 use crate::parallel::{Scratch, Shared, for_each};
 use crate::product::{Start, deep_panel};
-use crate::simd::{Float, Level, Simd, dispatch};
+use crate::simd::{Level, Simd, dispatch};
 use crate::softmax::{dot, exponentials, largest};
 use std::ops::Range;
 
@@ -236,7 +236,16 @@ pub enum Gradients<'a> {
 
 /// Rows of `width` numbers, copied one after the other with `row` numbers each, times `scale`, zeros after the width.
 #[inline(always)]
-fn copy_rows<S: Simd>(s: S, source: &[f32], stride: usize, count: usize, width: usize, scale: f32, row: usize, out: &mut [f32]) {
+fn copy_rows<S: Simd>(
+    s: S,
+    source: &[f32],
+    stride: usize,
+    count: usize,
+    width: usize,
+    scale: f32,
+    row: usize,
+    out: &mut [f32],
+) {
     let scale = s.splat(scale);
     for (i, out) in out.chunks_exact_mut(row).take(count).enumerate() {
         let source = &source[i * stride..][..width];
@@ -330,7 +339,9 @@ unsafe fn head<S: Simd>(
         unsafe {
             product(s, (n, d, m), (query.as_ptr(), row_d, 1), (&keys, two, two * d), (scores, row_m), Start::Zero);
         }
-        for (scores, stats) in scores.chunks_exact_mut(row_m).zip(stats[2 * (first - queries.start)..].chunks_exact_mut(2)).take(n) {
+        for (scores, stats) in
+            scores.chunks_exact_mut(row_m).zip(stats[2 * (first - queries.start)..].chunks_exact_mut(2)).take(n)
+        {
             let most = largest(s, &scores[..m]);
             let sum = exponentials(s, scores.as_ptr(), m, most, scores.as_mut_ptr());
             stats.copy_from_slice(&[most, (1.0 / sum) as f32]);
@@ -441,7 +452,16 @@ dispatch! { unsafe fn head_back_at(shape: &Attention, b: usize, h: usize, q: &[f
 /// # Safety
 /// `count` rows of `width` numbers, `stride` apart, can be written at `out`.
 #[inline(always)]
-unsafe fn write_rows<S: Simd>(s: S, source: &[f32], row: usize, count: usize, width: usize, scale: f32, out: *mut f32, stride: usize) {
+unsafe fn write_rows<S: Simd>(
+    s: S,
+    source: &[f32],
+    row: usize,
+    count: usize,
+    width: usize,
+    scale: f32,
+    out: *mut f32,
+    stride: usize,
+) {
     let scale = s.splat(scale);
     for (i, source) in source.chunks_exact(row).take(count).enumerate() {
         // SAFETY: the caller's.
@@ -470,13 +490,17 @@ mod tests {
             for i in 0..shape.queries {
                 let (qi, oi) = (row(&at_q, i), row(&at_o, i));
                 let scores: Vec<f64> = (0..m)
-                    .map(|j| (0..d).map(|x| f64::from(q[qi + x]) * f64::from(k[row(&at_k, j) + x])).sum::<f64>() * shape.scale)
+                    .map(|j| {
+                        (0..d).map(|x| f64::from(q[qi + x]) * f64::from(k[row(&at_k, j) + x])).sum::<f64>()
+                            * shape.scale
+                    })
                     .collect();
                 let most = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
                 let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
                 let p: Vec<f64> = scores.iter().map(|s| (s - most).exp() / sum).collect();
-                let dp: Vec<f64> =
-                    (0..m).map(|j| (0..e).map(|x| f64::from(d_out[oi + x]) * f64::from(v[row(&at_v, j) + x])).sum()).collect();
+                let dp: Vec<f64> = (0..m)
+                    .map(|j| (0..e).map(|x| f64::from(d_out[oi + x]) * f64::from(v[row(&at_v, j) + x])).sum())
+                    .collect();
                 let mean: f64 = p.iter().zip(&dp).map(|(p, d)| p * d).sum();
                 for j in 0..m {
                     let (kj, vj) = (row(&at_k, j), row(&at_v, j));
@@ -497,19 +521,26 @@ mod tests {
 
     #[test]
     fn attention_and_its_gradients_are_right() {
-        for (query, keys, value_width) in
-            [([1, 1, 1, 1], 1, 1), ([2, 3, 5, 7], 9, 3), ([1, 2, 64, 64], 64, 64), ([2, 1, 70, 33], 130, 17), ([1, 1, 300, 16], 20, 40), ([1, 1, 3, 300], 270, 8)]
-        {
+        for (query, keys, value_width) in [
+            ([1, 1, 1, 1], 1, 1),
+            ([2, 3, 5, 7], 9, 3),
+            ([1, 2, 64, 64], 64, 64),
+            ([2, 1, 70, 33], 130, 17),
+            ([1, 1, 300, 16], 20, 40),
+            ([1, 1, 3, 300], 270, 8),
+        ] {
             let shape = Attention::contiguous(query, keys, value_width);
             let heads = query[0] * query[1];
             let (q, k) = (numbers(heads * query[2] * query[3], 1, 1.5), numbers(heads * keys * query[3], 2, 1.5));
-            let (v, d_out) = (numbers(heads * keys * value_width, 3, 1.0), numbers(heads * query[2] * value_width, 4, 1.0));
+            let (v, d_out) =
+                (numbers(heads * keys * value_width, 3, 1.0), numbers(heads * query[2] * value_width, 4, 1.0));
             let [o64, dq64, dk64, dv64] = reference(&shape, &q, &k, &v, &d_out, d_out.len());
             for level in Level::available() {
                 let (mut out, mut stats) = (vec![f32::NAN; d_out.len()], vec![f32::NAN; heads * query[2] * 2]);
                 shape.forward_at(level, &q, &k, &v, &mut out, &mut stats);
                 assert!(error(&out, &o64) < 2e-6, "{shape:?} at {level:?}: {}", error(&out, &o64));
-                let (mut dq, mut dk, mut dv) = (vec![f32::NAN; q.len()], vec![f32::NAN; k.len()], vec![f32::NAN; v.len()]);
+                let (mut dq, mut dk, mut dv) =
+                    (vec![f32::NAN; q.len()], vec![f32::NAN; k.len()], vec![f32::NAN; v.len()]);
                 shape.backward_at(level, &q, &k, &v, &out, &stats, &d_out, Gradients::Apart(&mut dq, &mut dk, &mut dv));
                 let e = [error(&dv, &dv64), error(&dq, &dq64), error(&dk, &dk64)];
                 assert!(e[0] < 5e-6 && (keys == 1 || e[1].max(e[2]) < 5e-6), "{shape:?} at {level:?}: {e:?}");
@@ -521,7 +552,8 @@ mod tests {
     fn fused_operands_give_the_same_as_separate_ones() {
         let (batch, tokens, heads, width) = (3, 21, 4, 10);
         let shape = Attention::fused(batch, tokens, heads, width);
-        let (qkv, d_out) = (numbers(batch * tokens * 3 * heads * width, 1, 1.5), numbers(batch * tokens * heads * width, 2, 1.0));
+        let (qkv, d_out) =
+            (numbers(batch * tokens * 3 * heads * width, 1, 1.5), numbers(batch * tokens * heads * width, 2, 1.0));
         let [o64, dq64, dk64, dv64] = reference(&shape, &qkv, &qkv, &qkv, &d_out, d_out.len());
         let all: Vec<f64> = dq64.iter().zip(&dk64).zip(&dv64).map(|((q, k), v)| q + k + v).collect();
         let (mut out, mut stats) = (vec![f32::NAN; d_out.len()], vec![f32::NAN; batch * heads * tokens * 2]);

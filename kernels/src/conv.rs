@@ -326,9 +326,12 @@ mod tests {
         for (seed, (n, ci, co, h, w)) in sizes.into_iter().enumerate() {
             let conv = Conv2d::new([n, ci, h, w], [co, ci, 3, 3], [1, 1], [1, 1]);
             for level in Level::available() {
-                for (method, most) in
-                    [(Method::Patches, 1e-6), (Method::Winograd2, 2e-6), (Method::Winograd4, 5e-6), (Method::Auto, 5e-6)]
-                {
+                for (method, most) in [
+                    (Method::Patches, 1e-6),
+                    (Method::Winograd2, 2e-6),
+                    (Method::Winograd4, 5e-6),
+                    (Method::Auto, 5e-6),
+                ] {
                     let e = errors(&case(conv.by(method), 10 * seed as u64), level);
                     assert!(e.iter().all(|e| *e < most), "{n} of {ci}→{co} at {h}×{w}, {method:?}, {level:?}: {e:?}");
                 }

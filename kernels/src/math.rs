@@ -1,7 +1,7 @@
 //! Transcendental functions of vectors.
 //!
 //! Largest errors found by the tests, in units in the last place of the exact value: `exp` 1.5, `sigmoid` 3,
-//! `tanh` 3, `erf` 2, `ln` 2. `exp` underflows gradually and overflows to infinity; every function gives NaN for NaN.
+//! `tanh` 3, `erf` 2. `exp` underflows gradually and overflows to infinity; every function gives NaN for NaN.
 use crate::simd::{Float, Int, Simd};
 use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 
@@ -15,23 +15,28 @@ pub(crate) fn poly<S: Simd, const N: usize>(s: S, x: S::F, falling: [f32; N]) ->
     sum
 }
 
-/// `2^n m` parts: adding this rounds to a whole number, kept in the low bits of the sum.
+/// Adding this rounds to a whole number, kept in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// eˣ.
-///
-/// `x = n ln 2 + r`, `|r| ≤ ½ ln 2`; e^r by the polynomial of Cephes' `expf` (Moshier). The power of two is applied in
-/// two halves, so that the ends of the range come out right.
+/// `(e^r, n + ROUND)` with `x = n ln 2 + r`, `|r| ≤ ½ ln 2`: the polynomial of Cephes' `expf` (Moshier).
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = x.min(s.splat(89.0)).max(s.splat(-104.0));
+fn exp_core<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let shifted = x.mul_add(s.splat(LOG2_E), s.splat(ROUND));
     let n = shifted - s.splat(ROUND);
     // ln 2 in two parts, the first exact in few bits.
     let r = n.mul_add(s.splat(-0.693_359_4), x);
     let r = n.mul_add(s.splat(2.121_944_4e-4), r);
-    let p = poly(s, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]);
-    let p = p.mul_add(r * r, r + s.splat(1.0));
+    let p = poly(s, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    (p.mul_add(r * r, r + s.splat(1.0)), shifted)
+}
+
+/// eˣ.
+///
+/// The power of two is applied in two halves, so that the ends of the range come out right.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = x.min(s.splat(89.0)).max(s.splat(-104.0));
+    let (p, shifted) = exp_core(s, x);
     let n = shifted.bits() - s.int(ROUND.to_bits());
     let half = n.sar(1);
     let power = |n: S::I| (n + s.int(127)).shl(23).float();
@@ -43,12 +48,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 pub(crate) fn exp_falling<S: Simd>(s: S, x: S::F) -> S::F {
     let floor = s.splat(-87.336_54);
     let y = x.max(floor);
-    let shifted = y.mul_add(s.splat(LOG2_E), s.splat(ROUND));
-    let n = shifted - s.splat(ROUND);
-    let r = n.mul_add(s.splat(-0.693_359_4), y);
-    let r = n.mul_add(s.splat(2.121_944_4e-4), r);
-    let p = poly(s, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]);
-    let p = p.mul_add(r * r, r + s.splat(1.0));
+    let (p, shifted) = exp_core(s, y);
     let e = (p.bits() + shifted.bits().shl(23)).float();
     S::F::select(x.less(floor), s.zero(), e)
 }
@@ -65,7 +65,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let one = s.splat(1.0);
     let far = one - s.splat(2.0) / (one + exp(s, x + x));
     let z = x * x;
-    let p = poly(s, z, [-5.704_989e-3, 2.063_908_8e-2, -5.373_971_6e-2, 1.333_144_3e-1, -3.333_328_2e-1]);
+    let p = poly(s, z, [-5.704_989e-3, 2.063_908_8e-2, -5.373_971_6e-2, 1.333_144_3e-1, -3.333_328e-1]);
     let near = (p * z).mul_add(x, x);
     S::F::select(z.less(s.splat(0.625 * 0.625)), near, far)
 }
@@ -79,10 +79,18 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     let sign = x.bits() & s.int(0x8000_0000);
     let t = (x.bits() ^ sign).float();
     let z = x * x;
-    let p = poly(s, z, [8.185_111e-5, -8.097_709e-4, 5.196_952_7e-3, -2.685_770_6e-2, 1.128_366_4e-1, -3.761_263_2e-1, 1.283_791_7e-1]);
+    let p = poly(
+        s,
+        z,
+        [8.185_111e-5, -8.097_709e-4, 5.196_952_7e-3, -2.685_770_6e-2, 1.128_366_4e-1, -3.761_263_2e-1, 1.283_791_7e-1],
+    );
     let near = p.mul_add(x, x);
     let u = t.min(s.splat(4.0));
-    let q = poly(s, u, [1.233_895_3e-5, -3.339_552_5e-4, 3.688_088e-3, -2.385_923e-2, 1.063_505_2e-1, 6.350_820_7e-1, 1.128_665_7]);
+    let q = poly(
+        s,
+        u,
+        [1.233_895_3e-5, -3.339_552_5e-4, 3.688_088e-3, -2.385_923e-2, 1.063_505_2e-1, 6.350_820_7e-1, 1.128_665_7],
+    );
     let far = s.splat(1.0) - exp_falling(s, -(u * q));
     S::F::select(t.less(s.splat(0.95)), near, (far.bits() | sign).float())
 }
@@ -92,7 +100,16 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn ln_of_parts<S: Simd>(s: S, f: S::F, k: S::F) -> S::F {
     let mut p = s.splat(7.037_683_6e-2);
-    for c in [-1.151_461e-1, 1.167_699_9e-1, -1.242_014_1e-1, 1.424_932_3e-1, -1.666_805_7e-1, 2.000_071_5e-1, -2.499_999_4e-1, 3.333_333e-1] {
+    for c in [
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_7e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ] {
         p = p.fused(f, s.splat(c));
     }
     let z = f * f;
@@ -109,13 +126,6 @@ pub(crate) fn sin_cos_small<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let q = s.splat(2.443_315_7e-5).fused(z, s.splat(-1.388_731_6e-3)).fused(z, s.splat(4.166_664_6e-2));
     let cos = (q * z).fused(z, z.fused(s.splat(-0.5), s.splat(1.0)));
     (sin, cos)
-}
-
-/// The natural logarithm of a positive, normal number.
-#[inline(always)]
-pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
-    let (f, k) = split(s, x);
-    ln_of_parts(s, f, k)
 }
 
 /// `x = (1 + f) 2^k` with `1 + f ∈ [√½, √2)`.

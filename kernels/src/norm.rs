@@ -35,7 +35,11 @@ impl GroupNorm {
         let Self { batch, channels, pixels, groups, .. } = *self;
         assert!(groups > 0 && channels % groups == 0, "{channels} channels do not fall into {groups} groups");
         assert_eq!(x, batch * channels * pixels, "the input of {self:?}");
-        assert!(gain.len() == channels || gain.len() == batch * channels, "the gain of {self:?}, not {} numbers", gain.len());
+        assert!(
+            gain.len() == channels || gain.len() == batch * channels,
+            "the gain of {self:?}, not {} numbers",
+            gain.len()
+        );
         assert_eq!(gain.len(), offset.len(), "gain and offset have the same shape");
         assert_eq!(stats, batch * groups * 2, "statistics are [batch, groups, 2]");
     }
@@ -98,7 +102,10 @@ impl GroupNorm {
     ) {
         self.check(x.len(), gain, offset, stats.len());
         assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient has as many numbers as its variable");
-        assert!(gain.len() == d_gain.len() && gain.len() == d_offset.len(), "a gradient has as many numbers as its variable");
+        assert!(
+            gain.len() == d_gain.len() && gain.len() == d_offset.len(),
+            "a gradient has as many numbers as its variable"
+        );
         let wide = self.channels / self.groups;
         let len = wide * self.pixels;
         if len == 0 {
@@ -113,7 +120,8 @@ impl GroupNorm {
             for_each(self.batch * self.groups, |i| {
                 let (n, group) = (i / self.groups, i % self.groups);
                 // SAFETY: every task has its own group of its own sample.
-                let (dx, sums) = unsafe { (dx.part(i * len..(i + 1) * len), sums.part(2 * i * wide..2 * (i + 1) * wide)) };
+                let (dx, sums) =
+                    unsafe { (dx.part(i * len..(i + 1) * len), sums.part(2 * i * wide..2 * (i + 1) * wide)) };
                 let (gain, offset) = (self.row(gain, n, group), self.row(offset, n, group));
                 let (x, dy, stats) = (&x[i * len..][..len], &dy[i * len..][..len], [stats[2 * i], stats[2 * i + 1]]);
                 if self.silu {
@@ -275,7 +283,11 @@ impl LayerNorm {
     fn check(&self, x: usize, gain: &[f32], offset: &[f32], stats: usize) {
         let Self { samples, tokens, width, .. } = *self;
         assert_eq!(x, samples * tokens * width, "the input of {self:?}");
-        assert!(gain.len() == width || gain.len() == samples * width, "the gain of {self:?}, not {} numbers", gain.len());
+        assert!(
+            gain.len() == width || gain.len() == samples * width,
+            "the gain of {self:?}, not {} numbers",
+            gain.len()
+        );
         assert_eq!(gain.len(), offset.len(), "gain and offset have the same shape");
         assert_eq!(stats, samples * tokens * 2, "statistics are [samples, tokens, 2]");
     }
@@ -307,7 +319,16 @@ impl LayerNorm {
             // SAFETY: every task has its own rows.
             let (y, stats) = unsafe { (y.part(first * width..last * width), stats.part(2 * first..2 * last)) };
             let (gain, offset) = (&gain[at..][..width], &offset[at..][..width]);
-            rows_at(level, self.epsilon, self.root_mean_square, &x[first * width..last * width], gain, offset, y, stats);
+            rows_at(
+                level,
+                self.epsilon,
+                self.root_mean_square,
+                &x[first * width..last * width],
+                gain,
+                offset,
+                y,
+                stats,
+            );
         });
     }
 
@@ -330,7 +351,10 @@ impl LayerNorm {
     ) {
         self.check(x.len(), gain, d_offset, stats.len());
         assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient has as many numbers as its variable");
-        assert!(gain.len() == d_gain.len() && gain.len() == d_offset.len(), "a gradient has as many numbers as its variable");
+        assert!(
+            gain.len() == d_gain.len() && gain.len() == d_offset.len(),
+            "a gradient has as many numbers as its variable"
+        );
         let (rows, width, step) = (self.samples * self.tokens, self.width, self.rows_a_task(gain));
         if x.is_empty() {
             d_gain.fill(0.0);
@@ -345,8 +369,9 @@ impl LayerNorm {
                 let (first, last) = (task * step, rows.min(task * step + step));
                 let at = if gain.len() == width { 0 } else { task * width };
                 // SAFETY: every task has its own rows and its own sums.
-                let (dx, sums) =
-                    unsafe { (dx.part(first * width..last * width), sums.part(task * 2 * width..(task + 1) * 2 * width)) };
+                let (dx, sums) = unsafe {
+                    (dx.part(first * width..last * width), sums.part(task * 2 * width..(task + 1) * 2 * width))
+                };
                 let (x, dy) = (&x[first * width..last * width], &dy[first * width..last * width]);
                 let stats = &stats[2 * first..2 * last];
                 rows_back_at(level, self.root_mean_square, x, &gain[at..][..width], stats, dy, dx, sums);
@@ -497,7 +522,13 @@ mod tests {
 
     fn layer_reference(norm: &LayerNorm, x: &[f64], gain: &[f64], offset: &[f64]) -> Vec<f64> {
         let normals = normal(x, norm.width, norm.epsilon, !norm.root_mean_square);
-        let at = |i: usize| if gain.len() == norm.width { i % norm.width } else { i / (norm.width * norm.tokens) * norm.width + i % norm.width };
+        let at = |i: usize| {
+            if gain.len() == norm.width {
+                i % norm.width
+            } else {
+                i / (norm.width * norm.tokens) * norm.width + i % norm.width
+            }
+        };
         normals.into_iter().enumerate().map(|(i, x)| x * gain[at(i)] + offset[at(i)]).collect()
     }
 
@@ -528,20 +559,24 @@ mod tests {
 
     #[test]
     fn group_norm_and_its_gradients_are_right() {
-        for (batch, channels, pixels, groups) in [(1, 1, 1, 1), (2, 8, 9, 2), (3, 6, 35, 3), (1, 4, 64, 1), (2, 32, 17, 8), (1, 3, 100, 3)] {
+        for (batch, channels, pixels, groups) in
+            [(1, 1, 1, 1), (2, 8, 9, 2), (3, 6, 35, 3), (1, 4, 64, 1), (2, 32, 17, 8), (1, 3, 100, 3)]
+        {
             for (silu, per_sample) in [(false, false), (true, false), (false, true), (true, true)] {
                 let norm = GroupNorm { batch, channels, pixels, groups, epsilon: 1e-5, silu };
                 let mut x = numbers(batch * channels * pixels, 5, 1.0);
                 // A mean far from zero must not hurt.
                 x.iter_mut().for_each(|x| *x += 3.0);
                 let rows = if per_sample { batch } else { 1 };
-                let (gain, offset, dy) = (numbers(rows * channels, 6, 1.0), numbers(rows * channels, 7, 1.0), numbers(x.len(), 8, 1.0));
+                let (gain, offset, dy) =
+                    (numbers(rows * channels, 6, 1.0), numbers(rows * channels, 7, 1.0), numbers(x.len(), 8, 1.0));
                 let (mut y, mut stats) = (vec![f32::NAN; x.len()], vec![f32::NAN; batch * groups * 2]);
                 norm.forward(&x, &gain, &offset, &mut y, &mut stats);
                 let (x64, g64, o64) = (wide(&x), wide(&gain), wide(&offset));
                 let e = error(&y, &group_reference(&norm, &x64, &g64, &o64));
                 assert!(e < 2e-6, "{norm:?}: {e}");
-                let (mut dx, mut dg, mut d_o) = (vec![f32::NAN; x.len()], vec![f32::NAN; gain.len()], vec![f32::NAN; gain.len()]);
+                let (mut dx, mut dg, mut d_o) =
+                    (vec![f32::NAN; x.len()], vec![f32::NAN; gain.len()], vec![f32::NAN; gain.len()]);
                 norm.backward(&x, &gain, &offset, &stats, &dy, &mut dx, &mut dg, &mut d_o);
                 // A group of one number is normalised to nothing: its gradient is rounding.
                 if channels * pixels > groups {
@@ -560,13 +595,15 @@ mod tests {
                 let norm = LayerNorm { samples, tokens, width, epsilon: 1e-6, root_mean_square };
                 let x = numbers(samples * tokens * width, 5, 2.0);
                 let rows = if per_sample { samples } else { 1 };
-                let (gain, offset, dy) = (numbers(rows * width, 6, 1.0), numbers(rows * width, 7, 1.0), numbers(x.len(), 8, 1.0));
+                let (gain, offset, dy) =
+                    (numbers(rows * width, 6, 1.0), numbers(rows * width, 7, 1.0), numbers(x.len(), 8, 1.0));
                 let (mut y, mut stats) = (vec![f32::NAN; x.len()], vec![f32::NAN; samples * tokens * 2]);
                 norm.forward(&x, &gain, &offset, &mut y, &mut stats);
                 let (x64, g64, o64) = (wide(&x), wide(&gain), wide(&offset));
                 let e = error(&y, &layer_reference(&norm, &x64, &g64, &o64));
                 assert!(e < 1e-6, "{norm:?}: {e}");
-                let (mut dx, mut dg, mut d_o) = (vec![f32::NAN; x.len()], vec![f32::NAN; gain.len()], vec![f32::NAN; gain.len()]);
+                let (mut dx, mut dg, mut d_o) =
+                    (vec![f32::NAN; x.len()], vec![f32::NAN; gain.len()], vec![f32::NAN; gain.len()]);
                 norm.backward(&x, &gain, &stats, &dy, &mut dx, &mut dg, &mut d_o);
                 // A row of one number is normalised to nothing: its gradient is rounding.
                 if width > 1 {
@@ -586,7 +623,7 @@ mod tests {
             let (mut y, mut stats) = (vec![0.0; x.len()], vec![0.0; norm.batch * 8]);
             norm.forward(x, &gain, &offset, &mut y, &mut stats);
             let (mut dx, mut dg, mut d_o) = (vec![0.0; x.len()], vec![0.0; 12], vec![0.0; 12]);
-            norm.backward(x, &gain, &offset, &stats, &x.to_vec(), &mut dx, &mut dg, &mut d_o);
+            norm.backward(x, &gain, &offset, &stats, x, &mut dx, &mut dg, &mut d_o);
             [y, dx, dg, d_o].concat()
         };
         let all = same_on_any_number_of_threads(|| run(norm, &x));
@@ -600,7 +637,7 @@ mod tests {
             let (mut y, mut stats) = (vec![0.0; x.len()], vec![0.0; norm.samples * 14]);
             norm.forward(x, &gain, &gain, &mut y, &mut stats);
             let (mut dx, mut dg, mut d_o) = (vec![0.0; x.len()], vec![0.0; 30], vec![0.0; 30]);
-            norm.backward(x, &gain, &stats, &x.to_vec(), &mut dx, &mut dg, &mut d_o);
+            norm.backward(x, &gain, &stats, x, &mut dx, &mut dg, &mut d_o);
             [y, dx, dg, d_o].concat()
         };
         let all = same_on_any_number_of_threads(|| run(norm, &x));

@@ -239,11 +239,29 @@ mod tests {
         }
         dispatch! { fn both_at(a: u32, b: u32) -> (f32, f32) = both; }
         for level in Level::available() {
-            for a in [0, 1, 2, 1000, 0x7fff_ffff, 0x8000_0000, 0xb504_f332, 0xb504_f334, 0xb505_0000, !0 - 1000, !0 - 1, !0] {
-                for b in [0, 1, 0x1fff_ffff, 0x2000_0000, 0x3fff_ffff, 0x4000_0000, 0x5fff_ffff, 0x8000_0000, 0xa000_0000, 0xdfff_ffff, 0xe000_0000, !0] {
+            for a in
+                [0, 1, 2, 1000, 0x7fff_ffff, 0x8000_0000, 0xb504_f332, 0xb504_f334, 0xb505_0000, !0 - 1000, !0 - 1, !0]
+            {
+                for b in [
+                    0,
+                    1,
+                    0x1fff_ffff,
+                    0x2000_0000,
+                    0x3fff_ffff,
+                    0x4000_0000,
+                    0x5fff_ffff,
+                    0x8000_0000,
+                    0xa000_0000,
+                    0xdfff_ffff,
+                    0xe000_0000,
+                    !0,
+                ] {
                     let ((p, q), (x, y)) = (both_at(level, a, b), exact(a, b));
                     let radius = x.hypot(y);
-                    assert!((f64::from(p) - x).abs() < 5e-7 * radius && (f64::from(q) - y).abs() < 5e-7 * radius, "{a:#x} {b:#x}: {p} {q} for {x} {y}");
+                    assert!(
+                        (f64::from(p) - x).abs() < 5e-7 * radius && (f64::from(q) - y).abs() < 5e-7 * radius,
+                        "{a:#x} {b:#x}: {p} {q} for {x} {y}"
+                    );
                 }
             }
         }
@@ -275,7 +293,7 @@ mod tests {
         // Five standard errors of each: variances of z, z², z³, z⁴ are 1, 2, 15, 96.
         for (p, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
             let off: f64 = moment(p) - expected;
-            assert!(off.abs() < 5.0 * (variance / n as f64 as f64).sqrt(), "moment {p} is off by {off}");
+            assert!(off.abs() < 5.0 * (variance / n as f64).sqrt(), "moment {p} is off by {off}");
         }
     }
 }

@@ -151,7 +151,8 @@ mod tests {
             let start = numbers(n, 1, 1.0);
             let (mut theta, mut m, mut v, mut average) = (start.clone(), vec![0.0; n], vec![0.0; n], start.clone());
             let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-            let (mut theta64, mut m64, mut v64, mut average64) = (wide(&start), vec![0.0; n], vec![0.0; n], wide(&start));
+            let (mut theta64, mut m64, mut v64, mut average64) =
+                (wide(&start), vec![0.0; n], vec![0.0; n], wide(&start));
             for step in 1..=5 {
                 let g = numbers(n, 10 + step, 1.0);
                 rule.step(step, &mut theta, &g, &mut m, &mut v, Some((&mut average, 0.8)));
@@ -159,7 +160,8 @@ mod tests {
                     let g = f64::from(g[i]) * 0.5;
                     m64[i] = 0.9 * m64[i] + 0.1 * g;
                     v64[i] = 0.99 * v64[i] + 0.01 * g * g;
-                    let (mh, vh) = (m64[i] / (1.0 - 0.9f64.powi(step as i32)), v64[i] / (1.0 - 0.99f64.powi(step as i32)));
+                    let (mh, vh) =
+                        (m64[i] / (1.0 - 0.9f64.powi(step as i32)), v64[i] / (1.0 - 0.99f64.powi(step as i32)));
                     theta64[i] = theta64[i] * (1.0 - 1e-3) - 1e-2 * mh / (vh.sqrt() + 1e-8);
                     average64[i] = 0.8 * average64[i] + 0.2 * theta64[i];
                 }

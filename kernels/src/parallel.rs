@@ -11,11 +11,11 @@ use std::ops::Range;
 pub(crate) const PIECE: usize = 1 << 15;
 
 /// Calls `f` for every number below `n`, in any order, on rayon's threads.
-pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync) {
+pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync + Send) {
     match n {
         0 => (),
         1 => f(0),
-        _ => (0..n).into_par_iter().for_each(|i| f(i)),
+        _ => (0..n).into_par_iter().for_each(f),
     }
 }
 

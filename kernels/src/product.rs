@@ -110,7 +110,17 @@ fn matmul_at(level: Level, a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>, c
     let c = Shared::new(c);
     for_each(tasks(rows, across), |task| {
         let (i, p) = (task / blocks * rows, task % blocks * across);
-        let block = Block { a, packed: &packed, bias, c: c.as_ptr(), n, i, m: rows.min(m - i), first: p, last: panels.min(p + across) };
+        let block = Block {
+            a,
+            packed: &packed,
+            bias,
+            c: c.as_ptr(),
+            n,
+            i,
+            m: rows.min(m - i),
+            first: p,
+            last: panels.min(p + across),
+        };
         // SAFETY: the blocks are disjoint parts of C; `packed` holds k × width numbers a panel.
         unsafe { block_at(level, block) }
     });
@@ -241,21 +251,44 @@ pub(crate) enum Start {
 /// `C = start + A B` for a panel of at most two vectors' columns, any number of rows.
 ///
 /// `A[i, k] = a.0[i · a.1 + k · a.2]`; `B[k, ·]` begins at `b.0[k · b.1]`; `C[i, ·]` at `c.0[i · c.1]`, `cols` numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel {
+    m: usize,
+    k: usize,
+    a: (*const f32, usize, usize),
+    b: (*const f32, usize),
+    c: (*mut f32, usize),
+    cols: usize,
+    start: Start,
+}
+
+/// The product of a [`Panel`].
 ///
 /// # Safety
-/// All those places of A and C can be read, C's also written, and of every row of B as many whole vectors as `cols`
+/// All its places of A and C can be read, C's also written, and of every row of B as many whole vectors as `cols`
 /// reaches into.
 #[inline(always)]
 pub(crate) unsafe fn panel<S: Simd>(
     s: S,
     m: usize,
     k: usize,
-    (a, ars, acs): (*const f32, usize, usize),
+    a: (*const f32, usize, usize),
     b: (*const f32, usize),
-    (c, crs): (*mut f32, usize),
+    c: (*mut f32, usize),
     cols: usize,
     start: Start,
 ) {
+    // SAFETY: the caller's.
+    unsafe { s.product(Panel { m, k, a, b, c, cols, start }) }
+}
+
+/// What [`Simd::product`] compiles.
+///
+/// # Safety
+/// As for [`panel`].
+#[inline(always)]
+pub(crate) unsafe fn run<S: Simd>(s: S, panel: Panel) {
+    let Panel { m, k, a: (a, ars, acs), b, c: (c, crs), cols, start } = panel;
     // Rows in groups as even as possible.
     let groups = m.div_ceil(S::ROWS);
     let mut i = 0;
@@ -428,10 +461,21 @@ mod tests {
 
     #[test]
     fn products_of_any_size_and_layout_are_right() {
-        for (q, (m, k, n)) in
-            [(1, 1, 1), (1, 300, 17), (5, 3, 33), (13, 257, 31), (97, 64, 65), (12, 512, 32), (30, 1024, 16), (200, 70, 300)].into_iter().enumerate()
+        for (q, (m, k, n)) in [
+            (1, 1, 1),
+            (1, 300, 17),
+            (5, 3, 33),
+            (13, 257, 31),
+            (97, 64, 65),
+            (12, 512, 32),
+            (30, 1024, 16),
+            (200, 70, 300),
+        ]
+        .into_iter()
+        .enumerate()
         {
-            let (x, y, bias) = (numbers(m * k, 1 + q as u64, 1.0), numbers(k * n, 50 + q as u64, 1.0), numbers(n, 9, 1.0));
+            let (x, y, bias) =
+                (numbers(m * k, 1 + q as u64, 1.0), numbers(k * n, 50 + q as u64, 1.0), numbers(n, 9, 1.0));
             let left = [Matrix::new(&x, m, k), Matrix::new(&x, k, m).transposed()];
             let right = [Matrix::new(&y, k, n), Matrix::new(&y, n, k).transposed()];
             for level in Level::available() {

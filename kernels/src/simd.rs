@@ -3,6 +3,7 @@
 //! A kernel is written once, generic over [`Simd`], and compiled once for every instruction set by [`dispatch!`];
 //! which one runs is decided at run time by [`Level::get`]. A value of an instruction set's type is a *token*: it
 //! exists only where the processor has been asked, so that operators on its vectors are safe.
+use crate::product::Panel;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
@@ -95,13 +96,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// All those places can be read and written.
     unsafe fn transpose_tile(self, src: *const f32, ss: usize, dst: *mut f32, ds: usize);
-    /// Brings the cache line at `p`, any address, nearer. A hint.
-    fn prefetch(self, _p: *const f32) {}
     /// Writes `a₀ b₀ c₀ d₀ a₁ b₁ …`.
     ///
     /// # Safety
     /// `4 LANES` numbers can be written at `p`.
     unsafe fn write_interleaved(self, p: *mut f32, abcd: [Self::F; 4]);
+
+    /// Runs [`run`](crate::product::run), compiled once for each instruction set and not inlined: it is large.
+    ///
+    /// # Safety
+    /// As for that.
+    unsafe fn product(self, panel: Panel);
 
     #[inline(always)]
     fn zero(self) -> Self::F {
@@ -224,7 +229,7 @@ macro_rules! dispatch {
         #[doc = concat!("Runs [`", stringify!($kernel), "`] compiled for `level`.")]
         // A kernel on raw pointers is unsafe, one on slices is not; the calls below look alike.
         #[allow(unused_unsafe, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
-        pub(crate) $($unsafe)? fn $name $(<$($g: $bound),+>)? (level: crate::simd::Level, $($arg: $ty),*) $(-> $ret)? {
+        $($unsafe)? fn $name $(<$($g: $bound),+>)? (level: crate::simd::Level, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2 $(<$($g: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {

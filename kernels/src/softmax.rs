@@ -206,7 +206,9 @@ mod tests {
             .flat_map(|x| {
                 let most = x.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
                 let sum: f64 = x.iter().map(|&x| f64::from(x - most).exp()).sum();
-                x.iter().map(|&x| if log { f64::from(x - most) - sum.ln() } else { f64::from(x - most).exp() / sum }).collect::<Vec<_>>()
+                x.iter()
+                    .map(|&x| if log { f64::from(x - most) - sum.ln() } else { f64::from(x - most).exp() / sum })
+                    .collect::<Vec<_>>()
             })
             .collect()
     }

@@ -27,7 +27,12 @@ pub(crate) fn ulps(value: f32, exact: f64) -> f64 {
 pub(crate) fn error(value: &[f32], exact: &[f64]) -> f64 {
     assert_eq!(value.len(), exact.len());
     let largest = exact.iter().fold(1e-30, |m: f64, x| m.max(x.abs()));
-    value.iter().zip(exact).map(|(&v, &e)| if v.is_nan() { f64::INFINITY } else { (f64::from(v) - e).abs() }).fold(0.0, f64::max) / largest
+    value
+        .iter()
+        .zip(exact)
+        .map(|(&v, &e)| if v.is_nan() { f64::INFINITY } else { (f64::from(v) - e).abs() })
+        .fold(0.0, f64::max)
+        / largest
 }
 
 /// Runs `work` on one, two and three threads and demands the same bits.

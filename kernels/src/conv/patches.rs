@@ -13,7 +13,7 @@ const PIXELS: usize = 256;
 
 /// A kernel `[out, in …]` as rows a whole number of chains long, and off the page size.
 fn row_length(k: usize) -> usize {
-    if k % 256 == 0 { k + 16 } else { k }
+    if k.is_multiple_of(256) { k + 16 } else { k }
 }
 
 /// Pixels `first..first + len` of one line of the output, which go to `to..` of the block.
@@ -171,7 +171,16 @@ unsafe fn block<S: Simd>(
             // SAFETY: `co` rows of weights; `depth` rows of patches, each a whole number of vectors and more; the caller's y.
             unsafe {
                 let c = y.add(pixels.start + first);
-                panel(s, conv.co, depth, (weights[k0..].as_ptr(), ld, 1), (patches[first..].as_ptr(), row), (c, plane), cols, start);
+                panel(
+                    s,
+                    conv.co,
+                    depth,
+                    (weights[k0..].as_ptr(), ld, 1),
+                    (patches[first..].as_ptr(), row),
+                    (c, plane),
+                    cols,
+                    start,
+                );
             }
             first += width;
         }
@@ -306,7 +315,15 @@ pub(super) fn weight_gradient(level: Level, conv: &Conv2d, x: &[f32], dy: &[f32]
 /// # Safety
 /// `out` points at a whole kernel, and nobody else writes these channels of it.
 #[inline(always)]
-unsafe fn slice<S: Simd>(s: S, conv: &Conv2d, x: &[f32], dy: &[f32], samples: Range<usize>, channels: Range<usize>, out: *mut f32) {
+unsafe fn slice<S: Simd>(
+    s: S,
+    conv: &Conv2d,
+    x: &[f32],
+    dy: &[f32],
+    samples: Range<usize>,
+    channels: Range<usize>,
+    out: *mut f32,
+) {
     let width = 2 * S::LANES;
     let taps = conv.kernel[0] * conv.kernel[1];
     let [oh, ow] = conv.output_size();
@@ -336,7 +353,16 @@ unsafe fn slice<S: Simd>(s: S, conv: &Conv2d, x: &[f32], dy: &[f32], samples: Ra
                 while o < conv.co {
                     let a = (patches.as_ptr(), row, 1);
                     let have = width.min((conv.co - o).next_multiple_of(S::LANES));
-                    panel(s, rows, count, a, (turned.as_ptr().add(o), ld), (sums.as_mut_ptr().add(o), cols), have, Start::Old);
+                    panel(
+                        s,
+                        rows,
+                        count,
+                        a,
+                        (turned.as_ptr().add(o), ld),
+                        (sums.as_mut_ptr().add(o), cols),
+                        have,
+                        Start::Old,
+                    );
                     o += width;
                 }
             }

@@ -134,7 +134,7 @@ impl Layout {
     /// Pixels between two tiles' data at one place and one point: channels in whole vectors, off the page size.
     fn row(channels: usize, lanes: usize) -> usize {
         let row = channels.next_multiple_of(lanes);
-        if row % 256 == 0 { row + lanes } else { row }
+        if row.is_multiple_of(256) { row + lanes } else { row }
     }
 
     /// Columns of the padded line of pixels.
@@ -195,7 +195,16 @@ dispatch! { fn finish_at<T: Size>(size: T, at: Layout, sums: &[f32], dw: &mut [f
 /// # Safety
 /// `out` has room for all panels, and nobody else writes panel p.
 #[inline(always)]
-unsafe fn kernel<S: Simd, T: Size>(s: S, size: T, w: &[f32], flip: bool, at: Layout, p: usize, panels: usize, out: *mut f32) {
+unsafe fn kernel<S: Simd, T: Size>(
+    s: S,
+    size: T,
+    w: &[f32],
+    flip: bool,
+    at: Layout,
+    p: usize,
+    panels: usize,
+    out: *mut f32,
+) {
     let (l, n) = (S::LANES, T::M + 2);
     for ci in 0..at.ci {
         for half in 0..2 {
@@ -233,7 +242,17 @@ unsafe fn kernel<S: Simd, T: Size>(s: S, size: T, w: &[f32], flip: bool, at: Lay
 /// # Safety
 /// `x` points at the first plane; `out` holds `lines × line × LANES` numbers, its border columns already zero.
 #[inline(always)]
-unsafe fn gather<S: Simd>(s: S, at: &Layout, x: *const f32, lanes: usize, top: isize, lines: usize, left: usize, line: usize, out: *mut f32) {
+unsafe fn gather<S: Simd>(
+    s: S,
+    at: &Layout,
+    x: *const f32,
+    lanes: usize,
+    top: isize,
+    lines: usize,
+    left: usize,
+    line: usize,
+    out: *mut f32,
+) {
     let l = S::LANES;
     for i in 0..lines {
         let y = top + i as isize;
@@ -254,7 +273,17 @@ unsafe fn gather<S: Simd>(s: S, at: &Layout, x: *const f32, lanes: usize, top: i
 /// # Safety
 /// `out` has room for them; `lines` for `N × line × LANES` numbers.
 #[inline(always)]
-unsafe fn data_tiles<S: Simd, T: Size>(s: S, size: T, at: &Layout, rows: Rows, x: &[f32], out: *mut f32, apart: usize, row: usize, lines: &mut [f32]) {
+unsafe fn data_tiles<S: Simd, T: Size>(
+    s: S,
+    size: T,
+    at: &Layout,
+    rows: Rows,
+    x: &[f32],
+    out: *mut f32,
+    apart: usize,
+    row: usize,
+    lines: &mut [f32],
+) {
     let (l, n, line) = (S::LANES, T::M + 2, at.line());
     let plane = at.h * at.w;
     assert!(lines.len() >= n * line * l && x.len() >= rows.end.div_ceil(at.th) * at.ci * plane);
@@ -304,7 +333,16 @@ unsafe fn data_tiles<S: Simd, T: Size>(s: S, size: T, at: &Layout, rows: Rows, x
 /// # Safety
 /// These rows of y can be written and nobody else does; `kernel` is what [`kernel`] made.
 #[inline(always)]
-unsafe fn tiles<S: Simd, T: Size>(s: S, size: T, at: Layout, rows: Rows, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: *mut f32) {
+unsafe fn tiles<S: Simd, T: Size>(
+    s: S,
+    size: T,
+    at: Layout,
+    rows: Rows,
+    x: &[f32],
+    kernel: &[f32],
+    bias: Option<&[f32]>,
+    y: *mut f32,
+) {
     let (l, n, line) = (S::LANES, T::M + 2, at.line());
     let (points, width) = (n * n, 2 * l);
     let panels = at.co.div_ceil(width);
@@ -412,7 +450,16 @@ pub(super) fn weight_gradient<T: Size>(level: Level, size: T, conv: &Conv2d, x: 
 /// # Safety
 /// `sums` has room for all panels at all points.
 #[inline(always)]
-unsafe fn gradient<S: Simd, T: Size>(s: S, size: T, at: Layout, rows: Rows, x: &[f32], dy: &[f32], sums: &mut [f32], first: bool) {
+unsafe fn gradient<S: Simd, T: Size>(
+    s: S,
+    size: T,
+    at: Layout,
+    rows: Rows,
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [f32],
+    first: bool,
+) {
     let (l, n, line) = (S::LANES, T::M + 2, at.line());
     let (points, width) = (n * n, 2 * l);
     let panels = at.co.div_ceil(width);
@@ -444,7 +491,17 @@ unsafe fn gradient<S: Simd, T: Size>(s: S, size: T, at: Layout, rows: Rows, x: &
 /// # Safety
 /// `out` has room for them; `lines` for `N × line × LANES` numbers.
 #[inline(always)]
-unsafe fn output_tiles<S: Simd, T: Size>(s: S, size: T, at: &Layout, rows: Rows, dy: &[f32], out: *mut f32, apart: usize, count: usize, lines: &mut [f32]) {
+unsafe fn output_tiles<S: Simd, T: Size>(
+    s: S,
+    size: T,
+    at: &Layout,
+    rows: Rows,
+    dy: &[f32],
+    out: *mut f32,
+    apart: usize,
+    count: usize,
+    lines: &mut [f32],
+) {
     let (l, n, line) = (S::LANES, T::M + 2, at.line());
     let (plane, width) = (at.h * at.w, 2 * S::LANES);
     assert!(lines.len() >= n * line * l && dy.len() >= rows.end.div_ceil(at.th) * at.co * plane);

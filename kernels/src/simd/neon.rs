@@ -1,5 +1,6 @@
 //! AArch64's 128-bit vectors, which every such processor has.
 use super::{Float, Int, Simd, operators};
+use crate::product::{self, Panel};
 use std::arch::aarch64::*;
 
 /// The token of NEON.
@@ -40,6 +41,16 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const TILE: usize = 4;
     const ROWS: usize = 8;
+    #[inline(always)]
+    unsafe fn product(self, panel: Panel) {
+        #[inline(never)]
+        unsafe fn run(panel: Panel) {
+            // SAFETY: the caller's.
+            unsafe { product::run(Neon(()), panel) }
+        }
+        // SAFETY: the caller's; the token exists only where the processor has the features.
+        unsafe { run(panel) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> F4 {
         F4(unsafe { vdupq_n_f32(x) })

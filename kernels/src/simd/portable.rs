@@ -1,5 +1,6 @@
 //! Vectors as arrays of eight: runs anywhere, and the compiler makes of it what the target's baseline has.
 use super::{Float, Int, Simd};
+use crate::product::{self, Panel};
 use std::array::from_fn;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Sub};
 
@@ -40,6 +41,16 @@ impl Simd for Portable {
     const LANES: usize = L;
     const TILE: usize = 4;
     const ROWS: usize = 4;
+    #[inline(always)]
+    unsafe fn product(self, panel: Panel) {
+        #[inline(never)]
+        unsafe fn run(panel: Panel) {
+            // SAFETY: the caller's.
+            unsafe { product::run(Portable, panel) }
+        }
+        // SAFETY: the caller's; the token exists only where the processor has the features.
+        unsafe { run(panel) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> F {
         F([x; L])

@@ -1,5 +1,6 @@
 //! AVX2 with FMA, and AVX-512.
 use super::{Float, Int, Simd, operators};
+use crate::product::{self, Panel};
 use std::arch::x86_64::*;
 
 /// The token of AVX2 and FMA.
@@ -95,6 +96,17 @@ impl Simd for Avx2 {
     const TILE: usize = 8;
     const ROWS: usize = 6;
     #[inline(always)]
+    unsafe fn product(self, panel: Panel) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn run(panel: Panel) {
+            // SAFETY: the caller's.
+            unsafe { product::run(Avx2(()), panel) }
+        }
+        // SAFETY: the caller's; the token exists only where the processor has the features.
+        unsafe { run(panel) }
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> F8 {
         F8(unsafe { _mm256_set1_ps(x) })
     }
@@ -119,10 +131,6 @@ impl Simd for Avx2 {
         unsafe { transpose8(src, ss, dst, ds) }
     }
     #[inline(always)]
-    fn prefetch(self, p: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
     unsafe fn write_interleaved(self, p: *mut f32, [a, b, c, d]: [F8; 4]) {
         unsafe {
             let (ab, ab2) = (_mm256_unpacklo_ps(a.0, b.0), _mm256_unpackhi_ps(a.0, b.0));
@@ -144,6 +152,17 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const TILE: usize = 8;
     const ROWS: usize = 12;
+    #[inline(always)]
+    unsafe fn product(self, panel: Panel) {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+        #[inline(never)]
+        unsafe fn run(panel: Panel) {
+            // SAFETY: the caller's.
+            unsafe { product::run(Avx512(()), panel) }
+        }
+        // SAFETY: the caller's; the token exists only where the processor has the features.
+        unsafe { run(panel) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> F16 {
         F16(unsafe { _mm512_set1_ps(x) })
@@ -167,10 +186,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn transpose_tile(self, src: *const f32, ss: usize, dst: *mut f32, ds: usize) {
         unsafe { transpose8(src, ss, dst, ds) }
-    }
-    #[inline(always)]
-    fn prefetch(self, p: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
     fn load_part(self, x: &[f32], fill: f32) -> F16 {
@@ -315,9 +330,7 @@ impl Float for F16 {
     }
     #[inline(always)]
     fn largest(self) -> f32 {
-        unsafe {
-            F8(_mm256_max_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0))).largest()
-        }
+        unsafe { F8(_mm256_max_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0))).largest() }
     }
 }
 
