@@ -1,0 +1,188 @@
+//! The Gaussian in double precision: densities, conditioning, distances, convolution.
+//!
+//! ```text
+//! N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)                              one dimension
+//! N(x; μ, Σ)  = exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)) / √((2π)ᵈ |Σ|)                   d dimensions
+//! ```
+//!
+//! Three closures make it the distribution that diffusion is built from. An affine image of a Gaussian is Gaussian,
+//! `A x + b ~ N(Aμ + b, AΣAᵀ)`; a sum of independent Gaussians is Gaussian, `N(μ₁ + μ₂, Σ₁ + Σ₂)`; and a Gaussian
+//! given some of its coordinates is Gaussian ([`MultivariateNormal::condition`]). The first two make the jump from data
+//! to noise one step, the third makes the way back known.
+//!
+//! | | |
+//! |---|---|
+//! | [`UnivariateNormal`] | one number |
+//! | [`MultivariateNormal`], [`Covariance`] | vectors; covariance full, diagonal, isotropic or low rank plus diagonal |
+//! | [`Density`], [`convolve`] | densities on a grid and of sums, by Fourier transform, with the error told |
+//! | [`forward`] | the forward process on plain numbers, step by step and in one jump |
+//! | [`mean_of`], [`covariance_of`], [`correlation_of`] | statistics of data |
+//!
+//! Matrices are nalgebra's [`DMatrix`], re-exported here. nalgebra rather than faer: the same factorisations with a fifth
+//! of the crates, and at the sizes that are taught and drawn here speed is no concern. Points are rows of plain
+//! numbers, `[n, d]` one after the other, as [`Rng`](crate::rng::Rng) gives them.
+pub mod convolve;
+mod covariance;
+pub mod forward;
+mod multivariate;
+#[cfg(test)]
+mod tests;
+mod univariate;
+
+pub use convolve::{ConvolutionError, Density, convolve};
+pub use covariance::Covariance;
+pub use multivariate::MultivariateNormal;
+pub use nalgebra::{DMatrix, DVector};
+pub use univariate::UnivariateNormal;
+
+use std::fmt;
+
+/// Why these numbers make no Gaussian.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum GaussianError {
+    /// A mean, variance or covariance that is infinite or not a number.
+    NotFinite { what: &'static str, index: Vec<usize>, found: f64 },
+    /// A scale, variance or step that is zero or negative.
+    NotPositive { what: &'static str, index: Vec<usize>, found: f64 },
+    /// Lengths that do not fit together.
+    Length { what: &'static str, found: usize, expected: usize },
+    /// A covariance with Σᵢⱼ ≠ Σⱼᵢ.
+    NotSymmetric { row: usize, column: usize, above: f64, below: f64 },
+    /// A covariance whose smallest eigenvalue is zero to rounding, or negative.
+    NotPositiveDefinite { eigenvalue: f64, direction: Vec<f64>, degenerate: bool },
+    /// A coordinate that does not exist or is named twice.
+    Coordinate { index: usize, dim: usize, twice: bool },
+    /// Two grids whose steps differ.
+    Step { left: f64, right: f64 },
+}
+
+impl std::error::Error for GaussianError {}
+
+impl fmt::Display for GaussianError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |index: &[usize]| match index {
+            [] => String::new(),
+            [i] => format!(" at index {i}"),
+            more => format!(" at index {more:?}"),
+        };
+        match self {
+            Self::NotFinite { what, index, found } => {
+                write!(f, "the {what}{} is {found}: every number of a Gaussian must be finite", place(index))
+            }
+            Self::NotPositive { what, index, found } => {
+                write!(f, "the {what}{} is {found}: it must be greater than zero", place(index))
+            }
+            Self::Length { what, found, expected } => {
+                write!(f, "the {what} has length {found} where {expected} was expected")
+            }
+            Self::NotSymmetric { row, column, above, below } => write!(
+                f,
+                "the covariance is not symmetric: entry ({row}, {column}) is {above} but entry ({column}, {row}) is \
+                 {below}; average the matrix with its transpose if the difference is an accident of rounding"
+            ),
+            Self::NotPositiveDefinite { eigenvalue, direction, degenerate: true } => write!(
+                f,
+                "the covariance is degenerate: its smallest eigenvalue is {eigenvalue:.3e}, zero to rounding, along \
+                 {direction:.3?}, so there is no density; drop a coordinate, or add a little to the diagonal"
+            ),
+            Self::NotPositiveDefinite { eigenvalue, direction, .. } => write!(
+                f,
+                "the covariance is not positive definite: it has the eigenvalue {eigenvalue:.3e} along \
+                 {direction:.3?}, a negative variance in that direction, so it is the covariance of nothing"
+            ),
+            Self::Coordinate { index, dim, twice: false } => {
+                write!(f, "there is no coordinate {index}: the Gaussian has {dim} dimensions, 0 to {}", dim - 1)
+            }
+            Self::Coordinate { index, .. } => write!(f, "coordinate {index} is named twice"),
+            Self::Step { left, right } => write!(
+                f,
+                "the grids have steps {left} and {right}: a convolution needs the same step on both; sample one anew"
+            ),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, GaussianError>;
+
+/// The number, if it is finite.
+fn finite(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
+    if found.is_finite() { Ok(found) } else { Err(GaussianError::NotFinite { what, index: index.to_vec(), found }) }
+}
+
+/// The number, if it is finite and greater than zero.
+fn positive(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
+    finite(what, index, found)?;
+    if found > 0.0 { Ok(found) } else { Err(GaussianError::NotPositive { what, index: index.to_vec(), found }) }
+}
+
+/// Mean of each coordinate, `μ̂ = 1/n Σᵢ xᵢ`.
+///
+/// # Shapes
+/// `points: [n, d]` in rows; result `[d]`.
+///
+/// # Panics
+/// When the length of `points` is not a multiple of `d`, or there are no points.
+pub fn mean_of(points: &[f64], d: usize) -> Vec<f64> {
+    let n = rows(points, d, 1);
+    let mut mean = vec![0.0; d];
+    for row in points.chunks_exact(d) {
+        mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / n as f64);
+    }
+    mean
+}
+
+/// Covariance of data, `Σ̂ = 1/(n − 1) Σᵢ (xᵢ − μ̂)(xᵢ − μ̂)ᵀ`.
+///
+/// Zero covariance is *not* independence. Only for jointly normal coordinates does one follow from the other: here y is
+/// a function of x, and yet their covariance is zero.
+///
+/// ```
+/// use tweedie::Rng;
+/// use tweedie::distribution::gaussian::{correlation_of, covariance_of};
+/// let x = Rng::new(1).normals(100_000, 1);
+/// let points: Vec<f64> = x.iter().flat_map(|&x| [x, x * x]).collect();
+/// assert!(covariance_of(&points, 2)[(0, 1)].abs() < 0.05); // E[x³] = 0
+/// let squares: Vec<f64> = x.iter().flat_map(|&x| [x * x, (x * x) * (x * x)]).collect();
+/// assert!(correlation_of(&squares, 2)[(0, 1)] > 0.8); //     and yet x² tells y² nearly for sure
+/// ```
+///
+/// # Shapes
+/// `points: [n, d]` in rows; result `[d, d]`.
+///
+/// # Panics
+/// When the length of `points` is not a multiple of `d`, or there are fewer than two points.
+pub fn covariance_of(points: &[f64], d: usize) -> DMatrix<f64> {
+    let n = rows(points, d, 2);
+    let mean = mean_of(points, d);
+    let centred = DMatrix::from_fn(d, n, |j, i| points[i * d + j] - mean[j]);
+    let product = &centred * centred.transpose();
+    (&product + product.transpose()) * (0.5 / (n as f64 - 1.0))
+}
+
+/// Correlation of data, `ρᵢⱼ = Σ̂ᵢⱼ / √(Σ̂ᵢᵢ Σ̂ⱼⱼ)`; a coordinate that never varies has correlation NaN with the others.
+///
+/// # Shapes
+/// `points: [n, d]` in rows; result `[d, d]` with ones on the diagonal.
+///
+/// # Panics
+/// As [`covariance_of`].
+pub fn correlation_of(points: &[f64], d: usize) -> DMatrix<f64> {
+    correlation(&covariance_of(points, d))
+}
+
+/// A covariance matrix, scaled to a diagonal of ones.
+fn correlation(covariance: &DMatrix<f64>) -> DMatrix<f64> {
+    DMatrix::from_fn(covariance.nrows(), covariance.ncols(), |i, j| {
+        let scale = (covariance[(i, i)] * covariance[(j, j)]).sqrt();
+        if i == j { 1.0 } else { covariance[(i, j)] / scale }
+    })
+}
+
+/// The number of rows of `d` numbers.
+fn rows(points: &[f64], d: usize, least: usize) -> usize {
+    assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers are no rows of {d}", points.len());
+    let n = points.len() / d;
+    assert!(n >= least, "{n} points where at least {least} are needed");
+    n
+}

@@ -1,0 +1,180 @@
+use super::{GaussianError, Result, finite, positive};
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+
+/// A covariance, kept in the shape it was given: the plainer it is, the less it costs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Covariance {
+    /// Any Σ: symmetric, positive definite. A density costs O(d²).
+    Full(DMatrix<f64>),
+    /// `Σ = diag(σ₁², …, σ_d²)`: independent coordinates. O(d).
+    Diagonal(DVector<f64>),
+    /// `Σ = σ² I`: the same in every direction. O(d).
+    Isotropic { dim: usize, variance: f64 },
+    /// `Σ = F Fᵀ + diag(v)` with F of k columns: a few directions shared by all coordinates. O(d k).
+    LowRank { factor: DMatrix<f64>, diagonal: DVector<f64> },
+}
+
+impl Covariance {
+    /// Σ from its rows. That it is symmetric and positive definite is checked by [`MultivariateNormal::new`].
+    ///
+    /// # Errors
+    /// When the rows make no square.
+    pub fn full(rows: &[impl AsRef<[f64]>]) -> Result<Self> {
+        let d = rows.len();
+        if let Some(row) = rows.iter().find(|row| row.as_ref().len() != d) {
+            return Err(GaussianError::Length {
+                what: "row of the covariance",
+                found: row.as_ref().len(),
+                expected: d,
+            });
+        }
+        Ok(Self::Full(DMatrix::from_fn(d, d, |i, j| rows[i].as_ref()[j])))
+    }
+
+    /// Independent coordinates of these variances.
+    pub fn diagonal(variances: &[f64]) -> Self {
+        Self::Diagonal(DVector::from_column_slice(variances))
+    }
+
+    /// `σ² I` in `dim` dimensions.
+    pub fn isotropic(dim: usize, variance: f64) -> Self {
+        Self::Isotropic { dim, variance }
+    }
+
+    /// `F Fᵀ + diag(v)`, from the d rows of F.
+    ///
+    /// # Errors
+    /// When the rows of F differ in length, or there are more or fewer than variances.
+    pub fn low_rank(factor: &[impl AsRef<[f64]>], diagonal: &[f64]) -> Result<Self> {
+        let wrong = |what, found, expected| Err(GaussianError::Length { what, found, expected });
+        let k = factor.first().map_or(0, |row| row.as_ref().len());
+        if factor.len() != diagonal.len() {
+            return wrong("factor of the covariance", factor.len(), diagonal.len());
+        }
+        if let Some(row) = factor.iter().find(|row| row.as_ref().len() != k) {
+            return wrong("row of the factor", row.as_ref().len(), k);
+        }
+        let factor = DMatrix::from_fn(factor.len(), k, |i, j| factor[i].as_ref()[j]);
+        Ok(Self::LowRank { factor, diagonal: DVector::from_column_slice(diagonal) })
+    }
+
+    /// The number of dimensions.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Full(matrix) => matrix.nrows(),
+            Self::Diagonal(variances) => variances.len(),
+            Self::Isotropic { dim, .. } => *dim,
+            Self::LowRank { diagonal, .. } => diagonal.len(),
+        }
+    }
+
+    /// Σ written out, `[d, d]`.
+    pub fn matrix(&self) -> DMatrix<f64> {
+        match self {
+            Self::Full(matrix) => matrix.clone(),
+            Self::Diagonal(variances) => DMatrix::from_diagonal(variances),
+            Self::Isotropic { dim, variance } => DMatrix::from_diagonal_element(*dim, *dim, *variance),
+            Self::LowRank { factor, diagonal } => factor * factor.transpose() + DMatrix::from_diagonal(diagonal),
+        }
+    }
+
+    /// σ² if Σ = σ² I: every entry within `tolerance · max Σᵢᵢ` of it.
+    pub fn is_isotropic(&self, tolerance: f64) -> Option<f64> {
+        let matrix = self.matrix();
+        let variance = matrix.trace() / self.dim() as f64;
+        let slack = tolerance * matrix.diagonal().max();
+        let fits = |(i, j): (usize, usize)| (matrix[(i, j)] - if i == j { variance } else { 0.0 }).abs() <= slack;
+        (0..self.dim()).all(|i| (0..self.dim()).all(|j| fits((i, j)))).then_some(variance)
+    }
+
+    /// The same matrix, if it is one that has a density.
+    pub(super) fn checked(self) -> Result<(Self, Root)> {
+        let all_positive = |what, numbers: &DVector<f64>| {
+            numbers.iter().enumerate().try_for_each(|(i, &v)| positive(what, &[i], v).map(drop))
+        };
+        let root = match &self {
+            Self::Full(matrix) => Root::Full(factor(matrix)?),
+            Self::Diagonal(variances) => {
+                all_positive("variance", variances)?;
+                Root::Scales
+            }
+            Self::Isotropic { variance, .. } => {
+                positive("variance", &[], *variance)?;
+                Root::Scales
+            }
+            Self::LowRank { factor, diagonal } => {
+                all_positive("diagonal of the covariance", diagonal)?;
+                for j in 0..factor.ncols() {
+                    for i in 0..factor.nrows() {
+                        finite("factor of the covariance", &[i, j], factor[(i, j)])?;
+                    }
+                }
+                // I + Fᵀ D⁻¹ F: what the matrix inversion lemma leaves to invert.
+                let scaled = DMatrix::from_fn(factor.nrows(), factor.ncols(), |i, j| factor[(i, j)] / diagonal[i]);
+                let k = factor.ncols();
+                let inner = DMatrix::identity(k, k) + factor.transpose() * &scaled;
+                Root::LowRank(self::factor(&symmetric(&inner))?)
+            }
+        };
+        // The half of a matrix that is read must be the half that is shown.
+        let covariance = if let Self::Full(matrix) = &self { Self::Full(symmetric(matrix)) } else { self };
+        Ok((covariance, root))
+    }
+}
+
+/// What densities and draws are computed with.
+#[derive(Clone, Debug)]
+pub(super) enum Root {
+    /// Σ = L Lᵀ.
+    Full(Cholesky<f64, Dyn>),
+    /// Diagonal or isotropic: nothing to factor.
+    Scales,
+    /// I + Fᵀ D⁻¹ F = L Lᵀ.
+    LowRank(Cholesky<f64, Dyn>),
+}
+
+/// (A + Aᵀ)/2.
+pub(super) fn symmetric(matrix: &DMatrix<f64>) -> DMatrix<f64> {
+    (matrix + matrix.transpose()) * 0.5
+}
+
+/// The Cholesky factor of a covariance, or what is wrong with it.
+pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
+    let d = matrix.nrows();
+    let largest = matrix.amax();
+    for i in 0..d {
+        for j in 0..d {
+            finite("covariance", &[i, j], matrix[(i, j)])?;
+        }
+    }
+    for i in 0..d {
+        for j in i + 1..d {
+            let (above, below) = (matrix[(i, j)], matrix[(j, i)]);
+            if (above - below).abs() > 1e-10 * largest {
+                return Err(GaussianError::NotSymmetric { row: i, column: j, above, below });
+            }
+        }
+    }
+    let matrix = symmetric(matrix);
+    let rounding = d as f64 * f64::EPSILON;
+    if let Some(root) = Cholesky::new(matrix.clone()) {
+        let pivot = root.l_dirty().diagonal().iter().fold(f64::INFINITY, |least, l| least.min(l * l));
+        // A pivot well above rounding bounds the smallest eigenvalue away from zero: nothing more to look at.
+        if pivot > 16.0 * rounding * largest {
+            return Ok(root);
+        }
+    }
+    let eigen = matrix.clone().symmetric_eigen();
+    let least = eigen.eigenvalues.imin();
+    let eigenvalue = eigen.eigenvalues[least];
+    let slack = rounding * eigen.eigenvalues.amax();
+    match Cholesky::new(matrix) {
+        Some(root) if eigenvalue > slack => Ok(root),
+        _ => Err(GaussianError::NotPositiveDefinite {
+            eigenvalue,
+            direction: eigen.eigenvectors.column(least).iter().copied().collect(),
+            degenerate: eigenvalue >= -16.0 * slack,
+        }),
+    }
+}
