@@ -1,0 +1,80 @@
+use super::univariate::round;
+use super::{Function, Joint, grid};
+use crate::{Anchor, Axis, Colour, Figure, Mark, Panel};
+
+/// What is known of x₁ where x₂ = a.
+pub struct Given<'a> {
+    /// a.
+    pub a: f64,
+    /// By formula.
+    pub mean: f64,
+    /// By formula.
+    pub variance: f64,
+    /// The conditional density.
+    pub density: Function<'a>,
+}
+
+/// Contours of a joint density with the line x₂ = a, the conditional density on that line, and its mean and variance by
+/// formula and by integration of the joint density along the line, with a slider over a.
+pub fn conditional(joint: &Joint<'_>, given: &[Given<'_>]) -> Figure {
+    let (x, y, z) = joint.over(81);
+    let [low, high] = joint.range(0);
+    let axis = |axis: usize, name: &str| Axis::new(name).range(joint.range(axis)[0], joint.range(axis)[1]);
+    let mut plane = Panel::plane("Joint density, and the line x₂ = a", axis(0, "x₁"), axis(1, "x₂"))
+        .aspect(0.9)
+        .mark(Mark::contours(x.clone(), y, z, 8).colour(Colour::Scale(0.5)).name("joint density").unlisted());
+    let along = grid(low, high, 241);
+    let alone: Vec<f64> = along.iter().map(|&x| (joint.marginals[0])(x)).collect();
+    let mut slice = Panel::plane("Density of x₁", axis(0, "x₁"), "density")
+        .aspect(0.9)
+        .mark(Mark::line(along.clone(), alone).name("p(x₁)").colour(Colour::Muted).dashed());
+    let peak = given.iter().map(|g| (g.density)(g.mean)).fold(0.0, f64::max);
+    slice.y = slice.y.range(0.0, 1.3 * peak);
+    let a: Vec<f64> = given.iter().map(|g| g.a).collect();
+    let means: Vec<f64> = given.iter().map(|g| g.mean).collect();
+    let spread = |side: f64| given.iter().map(|g| g.mean + side * g.variance.sqrt()).collect::<Vec<_>>();
+    let mut moments = Panel::plane("Mean and spread of x₁ given x₂ = a", "a", Axis::new("x₁").range(low, high))
+        .aspect(0.9)
+        .mark(Mark::area(a.clone(), spread(-1.0), spread(1.0)).name("mean ± std by formula").series(0))
+        .mark(Mark::line(a.clone(), means).name("mean by formula").series(0));
+    for (frame, given) in given.iter().enumerate() {
+        let curve: Vec<f64> = along.iter().map(|&x| (given.density)(x)).collect();
+        let (mean, variance) = by_integration(joint, given.a);
+        let name = "p(x₁ | x₂ = a)";
+        plane = plane
+            .mark(Mark::horizontal(given.a).solid().series(1).name("x₂ = a").width(2.0).frame(frame))
+            .mark(Mark::points([given.mean], [given.a]).series(1).width(9.0).opacity(1.0).name("mean").frame(frame));
+        slice = slice
+            .mark(Mark::area(along.clone(), vec![0.0; along.len()], curve.clone()).series(1).frame(frame))
+            .mark(Mark::line(along.clone(), curve).series(1).name(name).width(2.5).frame(frame))
+            .mark(Mark::line([given.mean; 2], [0.0, (given.density)(given.mean)]).series(1).dashed().width(1.5).frame(frame));
+        let words = [
+            format!("mean {} by formula, {} by integration", round(given.mean), round(mean)),
+            format!("variance {} by formula, {} by integration", round(given.variance), round(variance)),
+        ];
+        for (line, words) in words.into_iter().enumerate() {
+            let height = (1.24 - 0.075 * line as f64) * peak;
+            slice = slice.mark(Mark::text(low + 0.02 * (high - low), height, words, Anchor::Start).frame(frame));
+        }
+        let std = variance.sqrt();
+        let bar = Mark::line([given.a; 2], [mean - std, mean + std]).series(1).width(2.5).frame(frame);
+        moments = moments
+            .mark(bar)
+            .mark(Mark::points([given.a], [mean]).series(1).width(9.0).opacity(1.0).name("by integration").frame(frame));
+    }
+    let values = given.iter().map(|g| round(g.a)).collect();
+    let start = given.len() * 3 / 4;
+    let figure = Figure::new("Conditioning: a slice of the joint density", 3);
+    figure.panel(plane).panel(slice).panel(moments).slider("a =", values, start)
+}
+
+/// Mean and variance of x₁ along x₂ = a, from the joint density alone.
+fn by_integration(joint: &Joint<'_>, a: f64) -> (f64, f64) {
+    let reach = 9.0 * joint.std[0];
+    let x = grid(joint.mean[0] - reach, joint.mean[0] + reach, 4001);
+    let p: Vec<f64> = x.iter().map(|&x| (joint.density)(x, a)).collect();
+    let mass: f64 = p.iter().sum();
+    let mean = x.iter().zip(&p).map(|(x, p)| x * p).sum::<f64>() / mass;
+    let variance = x.iter().zip(&p).map(|(x, p)| (x - mean).powi(2) * p).sum::<f64>() / mass;
+    (mean, variance)
+}

@@ -1,0 +1,89 @@
+use super::{Function, grid};
+use crate::{Axis, Colour, Figure, Mark, Panel};
+
+/// A density of two numbers.
+pub struct Joint<'a> {
+    /// What it is called.
+    pub label: String,
+    /// Its mean.
+    pub mean: [f64; 2],
+    /// The standard deviation of each coordinate: how far around the mean it is drawn.
+    pub std: [f64; 2],
+    /// The density.
+    pub density: &'a dyn Fn(f64, f64) -> f64,
+    /// The densities of x₁ and x₂ alone.
+    pub marginals: [Function<'a>; 2],
+    /// Draws, `[n, 2]` in rows.
+    pub sample: &'a [f64],
+}
+
+impl Joint<'_> {
+    /// The range drawn of a coordinate.
+    pub(super) fn range(&self, axis: usize) -> [f64; 2] {
+        [self.mean[axis] - 3.2 * self.std[axis], self.mean[axis] + 3.2 * self.std[axis]]
+    }
+
+    /// The density over an even grid of n × n points, `[x₂, x₁]` in rows.
+    pub(super) fn over(&self, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let [x, y] = [0, 1].map(|axis| grid(self.range(axis)[0], self.range(axis)[1], n));
+        let z = y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y))).map(|(x, y)| (self.density)(x, y)).collect();
+        (x, y, z)
+    }
+
+    fn axis(&self, axis: usize) -> Axis {
+        let [low, high] = self.range(axis);
+        Axis::new(["x₁", "x₂"][axis]).range(low, high)
+    }
+
+    /// The density as a surface; `walls`, if given, is the height that the marginal densities are scaled to.
+    fn surface(&self, title: &str, n: usize, walls: bool) -> Panel {
+        let (x, y, z) = self.over(n);
+        let top = z.iter().copied().fold(0.0, f64::max);
+        let mut panel = Panel::space(title, self.axis(0), self.axis(1), Axis::new("p(x₁, x₂)").range(0.0, 1.1 * top));
+        if walls {
+            let [first, second] = [&x, &y].map(Vec::clone);
+            let scaled = |axis: usize, at: &[f64]| -> Vec<f64> {
+                let p: Vec<f64> = at.iter().map(|&v| (self.marginals[axis])(v)).collect();
+                let most = p.iter().copied().fold(0.0, f64::max);
+                p.iter().map(|p| p / most * top).collect()
+            };
+            let (on_first, on_second) = (scaled(0, &first), scaled(1, &second));
+            let (far, near) = (vec![self.range(1)[1]; n], vec![self.range(0)[0]; n]);
+            panel = panel
+                .mark(Mark::curve(first, far, on_first).floor(0.0).name("p(x₁), scaled").series(1).width(2.5))
+                .mark(Mark::curve(near, second, on_second).floor(0.0).name("p(x₂), scaled").series(3).width(2.5));
+        }
+        panel.mark(Mark::surface(x, y, z).unlisted().name("density"))
+    }
+
+    /// The draws as dots, with lines through the mean.
+    fn scatter(&self, title: &str) -> Panel {
+        let (x, y): (Vec<f64>, Vec<f64>) = self.sample.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
+        Panel::plane(title, self.axis(0), self.axis(1))
+            .equal()
+            .mark(Mark::points(x, y).name("draws").unlisted().opacity(0.4).width(3.5))
+            .mark(Mark::vertical(self.mean[0]).name("mean").colour(Colour::Ink))
+            .mark(Mark::horizontal(self.mean[1]).name("mean").colour(Colour::Ink))
+    }
+}
+
+/// The density as a surface that can be turned, with the marginal densities on the walls.
+///
+/// The marginals are scaled to the height of the surface: their own heights have another unit.
+pub fn joint_surface(joint: &Joint<'_>) -> Figure {
+    let panel = joint.surface("", 61, true).aspect(0.66);
+    Figure::new(format!("{} and its marginals", joint.label), 1).panel(panel)
+}
+
+/// Densities side by side, as surfaces above and as draws below.
+pub fn covariances(joints: &[Joint<'_>]) -> Figure {
+    let figure = Figure::new("Negative, zero and positive covariance", joints.len());
+    let figure = joints.iter().map(|j| j.surface(&j.label, 57, false).aspect(0.78)).fold(figure, Figure::panel);
+    joints.iter().map(|j| j.scatter("")).fold(figure, Figure::panel)
+}
+
+/// One density as draws and as a surface.
+pub fn isotropic(joint: &Joint<'_>) -> Figure {
+    let title = format!("{}: no direction is preferred", joint.label);
+    Figure::new(title, 2).panel(joint.scatter("Draws")).panel(joint.surface("Density", 57, false).aspect(1.0))
+}

@@ -1,0 +1,148 @@
+//! A scene as PNG.
+use crate::figure::Anchor;
+use crate::scene::{Draw, Scene};
+use crate::text::{self, Pen};
+use crate::theme::Rgba;
+use tiny_skia::{
+    FillRule, FilterQuality, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PixmapPaint, Rect, StrokeDash,
+    Transform,
+};
+
+/// The scene as a PNG file, `density` pixels to the pixel of the scene.
+pub fn png(scene: &Scene, density: f64) -> Vec<u8> {
+    let pixmap = paint(scene, density);
+    let bytes: Vec<u8> = pixmap.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    encode(pixmap.width(), pixmap.height(), &bytes, png::ColorType::Rgb)
+}
+
+/// Pixels as a PNG file.
+pub(crate) fn encode(width: u32, height: u32, bytes: &[u8], colour: png::ColorType) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width, height);
+    encoder.set_color(colour);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Balanced);
+    let mut writer = encoder.write_header().expect("written to memory");
+    writer.write_image_data(bytes).expect("as many bytes as pixels");
+    writer.finish().expect("written to memory");
+    out
+}
+
+fn colour(c: Rgba) -> Paint<'static> {
+    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    paint.set_color_rgba8(c.0, c.1, c.2, (c.3 * 255.0).round().clamp(0.0, 255.0) as u8);
+    paint
+}
+
+fn paint(scene: &Scene, density: f64) -> Pixmap {
+    let (width, height) = ((scene.width * density).ceil() as u32, (scene.height * density).ceil() as u32);
+    let mut pixmap = Pixmap::new(width.max(1), height.max(1)).expect("a figure has a size that fits in memory");
+    let Rgba(r, g, b, _) = scene.paper;
+    pixmap.fill(tiny_skia::Color::from_rgba8(r, g, b, 255));
+    let scaled = Transform::from_scale(density as f32, density as f32);
+    let mut masks: Vec<([f64; 4], Mask)> = Vec::new();
+    for item in &scene.items {
+        if let Some(over) = item.clip
+            && !masks.iter().any(|m| m.0 == over)
+        {
+            masks.push((over, mask(over, width, height, scaled)));
+        }
+        let mask = item.clip.and_then(|over| masks.iter().find(|m| m.0 == over)).map(|m| &m.1);
+        match &item.draw {
+            Draw::Path { pieces, closed, fill, stroke } => {
+                let Some(path) = path(pieces, *closed) else { continue };
+                if let Some(fill) = fill {
+                    pixmap.fill_path(&path, &colour(*fill), FillRule::Winding, scaled, mask);
+                }
+                if let Some(stroke) = stroke {
+                    let dash = if stroke.dashed { StrokeDash::new(vec![6.0, 4.0], 0.0) } else { None };
+                    let cap = if stroke.dashed { LineCap::Butt } else { LineCap::Round };
+                    let line = tiny_skia::Stroke {
+                        width: stroke.width as f32,
+                        line_cap: cap,
+                        line_join: LineJoin::Round,
+                        dash,
+                        ..Default::default()
+                    };
+                    pixmap.stroke_path(&path, &colour(stroke.colour), &line, scaled, mask);
+                }
+            }
+            Draw::Dot { at: [x, y], radius, fill } => {
+                if let Some(path) = PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32) {
+                    pixmap.fill_path(&path, &colour(*fill), FillRule::Winding, scaled, mask);
+                }
+            }
+            Draw::Text { at: [x, y], text, size, bold, anchor, colour: ink, up } => {
+                let wide = text::width(text, *size, *bold);
+                let back = match anchor {
+                    Anchor::Start => 0.0,
+                    Anchor::Middle => wide / 2.0,
+                    Anchor::End => wide,
+                };
+                let mut letters = Letters(PathBuilder::new());
+                text::outline(text, *size, *bold, &mut letters);
+                let Some(path) = letters.0.finish() else { continue };
+                let mut place = scaled.pre_translate(*x as f32, *y as f32);
+                if *up {
+                    place = place.pre_rotate(-90.0);
+                }
+                place = place.pre_translate(-back as f32, 0.0);
+                pixmap.fill_path(&path, &colour(*ink), FillRule::Winding, place, mask);
+            }
+            Draw::Image { over: [x, y, w, h], pixels, smooth } => {
+                let Some(mut image) = Pixmap::new(pixels.width as u32, pixels.height as u32) else { continue };
+                for (to, from) in image.data_mut().chunks_exact_mut(4).zip(pixels.rgb.chunks_exact(3)) {
+                    to[..3].copy_from_slice(from);
+                    to[3] = 255;
+                }
+                let quality = if *smooth { FilterQuality::Bilinear } else { FilterQuality::Nearest };
+                let (sx, sy) = (w / pixels.width as f64, h / pixels.height as f64);
+                let place = scaled.pre_translate(*x as f32, *y as f32).pre_scale(sx as f32, sy as f32);
+                let paint = PixmapPaint { quality, ..PixmapPaint::default() };
+                pixmap.draw_pixmap(0, 0, image.as_ref(), &paint, place, mask);
+            }
+        }
+    }
+    pixmap
+}
+
+fn mask([x, y, w, h]: [f64; 4], width: u32, height: u32, scaled: Transform) -> Mask {
+    let mut mask = Mask::new(width, height).expect("as large as the picture");
+    // A line along the border is not cut in half.
+    if let Some(rect) = Rect::from_xywh(x as f32 - 1.0, y as f32 - 1.0, w as f32 + 2.0, h as f32 + 2.0) {
+        mask.fill_path(&PathBuilder::from_rect(rect), FillRule::Winding, false, scaled);
+    }
+    mask
+}
+
+fn path(pieces: &[Vec<[f64; 2]>], closed: bool) -> Option<Path> {
+    let mut out = PathBuilder::new();
+    for piece in pieces {
+        for (i, &[x, y]) in piece.iter().enumerate() {
+            // Far outside is as unseen as a little outside, and single precision is enough for the latter.
+            let (x, y) = (x.clamp(-1e5, 1e5) as f32, y.clamp(-1e5, 1e5) as f32);
+            if i == 0 { out.move_to(x, y) } else { out.line_to(x, y) }
+        }
+        if closed {
+            out.close();
+        }
+    }
+    out.finish()
+}
+
+struct Letters(PathBuilder);
+
+impl Pen for Letters {
+    fn start(&mut self, x: f64, y: f64) {
+        self.0.move_to(x as f32, y as f32);
+    }
+    fn line(&mut self, x: f64, y: f64) {
+        self.0.line_to(x as f32, y as f32);
+    }
+    fn quad(&mut self, cx: f64, cy: f64, x: f64, y: f64) {
+        self.0.quad_to(cx as f32, cy as f32, x as f32, y as f32);
+    }
+    fn close(&mut self) {
+        self.0.close();
+    }
+}

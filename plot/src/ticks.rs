@@ -1,0 +1,95 @@
+//! Where an axis is marked, and with what words.
+
+/// Values to mark on an axis, about `count` of them, and their words.
+pub fn ticks([low, high]: [f64; 2], log: bool, count: usize) -> Vec<(f64, String)> {
+    if log { by_tens(low, high, count) } else { evenly(low, high, count) }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten.
+fn evenly(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+    let rough = (high - low) / count.max(1) as f64;
+    if !rough.is_finite() || rough <= 0.0 {
+        return Vec::new();
+    }
+    let power = 10f64.powf(rough.log10().floor());
+    let step = power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough * 0.999).unwrap_or(10.0);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|i| (i as f64 * step, words(i as f64 * step, step))).collect()
+}
+
+/// Powers of ten; every second, third … where there are many.
+fn by_tens(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+    let (first, last) = ((low.log10() - 1e-9).ceil() as i32, (high.log10() + 1e-9).floor() as i32);
+    if last - first < 1 {
+        return evenly(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
+    }
+    let stride = ((last - first) as usize / count.max(1) + 1) as i32;
+    (first..=last).filter(|i| i.rem_euclid(stride) == 0).map(|i| (10f64.powi(i), ten_to(i))).collect()
+}
+
+/// 10ⁱ as it is read.
+fn ten_to(i: i32) -> String {
+    match i {
+        -3..=3 => format!("{}", 10f64.powi(i)),
+        _ => format!("10{}", superscript(i)),
+    }
+}
+
+fn superscript(i: i32) -> String {
+    let digit = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => char::from_u32(0x2070 + digit as u32 - '0' as u32).unwrap_or(digit),
+    };
+    i.to_string().chars().map(digit).collect()
+}
+
+/// A value on an axis marked every `step`.
+fn words(value: f64, step: f64) -> String {
+    let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
+    if value != 0.0 && (value.abs() >= 1e5 || step < 1e-4) {
+        return scientific(value);
+    }
+    let decimals = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
+    format!("{value:.decimals$}").replace('-', "−")
+}
+
+/// A value as a number near one times a power of ten.
+pub fn scientific(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let power = value.abs().log10().floor() as i32;
+    let front = value / 10f64.powi(power);
+    format!("{}×10{}", trim(format!("{front:.2}")), superscript(power)).replace('-', "−")
+}
+
+fn trim(number: String) -> String {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.').to_owned() } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let words = |range, log, count| ticks(range, log, count).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(words([0.0, 1.0], false, 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(words([-3.1, 3.1], false, 6), ["−2", "0", "2"]);
+        assert_eq!(words([0.0, 2e6], false, 2), ["0", "1×10⁶", "2×10⁶"]);
+        assert_eq!(words([0.01, 2000.0], true, 6), ["0.01", "0.1", "1", "10", "100", "1000"]);
+        assert_eq!(words([1e-9, 1.0], true, 4), ["10⁻⁹", "10⁻⁶", "0.001", "1"]);
+        assert!(words([1.0, 1.0], false, 5).is_empty());
+        for count in 2..9 {
+            for high in [0.3, 7.0, 123.0, 9.9e7] {
+                let ticks = ticks([-0.7 * high, high], false, count);
+                assert!((1..=count + 1).contains(&ticks.len()), "{} ticks for {count}", ticks.len());
+                assert!(ticks.iter().all(|t| t.0 >= -0.7 * high - 1e-9 && t.0 <= high * 1.000_001));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A scene as SVG.
+use crate::figure::Anchor;
+use crate::scene::{Draw, Item, Scene};
+use std::fmt::Write;
+
+/// The scene as the text of an SVG file.
+pub fn svg(scene: &Scene) -> String {
+    let (w, h) = (scene.width, scene.height);
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
+         font-family=\"'DejaVu Sans Condensed','DejaVu Sans',Verdana,sans-serif\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n",
+        scene.paper.hex()
+    );
+    let mut clips: Vec<[f64; 4]> = Vec::new();
+    for item in &scene.items {
+        let clip = item.clip.map(|over| {
+            clips.iter().position(|c| *c == over).unwrap_or_else(|| {
+                let [x, y, w, h] = over;
+                let id = clips.len();
+                let _ = writeln!(
+                    out,
+                    "<clipPath id=\"c{id}\"><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\"/></clipPath>"
+                );
+                clips.push(over);
+                id
+            })
+        });
+        let clip = clip.map(|id| format!(" clip-path=\"url(#c{id})\"")).unwrap_or_default();
+        draw(item, &clip, &mut out);
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+fn draw(item: &Item, clip: &str, out: &mut String) {
+    // Writing to a string does not fail.
+    let _ = match &item.draw {
+        Draw::Path { pieces, closed, fill, stroke } => {
+            let mut d = String::new();
+            for piece in pieces {
+                for (i, [x, y]) in piece.iter().enumerate() {
+                    let _ = write!(d, "{}{x:.2} {y:.2}", if i == 0 { "M" } else { "L" });
+                }
+                if *closed {
+                    d.push('Z');
+                }
+            }
+            let paint = |name: &str, colour: Option<crate::Rgba>| match colour {
+                None => format!(" {name}=\"none\""),
+                Some(c) if c.3 >= 1.0 => format!(" {name}=\"{}\"", c.hex()),
+                Some(c) => format!(" {name}=\"{}\" {name}-opacity=\"{:.3}\"", c.hex(), c.3),
+            };
+            let mut line = paint("stroke", stroke.map(|s| s.colour));
+            if let Some(s) = stroke {
+                let _ = write!(line, " stroke-width=\"{}\" stroke-linejoin=\"round\"", s.width);
+                if s.dashed {
+                    line.push_str(" stroke-dasharray=\"6 4\"");
+                }
+            }
+            writeln!(out, "<path d=\"{d}\"{}{line}{clip}/>", paint("fill", *fill))
+        }
+        Draw::Dot { at: [x, y], radius, fill } => writeln!(
+            out,
+            "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{}\" fill-opacity=\"{:.3}\"{clip}/>",
+            fill.hex(),
+            fill.3
+        ),
+        Draw::Text { at: [x, y], text, size, bold, anchor, colour, up } => {
+            let anchor = match anchor {
+                Anchor::Start => "start",
+                Anchor::Middle => "middle",
+                Anchor::End => "end",
+            };
+            let turn = if *up { format!(" transform=\"rotate(-90 {x:.1} {y:.1})\"") } else { String::new() };
+            let weight = if *bold { " font-weight=\"bold\"" } else { "" };
+            writeln!(
+                out,
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{}\"{weight}{turn}>{}</text>",
+                colour.hex(),
+                crate::html::escape(text)
+            )
+        }
+        Draw::Image { over: [x, y, w, h], pixels, smooth } => {
+            let serde_json::Value::String(uri) = serde_json::json!(pixels) else { unreachable!("pixels are a URI") };
+            let look = if *smooth { "" } else { " style=\"image-rendering:pixelated\"" };
+            writeln!(
+                out,
+                "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" preserveAspectRatio=\"none\" href=\"{uri}\"{look}{clip}/>"
+            )
+        }
+    };
+}
