@@ -109,6 +109,7 @@ pub enum Colour {
 /// The forms that marks take. Where lengths must be equal they are named alike.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "shape", rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the fields are what the variant says")]
 pub enum Shape {
     /// Straight pieces through the points; a point that is not finite breaks the line.
     Line { x: Numbers, y: Numbers },
@@ -200,6 +201,65 @@ impl Pixels {
             _ => values.iter().map(|&v| byte(v)).collect(),
         };
         Self { width, height, rgb }
+    }
+
+    /// The pixels of a PNG file, 8 or 16 bit, grey or colour; what is transparent is white.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn from_png(bytes: &[u8]) -> Result<Self, String> {
+        let wrong = |e: png::DecodingError| format!("no PNG picture: {e}");
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        decoder.set_transformations(png::Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info().map_err(wrong)?;
+        let mut raw = vec![0; reader.output_buffer_size().ok_or("no PNG picture that fits in memory")?];
+        let frame = reader.next_frame(&mut raw).map_err(wrong)?;
+        let channels = frame.color_type.samples();
+        let over = |v: u8, alpha: u8| (u32::from(v) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255;
+        let pixel = |p: &[u8]| match *p {
+            [v] => [v; 3],
+            [v, a] => [over(v, a) as u8; 3],
+            [r, g, b] => [r, g, b],
+            [r, g, b, a, ..] => [r, g, b].map(|v| over(v, a) as u8),
+            [] => [0; 3],
+        };
+        let rgb = raw[..frame.buffer_size()].chunks_exact(channels).flat_map(pixel).collect();
+        Ok(Self { width: frame.width as usize, height: frame.height as usize, rgb })
+    }
+
+    /// The picture with sides of at most `side` pixels, each the mean of those it covers.
+    pub fn shrunk(&self, side: usize) -> Self {
+        let by = (self.width.max(self.height) as f64 / side as f64).max(1.0);
+        let size = |v: usize| ((v as f64 / by).round() as usize).max(1);
+        let (width, height) = (size(self.width), size(self.height));
+        // The part of each old pixel, by index and weight, that a new one covers.
+        let cover = |new: usize, old: usize, i: usize| -> Vec<(usize, f64)> {
+            let (from, to) = (i as f64 * old as f64 / new as f64, (i + 1) as f64 * old as f64 / new as f64);
+            let part = |k: usize| (to.min(k as f64 + 1.0) - from.max(k as f64)).max(0.0) / (to - from);
+            (from as usize..old.min(to.ceil() as usize)).map(|k| (k, part(k))).collect()
+        };
+        let mut rgb = Vec::with_capacity(width * height * 3);
+        for j in 0..height {
+            let rows = cover(height, self.height, j);
+            for i in 0..width {
+                let columns = cover(width, self.width, i);
+                for channel in 0..3 {
+                    let sum: f64 = rows
+                        .iter()
+                        .flat_map(|(y, a)| columns.iter().map(move |(x, b)| (y * self.width + x, a * b)))
+                        .map(|(at, weight)| weight * f64::from(self.rgb[3 * at + channel]))
+                        .sum();
+                    rgb.push(sum.round() as u8);
+                }
+            }
+        }
+        Self { width, height, rgb }
+    }
+
+    /// The pixels as numbers, −1 for black and 1 for white, `[height, width, 3]`.
+    pub fn values(&self) -> Vec<f64> {
+        self.rgb.iter().map(|&v| f64::from(v) / 127.5 - 1.0).collect()
     }
 
     /// The pixels as a PNG file.
@@ -389,7 +449,9 @@ impl Panel {
             let air = |low: f64, high: f64| if i == 0 { 0.0 } else { 0.06 * (high - low) };
             let open = if low > high {
                 [0.0, 1.0]
-            } else if low == high {
+            } else if axis.log && high < 1.001 * low {
+                [0.1 * low, 10.0 * high]
+            } else if !axis.log && high - low <= 1e-9 * high.abs().max(low.abs()) {
                 [low - 0.5, high + 0.5]
             } else if axis.log {
                 let (a, b) = (low.log10(), high.log10());

@@ -33,6 +33,7 @@ pub struct Item {
 
 /// The forms that SVG and PNG know.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are what the variant says")]
 pub enum Draw {
     /// Lines and areas.
     Path { pieces: Vec<Vec<[f64; 2]>>, closed: bool, fill: Option<Rgba>, stroke: Option<Stroke> },
@@ -57,6 +58,7 @@ pub struct Stroke {
 
 /// From data to the page.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are what the variant says")]
 pub enum Map {
     /// Two axes over `[x, y, width, height]`.
     Plane { over: [f64; 4], x: [f64; 2], y: [f64; 2], log: [bool; 2] },
@@ -380,7 +382,12 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
         Shape::Area { x, low, high } => {
             let there = (0..x.len()).map(|i| map.at(x[i], high[i]));
             let back = (0..x.len()).rev().map(|i| map.at(x[i], low[i]));
-            vec![Draw::Path { pieces: vec![there.chain(back).collect()], closed: true, fill: Some(colour), stroke: None }]
+            vec![Draw::Path {
+                pieces: vec![there.chain(back).collect()],
+                closed: true,
+                fill: Some(colour),
+                stroke: None,
+            }]
         }
         Shape::Points { x, y, value } => {
             let range = value_range(panel, value);

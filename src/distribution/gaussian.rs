@@ -40,6 +40,7 @@ use std::fmt;
 /// Why these numbers make no Gaussian.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the variant says")]
 pub enum GaussianError {
     /// A mean, variance or covariance that is infinite or not a number.
     NotFinite { what: &'static str, index: Vec<usize>, found: f64 },

@@ -47,7 +47,13 @@ pub fn conditional(joint: &Joint<'_>, given: &[Given<'_>]) -> Figure {
         slice = slice
             .mark(Mark::area(along.clone(), vec![0.0; along.len()], curve.clone()).series(1).frame(frame))
             .mark(Mark::line(along.clone(), curve).series(1).name(name).width(2.5).frame(frame))
-            .mark(Mark::line([given.mean; 2], [0.0, (given.density)(given.mean)]).series(1).dashed().width(1.5).frame(frame));
+            .mark(
+                Mark::line([given.mean; 2], [0.0, (given.density)(given.mean)])
+                    .series(1)
+                    .dashed()
+                    .width(1.5)
+                    .frame(frame),
+            );
         let words = [
             format!("mean {} by formula, {} by integration", round(given.mean), round(mean)),
             format!("variance {} by formula, {} by integration", round(given.variance), round(variance)),
@@ -58,9 +64,9 @@ pub fn conditional(joint: &Joint<'_>, given: &[Given<'_>]) -> Figure {
         }
         let std = variance.sqrt();
         let bar = Mark::line([given.a; 2], [mean - std, mean + std]).series(1).width(2.5).frame(frame);
-        moments = moments
-            .mark(bar)
-            .mark(Mark::points([given.a], [mean]).series(1).width(9.0).opacity(1.0).name("by integration").frame(frame));
+        moments = moments.mark(bar).mark(
+            Mark::points([given.a], [mean]).series(1).width(9.0).opacity(1.0).name("by integration").frame(frame),
+        );
     }
     let values = given.iter().map(|g| round(g.a)).collect();
     let start = given.len() * 3 / 4;

@@ -31,9 +31,8 @@ pub fn convolution(terms: [&Term<'_>; 2], sum: &Term<'_>, points: &[f64], numeri
     let shown: Vec<usize> = (0..points.len()).filter(|&i| inside(&points[i])).collect();
     let stride = (shown.len() / 60).max(1);
     let (px, py): (Vec<f64>, Vec<f64>) = shown.iter().step_by(stride).map(|&i| (points[i], numeric[i])).unzip();
-    panel = panel.mark(
-        Mark::points(px, py).name("convolution on the grid").colour(Colour::Ink).width(4.0).opacity(1.0),
-    );
+    panel =
+        panel.mark(Mark::points(px, py).name("convolution on the grid").colour(Colour::Ink).width(4.0).opacity(1.0));
     let floor = f64::EPSILON / 64.0;
     let (ex, ey): (Vec<f64>, Vec<f64>) =
         shown.iter().map(|&i| (points[i], (numeric[i] - (sum.density)(points[i])).abs().max(floor))).unzip();

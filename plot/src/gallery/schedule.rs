@@ -1,5 +1,8 @@
 use crate::{Axis, Figure, Mark, Panel};
 
+/// x and y.
+type Line = (Vec<f64>, Vec<f64>);
+
 /// What a schedule is at the times `t`.
 pub struct Curves {
     /// Its name.
@@ -19,7 +22,7 @@ pub struct Curves {
 /// α, σ, log-SNR, β, the weight that noise prediction puts on errors of x̂, and the density of log-SNR, of any number of
 /// schedules.
 pub fn schedules(all: &[Curves]) -> Figure {
-    let panel = |title: &str, axis: Axis, of: &dyn Fn(&Curves) -> (Vec<f64>, Vec<f64>)| {
+    let panel = |title: &str, axis: Axis, of: &dyn Fn(&Curves) -> Line| {
         let mark = |(i, curves): (usize, &Curves)| {
             let (x, y) = of(curves);
             Mark::line(x, y).name(&curves.label).series(i)

@@ -1,0 +1,4 @@
+//! Both renderers draw the same figures, and a page answers the pointer.
+mod browser;
+mod figures;
+mod still;
