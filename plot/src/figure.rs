@@ -203,31 +203,6 @@ impl Pixels {
         Self { width, height, rgb }
     }
 
-    /// The pixels of a PNG file, 8 or 16 bit, grey or colour; what is transparent is white.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the file.
-    pub fn from_png(bytes: &[u8]) -> Result<Self, String> {
-        let wrong = |e: png::DecodingError| format!("no PNG picture: {e}");
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
-        decoder.set_transformations(png::Transformations::normalize_to_color8());
-        let mut reader = decoder.read_info().map_err(wrong)?;
-        let mut raw = vec![0; reader.output_buffer_size().ok_or("no PNG picture that fits in memory")?];
-        let frame = reader.next_frame(&mut raw).map_err(wrong)?;
-        let channels = frame.color_type.samples();
-        let over = |v: u8, alpha: u8| (u32::from(v) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255;
-        let pixel = |p: &[u8]| match *p {
-            [v] => [v; 3],
-            [v, a] => [over(v, a) as u8; 3],
-            [r, g, b] => [r, g, b],
-            [r, g, b, a, ..] => [r, g, b].map(|v| over(v, a) as u8),
-            [] => [0; 3],
-        };
-        let rgb = raw[..frame.buffer_size()].chunks_exact(channels).flat_map(pixel).collect();
-        Ok(Self { width: frame.width as usize, height: frame.height as usize, rgb })
-    }
-
     /// The picture with sides of at most `side` pixels, each the mean of those it covers.
     pub fn shrunk(&self, side: usize) -> Self {
         let by = (self.width.max(self.height) as f64 / side as f64).max(1.0);

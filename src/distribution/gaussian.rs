@@ -60,6 +60,12 @@ pub enum GaussianError {
 
 impl std::error::Error for GaussianError {}
 
+impl From<GaussianError> for crate::Error {
+    fn from(error: GaussianError) -> Self {
+        Self::Unfit(error.to_string())
+    }
+}
+
 impl fmt::Display for GaussianError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |index: &[usize]| match index {

@@ -1,6 +1,6 @@
 //! The pages of the Gaussian. What stands between two `show` lines is printed on the page that it makes.
 use super::{Made, code};
-use tweedie::Rng;
+use tweedie::{Error, Rng};
 use tweedie::distribution::gaussian::{Covariance, Density, GaussianError, MultivariateNormal, UnivariateNormal, convolve};
 use tweedie_plot::Page;
 use tweedie_plot::gallery::{self, Curve, Given, Joint, Term};
@@ -20,7 +20,8 @@ fn curve<'a>(label: String, normal: &UnivariateNormal, density: &'a dyn Fn(f64) 
 pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> Made {
     let (low, high) = (low.unwrap_or(mean - std), high.unwrap_or(mean + std));
     if low >= high {
-        return Err(format!("the shaded area runs from {low} to {high}: its lower end must be below its upper end").into());
+        let what = format!("the shaded area runs from {low} to {high}: its lower end must be below its upper end");
+        return Err(Error::Unfit(what));
     }
     // show univariate
     let normal = UnivariateNormal::new(mean, std)?;
@@ -179,7 +180,7 @@ impl std::str::FromStr for Law {
         let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
         let (a, b) = (number(a)?, number(b)?);
         match name {
-            "normal" => UnivariateNormal::new(a, b).map(Self::Normal).map_err(|e| e.to_string()),
+            "normal" => Self::normal(a, b).map_err(|error| error.to_string()),
             "uniform" if a < b && (b - a).is_finite() => Ok(Self::Uniform([a, b])),
             "uniform" => Err(format!("a uniform density runs from a lower to a higher number, not from {a} to {b}")),
             _ => Err(wrong()),
@@ -188,6 +189,15 @@ impl std::str::FromStr for Law {
 }
 
 impl Law {
+    /// N(mean, std²).
+    ///
+    /// # Errors
+    ///
+    /// As [`UnivariateNormal::new`].
+    pub fn normal(mean: f64, std: f64) -> Result<Self, GaussianError> {
+        UnivariateNormal::new(mean, std).map(Self::Normal)
+    }
+
     fn density(&self, x: f64) -> f64 {
         match self {
             Self::Normal(n) => n.density(x),

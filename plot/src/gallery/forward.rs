@@ -7,30 +7,29 @@ pub struct Noised {
     pub label: String,
     /// `[height, width, channels]`, one channel or three.
     pub values: Vec<f64>,
+    /// The values shown black and white.
+    pub shown: [f64; 2],
 }
 
 /// The image at some times, side by side.
-pub fn forward_strip(title: &str, [width, height]: [usize; 2], shown: [f64; 2], strip: &[Noised]) -> Figure {
-    let image = |n: &Noised| Panel::image(&n.label, Pixels::from_values(width, height, &n.values, shown));
+pub fn forward_strip(title: &str, [width, height]: [usize; 2], strip: &[Noised]) -> Figure {
+    let image = |n: &Noised| Panel::image(&n.label, Pixels::from_values(width, height, &n.values, n.shown));
     strip.iter().map(image).fold(Figure::new(title, strip.len()), Figure::panel)
 }
 
 /// The image beside the histogram of its values, with a slider over time and the density that they tend to.
 pub fn forward_slider(
     [width, height]: [usize; 2],
-    shown: [f64; 2],
     counted: [f64; 2],
     frames: &[Noised],
     limit: Option<(&str, Function<'_>)>,
 ) -> Figure {
-    let size = Axis::default;
-    let mut image = Panel::image("The image", Pixels::from_values(width, height, &frames[0].values, shown));
-    image.x = size().range(0.0, width as f64);
+    let mut image = Panel::image("The image", Pixels::from_values(width, height, &frames[0].values, frames[0].shown));
     image.marks.clear();
     let mut bars = Panel::plane("Its values", Axis::new("value").range(counted[0], counted[1]), "density");
     let mut highest: f64 = 0.0;
     for (frame, noised) in frames.iter().enumerate() {
-        let pixels = Pixels::from_values(width, height, &noised.values, shown);
+        let pixels = Pixels::from_values(width, height, &noised.values, noised.shown);
         image = image.mark(Mark::image(pixels).name("image").unlisted().frame(frame));
         let (edges, heights) = histogram(&noised.values, counted, 64);
         // The first frames may be spikes that would flatten all others.

@@ -66,13 +66,15 @@ pub fn run(run: &Run) -> Figure {
 /// The samples of a run with a slider over steps; none where there are no samples.
 pub fn run_samples(run: &Run) -> Option<Figure> {
     let (_, first) = run.samples.first()?;
-    let mut panel = Panel::image("Samples", first.clone());
+    let mut panel = Panel::image("", first.clone());
     panel.marks.clear();
     for (frame, (_, pixels)) in run.samples.iter().enumerate() {
         panel = panel.mark(Mark::image(pixels.clone()).name("samples").unlisted().frame(frame));
     }
-    let labels = run.samples.iter().map(|s| s.0.clone()).collect();
-    Some(Figure::new("Samples over time", 1).panel(panel).slider("step", labels, run.samples.len() - 1))
+    let labels: Vec<String> = run.samples.iter().map(|s| s.0.clone()).collect();
+    let figure = Figure::new("Samples", 1).panel(panel);
+    // One picture needs no slider.
+    Some(if labels.len() < 2 { figure } else { figure.slider("step", labels, run.samples.len() - 1) })
 }
 
 /// An exponential mean that remembers a fiftieth of the series, without the bias of its start.

@@ -38,6 +38,9 @@ pub fn schedules(all: &[Curves]) -> Figure {
         kept.map(|i| (middle(i), slope(i))).unzip()
     };
     let snr = |c: &Curves| (c.t.clone(), c.log_snr.iter().map(|l| l.exp()).collect());
+    // Noise over unscaled data reaches tens, and starts at thousandths.
+    let large = all.iter().flat_map(|c| &c.sigma).any(|s| *s > 5.0);
+    let sigma = if large { Axis::new("σ").log() } else { Axis::new("σ") };
     let rate = over(|c| &c.beta);
     let most = |c: &Curves| c.beta.iter().copied().filter(|b| b.is_finite()).fold(0.0, f64::max);
     let top = all.iter().map(most).fold(0.0, f64::max).min(40.0);
@@ -45,7 +48,7 @@ pub fn schedules(all: &[Curves]) -> Figure {
     lambda.x.label = "λ = ln α²/σ²".into();
     Figure::new("Schedules", 3)
         .panel(panel("Signal", "α".into(), &over(|c| &c.alpha)))
-        .panel(panel("Noise", "σ".into(), &over(|c| &c.sigma)))
+        .panel(panel("Noise", sigma, &over(|c| &c.sigma)))
         .panel(panel("Signal to noise", Axis::new("ln α²/σ²").range(-20.0, 20.0), &over(|c| &c.log_snr)))
         .panel(panel("Rate of fading", Axis::new("β(t) = −2 α′/α").range(0.0, top.max(1e-9)), &rate))
         .panel(panel("Weight of x̂-errors in the ε-loss", Axis::new("SNR = α²/σ²").range(1e-5, 1e5).log(), &snr))

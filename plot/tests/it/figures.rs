@@ -41,6 +41,7 @@ pub fn all() -> Vec<(&'static str, Figure)> {
     let image = |t: f64| Noised {
         label: format!("t = {t:.2}"),
         values: noise(12 * 8 * 3).iter().enumerate().map(|(i, u)| (1.0 - t) * (i % 3) as f64 + t * u).collect(),
+        shown: [0.0, 2.0],
     };
     let frames: Vec<Noised> = gallery::grid(0.0, 1.0, 6).into_iter().map(image).collect();
     let t = gallery::grid(0.01, 0.99, 50);
@@ -111,8 +112,8 @@ pub fn all() -> Vec<(&'static str, Figure)> {
                 "Error",
             ),
         ),
-        ("strip", gallery::forward_strip("Strip", [12, 8], [0.0, 2.0], &frames)),
-        ("forward", gallery::forward_slider([12, 8], [0.0, 2.0], [-1.0, 3.0], &frames, Some(("limit", &bell)))),
+        ("strip", gallery::forward_strip("Strip", [12, 8], &frames)),
+        ("forward", gallery::forward_slider([12, 8], [-1.0, 3.0], &frames, Some(("limit", &bell)))),
         ("schedules", gallery::schedules(&[curves])),
         ("process", gallery::process("Process", &flow)),
         ("run", gallery::run(&run)),

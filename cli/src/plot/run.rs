@@ -1,0 +1,112 @@
+//! The curves and samples of a training run.
+use super::Made;
+use serde_json::Value;
+use std::path::Path;
+use tweedie::{Error, Result};
+use tweedie_data::image;
+use tweedie_plot::gallery::{self, Run, Series};
+use tweedie_plot::{Page, Pixels};
+
+/// What a folder of a run has to tell.
+fn read(folder: &Path) -> Result<Run> {
+    let path = folder.join("metrics.jsonl");
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+    let mut run = Run { title: folder.display().to_string(), ..Run::default() };
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((i, line)) = lines.next() {
+        let line: Value = match serde_json::from_str(line) {
+            Ok(line) => line,
+            // A run that is being written, or was cut short, may end in half a line.
+            Err(_) if lines.peek().is_none() => break,
+            Err(error) => return Err(Error::format(&path, format!("line {}: {error}", i + 1))),
+        };
+        let Some(step) = line["step"].as_f64() else {
+            return Err(Error::format(&path, format!("line {}: no `step`, which every line of metrics has", i + 1)));
+        };
+        let mut note = |into: &mut Vec<Series>, label: &str, value: &Value| {
+            let Some(value) = value.as_f64() else { return };
+            let at = into.iter().position(|s| s.label == label).unwrap_or_else(|| {
+                into.push(Series { label: label.into(), ..Series::default() });
+                into.len() - 1
+            });
+            into[at].step.push(step);
+            into[at].value.push(value);
+        };
+        note(&mut run.loss, "training", &line["loss"]);
+        note(&mut run.loss, "held out", &line["held_out"]);
+        note(&mut run.gradient, "gradient", &line["gradient"]);
+        note(&mut run.rate, "learning rate", &line["rate"]);
+        note(&mut run.lag, "lag", &line["ema_lag"]);
+        for (range, value) in line["loss_by_noise"].as_object().into_iter().flatten() {
+            note(&mut run.loss_by_noise, range, value);
+        }
+    }
+    if run.loss.is_empty() {
+        return Err(Error::format(&path, "no line has a `loss`: nothing was trained yet"));
+    }
+    for path in pictures(folder) {
+        let bytes = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
+        let decoded = image::load_from_memory(&bytes).map_err(|error| Error::format(&path, error.to_string()))?.into_rgb8();
+        let label = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let label = label.rsplit('-').next().map_or(label.clone(), |step| step.trim_start_matches('0').to_owned());
+        let (width, height) = (decoded.width() as usize, decoded.height() as usize);
+        let pixels = Pixels::rgb(width, height, decoded.into_raw()).shrunk(512);
+        // A slider shows pictures of one size.
+        if run.samples.first().is_none_or(|(_, first)| (first.width, first.height) == (pixels.width, pixels.height)) {
+            run.samples.push((label, pixels));
+        }
+    }
+    Ok(run)
+}
+
+/// The pictures of samples over time, `samples/step-N.png`, or the last one, `samples.png`.
+fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder.join("samples")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = |path: &std::path::PathBuf| {
+        path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("step-") && n.ends_with(".png"))
+    };
+    let mut over_time: Vec<_> = entries.filter(named).collect();
+    over_time.sort();
+    let last = folder.join("samples.png");
+    if over_time.is_empty() && last.is_file() { vec![last] } else { over_time }
+}
+
+/// The report of a run.
+pub fn page(folder: &Path) -> Made {
+    let run = read(folder)?;
+    let mut figures = vec![gallery::run(&run)];
+    figures.extend(gallery::run_samples(&run));
+    Ok(Page {
+        slug: "run".into(),
+        title: format!("Run: {}", run.title),
+        text: "What training came to, step by step. The loss of single steps is noisy, because every step sees other data \
+               at other noise levels; the smoothed curve remembers about a fiftieth of the run."
+            .into(),
+        formula: "θ ← θ − rate · AdamW(∇ loss),   EMA ← decay · EMA + (1 − decay) · θ".into(),
+        figures,
+        code: format!("tweedie plot run {}", folder.display()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_read_and_half_a_last_line_is_left_out() {
+        let folder = std::env::temp_dir().join(format!("tweedie-plot-run-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let metrics = "{\"step\":1,\"loss\":2.0,\"gradient\":0.5,\"rate\":0.001}\n\
+                       {\"step\":2,\"loss\":1.0,\"gradient\":0.4,\"rate\":0.001,\"held_out\":1.5}\n{\"step\":3,\"lo";
+        std::fs::write(folder.join("metrics.jsonl"), metrics).unwrap();
+        let run = read(&folder).unwrap();
+        assert_eq!(run.loss[0].value, [2.0, 1.0]);
+        assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held out", &[2.0][..]));
+        assert!(run.lag.is_empty() && run.samples.is_empty());
+        assert_eq!(page(&folder).unwrap().figures[0].titles(), ["Loss", "Gradient norm", "Learning rate"]);
+        std::fs::write(folder.join("metrics.jsonl"), "{\"loss\":1}\n{\"step\":2}\n").unwrap();
+        assert!(read(&folder).unwrap_err().to_string().contains("line 1: no `step`"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(read(&folder).unwrap_err().to_string().contains("cannot read"));
+    }
+}
