@@ -1,4 +1,6 @@
 //! Distributions: batches of them, one for each entry or each one-hot vector.
+pub mod gaussian;
+
 use crate::{error::Error, rng::Rng};
 use burn::tensor::Tensor;
 use std::{f64::consts::TAU, fmt::Debug};
