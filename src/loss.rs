@@ -227,8 +227,23 @@ arithmetic!([] Simple, [] Vlb, [L] Scaled<L>, [A B] Sum<A, B>);
 ///
 /// Ho, Jain and Abbeel (2020), eq. 14, <https://arxiv.org/abs/2006.11239>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Nothing", into = "Nothing")]
 pub struct Simple;
+
+/// How a struct without settings is written: as an empty table, which TOML has, and not as a unit, which it has not.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+impl From<Nothing> for Simple {
+    fn from(_: Nothing) -> Self {
+        Self
+    }
+}
+impl From<Simple> for Nothing {
+    fn from(_: Simple) -> Self {
+        Self {}
+    }
+}
 impl<const D: usize> Loss<D> for Simple {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
         per_sample((batch.prediction() - batch.target()).square())

@@ -91,6 +91,34 @@ impl Checkpoint {
         write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], facts))
     }
 
+    /// Reads the weights to sample with, for a net whose parameters are `like`: from a checkpoint (the average where
+    /// there is one) or from a file of [`save_weights`](Self::save_weights).
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file, it is cut short, or it is of another architecture.
+    pub fn load_weights(path: &Path, like: &Parameters, device: &Device) -> Result<Parameters, Error> {
+        let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
+        let broken = |why: String| Error::format(path, format!("this is no whole file of weights ({why})"));
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
+        let read = |(name, shape, _): (&str, &[usize], Vec<f32>)| {
+            let found = tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
+            let fits = found.as_ref().is_ok_and(|view| view.shape() == shape && view.dtype() == Dtype::F32);
+            let Some(view) = found.ok().filter(|_| fits) else {
+                return Err(Error::format(
+                    path,
+                    format!(
+                        "these weights are of another architecture: the net has {name} of shape {shape:?}, and the file \
+                         has not; use the recipe they were trained with"
+                    ),
+                ));
+            };
+            let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            Ok((name.to_owned(), shape.to_vec(), numbers.collect()))
+        };
+        Ok(Parameters::from_host(like.to_host().into_iter().map(read).collect::<Result<_, _>>()?, device))
+    }
+
     /// Reads a checkpoint.
     ///
     /// # Errors
