@@ -1,1 +1,83 @@
+//! The command line of tweedie, as a library: a tool of one's own is three lines.
+//!
+//! ```no_run
+//! use tweedie_cli::Modules;
+//! fn main() -> std::process::ExitCode {
+//!     tweedie_cli::run(Modules::default())
+//! }
+//! ```
+//!
+//! [`Modules`] is the one table of names: built-in modules and yours enter it by the same calls, and recipes, errors and
+//! `tweedie list` know both.
+mod args;
+mod builtin;
+mod data;
+mod device;
+mod folder;
+mod list;
+mod named;
+mod picture;
+mod recipe;
+mod report;
+mod sample;
+mod session;
+mod spec;
+mod train;
+mod words;
 
+pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
+pub use named::{Modules, NoiseConfig, Rank, Settings};
+pub use session::{NetConfig, Task};
+
+use clap::Parser;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Exit status of a run that was stopped by Ctrl-C and can be gone on with.
+const INTERRUPTED: u8 = 130;
+
+/// Does what the command line says, with these modules.
+///
+/// Exits with 0 when it is done, 1 when something is wrong with recipe, data or files, 2 when the command line itself
+/// cannot be read, 130 when training was stopped by Ctrl-C.
+pub fn run(modules: Modules) -> ExitCode {
+    run_from(modules, std::env::args_os())
+}
+
+/// [`run`] with the arguments given, the first being the tool's name.
+pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let cli = match args::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is no error; a closed pipe is none either.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match &cli.command {
+        args::Command::Train(args) => train::run(args, &modules),
+        args::Command::Sample(args) => sample::run(args, &modules).map(|()| true),
+        args::Command::List(args) => list::run(args, &modules).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on standard output; nothing where nobody reads it any more.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A line on standard error.
+fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,111 @@
+//! The command line as typed.
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Diffusion models out of interchangeable parts: train, sample and look at them.
+#[derive(Debug, Parser)]
+#[command(name = "tweedie", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "`tweedie train` without a recipe learns handwritten digits in about two minutes.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model as a recipe says
+    Train(Train),
+    /// Draw from the model of a run
+    Sample(Sample),
+    /// Show the modules that a recipe can name, with their parameters and defaults
+    List(List),
+}
+
+/// `tweedie train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// TOML file, as in `recipes/`; without one, the built-in recipe for handwritten digits
+    pub recipe: Option<PathBuf>,
+    /// Folder of the run [default: runs/NAME, or the first free of runs/NAME-2, …]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Steps in all, those of a run gone on with included
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Steps between checkpoints
+    #[arg(long, value_name = "N")]
+    pub checkpoint_every: Option<u64>,
+    /// Go on with the run in --out, or with the latest run of the recipe's name
+    #[arg(long)]
+    pub resume: bool,
+    /// Path of the data, in place of the recipe's
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<String>,
+    /// Set any field of the recipe, as in train.rate=0.001; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub device: String,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `tweedie sample`.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// Folder of a run, or one of its checkpoints
+    pub run: PathBuf,
+    /// How many [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub n: Option<usize>,
+    /// Classes to draw, by name or number: 3, or 3,7, or none for no class [default: all in turn]
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    pub class: Vec<String>,
+    /// Seed: the same gives the same files, bit for bit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Name of a sampler, or a table such as '{ name = "ddim", eta = 1 }' [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub sampler: Option<String>,
+    /// Steps of the sampler [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// Guidance towards the class; 1 is none [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Write trajectory.npy, times.npy and trajectory.png as well, of so many times
+    #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "11")]
+    pub trajectory: Option<usize>,
+    /// How many are drawn at a time: this changes the memory needed and not a bit of the samples [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Folder of the files, whose old ones are replaced [default: RUN/samples, or the first free of RUN/samples-2, …]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub device: String,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `tweedie list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// data, schedule, noise, net, loss, spacing or sampler
+    pub kind: Option<String>,
+    /// One module of that kind
+    #[arg(requires = "kind")]
+    pub name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,198 @@
+//! The modules that come with tweedie.
+use crate::{
+    data::PointSource,
+    named::{Modules, NoiseConfig},
+    session::{NetConfig, Task},
+};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tweedie::{
+    Error, Result, Rng,
+    loss::{Simple, Vlb},
+    net::{Mlp, MlpConfig, UNet, UNetConfig},
+    noise::{Gaussian, Prediction, Variance},
+    sample::{Ancestral, Ddim, Euler, Heun},
+    schedule::{
+        Constant, Cosine, Edm, FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, Sqrt, VarianceExploding,
+        VariancePreserving,
+    },
+    spacing::{Spacing, Steps, Uniform},
+};
+use tweedie_data::{Digits, Folder, Idx, Parquet};
+
+pub(crate) fn all(modules: Modules) -> Modules {
+    modules
+        .data::<Digits>("digits")
+        .about("1,797 handwritten digits of 8 × 8 pixels, built in")
+        .data::<Idx>("idx")
+        .about("IDX files, plain or gzipped: MNIST and its kin")
+        .data::<Folder>("folder")
+        .about("a folder of PNG or JPEG images, sub-folders as classes")
+        .data::<Parquet>("parquet")
+        .about("Parquet files with a column of images, as Hugging Face lays them out")
+        .data::<PointSource>("points")
+        .about("points in the plane: moons, rings, spirals and others")
+        .schedule::<Linear>("linear")
+        .about("DDPM's table: β rises along a line")
+        .schedule::<Cosine>("cosine")
+        .about("improved DDPM's table: the signal falls as a squared cosine")
+        .schedule::<Sqrt>("sqrt")
+        .about("Diffusion-LM's table: noise comes early, for embedded text")
+        .schedule::<Constant>("constant")
+        .about("a table of the same β at each step")
+        .schedule::<FlowMatching>("flow-matching")
+        .about("straight paths: α = 1 − t, σ = t")
+        .schedule::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
+        .about("α = √(1 − t²), σ = t")
+        .schedule::<VarianceExploding>("variance-exploding")
+        .about("noise grows geometrically over unscaled data")
+        .schedule::<VariancePreserving>("variance-preserving")
+        .about("the limit of DDPM's table for ever more steps")
+        .schedule::<Edm>("edm")
+        .about("EDM's noise levels over unscaled data")
+        .noise::<GaussianConfig>("gaussian")
+        .about("x_t = α x + σ ε; `prediction` is what the net says of it")
+        .net::<4, UnetConfig>("unet")
+        .about("for images: residual blocks down and up a ladder of sizes")
+        .net::<2, PointNet>("mlp")
+        .about("for points: fully connected layers")
+        .loss::<Simple>("simple")
+        .about("the mean square of prediction − target")
+        .loss::<Vlb>("vlb")
+        .about("the variational bound, term by term, in nats a dimension")
+        .spacing::<Uniform>("uniform")
+        .about("even times from `from` to 1")
+        .spacing::<Grid>("grid")
+        .about("discrete time: 1/steps, 2/steps, …, 1")
+        .sampler::<Ancestral>("ancestral")
+        .about("draws from p(x_s | x_t): DDPM's sampler")
+        .sampler::<Ddim>("ddim")
+        .about("from no fresh noise (eta = 0) to ancestral (eta = 1)")
+        .sampler::<Euler>("euler")
+        .about("the probability-flow equation by Euler's method")
+        .sampler::<Heun>("heun")
+        .about("the probability-flow equation by Heun's method, two calls a step")
+}
+
+/// `[noise] name = "gaussian"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct GaussianConfig {
+    prediction: Prediction,
+    variance: Variance,
+    data_std: f64,
+}
+impl Default for GaussianConfig {
+    fn default() -> Self {
+        Self { prediction: Prediction::default(), variance: Variance::default(), data_std: 1.0 }
+    }
+}
+impl NoiseConfig for GaussianConfig {
+    type Noise = Gaussian;
+    fn noise(&self, schedule: Arc<dyn Schedule>) -> Result<Gaussian> {
+        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
+    }
+}
+
+/// `[times] name = "grid"`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Grid {
+    steps: usize,
+}
+impl Default for Grid {
+    fn default() -> Self {
+        Self { steps: 1000 }
+    }
+}
+impl Spacing for Grid {
+    fn at(&self, u: f64) -> f64 {
+        Steps(self.steps.max(1)).at(u)
+    }
+}
+
+/// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct UnetConfig {
+    channels: Vec<usize>,
+    blocks: usize,
+    attention: Vec<usize>,
+    head_channels: usize,
+    groups: usize,
+    dropout: f64,
+    time_features: usize,
+}
+impl Default for UnetConfig {
+    fn default() -> Self {
+        let net = UNetConfig::default();
+        Self {
+            channels: net.channels[1..].to_vec(),
+            blocks: net.blocks,
+            attention: net.attention,
+            head_channels: net.head_channels,
+            groups: net.groups,
+            dropout: net.dropout,
+            time_features: net.time_features,
+        }
+    }
+}
+impl NetConfig<4> for UnetConfig {
+    type Net = UNet;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
+        if self.channels.is_empty() || self.channels.contains(&0) {
+            return Err(Error::Unfit(format!(
+                "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
+                 least, and none is 0, as in [32, 64]",
+                self.channels
+            )));
+        }
+        let channels: Vec<usize> = task.shape[..1].iter().chain(&self.channels).copied().collect();
+        let net = UNetConfig {
+            channels,
+            blocks: self.blocks,
+            attention: self.attention.clone(),
+            head_channels: self.head_channels,
+            groups: self.groups,
+            classes: task.classes,
+            dropout: self.dropout,
+            time_features: self.time_features,
+            outputs: task.outputs,
+        };
+        net.check().map_err(Error::Unfit)?;
+        Ok(net.init(rng, device))
+    }
+}
+
+/// `[net] name = "mlp"`: [`MlpConfig`] without what the data and the noise settle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PointNet {
+    hidden: Vec<usize>,
+    residual: bool,
+    dropout: f64,
+    time_features: usize,
+}
+impl Default for PointNet {
+    fn default() -> Self {
+        let net = MlpConfig::default();
+        Self { hidden: net.hidden, residual: net.residual, dropout: net.dropout, time_features: net.time_features }
+    }
+}
+impl NetConfig<2> for PointNet {
+    type Net = Mlp;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
+        let net = MlpConfig {
+            features: task.shape[0],
+            hidden: self.hidden.clone(),
+            residual: self.residual,
+            classes: task.classes,
+            dropout: self.dropout,
+            time_features: self.time_features,
+            outputs: task.outputs,
+        };
+        net.check().map_err(Error::Unfit)?;
+        Ok(net.init(rng, device))
+    }
+}

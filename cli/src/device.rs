@@ -1,0 +1,72 @@
+//! `--device`.
+use crate::words;
+use burn::tensor::Device;
+use tweedie::{Error, Result};
+
+/// The kinds of devices that a build can be made for.
+const KINDS: [&str; 6] = ["cpu", "cuda", "metal", "rocm", "vulkan", "wgpu"];
+
+/// The kinds in this build.
+pub fn here() -> Vec<&'static str> {
+    let mut kinds = vec!["cpu"];
+    for (kind, there) in [
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(feature = "metal")),
+        ("rocm", cfg!(feature = "rocm")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ] {
+        if there {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// The device of a name, `cpu`, or `cuda` or `cuda:1` in a build that has it.
+pub fn named(name: &str) -> Result<Device> {
+    let (kind, index) = match name.split_once(':') {
+        None => (name, 0),
+        Some((kind, index)) => match index.parse::<usize>() {
+            Ok(index) => (kind, index),
+            Err(_) => {
+                return Err(Error::Unfit(format!(
+                    "`--device {name}`: after the colon stands the number of the device, as in `{kind}:0`"
+                )));
+            }
+        },
+    };
+    let _ = index;
+    match kind {
+        "cpu" => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        "cuda" => Ok(Device::cuda(index)),
+        #[cfg(feature = "rocm")]
+        "rocm" => Ok(Device::rocm(index)),
+        #[cfg(feature = "metal")]
+        "metal" => Ok(Device::metal(gpu(index))),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Ok(Device::vulkan(gpu(index))),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Ok(Device::wgpu(gpu(index))),
+        _ if KINDS.contains(&kind) => Err(Error::Unfit(format!(
+            "this build knows the device{} {} and not `{kind}`: build it with `cargo build --release --features {kind}`",
+            if here().len() == 1 { "" } else { "s" },
+            words::list(&here())
+        ))),
+        _ => Err(Error::Unfit(format!(
+            "there is no device `{kind}`{} This build knows {}; others are built in by `--features`: {}.",
+            words::meant(kind, &KINDS),
+            words::list(&here()),
+            words::list(&KINDS[1..])
+        ))),
+    }
+}
+
+#[cfg(any(feature = "metal", feature = "vulkan", feature = "wgpu"))]
+fn gpu(index: usize) -> burn::tensor::DeviceKind {
+    match index {
+        0 => burn::tensor::DeviceKind::DefaultDevice,
+        _ => burn::tensor::DeviceKind::DiscreteGpu(index),
+    }
+}

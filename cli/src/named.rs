@@ -1,0 +1,335 @@
+//! Named modules: one table that built-in modules and a user's own enter by the same call.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use tweedie::{Dual, schedule::Schedule};
+//! use tweedie_cli::Modules;
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! #[serde(default, deny_unknown_fields)]
+//! struct Power {
+//!     exponent: f64,
+//! }
+//! impl Default for Power {
+//!     fn default() -> Self {
+//!         Self { exponent: 2.0 }
+//!     }
+//! }
+//! impl Schedule for Power {
+//!     fn alpha(&self, t: Dual) -> Dual {
+//!         1.0 - t.powf(self.exponent)
+//!     }
+//! }
+//! let modules = Modules::default().schedule::<Power>("power").about("α = 1 − t^exponent");
+//! # let _ = modules;
+//! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`.
+//! ```
+use crate::{
+    builtin,
+    data::Source,
+    session::{Maker, NetConfig},
+    words,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::HashMap, fmt, sync::Arc};
+use toml::{Table, Value};
+use tweedie::{Result, loss::Loss, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing};
+
+/// What a recipe can say of a module: fields that have defaults and go to TOML and back.
+///
+/// Derive `Serialize` and `Deserialize` with `#[serde(default, deny_unknown_fields)]`, and have a `Default`.
+pub trait Settings: Serialize + DeserializeOwned + Default + 'static {}
+impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
+
+/// Settings that make a noise of any rank, once they know the schedule.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use std::sync::Arc;
+/// # use tweedie::{noise::{Gaussian, Prediction}, schedule::Schedule};
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct SayingX0 {}
+/// impl tweedie_cli::NoiseConfig for SayingX0 {
+///     type Noise = Gaussian;
+///     fn noise(&self, schedule: Arc<dyn Schedule>) -> tweedie::Result<Gaussian> {
+///         Ok(Gaussian::new(schedule).predicting(Prediction::X0))
+///     }
+/// }
+/// # let _ = tweedie_cli::Modules::default().noise::<SayingX0>("saying-x0");
+/// ```
+pub trait NoiseConfig: Settings {
+    /// The noise.
+    type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
+    /// The noise along a schedule.
+    ///
+    /// # Errors
+    ///
+    /// If the settings make none.
+    fn noise(&self, schedule: Arc<dyn Schedule>) -> Result<Self::Noise>;
+}
+
+/// How the settings of one module are read: its name, its defaults, and whether a table will do.
+pub(crate) struct Face {
+    pub name: String,
+    pub defaults: Table,
+    check: Box<dyn Fn(Table) -> Result<(), toml::de::Error>>,
+}
+impl Face {
+    pub fn of<S: Settings>(name: &str) -> Self {
+        let check = |table: Table| table.try_into::<S>().map(|_| ());
+        Self { name: name.into(), defaults: written(&S::default(), name), check: Box::new(check) }
+    }
+    pub fn check(&self, table: Table) -> Result<(), toml::de::Error> {
+        (self.check)(table)
+    }
+    /// All fields, also those without a default.
+    pub fn fields(&self) -> Vec<String> {
+        let mut fields: Vec<String> = self.defaults.keys().cloned().collect();
+        let impossible = Table::from_iter([("\u{1}".to_owned(), Value::Boolean(true))]);
+        if let Err(error) = self.check(impossible)
+            && error.message().starts_with("unknown field")
+        {
+            for field in words::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest)) {
+                if !fields.contains(&field) {
+                    fields.push(field);
+                }
+            }
+        }
+        fields
+    }
+    /// What a field may be, where it is one of a few words.
+    pub fn choices(&self, field: &str) -> Vec<String> {
+        let mut table = self.defaults.clone();
+        table.insert(field.into(), Value::String("\u{1}".into()));
+        match self.check(table) {
+            Err(error) if error.message().contains("unknown variant") => {
+                words::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest))
+            }
+            _ => vec![],
+        }
+    }
+}
+
+pub(crate) fn written<S: Serialize>(settings: &S, name: &str) -> Table {
+    Table::try_from(settings).unwrap_or_else(|error| panic!("the settings of `{name}` are no TOML table: {error}"))
+}
+
+type Build<T> = Box<dyn Fn(Table) -> Result<(T, Table), toml::de::Error>>;
+
+/// Modules of one kind by name; `T` is what a table of settings becomes.
+pub(crate) struct Shelf<T>(Vec<(Face, Build<T>)>);
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(vec![])
+    }
+}
+impl<T: 'static> Shelf<T> {
+    fn enter<S: Settings>(&mut self, name: &str, make: impl Fn(S) -> T + 'static) {
+        self.0.retain(|(face, _)| face.name != name);
+        let of = name.to_owned();
+        let build = move |table: Table| {
+            let settings: S = table.try_into()?;
+            let resolved = written(&settings, &of);
+            Ok((make(settings), resolved))
+        };
+        self.0.push((Face::of::<S>(name), Box::new(build)));
+    }
+    pub fn faces(&self) -> impl Iterator<Item = &Face> {
+        self.0.iter().map(|(face, _)| face)
+    }
+    pub fn face(&self, name: &str) -> Option<&Face> {
+        self.faces().find(|face| face.name == name)
+    }
+    /// A module and its settings with all defaults filled in.
+    pub fn build(&self, name: &str, table: Table) -> Option<Result<(T, Table), toml::de::Error>> {
+        self.0.iter().find(|(face, _)| face.name == name).map(|(_, build)| build(table))
+    }
+}
+
+/// What makes a noise of a schedule.
+pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>) -> Result<Arc<dyn Noise<D>>>>;
+
+/// The modules that have a rank.
+pub(crate) struct Ranked<const D: usize> {
+    pub noises: Shelf<NoiseOf<D>>,
+    pub losses: Shelf<Arc<dyn Loss<D>>>,
+    pub samplers: Shelf<Box<dyn Sampler<D>>>,
+    pub nets: Shelf<Box<dyn Maker<D>>>,
+}
+impl<const D: usize> Default for Ranked<D> {
+    fn default() -> Self {
+        Self { noises: Shelf::default(), losses: Shelf::default(), samplers: Shelf::default(), nets: Shelf::default() }
+    }
+}
+
+/// Access to the modules of one rank.
+pub trait Rank<const D: usize>: sealed::Sealed {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn ranked(&self) -> &Ranked<D>;
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn ranked_mut(&mut self) -> &mut Ranked<D>;
+}
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Modules {}
+}
+macro_rules! ranks {
+    ($($rank:literal $field:ident),*) => {$(
+        #[allow(private_interfaces)]
+        impl Rank<$rank> for Modules {
+            fn ranked(&self) -> &Ranked<$rank> {
+                &self.$field
+            }
+            fn ranked_mut(&mut self) -> &mut Ranked<$rank> {
+                &mut self.$field
+            }
+        }
+    )*};
+}
+ranks!(2 two, 3 three, 4 four);
+
+/// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
+/// or replaces the one of that name.
+pub struct Modules {
+    pub(crate) schedules: Shelf<Arc<dyn Schedule>>,
+    pub(crate) spacings: Shelf<Arc<dyn Spacing>>,
+    pub(crate) data: Shelf<Box<dyn Source>>,
+    two: Ranked<2>,
+    three: Ranked<3>,
+    four: Ranked<4>,
+    abouts: HashMap<(&'static str, String), String>,
+    last: (&'static str, String),
+}
+
+impl Default for Modules {
+    fn default() -> Self {
+        builtin::all(Self::none())
+    }
+}
+
+impl Modules {
+    /// The kinds of modules, in the order of a recipe.
+    pub const KINDS: [&'static str; 7] = ["data", "schedule", "noise", "net", "loss", "spacing", "sampler"];
+
+    /// No module at all.
+    pub fn none() -> Self {
+        Self {
+            schedules: Shelf::default(),
+            spacings: Shelf::default(),
+            data: Shelf::default(),
+            two: Ranked::default(),
+            three: Ranked::default(),
+            four: Ranked::default(),
+            abouts: HashMap::new(),
+            last: ("", String::new()),
+        }
+    }
+    fn entered(mut self, kind: &'static str, name: &str) -> Self {
+        self.last = (kind, name.to_owned());
+        self
+    }
+    /// Says in a line what the module entered last is.
+    pub fn about(mut self, text: &str) -> Self {
+        self.abouts.insert(self.last.clone(), text.to_owned());
+        self
+    }
+
+    /// Adds a schedule: `[schedule]`.
+    pub fn schedule<S: Schedule + Settings>(mut self, name: &str) -> Self {
+        self.schedules.enter(name, |schedule: S| Arc::new(schedule) as Arc<dyn Schedule>);
+        self.entered("schedule", name)
+    }
+    /// Adds a spacing of training times: `[times]`.
+    pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
+        self.spacings.enter(name, |spacing: S| Arc::new(spacing) as Arc<dyn Spacing>);
+        self.entered("spacing", name)
+    }
+    /// Adds a source of data: `[data]`.
+    pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
+        self.data.enter(name, |source: S| Box::new(source) as Box<dyn Source>);
+        self.entered("data", name)
+    }
+    /// Adds a noise: `[noise]`.
+    pub fn noise<C: NoiseConfig>(mut self, name: &str) -> Self {
+        fn of<const D: usize, C: NoiseConfig>(config: C) -> NoiseOf<D>
+        where
+            C::Noise: Noise<D>,
+        {
+            Box::new(move |schedule| Ok(Arc::new(config.noise(schedule)?) as Arc<dyn Noise<D>>))
+        }
+        self.two.noises.enter(name, of::<2, C>);
+        self.three.noises.enter(name, of::<3, C>);
+        self.four.noises.enter(name, of::<4, C>);
+        self.entered("noise", name)
+    }
+    /// Adds a loss: `[[loss]]`.
+    pub fn loss<L: Loss<2> + Loss<3> + Loss<4> + Settings>(mut self, name: &str) -> Self {
+        self.two.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<2>>);
+        self.three.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<3>>);
+        self.four.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<4>>);
+        self.entered("loss", name)
+    }
+    /// Adds a sampler: `sampler` in `[sample]`.
+    pub fn sampler<S: Sampler<2> + Sampler<3> + Sampler<4> + Settings>(mut self, name: &str) -> Self {
+        self.two.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<2>>);
+        self.three.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<3>>);
+        self.four.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<4>>);
+        self.entered("sampler", name)
+    }
+    /// Adds a net for data of rank `D`, the batch included (2 points, 3 sequences, 4 images): `[net]`.
+    pub fn net<const D: usize, C: NetConfig<D>>(mut self, name: &str) -> Self
+    where
+        Self: Rank<D>,
+    {
+        Rank::<D>::ranked_mut(&mut self).nets.enter(name, |config: C| Box::new(config) as Box<dyn Maker<D>>);
+        self.entered("net", name)
+    }
+
+    /// The modules of a kind, each with its line of description.
+    pub(crate) fn of_kind(&self, kind: &str) -> Vec<(&Face, &str)> {
+        let mut faces: Vec<&Face> = match kind {
+            "schedule" => self.schedules.faces().collect(),
+            "spacing" => self.spacings.faces().collect(),
+            "data" => self.data.faces().collect(),
+            "noise" => self.four.noises.faces().collect(),
+            "loss" => self.four.losses.faces().collect(),
+            "sampler" => self.four.samplers.faces().collect(),
+            _ => vec![],
+        };
+        if kind == "net" {
+            let all = self.four.nets.faces().chain(self.three.nets.faces()).chain(self.two.nets.faces());
+            for face in all {
+                if !faces.iter().any(|known| known.name == face.name) {
+                    faces.push(face);
+                }
+            }
+        }
+        let about = |face: &Face| -> Option<&str> {
+            self.abouts.iter().find(|((k, name), _)| *k == kind && *name == face.name).map(|(_, text)| &**text)
+        };
+        faces.into_iter().map(|face| (face, about(face).unwrap_or(""))).collect()
+    }
+    /// The ranks for which there is a net of that name.
+    pub(crate) fn ranks_of_net(&self, name: &str) -> Vec<usize> {
+        let has = [
+            (2, self.two.nets.face(name).is_some()),
+            (3, self.three.nets.face(name).is_some()),
+            (4, self.four.nets.face(name).is_some()),
+        ];
+        has.into_iter().filter(|(_, has)| *has).map(|(rank, _)| rank).collect()
+    }
+}
+
+impl fmt::Debug for Modules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for kind in Self::KINDS {
+            let names: Vec<&str> = self.of_kind(kind).into_iter().map(|(face, _)| &*face.name).collect();
+            map.entry(&kind, &names);
+        }
+        map.finish()
+    }
+}

@@ -1,0 +1,274 @@
+//! `tweedie sample`: draws from the model of a run.
+use crate::{
+    args,
+    data::{Facts, told},
+    device,
+    folder::{Folder, data_of, facts_of},
+    named::{Modules, Rank},
+    note, picture,
+    recipe::Recipe,
+    say,
+    session::{Drawn, Order, draw},
+    spec::{DataSpec, Plan},
+    words,
+};
+use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+use tweedie::{Error, Result, net::Classes, train::Parameters};
+use tweedie_data::npy;
+
+/// How many times a strip shows.
+pub(crate) const FRAMES: usize = 11;
+
+/// Draws.
+pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
+    let device = device::named(&args.device)?;
+    let (weights, base) = weights(&args.run)?;
+    let notes = facts_of(&weights)?;
+    let facts = data_of(&notes, &weights)?;
+    let text = notes.get("recipe").cloned().unwrap_or_default();
+    let mut recipe = Recipe::parse(&format!("the recipe of {}", args.run.display()), text)?;
+    flags(&mut recipe, args)?;
+    let data = DataSpec::new(&recipe, modules)?;
+    let drawing =
+        Drawing { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base };
+    match facts.shape.len() {
+        1 => drawing.draw::<2>(),
+        2 => drawing.draw::<3>(),
+        3 => drawing.draw::<4>(),
+        _ => Err(Error::Unfit(format!("samples of shape {:?} cannot be drawn by this build", facts.shape))),
+    }
+}
+
+/// The file of weights that a path means, and the folder beside which samples go.
+fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
+    if run.is_file() {
+        return match run.extension().is_some_and(|ending| ending == "safetensors") {
+            true => Ok((run.to_path_buf(), run.with_extension(""))),
+            false => Err(Error::Unfit(format!(
+                "{} is a file and no checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
+                run.display()
+            ))),
+        };
+    }
+    let folder = Folder::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
+    let device = Device::flex();
+    let mut warn = |text: String| note(&format!("warning: {text}"));
+    let step = |path: &Path| facts_of(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
+    let whole = step(&folder.model());
+    // A run gone on with has checkpoints newer than the weights it once ended with.
+    let newest = folder.newest_step();
+    if let Some(whole) = whole
+        && newest.is_none_or(|newest| newest <= whole)
+    {
+        return Ok((folder.model(), folder.0));
+    }
+    match folder.latest(&device, &mut warn) {
+        Some(read) if whole.is_none_or(|whole| read.checkpoint.step > whole) => Ok((read.path, folder.0)),
+        _ if whole.is_some() => Ok((folder.model(), folder.0)),
+        _ => Err(Error::Unfit(format!(
+            "{} has no checkpoint yet, so there is nothing to draw from: let it train on by `tweedie train --resume --out {}`",
+            folder.0.display(),
+            folder.typed()
+        ))),
+    }
+}
+
+/// Puts the flags into the recipe.
+fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
+    for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch)] {
+        if let Some(value) = value {
+            let number = i64::try_from(value).map_err(|_| Error::Unfit(format!("`--{flag} {value}` is too large")))?;
+            recipe.put(&format!("sample.{flag}"), Value::Integer(number), format!("--{flag} {value}"))?;
+        }
+    }
+    if let Some(guidance) = args.guidance {
+        recipe.put("sample.guidance", Value::Float(guidance), format!("--guidance {guidance}"))?;
+    }
+    if let Some(sampler) = &args.sampler {
+        let known = recipe.get("sample.sampler.name").and_then(Value::as_str) == Some(sampler);
+        let value = match format!("x = {sampler}").parse::<Table>() {
+            Ok(mut table) if sampler.trim_start().starts_with('{') => table.remove("x").expect("it was parsed"),
+            _ => Value::Table(Table::from_iter([("name".to_owned(), Value::String(sampler.clone()))])),
+        };
+        // The recipe's own sampler keeps the recipe's settings.
+        if !known {
+            recipe.put("sample.sampler", value, format!("--sampler {sampler}"))?;
+        }
+    }
+    Ok(())
+}
+
+struct Drawing<'a> {
+    args: &'a args::Sample,
+    modules: &'a Modules,
+    recipe: &'a Recipe,
+    data: &'a DataSpec,
+    facts: &'a Facts,
+    device: &'a Device,
+    weights: PathBuf,
+    base: PathBuf,
+}
+
+impl Drawing<'_> {
+    fn draw<const D: usize>(&self) -> Result<()>
+    where
+        Modules: Rank<D>,
+    {
+        let (args, facts) = (self.args, self.facts);
+        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
+        let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let keep = match args.trajectory {
+            None => vec![plan.sample.steps],
+            Some(0 | 1) => {
+                return Err(Error::Unfit("`--trajectory` has two times at least: the noise and the sample".into()));
+            }
+            Some(times) => spread(plan.sample.steps, times),
+        };
+        let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(&self.weights, like, self.device);
+        let artist = plan.net.artist(facts, plan.noise.clone(), self.device, &read)?;
+        let order = Order {
+            sampler: &*plan.sampler,
+            steps: plan.sample.steps,
+            guidance: plan.sample.guidance,
+            classes: &classes,
+            n: plan.sample.n,
+            batch: plan.sample.batch,
+            seed: args.seed,
+            keep: &keep,
+            device: self.device,
+        };
+        let mut bar = Progress::new(args.quiet);
+        let drawn = draw(&*artist, &facts.shape, &order, &mut |share| bar.at(share))?;
+        bar.clear();
+        let drawn = drawn.expect("nothing stops it");
+        let out = match &args.out {
+            Some(out) => out.clone(),
+            None => (1..)
+                .map(|n| self.base.join(if n == 1 { "samples".into() } else { format!("samples-{n}") }))
+                .find(|out| !out.exists())
+                .expect("one of endlessly many folders is free"),
+        };
+        fs::create_dir_all(&out).map_err(Error::io(&out, "make the folder"))?;
+        let drew = write(&out, facts, &drawn, &classes, plan.sample.n)?;
+        if args.trajectory.is_some() {
+            let all: Vec<f32> = drawn.frames.iter().flatten().map(|x| facts.own(*x)).collect();
+            let shape: Vec<usize> =
+                [drawn.frames.len(), plan.sample.n].into_iter().chain(facts.shape.iter().copied()).collect();
+            npy::save(out.join("trajectory.npy"), &shape, &all).map_err(told)?;
+            npy::save(out.join("times.npy"), &[drawn.times.len()], &drawn.times).map_err(told)?;
+            if let Some(strip) = picture::trajectory(facts, &drawn.frames, &drawn.times, &classes)? {
+                tweedie_data::picture::save(&strip, out.join("trajectory.png")).map_err(told)?;
+            }
+        }
+        if !args.quiet {
+            let picture = if drew { "samples.png and samples.npy" } else { "samples.npy" };
+            say(&format!("{}: {picture}, {} samples", out.display(), plan.sample.n));
+        }
+        Ok(())
+    }
+}
+
+/// The classes in turn: sample i is of class i modulo their number, so more samples begin with the same ones.
+pub(crate) fn in_turn(facts: &Facts, n: usize) -> Classes {
+    let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
+    turn(&all, n)
+}
+fn turn(classes: &[Option<u32>], n: usize) -> Classes {
+    if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
+}
+
+/// The classes that `--class` names, in turn.
+fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
+    if names.is_empty() {
+        return Ok(in_turn(facts, n));
+    }
+    let mut classes = vec![];
+    for name in names {
+        let by_name = facts.classes.iter().position(|class| class == name);
+        let by_number = || name.parse::<usize>().ok().filter(|number| *number < facts.classes.len());
+        match by_name.or_else(by_number) {
+            Some(class) => classes.push(Some(class as u32)),
+            None if name == "none" => classes.push(None),
+            None if facts.classes.is_empty() => {
+                return Err(Error::Unfit(format!(
+                    "`--class {name}`: the model was trained on data without classes, so leave `--class` out"
+                )));
+            }
+            None => {
+                return Err(Error::Unfit(format!(
+                    "`--class {name}`: there is no such class{} The model knows {}, or `none` for no class.",
+                    words::meant(name, &facts.classes),
+                    few(&facts.classes)
+                )));
+            }
+        }
+    }
+    Ok(turn(&classes, n))
+}
+
+/// Names, or the first of very many.
+fn few(names: &[String]) -> String {
+    const MOST: usize = 20;
+    if names.len() <= MOST {
+        return words::list(names);
+    }
+    format!(
+        "{} and {} more, numbered from 0",
+        names[..MOST].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        names.len() - MOST
+    )
+}
+
+/// `times` points of a walk of `steps` steps, both ends among them.
+pub(crate) fn spread(steps: usize, times: usize) -> Vec<usize> {
+    let times = times.min(steps + 1);
+    (0..times).map(|i| (i * steps + (times - 1) / 2) / (times - 1)).collect()
+}
+
+/// Writes `samples.npy`, `classes.npy` and, where they can be drawn, `samples.png`; whether it was drawn.
+pub(crate) fn write(folder: &Path, facts: &Facts, drawn: &Drawn, classes: &Classes, n: usize) -> Result<bool> {
+    let last = drawn.frames.last().expect("the samples are kept");
+    let shape: Vec<usize> = [n].into_iter().chain(facts.shape.iter().copied()).collect();
+    let own: Vec<f32> = last.iter().map(|x| facts.own(*x)).collect();
+    npy::save(folder.join("samples.npy"), &shape, &own).map_err(told)?;
+    if !classes.0.is_empty() {
+        // −1 stands for none.
+        let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
+        npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
+    }
+    match picture::samples(facts, last, classes)? {
+        Some(picture) => tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// How drawing goes, on a terminal.
+pub(crate) struct Progress(Option<ProgressBar>);
+impl Progress {
+    pub fn new(quiet: bool) -> Self {
+        Self((!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
+            let style = ProgressStyle::with_template("drawing {bar:28} {percent} %  {eta} left");
+            bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
+            bar
+        }))
+    }
+    pub fn at(&mut self, share: f64) -> bool {
+        if let Some(bar) = &self.0 {
+            bar.set_position((share * 1000.0) as u64);
+        }
+        true
+    }
+    pub fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! `tweedie train`: a run from a recipe, its checkpoints, and what it came to.
+use crate::{
+    args,
+    data::{Facts, Loaded, Set, Split, told},
+    device,
+    folder::{Folder, Line, Metrics},
+    named::{Modules, Rank},
+    note, picture,
+    recipe::{Part, Recipe},
+    report, sample, say,
+    session::{Order, Parts, Session, draw},
+    spec::{DataSpec, Plan},
+    words,
+};
+use burn::tensor::{Device, Tensor};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    time::{Duration, Instant},
+};
+use toml::Value;
+use tweedie::{Error, Result, data::Data, net::Classes, train::Checkpoint};
+
+/// The recipe that `tweedie train` follows when it is given none.
+const DEFAULT: &str = include_str!("../../recipes/digits.toml");
+const DEFAULT_NAME: &str = "digits";
+
+/// Trains; `false` where it was interrupted.
+pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
+    let device = device::named(&args.device)?;
+    let name = match &args.recipe {
+        Some(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        None => DEFAULT_NAME.to_owned(),
+    };
+    let (mut recipe, folder) = if args.resume {
+        let folder = Folder::latest_run(args.out.as_deref(), &name)?;
+        (Recipe::read(&folder.recipe())?, Some(folder))
+    } else {
+        let recipe = match &args.recipe {
+            Some(path) => Recipe::read(path)?,
+            None => Recipe::parse("recipes/digits.toml (built in)", DEFAULT.into())?,
+        };
+        (recipe, None)
+    };
+    flags(&mut recipe, args)?;
+    let data = DataSpec::new(&recipe, modules)?;
+    let set = data.load(&recipe, Split::Train)?;
+    let Some(set) = set else {
+        return Err(Error::Unfit(format!("{}: the data have no part to learn from", recipe.name())));
+    };
+    let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
+    match set {
+        Loaded::Two(set) => setting.train::<2>(&*set, |loaded| match loaded {
+            Loaded::Two(set) => Some(set),
+            _ => None,
+        }),
+        Loaded::Three(set) => setting.train::<3>(&*set, |loaded| match loaded {
+            Loaded::Three(set) => Some(set),
+            _ => None,
+        }),
+        Loaded::Four(set) => setting.train::<4>(&*set, |loaded| match loaded {
+            Loaded::Four(set) => Some(set),
+            _ => None,
+        }),
+    }
+}
+
+/// Puts the flags into the recipe.
+fn flags(recipe: &mut Recipe, args: &args::Train) -> Result<()> {
+    for setting in &args.set {
+        recipe.set(setting)?;
+    }
+    let whole = |flag: &str, value: u64| {
+        i64::try_from(value).map(Value::Integer).map_err(|_| Error::Unfit(format!("`--{flag} {value}` is too large")))
+    };
+    for (flag, path, value) in [
+        ("steps", "train.steps", args.steps),
+        ("seed", "train.seed", args.seed),
+        ("checkpoint-every", "run.checkpoint_every", args.checkpoint_every),
+    ] {
+        if let Some(value) = value {
+            recipe.put(path, whole(flag, value)?, format!("--{flag} {value}"))?;
+        }
+    }
+    if let Some(path) = &args.data {
+        recipe.put("data.path", Value::String(path.clone()), format!("--data {path}"))?;
+    }
+    Ok(())
+}
+
+/// What a run is made from.
+struct Setting<'a> {
+    args: &'a args::Train,
+    modules: &'a Modules,
+    recipe: &'a Recipe,
+    name: &'a str,
+    data: &'a DataSpec,
+    device: &'a Device,
+    folder: Option<Folder>,
+}
+
+impl Setting<'_> {
+    fn train<const D: usize>(self, set: &dyn Set<D>, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<bool>
+    where
+        Modules: Rank<D>,
+    {
+        let Self { args, modules, recipe, name, data, device, folder } = self;
+        let facts = set.facts();
+        let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        let held_out =
+            if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank) } else { None };
+        let parts = Parts {
+            data: set as &dyn Data<Tensor<D>, Classes>,
+            held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
+            facts: &facts,
+            noise: plan.noise.clone(),
+            objective: plan.objective.clone(),
+            times: plan.times.clone(),
+            train: plan.train.clone(),
+            device: device.clone(),
+        };
+        let mut session = plan.net.session(parts).map_err(|error| recipe.blame("net", error))?;
+        let text = plan.text();
+        let folder = match folder {
+            None => Folder::create(args.out.as_deref(), name, &text)?,
+            Some(folder) => {
+                resume(&folder, &mut *session, device, recipe, &text, args)?;
+                folder
+            }
+        };
+        if !args.quiet {
+            say(&format!("data    {}", facts.describe()));
+            say(&format!("net     {} parameters", words::grouped(session.parameters())));
+            let begun =
+                if session.done() > 0 { format!(", going on after step {}", session.done()) } else { String::new() };
+            say(&format!("run     {}{begun}", folder.0.display()));
+        }
+        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *session)
+    }
+}
+
+/// Brings a session to where a run stopped, and writes down what the flags changed.
+fn resume<const D: usize>(
+    folder: &Folder,
+    session: &mut dyn Session<D>,
+    device: &Device,
+    recipe: &Recipe,
+    text: &str,
+    args: &args::Train,
+) -> Result<()> {
+    folder.tidy();
+    let mut warn = |text: String| note(&format!("warning: {text}"));
+    match folder.latest(device, &mut warn) {
+        Some(read) => {
+            let place = read.path.display().to_string();
+            let step = read.checkpoint.step;
+            let steps = recipe.plain::<tweedie::train::Train>("train")?.steps;
+            if step > steps {
+                let message = format!(
+                    "{place} is already at step {step}, beyond the {steps} steps that the run has in all: give more by \
+                     `--steps`."
+                );
+                return Err(recipe.fail("train.steps", Part::Value, &message));
+            }
+            session.restore(read.checkpoint).map_err(|error| match error {
+                Error::Unfit(message) => Error::Unfit(format!("{place} does not fit the recipe: {message}")),
+                other => other,
+            })?;
+        }
+        None if !args.quiet => note("there is no checkpoint yet, so the run begins at its first step"),
+        None => {}
+    }
+    let old = std::fs::read_to_string(folder.recipe()).unwrap_or_default();
+    if old != text {
+        tweedie::train::write_atomically(&folder.recipe(), text.as_bytes())?;
+    }
+    if let Some(path) = &args.recipe
+        && !args.quiet
+    {
+        note(&format!(
+            "going on with {} as it is written; {} is not read again",
+            folder.recipe().display(),
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// What training listens to: 0 runs, 1 was asked to stop.
+static STOP: AtomicU8 = AtomicU8::new(0);
+/// Whether a request to stop is looked at; otherwise it stops the process at once.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+fn listen() {
+    STOP.store(0, Ordering::SeqCst);
+    LISTENING.store(true, Ordering::SeqCst);
+    // A second call finds the handler there.
+    let _ = ctrlc::set_handler(|| {
+        if !LISTENING.load(Ordering::SeqCst) || STOP.swap(1, Ordering::SeqCst) > 0 {
+            std::process::exit(i32::from(crate::INTERRUPTED));
+        }
+    });
+}
+
+struct Run<'a, const D: usize> {
+    args: &'a args::Train,
+    plan: &'a Plan<D>,
+    facts: &'a Facts,
+    folder: &'a Folder,
+    device: &'a Device,
+    text: &'a str,
+}
+
+impl<const D: usize> Run<'_, D> {
+    fn go(&self, session: &mut dyn Session<D>) -> Result<bool> {
+        let (mut metrics, mut lines) = self.folder.metrics_from(session.done())?;
+        let settings = &self.plan.run;
+        let mut best = self.folder.best_so_far();
+        let mut saved = session.done();
+        let mut bar = Progress::new(self.plan.train.steps, session.done(), self.plan.train.batch, self.args.quiet);
+        listen();
+        loop {
+            let begun = Instant::now();
+            let step = match session.step() {
+                None => break,
+                Some(Ok(step)) => step,
+                Some(Err(error)) => {
+                    bar.clear();
+                    return Err(self.stopped(error, saved));
+                }
+            };
+            let line = Line::of(&step, begun.elapsed().as_secs_f64());
+            metrics.push(&line)?;
+            lines.push(line);
+            bar.step(step.step, step.loss);
+            let last = step.step >= self.plan.train.steps;
+            if settings.evaluate_every > 0 && (step.step.is_multiple_of(settings.evaluate_every) || last) {
+                self.evaluate(session, step.step, &mut metrics, &mut lines, &mut best)?;
+            }
+            let stop = STOP.load(Ordering::SeqCst) > 0;
+            if stop || last || settings.checkpoint_every > 0 && step.step.is_multiple_of(settings.checkpoint_every) {
+                metrics.sync()?;
+                self.folder.save(&session.checkpoint(), &self.notes(None), settings.keep)?;
+                saved = step.step;
+            }
+            if stop && !last {
+                bar.clear();
+                note(&format!(
+                    "stopped after step {saved} of {}; go on by: tweedie train --resume --out {}",
+                    self.plan.train.steps,
+                    self.folder.typed()
+                ));
+                return Ok(false);
+            }
+        }
+        LISTENING.store(false, Ordering::SeqCst);
+        bar.clear();
+        self.finish(session, &lines)?;
+        Ok(true)
+    }
+
+    /// What is written beside the numbers of a checkpoint, so that it can be sampled from alone.
+    fn notes(&self, held_out: Option<f64>) -> Vec<(&'static str, String)> {
+        let mut notes = vec![
+            ("recipe", self.text.to_owned()),
+            ("data", serde_json::to_string(self.facts).expect("facts are JSON")),
+        ];
+        notes.extend(held_out.map(|loss| ("held_out", loss.to_string())));
+        notes
+    }
+
+    fn evaluate(
+        &self,
+        session: &dyn Session<D>,
+        step: u64,
+        metrics: &mut Metrics,
+        lines: &mut Vec<Line>,
+        best: &mut Option<f64>,
+    ) -> Result<()> {
+        let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
+        if !held_out.is_finite() {
+            let place = "the objective on the data held out".into();
+            return Err(Error::NotFinite { step, place });
+        }
+        let line = Line { step, train: None, held_out: Some(held_out) };
+        metrics.push(&line)?;
+        lines.push(line);
+        if best.is_none_or(|best| held_out < best) {
+            *best = Some(held_out);
+            self.folder.save_best(&session.checkpoint(), &self.notes(Some(held_out)))?;
+        }
+        Ok(())
+    }
+
+    /// An error of a step, and what is left to go on from.
+    fn stopped(&self, error: Error, saved: u64) -> Error {
+        let typed = self.folder.typed();
+        match error {
+            Error::NotFinite { .. } if saved > 0 => Error::Unfit(format!(
+                "{error}. The last checkpoint is that of step {saved}; go on from it by, for example: tweedie train \
+                 --resume --out {typed} --set train.rate={}",
+                self.plan.train.rate * 0.5
+            )),
+            Error::NotFinite { .. } => Error::Unfit(format!(
+                "{error}. There was no checkpoint yet; begin again from the first step by, for example: tweedie train \
+                 --resume --out {typed} --set train.rate={}",
+                self.plan.train.rate * 0.5
+            )),
+            other => other,
+        }
+    }
+
+    /// Weights, samples and report.
+    fn finish(&self, session: &dyn Session<D>, lines: &[Line]) -> Result<()> {
+        let folder = self.folder;
+        let checkpoint: Checkpoint = session.checkpoint();
+        let mut notes = self.notes(None);
+        notes.push(("step", checkpoint.step.to_string()));
+        checkpoint.save_weights(&folder.model(), &notes)?;
+
+        let sample = &self.plan.sample;
+        let classes = sample::in_turn(self.facts, sample.n);
+        let keep = sample::spread(sample.steps, sample::FRAMES);
+        let order = Order {
+            sampler: &*self.plan.sampler,
+            steps: sample.steps,
+            guidance: sample.guidance,
+            classes: &classes,
+            n: sample.n,
+            batch: sample.batch,
+            seed: 0,
+            keep: &keep,
+            device: self.device,
+        };
+        let artist = session.artist();
+        let mut bar = sample::Progress::new(self.args.quiet);
+        let drawn = draw(&*artist, &self.facts.shape, &order, &mut |share| bar.at(share))?;
+        bar.clear();
+        let drawn = drawn.expect("nothing stops it");
+        sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
+        let strip = picture::trajectory(self.facts, &drawn.frames, &drawn.times, &classes)?;
+        if let Some(strip) = &strip {
+            tweedie_data::picture::save(strip, folder.file("trajectory.png")).map_err(told)?;
+        }
+        report::write(&report::Report {
+            folder,
+            title: &folder.0.file_name().unwrap_or_default().to_string_lossy(),
+            facts: self.facts,
+            recipe: self.text,
+            lines,
+            batch: self.plan.train.batch,
+            parameters: session.parameters(),
+        })?;
+        if !self.args.quiet {
+            let pictures = if strip.is_some() { "samples.png, trajectory.png and " } else { "" };
+            say(&format!(
+                "done    {}: {pictures}report.html; next: tweedie sample {}",
+                folder.0.display(),
+                folder.typed()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How training goes, on standard error: a bar on a terminal, a line now and then elsewhere, or nothing.
+struct Progress {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    total: u64,
+    batch: usize,
+    begun: Instant,
+    last: Instant,
+    /// When recent steps ended, for the speed of now.
+    recent: std::collections::VecDeque<Instant>,
+    loss: Option<f64>,
+}
+impl Progress {
+    fn new(total: u64, done: u64, batch: usize, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+            let style = ProgressStyle::with_template("step {pos}/{len} {bar:28} {msg}").expect("the template is right");
+            bar.set_style(style.progress_chars("━╸ "));
+            bar.set_position(done);
+            bar
+        });
+        let now = Instant::now();
+        let lines = !terminal && !quiet;
+        Self { bar, lines, total, batch, begun: now, last: now, recent: [now].into(), loss: None }
+    }
+    fn step(&mut self, step: u64, loss: f64) {
+        let now = Instant::now();
+        let first = self.loss.is_none();
+        self.loss = Some(self.loss.map_or(loss, |old| old + 0.05 * (loss - old)));
+        self.recent.push_back(now);
+        if self.recent.len() > 50 {
+            self.recent.pop_front();
+        }
+        let rate = (self.recent.len() - 1) as f64 / (now - self.recent[0]).as_secs_f64().max(1e-9);
+        let left = words::duration((self.total - step) as f64 / rate);
+        let loss = self.loss.unwrap_or(loss);
+        let speed = rate * self.batch as f64;
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            bar.set_message(format!("loss {loss:.4}  {speed:.0} samples/s  {left} left"));
+        }
+        // Soon at first, then rarely.
+        let pause = Duration::from_secs(if self.begun.elapsed().as_secs() < 60 { 10 } else { 30 });
+        if self.lines && (first || now - self.last > pause || step == self.total) {
+            note(&format!("step {step}/{}  loss {loss:.4}  {speed:.0} samples/s  {left} left", self.total));
+            self.last = now;
+        }
+    }
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Sentences for users.
+
+/// The words in backticks of a text.
+pub fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// `` `a`, `b` and `c` ``.
+pub fn list<T: AsRef<str>>(words: &[T]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    match words.as_slice() {
+        [] => "nothing".into(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// `; did you mean ⟨the closest⟩`, or nothing where none is close.
+pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
+    match closest(word, known) {
+        Some(known) => format!("; did you mean `{known}`?"),
+        None => ".".into(),
+    }
+}
+
+/// The word that was likely meant: few letters changed, or one the beginning of the other.
+pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('_', "-");
+    let distance = |known: &str| {
+        let known = known.to_lowercase().replace('_', "-");
+        let prefix = word.len() >= 3 && (known.starts_with(&word) || word.starts_with(&known) && known.len() >= 3);
+        if prefix { 1 } else { strsim::damerau_levenshtein(&word, &known) }
+    };
+    let best = known.iter().map(|known| (distance(known.as_ref()), known.as_ref())).min_by_key(|(far, _)| *far)?;
+    (best.0 <= (word.chars().count() / 3).max(1)).then_some(best.1)
+}
+
+/// What serde says of a value, in plain words.
+pub fn plain(message: &str) -> String {
+    let Some((found, expected)) = message.trim().rsplit_once(", expected ") else { return message.trim().to_owned() };
+    let expected = match expected {
+        "f64" | "f32" => "a number".into(),
+        "u64" | "usize" | "u32" | "u16" | "u8" => "a whole number, 0 or more".into(),
+        "i64" | "i32" | "isize" => "a whole number".into(),
+        "a boolean" => "true or false".into(),
+        "a sequence" => "a list, as in [1, 2]".into(),
+        "a string" | "path string" => "a text in quotation marks".into(),
+        other if other.starts_with("struct ") || other == "a map" => "a table, as in { a = 1 }".into(),
+        other => {
+            let words = quoted(other);
+            if words.is_empty() { other.to_owned() } else { format!("one of {}", list(&words)) }
+        }
+    };
+    let found = ["invalid type: ", "invalid value: ", "unknown variant "]
+        .iter()
+        .find_map(|start| found.strip_prefix(start))
+        .unwrap_or(found);
+    let found = found
+        .replace("floating point ", "the number ")
+        .replace("integer ", "the whole number ")
+        .replace("boolean ", "")
+        .replace("string ", "the text ")
+        .replace("sequence", "a list")
+        .replace("map", "a table");
+    format!("found {found}, where {expected} was expected")
+}
+
+/// 12,345.
+pub fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// 1 h 02 min, 3 min 20 s, 12.3 s.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() => "?".into(),
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 59.5 => format!("{s:.0} s"),
+        s if s < 3599.5 => format!("{} min {:02} s", (s.round() as u64) / 60, (s.round() as u64) % 60),
+        s => format!("{} h {:02} min", (s / 60.0).round() as u64 / 60, (s / 60.0).round() as u64 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_that_was_meant_is_near() {
+        let known = ["cosine", "linear", "variance-preserving"];
+        assert_eq!(closest("cosin", &known), Some("cosine"));
+        assert_eq!(closest("variance_preserving", &known), Some("variance-preserving"));
+        assert_eq!(closest("liner", &known), Some("linear"));
+        assert_eq!(closest("quadratic", &known), None);
+    }
+
+    #[test]
+    fn numbers_and_durations_read_well() {
+        assert_eq!([grouped(7), grouped(1234), grouped(1_234_567)], ["7", "1,234", "1,234,567"]);
+        assert_eq!([duration(3.21), duration(200.0), duration(3720.0)], ["3.2 s", "3 min 20 s", "1 h 02 min"]);
+    }
+}

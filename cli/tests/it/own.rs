@@ -1,0 +1,31 @@
+//! Modules of a user's own, entered by the calls that the built-in ones enter by.
+use std::process::ExitCode;
+use tempfile::tempdir;
+
+#[allow(dead_code)]
+#[path = "../../examples/own_tool.rs"]
+mod own_tool;
+
+fn run(line: &str) -> bool {
+    let arguments = ["tool"].into_iter().chain(line.split_whitespace());
+    format!("{:?}", tweedie_cli::run_from(own_tool::modules(), arguments)) == format!("{:?}", ExitCode::SUCCESS)
+}
+
+#[test]
+fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let out = out.to_str().unwrap();
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/own_tool.toml");
+    assert!(run(&format!("train {recipe} --out {out} --steps 20 --set train.batch=8 -q")));
+    assert!(run(&format!("sample {out} --n 3 -q")));
+    let resolved = std::fs::read_to_string(format!("{out}/recipe.toml")).unwrap();
+    for part in ["name = \"power\"", "exponent = 1.5", "name = \"huber\"", "name = \"tiny\"", "hidden = 128"] {
+        assert!(resolved.contains(part), "{resolved}");
+    }
+    assert!(run("list schedule power"));
+    // What they do not know is refused as ever.
+    assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.exponent=-1 -q")));
+    assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.power=1 -q")));
+    assert!(!run(&format!("train {recipe} --out {out}-2 --set net.name=none -q")));
+}

@@ -1,0 +1,166 @@
+//! Runs: what is written, exact resume, samples that do not depend on the batch.
+use super::{DIGITS, MOONS, done, refused, tensors, text, tweedie};
+use std::fs;
+use tempfile::tempdir;
+use tweedie_data::npy;
+
+#[test]
+fn a_run_resumed_is_the_run_not_stopped_to_the_last_bit() {
+    for recipe in [DIGITS, MOONS] {
+        let folder = tempdir().unwrap();
+        let at = folder.path();
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        done(at, "train r.toml --out whole --steps 6 -q");
+        // Stops where the whole run looks at the data held out as well: a run looks at them when it ends.
+        done(at, "train r.toml --out parts --steps 2 -q");
+        done(at, "train --resume --out parts --steps 4 -q");
+        done(at, "train --resume --out parts --steps 6 -q");
+        for file in ["checkpoints/step-00000006.safetensors", "checkpoints/best.safetensors", "model.safetensors"] {
+            let (whole, parts) = (tensors(&at.join("whole").join(file)), tensors(&at.join("parts").join(file)));
+            assert!(whole.len() > 5);
+            assert!(whole == parts, "{file} differs");
+        }
+        let samples = |run: &str| fs::read(at.join(run).join("samples.npy")).unwrap();
+        assert_eq!(samples("whole"), samples("parts"));
+        let steps = |run: &str| fs::read_to_string(at.join(run).join("metrics.jsonl")).unwrap().lines().count();
+        assert_eq!(steps("whole"), steps("parts"));
+        // Another seed is another run: the comparison above can fail.
+        done(at, "train r.toml --out other --steps 6 --seed 1 -q");
+        assert!(tensors(&at.join("whole/model.safetensors")) != tensors(&at.join("other/model.safetensors")));
+    }
+}
+
+#[test]
+fn a_run_holds_what_it_promises_and_its_recipe_runs_again() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    let output = done(at, "train r.toml");
+    let said = text(&output.stdout);
+    assert!(said.contains("parameters") && said.contains("1,621 images of 8 × 8 pixels"), "{said}");
+    assert!(said.lines().last().unwrap().contains("next: tweedie sample runs/r"), "{said}");
+    let run = at.join("runs/r");
+    for file in ["recipe.toml", "metrics.jsonl", "model.safetensors", "samples.png", "trajectory.png", "report.html"] {
+        assert!(run.join(file).metadata().is_ok_and(|file| file.len() > 100), "{file}");
+    }
+    let samples = npy::load::<f32>(run.join("samples.npy")).unwrap();
+    assert_eq!(samples.shape, [12, 1, 8, 8]);
+    assert!(samples.data.iter().all(|level| (-0.01..=16.01).contains(level)), "the data's own scale is 0 to 16");
+    let classes = npy::load::<i64>(run.join("classes.npy")).unwrap();
+    assert_eq!(classes.data, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
+    // The last two checkpoints and the best are kept.
+    let mut kept: Vec<String> = fs::read_dir(run.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["best.safetensors", "step-00000004.safetensors", "step-00000006.safetensors"]);
+
+    done(at, "train runs/r/recipe.toml --out again -q");
+    let text = |run: &str| fs::read_to_string(at.join(run).join("recipe.toml")).unwrap();
+    assert_eq!(text("runs/r"), text("again"));
+    assert_eq!(tensors(&run.join("model.safetensors")), tensors(&at.join("again/model.safetensors")));
+    // A second run of the same name gets a folder of its own; --resume means the latest.
+    done(at, "train r.toml --steps 2 -q");
+    assert!(at.join("runs/r-2/report.html").exists());
+    done(at, "train r.toml --resume --steps 4 -q");
+    assert!(at.join("runs/r-2/checkpoints/step-00000004.safetensors").exists());
+}
+
+#[test]
+fn samples_are_the_same_bits_at_any_batch() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    done(at, "train r.toml --out run -q");
+    let sample = |name: &str, flags: &str| {
+        done(at, &format!("sample run --out {name} -q {flags}"));
+        fs::read(at.join(name).join("samples.npy")).unwrap()
+    };
+    for flags in
+        ["--n 12 --seed 5", "--n 12 --seed 5 --guidance 2 --sampler ancestral", "--n 12 --class 3,none --sampler heun"]
+    {
+        let all = sample("all", &format!("{flags} --batch 64"));
+        assert_eq!(all, sample("one", &format!("{flags} --batch 1")));
+        assert_eq!(all, sample("three", &format!("{flags} --batch 3")));
+    }
+    assert_ne!(sample("a", "--seed 5"), sample("b", "--seed 6"));
+    // What training ends with is what `sample` gives.
+    assert_eq!(sample("same", ""), fs::read(at.join("run/samples.npy")).unwrap());
+    // More samples begin with the same ones.
+    let (few, many) = (npy(at, sample("few", "--n 5"), "few"), npy(at, sample("many", "--n 9"), "many"));
+    assert_eq!(few[..], many[..few.len()]);
+}
+
+fn npy(at: &std::path::Path, _: Vec<u8>, name: &str) -> Vec<f32> {
+    npy::load(at.join(name).join("samples.npy")).unwrap().data
+}
+
+#[test]
+fn a_trajectory_goes_from_noise_to_the_samples() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), MOONS).unwrap();
+    done(at, "train r.toml --out run -q");
+    done(at, "sample run --n 6 --steps 8 --trajectory 5 --out s -q");
+    let walk = npy::load::<f32>(at.join("s/trajectory.npy")).unwrap();
+    let times = npy::load::<f64>(at.join("s/times.npy")).unwrap();
+    assert_eq!((walk.shape.as_slice(), times.data.as_slice()), (&[5, 6, 2][..], &[1.0, 0.75, 0.5, 0.25, 0.0][..]));
+    let samples = npy::load::<f32>(at.join("s/samples.npy")).unwrap();
+    assert_eq!(walk.data[walk.data.len() - 12..], samples.data);
+    assert!(at.join("s/trajectory.png").exists());
+    // Without --out, a folder in the run that is free.
+    done(at, "sample run --n 2 -q");
+    done(at, "sample run --n 2 -q");
+    assert!(at.join("run/samples/samples.png").exists() && at.join("run/samples-2/samples.png").exists());
+    // A single checkpoint will do.
+    done(at, "sample run/checkpoints/best.safetensors --n 2 --out best -q");
+}
+
+#[test]
+fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    done(at, "train r.toml --out run --steps 4 -q");
+    let good = fs::read(at.join("run/checkpoints/step-00000004.safetensors")).unwrap();
+    let error = refused(at, "train --resume --out run --steps 20 --set train.rate=1e30 --set run.evaluate_every=0 -q");
+    assert!(error.starts_with("error: step ") && error.contains("is not finite"), "{error}");
+    assert!(
+        error.contains("the last checkpoint is that of step") || error.contains("The last checkpoint is that of step"),
+        "{error}"
+    );
+    assert_eq!(fs::read(at.join("run/checkpoints/step-00000004.safetensors")).unwrap(), good);
+    // What the sentence says to do works.
+    done(at, "train --resume --out run --steps 8 --set train.rate=1e-3 -q");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    done(at, "train r.toml --out whole -q");
+    done(at, "train r.toml --out run --steps 4 -q");
+    let last = at.join("run/checkpoints/step-00000004.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    let output = done(at, "train --resume --out run --steps 6");
+    let warned = text(&output.stderr);
+    assert!(warned.contains("warning: ") && warned.contains("step-00000004") && warned.contains("earlier"), "{warned}");
+    assert!(text(&output.stdout).contains("after step 2"));
+    assert_eq!(tensors(&at.join("whole/model.safetensors")), tensors(&at.join("run/model.safetensors")));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    use std::{io::Read, process::Stdio};
+    let folder = tempdir().unwrap();
+    let mut child =
+        tweedie(folder.path()).args(["list", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut one = [0];
+    child.stdout.take().unwrap().read_exact(&mut one).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    assert!(output.status.success());
+}
