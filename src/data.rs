@@ -22,9 +22,11 @@ pub trait Data<R, Y>: Send + Sync {
 /// Numbers in memory, one row after the other.
 ///
 /// ```
-/// use tweedie::data::{Data, Samples};
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::{Rng, data::{Data, Samples}, net::Classes};
 /// let points = Samples::new(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).labelled(vec![0, 1]);
-/// assert_eq!(Data::len(&points), 2);
+/// let (x, y): (Tensor<2>, Classes) = points.batch(&[1], &Rng::new(0), &Device::flex());
+/// assert_eq!((x.dims(), y), ([1, 2], Classes::from([1])));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Samples<const D: usize> {
