@@ -43,6 +43,7 @@ mod restart;
 mod sde;
 mod unipc;
 pub use adaptive::{DormandPrince, State, integrate};
+pub(crate) use adaptive::{angle, polar};
 pub use ancestral::{Dpm2Ancestral, DpmSolverPp2SAncestral, EulerAncestral};
 pub use churn::Churn;
 pub use consistency::Consistency;

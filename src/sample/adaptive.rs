@@ -1,5 +1,5 @@
 //! An embedded Runge–Kutta pair that chooses its own steps.
-use super::{Past, Sampler, noise_of, path, straight, sum};
+use super::{Past, Sampler, path, straight, sum};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -44,15 +44,8 @@ const STAGES: [&[f64]; 6] = [
     &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
 ];
 const FIFTH: [f64; 7] = [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0];
-const FOURTH: [f64; 7] = [
-    5179.0 / 57600.0,
-    0.0,
-    7571.0 / 16695.0,
-    393.0 / 640.0,
-    -92097.0 / 339_200.0,
-    187.0 / 2100.0,
-    1.0 / 40.0,
-];
+const FOURTH: [f64; 7] =
+    [5179.0 / 57600.0, 0.0, 7571.0 / 16695.0, 393.0 / 640.0, -92097.0 / 339_200.0, 187.0 / 2100.0, 1.0 / 40.0];
 
 /// Solves `dy/du = f(u, y)` from `from` to `to` by Dormand and Prince's pair of orders 5 and 4.
 ///
@@ -113,7 +106,7 @@ pub fn integrate<Y: State>(
 /// Dormand and Prince's embedded pair of orders 5 and 4, with tolerances: within each step of the walk it takes as many
 /// steps of its own as the tolerances ask for.
 ///
-/// It solves `dw/dφ = cos φ ε̂ − sin φ x̂` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at any end of
+/// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at any end of
 /// any schedule. A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
 /// row, so a row depends on its batch, within the tolerances.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,11 +152,17 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         if stop < from {
             let (w, pace) = integrate(
                 |phi, w: &Tensor<D>| {
-                    let (t, c) = if phi == from { (t, start) } else if phi == to { (s, end) } else { angle(path, phi) };
+                    let (t, c) = if phi == from {
+                        (t, start)
+                    } else if phi == to {
+                        (s, end)
+                    } else {
+                        angle(path, phi)
+                    };
                     let (sin, cos) = phi.sin_cos();
                     let z = w.clone() * c.alpha.hypot(c.sigma);
-                    let x = model.denoise(z.clone(), &[t]).mean;
-                    super::combine([(cos, noise_of(z, x.clone(), c)), (-sin, x)])
+                    let x = model.denoise(z, &[t]).mean;
+                    super::combine([(cos / sin, w.clone()), (-sin.recip(), x)])
                 },
                 z * norm.recip(),
                 from,

@@ -45,13 +45,7 @@ fn ancestral<const D: usize>(
     z + noise * up
 }
 
-fn euler<const D: usize>(
-    model: &dyn Denoiser<D>,
-    path: &dyn Schedule,
-    z: Tensor<D>,
-    t: f64,
-    to: Scales,
-) -> Tensor<D> {
+fn euler<const D: usize>(model: &dyn Denoiser<D>, path: &dyn Schedule, z: Tensor<D>, t: f64, to: Scales) -> Tensor<D> {
     let x = model.denoise(z.clone(), &[t]).mean;
     straight(z, x, path.at(t), to)
 }

@@ -84,7 +84,11 @@ pub fn invert<const D: usize>(
     rounds: usize,
 ) -> Result<Tensor<D>, Error> {
     let path = gaussian(&"inversion", model.noise())?;
-    if rounds == 0 || times.len() < 2 || !times.windows(2).all(|w| w[0] < w[1]) || times[0] < 0.0 || times[times.len() - 1] > 1.0
+    if rounds == 0
+        || times.len() < 2
+        || !times.windows(2).all(|w| w[0] < w[1])
+        || times[0] < 0.0
+        || times[times.len() - 1] > 1.0
     {
         return Err(Error::Unfit(format!(
             "an inversion goes in one round or more through two or more times that rise within [0, 1], not {times:?}"

@@ -1,10 +1,6 @@
 //! Solvers of the reverse process `dz = [f z + g² ε̂/σ] dt + g dw`, from 1 to 0.
 use super::{Past, Sampler, fresh, noise_of, path};
-use crate::{
-    denoise::Denoiser,
-    rng::Rng,
-    schedule::Scales,
-};
+use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -92,4 +88,3 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         2
     }
 }
-
