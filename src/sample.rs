@@ -140,6 +140,14 @@ impl<const D: usize> Past<D> {
     pub fn steps(&self) -> usize {
         self.steps
     }
+    /// Counts one more step as taken; a walk of one's own calls it between steps.
+    pub fn advance(&mut self) {
+        self.taken += 1;
+    }
+    /// Leaves the last step as it is, where a corrector would take it again: z was set from outside.
+    pub fn settle(&mut self) {
+        self.base = None;
+    }
     /// How many steps are left, the present one included.
     pub fn left(&self) -> usize {
         self.steps.saturating_sub(self.taken)
@@ -260,7 +268,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
         if i > 0 {
             let model = Dyn(self.model);
             z = self.sampler.step(&model, z, self.times[i - 1], s, &mut self.past, &mut self.rng.at(i as u64));
-            self.past.taken = i;
+            self.past.advance();
             let left = self.model.noise().path().is_some_and(|path| path.at(s).sigma > 0.0);
             if s == 0.0 && left {
                 z = self.model.denoise(z, &[s]).mean;

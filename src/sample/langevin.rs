@@ -1,15 +1,16 @@
 //! Predictor–corrector sampling.
-use super::{Ancestral, Past, Sampler, fresh, noise_of, path};
+use super::{Ancestral, Past, Sampler, combine, fresh, path};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// [`Ancestral`]'s step, then Langevin's steps at the new time, which draw x_s towards its own law.
 ///
-/// `z ← z + δ ∇ln q(z) + √(2δ) ξ` with `δ = 2 (snr ‖ξ‖/‖∇ln q‖)²`, row by row, `∇ln q = −ε̂/σ`. None at σ = 0.
+/// `z ← z − δ ε̂/σ + √(2δ) ξ` with `δ = 2 (snr σ)²`. None at σ = 0.
 ///
-/// Song et al. (2021), algorithms 4 and 5, <https://arxiv.org/abs/2011.13456>; the norms are each row's own, so that a row
-/// does not depend on its batch.
+/// Song et al. (2021), algorithms 4 and 5, <https://arxiv.org/abs/2011.13456>. Its δ is `2 (snr ‖ξ‖/‖∇ln q‖)²` with norms
+/// averaged over the batch; here they are their expectations √d and √d/σ under the forward process, so that a row does not
+/// depend on its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictorCorrector {
@@ -22,11 +23,6 @@ impl Default for PredictorCorrector {
     fn default() -> Self {
         Self { snr: 0.16, corrections: 1 }
     }
-}
-
-/// The norm of each row: `[rows, 1, …]`.
-fn norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    (1..D).fold(x.square(), |x, d| x.sum_dim(d)).sqrt()
 }
 
 impl<const D: usize> Sampler<D> for PredictorCorrector {
@@ -44,13 +40,13 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
         if s == 0.0 || c.sigma == 0.0 {
             return z;
         }
+        let delta = 2.0 * (self.snr * c.sigma).powi(2);
         for _ in 0..self.corrections {
             let x = model.denoise(z.clone(), &[s]).mean;
-            let score = noise_of(z.clone(), x, c) * -c.sigma.recip();
             let noise = fresh(rng, &z);
-            // √(2δ) = 2 snr ‖ξ‖/‖score‖.
-            let step = norm(noise.clone()) / norm(score.clone()).clamp_min(1e-20) * (2.0 * self.snr);
-            z = z + score * (step.clone().square() * 0.5) + noise * step;
+            // ε̂ = (z − α x̂)/σ.
+            let pull = delta / c.sigma.powi(2);
+            z = combine([(1.0 - pull, z), (pull * c.alpha, x), ((2.0 * delta).sqrt(), noise)]);
         }
         z
     }

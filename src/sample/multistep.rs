@@ -483,7 +483,7 @@ impl Multistep for SaSolver {
         self.predictor.max(self.corrector)
     }
     fn order(&self) -> Option<usize> {
-        Some(self.predictor.max(self.corrector))
+        Some(if self.corrector == 0 { self.predictor } else { self.predictor.min(self.corrector) + 1 })
     }
     fn tau(&self) -> f64 {
         self.tau

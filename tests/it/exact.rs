@@ -4,8 +4,11 @@ use tweedie::{
     Rng,
     denoise::Denoiser,
     exact::{Covariance, Mixture, Terminal},
-    noise::{Gaussian, Prediction},
-    sample::*,
+    noise::Gaussian,
+    sample::{
+        Churn, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Euler,
+        EulerAncestral, Heun, Past, Sampler,
+    },
     schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, Schedule, VarianceExploding},
 };
 
@@ -473,4 +476,100 @@ fn the_flow_gives_the_likelihood() {
             assert!((log - other).abs() < 1e-9, "{terminal:?}: {log} and {other}");
         }
     }
+}
+
+/// The last point of a walk through `times`, without the guess that ends it.
+pub fn walk(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>, times: &[f64], mut z: Tensor<2>) -> Tensor<2> {
+    let mut past = Past::of(times.len() - 1);
+    for pair in times.windows(2) {
+        z = sampler.step(model, z, pair[0], pair[1], &mut past, &mut Rng::new(0));
+        past.advance();
+    }
+    z
+}
+fn even(n: usize) -> Vec<f64> {
+    (0..=n).rev().map(|i| i as f64 / n as f64).collect()
+}
+fn theirs(end: &str, name: &str) -> Tensor<2> {
+    points(FINAL.iter().find(|(e, n, _)| *e == end && n.starts_with(name)).expect("a row of the table").2)
+}
+/// The k-th noise of the reference runs: √2 sin(2.1 i + 1.1 j + 0.9 k + 0.4).
+fn noise(k: usize) -> Tensor<2> {
+    let at = |i: usize, j: usize| 2f64.sqrt() * (2.1 * i as f64 + 1.1 * j as f64 + 0.9 * k as f64 + 0.4).sin();
+    points(std::array::from_fn::<_, 8, _>(|i| [at(i, 0), at(i, 1)]))
+}
+
+/// k-diffusion's samplers on the exact denoiser: ten levels by ρ = 7 from 20 to 0.02, and then to 0.
+#[test]
+fn one_step_and_multistep_samplers_end_where_k_diffusions_do() {
+    let model = mixture(Gaussian::new(levels()));
+    let samplers: [(&str, &dyn Sampler<2>); 5] = [
+        ("euler", &Euler {}),
+        ("heun", &Heun {}),
+        ("dpm_2", &Dpm2 {}),
+        ("dpmpp_2s", &DpmSolverPp2S {}),
+        ("dpmpp_2m", &DpmSolverPp::default()),
+    ];
+    for (name, sampler) in samplers {
+        let end = walk(sampler, &model, &even(9), latents() * 20.0);
+        let error = gap(end.clone(), theirs("k_diffusion", name));
+        assert!(error < 1e-9, "{name}: {error:.2e}");
+        let zero = model.denoise(end, &[0.0]).mean;
+        let error = gap(zero, theirs("k_diffusion_to_zero", name));
+        assert!(error < 1e-9, "{name} to zero: {error:.2e}");
+    }
+}
+
+/// dpm_fast with 20 calls: six steps of order 3 and one of order 2, even in λ.
+#[test]
+fn dpm_solver_ends_where_dpm_fast_does() {
+    let model = mixture(Gaussian::new(VarianceExploding { min: 0.02, max: 20.0 }));
+    let (three, two) = (DpmSolver { order: 3 }, DpmSolver { order: 2 });
+    let z = walk(&three, &model, &even(7)[..7], latents() * 20.0);
+    let z = walk(&two, &model, &[1.0 / 7.0, 0.0], z);
+    let error = gap(z, theirs("k_diffusion", "dpm_fast"));
+    assert!(error < 1e-9, "{error:.2e}");
+}
+
+/// The ancestral samplers with the reference runs' noises.
+#[test]
+fn ancestral_samplers_end_where_k_diffusions_do() {
+    let model = mixture(Gaussian::new(levels()));
+    let times = even(9);
+    type Step<'a> = &'a dyn Fn(Tensor<2>, f64, f64, &mut dyn FnMut(&Tensor<2>) -> Tensor<2>) -> Tensor<2>;
+    let samplers: [(&str, Step); 3] = [
+        ("euler_ancestral", &|z, t, s, draw| EulerAncestral::default().step_with(&model, z, t, s, draw)),
+        ("dpm_2_ancestral", &|z, t, s, draw| Dpm2Ancestral::default().step_with(&model, z, t, s, draw)),
+        ("dpmpp_2s_ancestral", &|z, t, s, draw| DpmSolverPp2SAncestral::default().step_with(&model, z, t, s, draw)),
+    ];
+    for (name, step) in samplers {
+        let mut z = latents() * 20.0;
+        for (k, pair) in times.windows(2).enumerate() {
+            z = step(z, pair[0], pair[1], &mut |_: &Tensor<2>| noise(k));
+        }
+        let error = gap(model.denoise(z, &[0.0]).mean, theirs("k_diffusion_to_zero", name));
+        assert!(error < 1e-9, "{name}: {error:.2e}");
+    }
+}
+
+/// EDM's sampler: 18 levels by ρ = 7 from 20 to 0.02 and then 0, without and with churn, a noise drawn every step.
+#[test]
+fn churn_ends_where_edms_sampler_does() {
+    let model = mixture(Gaussian::new(levels()));
+    let end = walk(&Heun {}, &model, &even(17), latents() * 20.0);
+    let error = gap(model.denoise(end, &[0.0]).mean, theirs("edm", "edm_sampler(n=18,smin=.02,smax=20)"));
+    assert!(error < 1e-9, "{error:.2e}");
+
+    // Room above 20, to which the first step raises the noise.
+    let wide = Edm { min: 0.02, max: 80.0, rho: 7.0 };
+    let model = mixture(Gaussian::new(wide));
+    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time(levels().at(t).log_snr())).collect();
+    times[17] = 0.0;
+    let churn = Churn { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 };
+    let mut z = latents() * 20.0;
+    for (k, pair) in times.windows(2).enumerate() {
+        z = churn.step_with(&model, z, pair[0], pair[1], 18, &mut |_: &Tensor<2>| noise(k));
+    }
+    let error = gap(model.denoise(z, &[0.0]).mean, theirs("edm", "edm_sampler(n=18,churn"));
+    assert!(error < 1e-9, "{error:.2e}");
 }
