@@ -18,6 +18,9 @@ use crate::{
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
+mod sampler;
+pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
+
 /// One law, measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {

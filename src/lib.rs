@@ -71,6 +71,7 @@ pub mod denoise;
 pub mod distribution;
 pub mod dual;
 pub mod error;
+pub mod exact;
 pub mod laws;
 pub mod loss;
 pub mod model;

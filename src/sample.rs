@@ -1,12 +1,61 @@
 //! Samplers: one step from x_t to x_s, and the walk from noise to data.
-use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
+//!
+//! In `y = z/α` and `r = σ/α` the probability flow is `dy/dr = ε̂`; in `z/σ` and `1/r` it is `d(z/σ)/d(1/r) = x̂`. With
+//! `λ = ln(α/σ)` the samplers without noise of their own are these:
+//!
+//! | sampler | of the paper | order | calls |
+//! |---|---|---|---|
+//! | [`Ddim`], [`Euler`] | Euler in r | 1 | 1 |
+//! | [`Heun`], [`Dpm2`] | Heun in r; midpoint in r at the middle λ | 2 | 2 |
+//! | [`DpmSolver`] | exponential Runge–Kutta in λ, on ε̂ | 1, 2, 3 | 1, 2, 3 |
+//! | [`DpmSolverPp2S`] | the same on x̂ | 2 | 2 |
+//! | [`DpmSolverPp`] | multistep in λ on x̂; with η > 0 its stochastic form | 1, 2, 3 | 1 |
+//! | [`UniPc`] | the same with a corrector that costs no call | p + 1 | 1 |
+//! | [`Etd`] | exponential Adams–Bashforth on x̂ | any | 1 |
+//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock | any | 1 |
+//! | [`Ipndm`], [`Plms`] | even-step Adams–Bashforth weights on uneven steps | 2 | 1 |
+//! | [`DormandPrince`] | embedded Runge–Kutta pair with tolerances | – | – |
+//!
+//! and those with noise: [`Ancestral`], [`Ddim`] with η > 0, [`EulerAncestral`], [`Dpm2Ancestral`],
+//! [`DpmSolverPp2SAncestral`], [`Churn`], [`EulerMaruyama`], [`SdeHeun`], [`SaSolver`], [`PredictorCorrector`],
+//! [`Restart`] and [`Consistency`].
+use crate::{
+    denoise::Denoiser,
+    error::Error,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Scales, Schedule},
+};
 use burn::tensor::{Device, Tensor};
 use std::{collections::VecDeque, fmt::Debug};
 
+mod adaptive;
+mod ancestral;
+mod churn;
+mod consistency;
 mod ddim;
+mod dpm;
+mod langevin;
+mod multistep;
 mod ode;
-pub use ddim::{Ancestral, Ddim};
+mod pndm;
+mod restart;
+mod sde;
+mod unipc;
+pub use adaptive::{DormandPrince, State, integrate};
+pub(crate) use adaptive::{angle, polar};
+pub use ancestral::{Dpm2Ancestral, DpmSolverPp2SAncestral, EulerAncestral};
+pub use churn::Churn;
+pub use consistency::Consistency;
+pub use ddim::{Ancestral, Ddim, invert};
+pub use dpm::{Dpm2, DpmSolver, DpmSolverPp, DpmSolverPp2S};
+pub use langevin::PredictorCorrector;
+pub use multistep::{AdamsBashforth, Clock, Deis, Etd, Lms, Multistep, Node, SaSolver, Word, exact_weights};
 pub use ode::{Euler, Heun};
+pub use pndm::{Ipndm, Plms};
+pub use restart::Restart;
+pub use sde::{EulerMaruyama, SdeHeun};
+pub use unipc::{UniPc, Variant};
 
 /// A rule for one step back in time.
 pub trait Sampler<const D: usize>: Debug + Send + Sync {
@@ -51,37 +100,105 @@ pub(crate) fn gaussian<'a, const D: usize>(
     })
 }
 
-/// What a multistep sampler remembers: the guesses at the last few times, latest first.
+/// What a sampler remembers between the steps of one walk.
 #[derive(Clone, Debug)]
-pub struct Past<const D: usize>(VecDeque<(f64, Tensor<D>)>);
+pub struct Past<const D: usize> {
+    words: VecDeque<(f64, Tensor<D>)>,
+    base: Option<Tensor<D>>,
+    pace: Option<f64>,
+    steps: usize,
+    taken: usize,
+}
 impl<const D: usize> Default for Past<D> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self::of(1)
     }
 }
 impl<const D: usize> Past<D> {
+    /// The memory of a walk of `steps` steps, before the first.
+    pub fn of(steps: usize) -> Self {
+        Self { words: VecDeque::new(), base: None, pace: None, steps, taken: 0 }
+    }
     /// Remembers `value` at time `t` and forgets all but the last `keep`.
     pub fn push(&mut self, t: f64, value: Tensor<D>, keep: usize) {
-        self.0.push_front((t, value));
-        self.0.truncate(keep);
+        self.words.push_front((t, value));
+        self.words.truncate(keep);
     }
     /// The k-th last time and value; 0 is the latest.
     pub fn get(&self, k: usize) -> Option<&(f64, Tensor<D>)> {
-        self.0.get(k)
+        self.words.get(k)
     }
     /// How many are remembered.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.words.len()
     }
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.words.is_empty()
     }
+    /// How many steps the walk has.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+    /// Counts one more step as taken; a walk of one's own calls it between steps.
+    pub fn advance(&mut self) {
+        self.taken += 1;
+    }
+    /// Leaves the last step as it is, where a corrector would take it again: z was set from outside.
+    pub fn settle(&mut self) {
+        self.base = None;
+    }
+    /// How many steps are left, the present one included.
+    pub fn left(&self) -> usize {
+        self.steps.saturating_sub(self.taken)
+    }
+}
+
+/// Σ cᵢ xᵢ with the scalars of one time for the whole batch: no term of weight zero is touched.
+///
+/// # Panics
+///
+/// If there is no term.
+pub fn combine<const D: usize, const N: usize>(terms: [(f64, Tensor<D>); N]) -> Tensor<D> {
+    sum(terms)
+}
+
+pub(crate) fn sum<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
+    let mut total: Option<Tensor<D>> = None;
+    let mut last = None;
+    for (weight, x) in terms {
+        if weight == 0.0 {
+            last = Some(x);
+            continue;
+        }
+        let x = if weight == 1.0 { x } else { x * weight };
+        total = Some(match total {
+            Some(total) => total + x,
+            None => x,
+        });
+    }
+    total.unwrap_or_else(|| last.expect("a sum has a term") * 0.0)
+}
+
+/// Standard noise shaped like `z`.
+pub(crate) fn fresh<const D: usize>(rng: &mut Rng, z: &Tensor<D>) -> Tensor<D> {
+    rng.normal_tensor(z.dims(), &z.device(), z.dtype())
+}
+
+/// The schedule of a noise that was checked before the first step.
+pub(crate) fn path<'a, const D: usize>(model: &'a dyn Denoiser<D>) -> &'a dyn Schedule {
+    model.noise().path().expect("checked before the first step")
+}
+
+/// `x_s = α_s x̂ + σ_s ε̂`: Euler's step in σ/α, first order, which holds at both ends of every schedule.
+pub(crate) fn straight<const D: usize>(z: Tensor<D>, x: Tensor<D>, from: Scales, to: Scales) -> Tensor<D> {
+    let kept = to.sigma / from.sigma;
+    combine([(kept, z), (to.alpha - from.alpha * kept, x)])
 }
 
 /// ε̂ = (z − α x̂)/σ.
 pub(crate) fn noise_of<const D: usize>(z: Tensor<D>, x: Tensor<D>, c: Scales) -> Tensor<D> {
-    (z - x * c.alpha) * c.sigma.recip()
+    combine([(c.sigma.recip(), z), (-c.alpha / c.sigma, x)])
 }
 
 /// The walk from x₁ to x₀: an iterator over (time, x_t) that starts with the noise and holds one x_t at a time.
@@ -136,7 +253,9 @@ pub fn reverse_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
             "sampling goes through two or more times that fall within [0, 1], not {times:?}"
         )));
     }
-    Ok(Reverse { model, sampler, times, next: 0, z: Some(z), past: Past::default(), rng: rng.stream("steps") })
+    let left = model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0) && times[times.len() - 1] == 0.0;
+    let past = Past::of(times.len() - 1 + usize::from(left));
+    Ok(Reverse { model, sampler, times, next: 0, z: Some(z), past, rng: rng.stream("steps") })
 }
 
 impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
@@ -149,6 +268,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
         if i > 0 {
             let model = Dyn(self.model);
             z = self.sampler.step(&model, z, self.times[i - 1], s, &mut self.past, &mut self.rng.at(i as u64));
+            self.past.advance();
             let left = self.model.noise().path().is_some_and(|path| path.at(s).sigma > 0.0);
             if s == 0.0 && left {
                 z = self.model.denoise(z, &[s]).mean;

@@ -132,7 +132,7 @@ impl Gaussian {
         &self.schedule
     }
 
-    fn row(&self, c: Scales) -> [f64; 2] {
+    pub(crate) fn row(&self, c: Scales) -> [f64; 2] {
         self.prediction.row(c, self.data_std)
     }
 

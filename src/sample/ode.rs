@@ -1,16 +1,8 @@
-//! Solvers of the probability-flow equation.
-//!
-//! In the variables `z/α` and `r = σ/α` it reads `d(z/α)/dr = ε̂`, for every schedule.
-use super::{Past, Sampler, noise_of};
+//! Solvers of the probability-flow equation in σ/α, in one step.
+use super::{Past, Sampler, noise_of, path, straight};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-
-/// From x_t to x_s along a constant direction: `x_s = α_s x̂ + σ_s ε̂`, which is Euler's step in σ/α and holds at its
-/// ends too.
-fn along<const D: usize>(x: Tensor<D>, eps: Tensor<D>, to: Scales) -> Tensor<D> {
-    x * to.alpha + eps * to.sigma
-}
 
 /// Euler's method in σ/α: first order, one call of the model a step; the same step as [`Ddim`](super::Ddim) with η = 0.
 ///
@@ -20,10 +12,9 @@ fn along<const D: usize>(x: Tensor<D>, eps: Tensor<D>, to: Scales) -> Tensor<D> 
 pub struct Euler {}
 impl<const D: usize> Sampler<D> for Euler {
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
-        let path = model.noise().path().expect("checked before the first step");
+        let path = path(model);
         let x = model.denoise(z.clone(), &[t]).mean;
-        let eps = noise_of(z, x.clone(), path.at(t));
-        along(x, eps, path.at(s))
+        straight(z, x, path.at(t), path.at(s))
     }
     fn order(&self) -> Option<usize> {
         Some(1)
@@ -41,18 +32,8 @@ impl<const D: usize> Sampler<D> for Euler {
 pub struct Heun {}
 impl<const D: usize> Sampler<D> for Heun {
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
-        let path = model.noise().path().expect("checked before the first step");
-        let (from, to) = (path.at(t), path.at(s));
-        let x = model.denoise(z.clone(), &[t]).mean;
-        let eps = noise_of(z, x.clone(), from);
-        let ahead = along(x, eps.clone(), to);
-        if to.sigma == 0.0 || from.alpha == 0.0 {
-            return ahead;
-        }
-        let x = model.denoise(ahead.clone(), &[s]).mean;
-        // The formula as a correction of Euler's point: no large terms cancel where α_s/α_t is large.
-        let turn = noise_of(ahead.clone(), x, to) - eps;
-        ahead + turn * (0.5 * (to.sigma - to.alpha / from.alpha * from.sigma))
+        let path = path(model);
+        heun(model, z, (t, path.at(t)), (s, path.at(s)))
     }
     fn order(&self) -> Option<usize> {
         Some(2)
@@ -60,4 +41,23 @@ impl<const D: usize> Sampler<D> for Heun {
     fn calls(&self) -> usize {
         2
     }
+}
+
+/// [`Heun`]'s step between two times and their scales.
+pub(super) fn heun<const D: usize>(
+    model: &dyn Denoiser<D>,
+    z: Tensor<D>,
+    (t, from): (f64, Scales),
+    (s, to): (f64, Scales),
+) -> Tensor<D> {
+    let x = model.denoise(z.clone(), &[t]).mean;
+    let ahead = straight(z.clone(), x.clone(), from, to);
+    if to.sigma == 0.0 || from.alpha == 0.0 {
+        return ahead;
+    }
+    let eps = noise_of(z, x, from);
+    let x = model.denoise(ahead.clone(), &[s]).mean;
+    // The formula as a correction of Euler's point: no large terms cancel where α_s/α_t is large.
+    let turn = noise_of(ahead.clone(), x, to) - eps;
+    ahead + turn * (0.5 * (to.sigma - to.alpha / from.alpha * from.sigma))
 }

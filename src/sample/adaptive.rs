@@ -1,0 +1,199 @@
+//! An embedded Runge–Kutta pair that chooses its own steps.
+use super::{Past, Sampler, path, straight, sum};
+use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::FRAC_PI_2;
+
+/// What [`integrate`] moves: something with linear combinations and a size of errors.
+pub trait State: Clone {
+    /// Σ cᵢ xᵢ.
+    fn sum(terms: Vec<(f64, Self)>) -> Self;
+    /// The largest |error|/(absolute + relative·|value|) over all the numbers; not a number where one is not.
+    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64;
+}
+impl<const D: usize> State for Tensor<D> {
+    fn sum(terms: Vec<(f64, Self)>) -> Self {
+        sum(terms)
+    }
+    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64 {
+        let worst = (error.clone().abs() / (value.clone().abs() * relative + absolute)).max();
+        crate::distribution::host(worst)[0]
+    }
+}
+impl<const D: usize, const E: usize> State for (Tensor<D>, Tensor<E>) {
+    fn sum(terms: Vec<(f64, Self)>) -> Self {
+        let (first, second): (Vec<_>, Vec<_>) = terms.into_iter().map(|(c, (a, b))| ((c, a), (c, b))).unzip();
+        (sum(first), sum(second))
+    }
+    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64 {
+        let first = State::size(&error.0, &value.0, absolute, relative);
+        let second = State::size(&error.1, &value.1, absolute, relative);
+        if first.is_nan() { first } else { first.max(second) }
+    }
+}
+
+/// Dormand and Prince's coefficients: six stages, the seventh is the first of the next step.
+const NODES: [f64; 6] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0];
+const STAGES: [&[f64]; 6] = [
+    &[],
+    &[0.2],
+    &[3.0 / 40.0, 9.0 / 40.0],
+    &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
+    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+];
+const FIFTH: [f64; 7] = [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0];
+const FOURTH: [f64; 7] =
+    [5179.0 / 57600.0, 0.0, 7571.0 / 16695.0, 393.0 / 640.0, -92097.0 / 339_200.0, 187.0 / 2100.0, 1.0 / 40.0];
+
+/// Solves `dy/du = f(u, y)` from `from` to `to` by Dormand and Prince's pair of orders 5 and 4.
+///
+/// Each step's estimated error is within `absolute + relative·|y|` in every number. `pace` is the first step tried; the last
+/// step tried is returned with the solution, for a call that goes on from there.
+///
+/// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980), <https://doi.org/10.1016/0771-050X(80)90013-3>.
+///
+/// # Panics
+///
+/// If the step falls below rounding: f is not finite or not smooth there.
+pub fn integrate<Y: State>(
+    mut f: impl FnMut(f64, &Y) -> Y,
+    y: Y,
+    from: f64,
+    to: f64,
+    (absolute, relative): (f64, f64),
+    pace: Option<f64>,
+) -> (Y, f64) {
+    let length = (to - from).abs();
+    let sign = (to - from).signum();
+    let (mut y, mut u) = (y, 0.0);
+    let mut step = pace.unwrap_or(0.05 * length).min(length);
+    let mut slopes = vec![f(from, &y)];
+    while u < length {
+        let last = u + step >= length * (1.0 - 1e-14);
+        let h = if last { length - u } else { step };
+        let at = |c: f64| if last && c == 1.0 { to } else { from + sign * (u + c * h) };
+        let mix = |slopes: &[Y], weights: &[f64], y: Option<&Y>| {
+            let terms = slopes.iter().zip(weights).filter(|(_, w)| **w != 0.0);
+            let terms = terms.map(|(slope, w)| (sign * h * w, slope.clone()));
+            Y::sum(y.map(|y| (1.0, y.clone())).into_iter().chain(terms).collect())
+        };
+        slopes.truncate(1);
+        for i in 1..6 {
+            let stage = mix(&slopes, STAGES[i], Some(&y));
+            slopes.push(f(at(NODES[i]), &stage));
+        }
+        let next = mix(&slopes, &FIFTH, Some(&y));
+        slopes.push(f(at(1.0), &next));
+        let gap: [f64; 7] = std::array::from_fn(|i| FIFTH[i] - FOURTH[i]);
+        let error = Y::size(&mix(&slopes, &gap, None), &next, absolute, relative);
+        let factor = if error.is_nan() { 0.1 } else { (0.9 * error.powf(-0.2)).clamp(0.2, 5.0) };
+        if error <= 1.0 {
+            u = if last { length } else { u + h };
+            y = next;
+            slopes.swap(0, 6);
+        }
+        // The last step is cut to fit: it says nothing of how long the next may be, unless it failed.
+        if !last || error > 1.0 || error.is_nan() {
+            step = h * factor;
+        }
+        assert!(step > 1e-14 * length, "the step of an adaptive solver fell below rounding at {}", from + sign * u);
+    }
+    (y, step)
+}
+
+/// Dormand and Prince's embedded pair of orders 5 and 4, with tolerances: within each step of the walk it takes as many
+/// steps of its own as the tolerances ask for.
+///
+/// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at any end of
+/// any schedule. A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
+/// row, so a row depends on its batch, within the tolerances.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DormandPrince {
+    /// The absolute tolerance of a step.
+    pub absolute: f64,
+    /// The relative tolerance of a step.
+    pub relative: f64,
+}
+impl Default for DormandPrince {
+    fn default() -> Self {
+        Self { absolute: 1e-4, relative: 1e-4 }
+    }
+}
+
+/// √(α² + σ²) and arctan(σ/α).
+pub(crate) fn polar(c: Scales) -> (f64, f64) {
+    (c.alpha.hypot(c.sigma), c.sigma.atan2(c.alpha))
+}
+
+/// The time of an angle, and the scales there.
+pub(crate) fn angle(path: &dyn crate::schedule::Schedule, phi: f64) -> (f64, Scales) {
+    let t = if phi >= FRAC_PI_2 { 1.0 } else { path.time(-2.0 * phi.tan().ln()) };
+    (t, path.at(t))
+}
+
+impl<const D: usize> Sampler<D> for DormandPrince {
+    fn step(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        t: f64,
+        s: f64,
+        past: &mut Past<D>,
+        _: &mut Rng,
+    ) -> Tensor<D> {
+        let path = path(model);
+        let (start, end) = (path.at(t), path.at(s));
+        let ((norm, from), (_, to)) = (polar(start), polar(end));
+        let stop = to.max(self.absolute.sqrt().atan());
+        let (mut z, mut here) = (z, (t, start));
+        if stop < from {
+            let (w, pace) = integrate(
+                |phi, w: &Tensor<D>| {
+                    let (t, c) = if phi == from {
+                        (t, start)
+                    } else if phi == to {
+                        (s, end)
+                    } else {
+                        angle(path, phi)
+                    };
+                    let (sin, cos) = phi.sin_cos();
+                    let z = w.clone() * c.alpha.hypot(c.sigma);
+                    let x = model.denoise(z, &[t]).mean;
+                    super::combine([(cos / sin, w.clone()), (-sin.recip(), x)])
+                },
+                z * norm.recip(),
+                from,
+                stop,
+                (self.absolute, self.relative),
+                past.pace,
+            );
+            past.pace = Some(pace);
+            here = if stop == to { (s, end) } else { angle(path, stop) };
+            z = w * here.1.alpha.hypot(here.1.sigma);
+        }
+        if stop == to {
+            return z;
+        }
+        let x = model.denoise(z.clone(), &[here.0]).mean;
+        straight(z, x, here.1, end)
+    }
+    fn order(&self) -> Option<usize> {
+        None
+    }
+    fn calls(&self) -> usize {
+        6
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
+        super::gaussian(self, noise)?;
+        if self.absolute > 0.0 && self.relative >= 0.0 && self.absolute.is_finite() && self.relative.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!(
+            "the tolerances of dormand-prince are positive, but absolute = {} and relative = {}",
+            self.absolute, self.relative
+        )))
+    }
+}

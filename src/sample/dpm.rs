@@ -1,0 +1,231 @@
+//! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
+use super::{Clock, Multistep, Node, Past, Sampler, Word, combine, exact_weights, noise_of, path, straight};
+use crate::{
+    denoise::Denoiser,
+    error::Error,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Scales, Schedule},
+};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// λ = ln(α/σ).
+fn lambda(c: Scales) -> f64 {
+    (c.alpha / c.sigma).ln()
+}
+
+/// The node at the fraction `part` of the way in λ; none where λ is infinite at an end.
+fn between(path: &dyn Schedule, from: Scales, to: Scales, part: f64) -> Option<Node> {
+    let (a, b) = (lambda(from), lambda(to));
+    (a.is_finite() && b.is_finite()).then(|| Node::new(path, path.time(2.0 * (a + part * (b - a)))))
+}
+
+/// z carried from one place to another along a constant ε̂: `(α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂`.
+fn along_noise<const D: usize>(z: Tensor<D>, eps: Tensor<D>, from: Scales, to: Scales) -> Tensor<D> {
+    let kept = to.alpha / from.alpha;
+    combine([(kept, z), (to.sigma - from.sigma * kept, eps)])
+}
+
+/// DPM-Solver in one step: exponential Runge–Kutta on ε̂, of order 1, 2 or 3 with as many calls.
+///
+/// With `h = λ_s − λ_t` and φ's of h, order 2 asks at the middle λ and order 3 at a third and two thirds:
+///
+/// ```text
+/// z_s = (α_s/α_t) z − σ_s (eʰ − 1) ε̂_t − σ_s/r ((eʰ − 1)/h − 1) (ε̂_r − ε̂_t)      order 3, r = 2/3
+/// ```
+///
+/// Where λ is infinite at an end of the step, it is of first order. Lu et al., "DPM-Solver" (2022), algorithms 1 and 2,
+/// <https://arxiv.org/abs/2206.00927>. Its multistep form is `AdamsBashforth { word: Noise, clock: LogSnr }`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DpmSolver {
+    /// 1, 2 or 3.
+    pub order: usize,
+}
+impl Default for DpmSolver {
+    fn default() -> Self {
+        Self { order: 2 }
+    }
+}
+impl<const D: usize> Sampler<D> for DpmSolver {
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
+        let path = path(model);
+        let (from, to) = (path.at(t), path.at(s));
+        let x = model.denoise(z.clone(), &[t]).mean;
+        let third = if self.order == 3 { 1.0 / 3.0 } else { 0.5 };
+        let Some(first) = between(path, from, to, third).filter(|_| self.order > 1) else {
+            return straight(z, x, from, to);
+        };
+        let eps = noise_of(z.clone(), x, from);
+        let ask = |z: Tensor<D>, node: Node| noise_of(z.clone(), model.denoise(z, &[node.t]).mean, node.scales);
+        let h = lambda(to) - lambda(from);
+        let ahead = ask(along_noise(z.clone(), eps.clone(), from, first.scales), first);
+        let (r, turn) = if self.order == 2 {
+            (h.exp_m1(), ahead)
+        } else {
+            let second = between(path, from, to, 2.0 / 3.0).expect("the ends are finite");
+            let part = 2.0 / 3.0 * h;
+            // r₂/r₁ = 2.
+            let bend = -2.0 * second.scales.sigma * (part.exp_m1() / part - 1.0);
+            let kept = second.scales.alpha / from.alpha;
+            let straight = second.scales.sigma - from.sigma * kept;
+            let z = combine([(kept, z.clone()), (straight - bend, eps.clone()), (bend, ahead)]);
+            (1.5 * (h.exp_m1() / h - 1.0), ask(z, second))
+        };
+        let kept = to.alpha / from.alpha;
+        let bend = -to.sigma * r;
+        combine([(kept, z), (to.sigma - from.sigma * kept - bend, eps), (bend, turn)])
+    }
+    fn order(&self) -> Option<usize> {
+        Some(self.order)
+    }
+    fn calls(&self) -> usize {
+        self.order
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
+        super::gaussian(self, noise)?;
+        if (1..=3).contains(&self.order) {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!("the order of dpm-solver is 1, 2 or 3, not {}", self.order)))
+    }
+}
+
+/// The midpoint method in σ/α, asked at the geometric middle: second order, two calls.
+///
+/// `x_s = α_s (x_t/α_t + (r_s − r_t) ε̂_m)`, ε̂_m at Euler's point at `r_m = √(r_t r_s)`. A step to σ = 0 is Euler's.
+///
+/// Karras et al. (2022), inspired by DPM-Solver-2; DPM2 of k-diffusion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dpm2 {}
+impl<const D: usize> Sampler<D> for Dpm2 {
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
+        let path = path(model);
+        midpoint_noise(model, path, z, t, path.at(s))
+    }
+    fn order(&self) -> Option<usize> {
+        Some(2)
+    }
+    fn calls(&self) -> usize {
+        2
+    }
+}
+
+/// [`Dpm2`]'s step to any scales.
+pub(super) fn midpoint_noise<const D: usize>(
+    model: &dyn Denoiser<D>,
+    path: &dyn Schedule,
+    z: Tensor<D>,
+    t: f64,
+    to: Scales,
+) -> Tensor<D> {
+    let from = path.at(t);
+    let x = model.denoise(z.clone(), &[t]).mean;
+    let Some(middle) = between(path, from, to, 0.5) else {
+        return straight(z, x, from, to);
+    };
+    let ahead = straight(z.clone(), x, from, middle.scales);
+    let x = model.denoise(ahead.clone(), &[middle.t]).mean;
+    along_noise(z, noise_of(ahead, x, middle.scales), from, to)
+}
+
+/// DPM-Solver++ (2S): the midpoint method in λ on x̂, second order, two calls.
+///
+/// `x_s = (σ_s/σ_t) x_t − α_s (e^(−h) − 1) x̂_m`, x̂_m half-way in λ. A step to σ = 0 is of first order.
+///
+/// Lu et al., "DPM-Solver++" (2022), algorithm 1 with r = ½, <https://arxiv.org/abs/2211.01095>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpmSolverPp2S {}
+impl<const D: usize> Sampler<D> for DpmSolverPp2S {
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
+        let path = path(model);
+        midpoint_data(model, path, z, t, path.at(s))
+    }
+    fn order(&self) -> Option<usize> {
+        Some(2)
+    }
+    fn calls(&self) -> usize {
+        2
+    }
+}
+
+/// [`DpmSolverPp2S`]'s step to any scales.
+pub(super) fn midpoint_data<const D: usize>(
+    model: &dyn Denoiser<D>,
+    path: &dyn Schedule,
+    z: Tensor<D>,
+    t: f64,
+    to: Scales,
+) -> Tensor<D> {
+    let from = path.at(t);
+    let x = model.denoise(z.clone(), &[t]).mean;
+    let Some(middle) = between(path, from, to, 0.5) else {
+        return straight(z, x, from, to);
+    };
+    let ahead = straight(z.clone(), x, from, middle.scales);
+    let x = model.denoise(ahead, &[middle.t]).mean;
+    straight(z, x, from, to)
+}
+
+/// DPM-Solver++ in several steps on x̂: 1S, 2M and 3M, and with η > 0 their stochastic forms.
+///
+/// With `h = λ_s − λ_t`, `r = (λ_t − λ_u)/h` for the time u before, and `τ² = η`, order 2 is
+///
+/// ```text
+/// z_s = (σ_s/σ_t) e^(−ηh) z_t + α_s (1 − e^(−(1+η)h)) [(1 + 1/(2r)) x̂_t − 1/(2r) x̂_u] + σ_s √(1 − e^(−2ηh)) ξ.
+/// ```
+///
+/// Order 3 integrates the parabola through three words exactly. The formula that is usually printed for it halves the
+/// second difference, and so converges with order 2 only.
+///
+/// Lu et al. (2022), algorithm 2, <https://arxiv.org/abs/2211.01095>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DpmSolverPp {
+    /// 1, 2 or 3.
+    pub order: usize,
+    /// η ≥ 0: 0 is the flow, 1 the reverse process.
+    pub eta: f64,
+    /// Whether the last two steps are of lower order, which helps at few steps.
+    pub lower_final: bool,
+}
+impl Default for DpmSolverPp {
+    fn default() -> Self {
+        Self { order: 2, eta: 0.0, lower_final: false }
+    }
+}
+impl Multistep for DpmSolverPp {
+    fn word(&self) -> Word {
+        Word::Data
+    }
+    fn keeps(&self) -> usize {
+        self.order
+    }
+    fn tau(&self) -> f64 {
+        self.eta.sqrt()
+    }
+    fn lower_final(&self) -> bool {
+        self.lower_final
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        if nodes.len() != 2 {
+            return exact_weights(path, Word::Data, Clock::LogSnr, self.tau(), nodes, nodes[0], to);
+        }
+        let h = to.lambda() - nodes[0].lambda();
+        let half = 0.5 * h / (nodes[0].lambda() - nodes[1].lambda());
+        let whole = -to.scales.alpha * (-(1.0 + self.eta) * h).exp_m1();
+        vec![whole * (1.0 + half), -whole * half]
+    }
+    fn check(&self) -> Result<(), Error> {
+        if (1..=3).contains(&self.order) && self.eta >= 0.0 && self.eta.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!(
+            "the order of dpm-solver++ is 1, 2 or 3 and its eta a finite number of 0 or more, but order = {} and eta = {}",
+            self.order, self.eta
+        )))
+    }
+}

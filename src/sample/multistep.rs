@@ -1,0 +1,512 @@
+//! One engine for every linear multistep method: charts and weights are the data.
+//!
+//! Two exact forms of the probability flow, with `λ = ln(α/σ)` and `h = λ_s − λ_t`:
+//!
+//! ```text
+//! z_s = (α_s/α_t) z_t + α_s ∫ ε̂ d(σ/α)      on the noise
+//! z_s = (σ_s/σ_t) z_t + σ_s ∫ x̂ d(α/σ)      on the data
+//! ```
+//!
+//! A method replaces the word (ε̂ or x̂) by a polynomial through its last few values in some clock and integrates it:
+//! `z_s = (m_s/m_t) z_t + Σ wⱼ wordⱼ`. With `H = −h` on the data, `H = h` on the noise and `c = α_s` or `σ_s`, both forms
+//! have the same moments in λ, `∫ θᵏ = −c H k! φ_{k+1}(H)`, `θ = (λ − λ_t)/h`. A stochastic method on the data has
+//! `H = −(1 + τ²) h`, keeps `σ_s/σ_t · e^(−τ² h)` of z and adds `σ_s √(1 − e^(−2 τ² h)) ξ`.
+use super::{Past, Sampler, fresh, gaussian, noise_of, path, straight, sum};
+use crate::{
+    denoise::Denoiser,
+    error::Error,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Scales, Schedule},
+};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+/// Which of the model's words is taken for a polynomial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// x̂.
+    #[default]
+    Data,
+    /// ε̂.
+    Noise,
+}
+
+/// The variable in which the word is a polynomial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// λ = ln(α/σ).
+    #[default]
+    LogSnr,
+    /// r = σ/α, the noise level of unscaled data.
+    Ratio,
+    /// t.
+    Time,
+}
+
+/// A time and its scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// t.
+    pub t: f64,
+    /// α, σ and their slopes there.
+    pub scales: Scales,
+}
+impl Node {
+    /// The node of a schedule at `t`.
+    pub fn new(path: &dyn Schedule, t: f64) -> Self {
+        Self { t, scales: path.at(t) }
+    }
+    /// λ = ln(α/σ): infinite where α or σ vanishes.
+    pub fn lambda(self) -> f64 {
+        (self.scales.alpha / self.scales.sigma).ln()
+    }
+    /// r = σ/α.
+    pub fn ratio(self) -> f64 {
+        self.scales.sigma / self.scales.alpha
+    }
+    /// The value of a clock.
+    pub fn clock(self, clock: Clock) -> f64 {
+        match clock {
+            Clock::LogSnr => self.lambda(),
+            Clock::Ratio => self.ratio(),
+            Clock::Time => self.t,
+        }
+    }
+}
+
+/// A linear multistep method: which word it looks at, and with which weights. Everything else is the engine's.
+///
+/// Where the clock or the chart is infinite at one end of the step (λ at σ = 0 and at α = 0, r at α = 0) the engine takes
+/// the step of first order, which holds there, and it leaves out remembered words from such an end.
+pub trait Multistep: Debug + Send + Sync {
+    /// Which word.
+    fn word(&self) -> Word;
+
+    /// In which clock.
+    fn clock(&self) -> Clock {
+        Clock::LogSnr
+    }
+
+    /// How many words a step uses.
+    fn keeps(&self) -> usize;
+
+    /// The order of convergence.
+    fn order(&self) -> Option<usize> {
+        Some(self.keeps())
+    }
+
+    /// The weights of the words at `nodes`, latest first, in the step from `nodes[0]` to `to`.
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64>;
+
+    /// The weights with which the same step is taken again once its end is a node too: those of `to` and then of `nodes`.
+    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
+        let _ = (path, nodes, to);
+        None
+    }
+
+    /// τ: how much noise of its own a step adds, in units of the reverse process's. Methods on the data only.
+    fn tau(&self) -> f64 {
+        0.0
+    }
+
+    /// Whether the last steps are of lower and lower order, the last of first.
+    fn lower_final(&self) -> bool {
+        false
+    }
+
+    /// Whether the parameters make a method.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<const D: usize, M: Multistep> Sampler<D> for M {
+    fn step(
+        &self,
+        model: &dyn Denoiser<D>,
+        mut z: Tensor<D>,
+        t: f64,
+        s: f64,
+        past: &mut Past<D>,
+        rng: &mut Rng,
+    ) -> Tensor<D> {
+        let path = path(model);
+        let (from, to) = (Node::new(path, t), Node::new(path, s));
+        let guess = model.denoise(z.clone(), &[t]).mean;
+        let word = match self.word() {
+            Word::Data => guess.clone(),
+            Word::Noise => noise_of(z.clone(), guess.clone(), from.scales),
+        };
+        // Nodes with a finite clock, latest first; `before` are those the last step was taken from.
+        let node = |&(t, _): &(f64, _)| Node::new(path, t);
+        // Where the clock and σ/α (or α/σ) are numbers.
+        let finite = |node: &Node| {
+            let charted = match self.word() {
+                Word::Data => node.scales.sigma > 0.0,
+                Word::Noise => node.scales.alpha > 0.0,
+            };
+            charted && node.clock(self.clock()).is_finite()
+        };
+        if let Some(base) = past.base.take() {
+            let before: Vec<Node> = past.words.iter().take(self.keeps()).map(node).take_while(finite).collect();
+            if let Some(weights) = self.correct(path, &before, from) {
+                let words = std::iter::once(&word).chain(past.words.iter().map(|(_, word)| word));
+                z = sum(std::iter::once((1.0, base)).chain(weights.into_iter().zip(words.cloned())));
+            }
+        }
+        // A corrector looks back one word further than the predictor before it.
+        past.push(t, word, self.keeps() + 1);
+        if !(finite(&from) && finite(&to)) {
+            return straight(z, guess, from.scales, to.scales);
+        }
+        let reach = if self.lower_final() { self.keeps().min(past.left().max(1)) } else { self.keeps() };
+        let nodes: Vec<Node> = past.words.iter().take(reach).map(node).take_while(finite).collect();
+        let (kept, noise) = decay(self.word(), self.tau(), from, to);
+        let mut base = z * kept;
+        if noise > 0.0 {
+            base = base.clone() + fresh(rng, &base) * noise;
+        }
+        let weights = self.weights(path, &nodes, to);
+        let words = past.words.iter().map(|(_, word)| word.clone());
+        let ahead = sum(std::iter::once((1.0, base.clone())).chain(weights.into_iter().zip(words)));
+        past.base = Some(base);
+        ahead
+    }
+    fn order(&self) -> Option<usize> {
+        Multistep::order(self).filter(|_| self.tau() == 0.0)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
+        gaussian(self, noise)?;
+        if self.keeps() == 0 || self.keeps() > 8 {
+            return Err(Error::Unfit(format!(
+                "the order of {self:?} lies between 1 and 8: above, the weights grow and the method is unstable"
+            )));
+        }
+        Multistep::check(self)
+    }
+}
+
+/// What a step keeps of z, and how much fresh noise it adds.
+fn decay(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) {
+    let (a, b) = (from.scales, to.scales);
+    match word {
+        Word::Noise => (b.alpha / a.alpha, 0.0),
+        Word::Data if tau == 0.0 => (b.sigma / a.sigma, 0.0),
+        Word::Data => {
+            let h = tau * tau * (to.lambda() - from.lambda());
+            (b.sigma / a.sigma * (-h).exp(), b.sigma * (-(-2.0 * h).exp_m1()).sqrt())
+        }
+    }
+}
+
+/// H and c of the moments `−c H k! φ_{k+1}(H)`.
+pub(super) fn stretch(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) {
+    let h = to.lambda() - from.lambda();
+    match word {
+        Word::Data => (-(1.0 + tau * tau) * h, to.scales.alpha),
+        Word::Noise => (h, to.scales.sigma),
+    }
+}
+
+/// φ_k(x) = (φ_{k−1}(x) − 1/(k−1)!)/x, φ₀ = eˣ: `∫₀¹ e^((1−u)x) u^(k−1)/(k−1)! du`.
+pub(super) fn phi(k: usize, x: f64) -> f64 {
+    let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
+    if x.abs() < 1.0 + k as f64 * 0.5 {
+        // Σ xⁿ/(n + k)!, where the recursion would cancel.
+        let (mut term, mut total) = (factorial(k).recip(), 0.0);
+        for n in 0..60 {
+            total += term;
+            term *= x / (n + k + 1) as f64;
+            if term.abs() < 1e-18 * total.abs() {
+                break;
+            }
+        }
+        return total;
+    }
+    (1..=k).fold(x.exp(), |value, i| (value - factorial(i - 1).recip()) / x)
+}
+
+/// Solves `Σⱼ wⱼ θⱼᵏ = momentₖ` for the weights w (Björck and Pereyra's algorithm on the dual Vandermonde system).
+pub(super) fn vandermonde(theta: &[f64], mut moments: Vec<f64>) -> Vec<f64> {
+    let n = theta.len();
+    for k in 0..n.saturating_sub(1) {
+        for i in (k + 1..n).rev() {
+            moments[i] -= theta[k] * moments[i - 1];
+        }
+    }
+    for k in (0..n.saturating_sub(1)).rev() {
+        for i in k + 1..n {
+            moments[i] /= theta[i] - theta[i - k - 1];
+        }
+        for i in k..n - 1 {
+            moments[i] -= moments[i + 1];
+        }
+    }
+    moments
+}
+
+/// The weights of words at `places` in the exact integral, from `from` to `to`, of the polynomial through them in `clock`.
+///
+/// Adams–Bashforth for places at and before `from`, Adams–Moulton where `to` is among them; exponential where the clock
+/// is λ. In the clock t the integral is Gauss and Legendre's of eight points, exact in its zeroth moment.
+pub fn exact_weights(
+    path: &dyn Schedule,
+    word: Word,
+    clock: Clock,
+    tau: f64,
+    places: &[Node],
+    from: Node,
+    to: Node,
+) -> Vec<f64> {
+    let (start, length) = (from.clock(clock), to.clock(clock) - from.clock(clock));
+    let theta: Vec<f64> = places.iter().map(|node| (node.clock(clock) - start) / length).collect();
+    vandermonde(&theta, moments(path, word, clock, tau, places.len(), from, to))
+}
+
+fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, from: Node, to: Node) -> Vec<f64> {
+    let (a, b) = (from.scales, to.scales);
+    // m_s (q_s − q_t).
+    let whole = match word {
+        Word::Data => b.alpha - a.alpha * b.sigma / a.sigma,
+        Word::Noise => b.sigma - a.sigma * b.alpha / a.alpha,
+    };
+    match (word, clock) {
+        (_, Clock::LogSnr) => {
+            let (stretch, scale) = stretch(word, tau, from, to);
+            let mut factorial = 1.0;
+            (0..n)
+                .map(|k| {
+                    factorial *= k.max(1) as f64;
+                    if k == 0 { -scale * stretch.exp_m1() } else { -scale * stretch * factorial * phi(k + 1, stretch) }
+                })
+                .collect()
+        }
+        (Word::Noise, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
+        (Word::Data, Clock::Ratio) | (_, Clock::Time) => {
+            // ∫ θᵏ dq with q = σ/α (or α/σ) = whole·[1 − k ∫ θ^(k−1) share dθ], where share = (q − q_t)/(q_s − q_t): by
+            // parts, so that no slope of q is asked for.
+            let share = |theta: f64| {
+                let here = match clock {
+                    Clock::Time => path.at(from.t + theta * (to.t - from.t)),
+                    _ => {
+                        let r = from.ratio() + theta * (to.ratio() - from.ratio());
+                        Scales { alpha: 1.0, sigma: r, ..a }
+                    }
+                };
+                match word {
+                    Word::Noise => b.alpha * (here.sigma / here.alpha - a.sigma / a.alpha) / whole,
+                    Word::Data => b.sigma * (here.alpha / here.sigma - a.alpha / a.sigma) / whole,
+                }
+            };
+            let points: [(f64, f64, f64); 8] = GAUSS.map(|(node, weight)| (node, weight, share(node)));
+            (0..n)
+                .map(|k| {
+                    let parts: f64 = points.iter().map(|(x, w, q)| w * q * x.powi(k as i32 - 1)).sum();
+                    whole * if k == 0 { 1.0 } else { 1.0 - k as f64 * parts }
+                })
+                .collect()
+        }
+    }
+}
+
+/// Nodes and weights of Gauss and Legendre's rule of eight points on [0, 1].
+const GAUSS: [(f64, f64); 8] = [
+    (0.019_855_071_751_231_9, 0.050_614_268_145_188_1),
+    (0.101_666_761_293_186_6, 0.111_190_517_226_687_2),
+    (0.237_233_795_041_835_5, 0.156_853_322_938_943_6),
+    (0.408_282_678_752_175_1, 0.181_341_891_689_181),
+    (0.591_717_321_247_824_9, 0.181_341_891_689_181),
+    (0.762_766_204_958_164_5, 0.156_853_322_938_943_6),
+    (0.898_333_238_706_813_4, 0.111_190_517_226_687_2),
+    (0.980_144_928_248_768_1, 0.050_614_268_145_188_1),
+];
+
+/// Exponential Adams–Bashforth on x̂ in λ, the exponential-time-differencing or RES form: order p from p words.
+///
+/// `z_s = (σ_s/σ_t) z_t + α_s ∫ e^(λ − λ_s) x̂(λ) dλ`, x̂ the polynomial through the last p words.
+///
+/// Zhang et al., "Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling" (2023),
+/// <https://arxiv.org/abs/2308.02157>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Etd {
+    /// p, from 1 to 8.
+    pub order: usize,
+}
+impl Default for Etd {
+    fn default() -> Self {
+        Self { order: 2 }
+    }
+}
+impl Multistep for Etd {
+    fn word(&self) -> Word {
+        Word::Data
+    }
+    fn keeps(&self) -> usize {
+        self.order
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        exact_weights(path, Word::Data, Clock::LogSnr, 0.0, nodes, nodes[0], to)
+    }
+}
+
+/// Adams–Bashforth of any order, in any clock, on either word.
+///
+/// `{ word = "noise", clock = "ratio" }` is the linear multistep method on the equation `dy/dr = ε̂`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamsBashforth {
+    /// The order, from 1 to 8.
+    pub order: usize,
+    /// Which word is a polynomial.
+    pub word: Word,
+    /// In which variable.
+    pub clock: Clock,
+}
+impl Default for AdamsBashforth {
+    fn default() -> Self {
+        Self { order: 2, word: Word::Noise, clock: Clock::LogSnr }
+    }
+}
+impl Multistep for AdamsBashforth {
+    fn word(&self) -> Word {
+        self.word
+    }
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+    fn keeps(&self) -> usize {
+        self.order
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        exact_weights(path, self.word, self.clock, 0.0, nodes, nodes[0], to)
+    }
+}
+
+/// The linear multistep method in σ/α: ε̂ is a polynomial in r, `y_s = y_t + ∫ ε̂ dr`.
+///
+/// The LMS sampler of k-diffusion; DEIS calls it ρAB. Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential
+/// Integrator" (2023), section 3.4, <https://arxiv.org/abs/2204.13902>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lms {
+    /// The order, from 1 to 4 in the original.
+    pub order: usize,
+}
+impl Default for Lms {
+    fn default() -> Self {
+        Self { order: 4 }
+    }
+}
+impl Multistep for Lms {
+    fn word(&self) -> Word {
+        Word::Noise
+    }
+    fn clock(&self) -> Clock {
+        Clock::Ratio
+    }
+    fn keeps(&self) -> usize {
+        self.order
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        exact_weights(path, Word::Noise, Clock::Ratio, 0.0, nodes, nodes[0], to)
+    }
+}
+
+/// The diffusion exponential integrator sampler, tAB: ε̂ is a polynomial in t.
+///
+/// Its relatives in other clocks are [`Lms`] (ρAB) and [`DpmSolver`](super::DpmSolver)'s multistep form,
+/// `AdamsBashforth { clock: LogSnr }` (log-ρ AB).
+///
+/// Zhang and Chen (2023), eq. 15, <https://arxiv.org/abs/2204.13902>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deis {
+    /// The order, from 1 to 3 in the original.
+    pub order: usize,
+}
+impl Default for Deis {
+    fn default() -> Self {
+        Self { order: 3 }
+    }
+}
+impl Multistep for Deis {
+    fn word(&self) -> Word {
+        Word::Noise
+    }
+    fn clock(&self) -> Clock {
+        Clock::Time
+    }
+    fn keeps(&self) -> usize {
+        self.order
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        exact_weights(path, Word::Noise, Clock::Time, 0.0, nodes, nodes[0], to)
+    }
+}
+
+/// Stochastic Adams: exponential Adams–Bashforth and Adams–Moulton on x̂ with noise of strength τ.
+///
+/// `z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂(λ) dλ + σ_s √(1 − e^(−2 τ² h)) ξ`; the corrector
+/// takes the step again, with the same ξ, once x̂ at its end is known. τ = 1 is the reverse process, 0 the flow.
+///
+/// Xue et al., "SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models" (2023),
+/// <https://arxiv.org/abs/2309.05019>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SaSolver {
+    /// The words a prediction uses.
+    pub predictor: usize,
+    /// The words a correction uses besides the new one; 0 for no correction.
+    pub corrector: usize,
+    /// τ ≥ 0.
+    pub tau: f64,
+}
+impl Default for SaSolver {
+    fn default() -> Self {
+        Self { predictor: 3, corrector: 3, tau: 1.0 }
+    }
+}
+impl Multistep for SaSolver {
+    fn word(&self) -> Word {
+        Word::Data
+    }
+    fn keeps(&self) -> usize {
+        self.predictor.max(self.corrector)
+    }
+    fn order(&self) -> Option<usize> {
+        Some(if self.corrector == 0 { self.predictor } else { self.predictor.min(self.corrector) + 1 })
+    }
+    fn tau(&self) -> f64 {
+        self.tau
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        let nodes = &nodes[..nodes.len().min(self.predictor)];
+        exact_weights(path, Word::Data, Clock::LogSnr, self.tau, nodes, nodes[0], to)
+    }
+    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
+        if self.corrector == 0 {
+            return None;
+        }
+        let from = *nodes.first()?;
+        let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied().take(self.corrector)).collect();
+        Some(exact_weights(path, Word::Data, Clock::LogSnr, self.tau, &places, from, to))
+    }
+    fn check(&self) -> Result<(), Error> {
+        if self.predictor > 0 && self.tau >= 0.0 && self.tau.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!(
+            "sa-solver needs a predictor of order 1 or more and a finite tau of 0 or more, but predictor = {} and tau = {}",
+            self.predictor, self.tau
+        )))
+    }
+}

@@ -1,0 +1,277 @@
+//! Samplers: measured orders, laws, equalities between them, and diffusers' sums.
+use crate::exact::{gap, latents, mixture, numbers, walk};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use tweedie::{
+    Rng,
+    denoise::{Clamped, Denoiser},
+    exact::FlowEnd,
+    laws,
+    noise::{Gaussian, Noise, Prediction},
+    sample::*,
+    schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, VariancePreserving},
+};
+
+fn all() -> Vec<Box<dyn Sampler<2>>> {
+    let mut all: Vec<Box<dyn Sampler<2>>> = vec![
+        Box::new(Ddim { eta: 0.0 }),
+        Box::new(Ddim { eta: 1.0 }),
+        Box::new(Ancestral {}),
+        Box::new(Euler {}),
+        Box::new(Heun {}),
+        Box::new(Dpm2 {}),
+        Box::new(DpmSolverPp2S {}),
+        Box::new(Plms {}),
+        Box::new(EulerAncestral::default()),
+        Box::new(Dpm2Ancestral::default()),
+        Box::new(DpmSolverPp2SAncestral::default()),
+        Box::new(Churn::default()),
+        Box::new(EulerMaruyama {}),
+        Box::new(SdeHeun {}),
+        Box::new(PredictorCorrector { snr: 0.05, corrections: 1 }),
+        Box::new(Restart::default()),
+        Box::new(DormandPrince::default()),
+        Box::new(SaSolver::default()),
+    ];
+    for order in 1..=3 {
+        all.push(Box::new(DpmSolver { order }));
+        all.push(Box::new(Etd { order }));
+        all.push(Box::new(Deis { order }));
+        all.push(Box::new(SaSolver { predictor: order, corrector: order, tau: 0.0 }));
+        for eta in [0.0, 1.0] {
+            all.push(Box::new(DpmSolverPp { order, eta, lower_final: false }));
+        }
+        for variant in [Variant::Bh1, Variant::Bh2] {
+            for word in [Word::Data, Word::Noise] {
+                for corrector in [false, true] {
+                    all.push(Box::new(UniPc { order, variant, word, corrector, lower_final: false }));
+                }
+            }
+        }
+    }
+    for order in 1..=4 {
+        all.push(Box::new(Ipndm { words: order }));
+        all.push(Box::new(Lms { order }));
+        for clock in [Clock::LogSnr, Clock::Ratio, Clock::Time] {
+            for word in [Word::Data, Word::Noise] {
+                all.push(Box::new(AdamsBashforth { order, word, clock }));
+            }
+        }
+    }
+    all.push(Box::new(AdamsBashforth { order: 6, word: Word::Noise, clock: Clock::LogSnr }));
+    all
+}
+
+#[test]
+fn every_sampler_obeys_its_laws() {
+    let mut broken = vec![];
+    for sampler in all() {
+        for check in laws::sampler(&*sampler) {
+            if !check.holds() {
+                broken.push(format!("{sampler:?}: {check}"));
+            }
+        }
+    }
+    for check in laws::consistency(&Consistency {}) {
+        if !check.holds() {
+            broken.push(format!("Consistency: {check}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    for sampler in all() {
+        let allowed = if format!("{sampler:?}").starts_with("DormandPrince") { 1e-2 } else { 1e-5 };
+        let gap = laws::row_alone(&*sampler);
+        assert!(gap <= allowed, "{sampler:?}: {gap:.2e}");
+    }
+}
+
+/// DPM-Solver++ (3M) with the second difference halved, as it is usually printed and run.
+#[derive(Debug)]
+struct Printed3M;
+impl Multistep for Printed3M {
+    fn word(&self) -> Word {
+        Word::Data
+    }
+    fn keeps(&self) -> usize {
+        3
+    }
+    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
+        let [from, one, two] = *nodes else {
+            return DpmSolverPp::default().weights(path, nodes, to);
+        };
+        let h = to.lambda() - from.lambda();
+        let (r0, r1) = ((from.lambda() - one.lambda()) / h, (one.lambda() - two.lambda()) / h);
+        let (a, b) = (-to.scales.alpha * (-h).exp_m1(), to.scales.alpha * ((-h).exp_m1() / h + 1.0));
+        let c = -to.scales.alpha * (((-h).exp_m1() + h) / (h * h) - 0.5);
+        // D₁ = d + r₀/(r₀ + r₁) (d − e), D₂ = (d − e)/(r₀ + r₁), d = (m₀ − m₁)/r₀, e = (m₁ − m₂)/r₁.
+        let d = b * (1.0 + r0 / (r0 + r1)) + c / (r0 + r1);
+        let e = -b * r0 / (r0 + r1) - c / (r0 + r1);
+        vec![a + d / r0, -d / r0 + e / r1, -e / r1]
+    }
+}
+
+#[test]
+fn the_printed_third_order_converges_with_second_order() {
+    let model = laws::problem(VariancePreserving { min: 0.1, max: 8.0 });
+    let printed = laws::order_of(&Printed3M, &model, [0.8, 0.2]);
+    let ours = laws::order_of(&DpmSolverPp { order: 3, ..Default::default() }, &model, [0.8, 0.2]);
+    assert!((printed - 2.0).abs() < 0.1 && (ours - 3.0).abs() < 0.1, "{printed} {ours}");
+}
+
+/// Samplers that are the same by algebra.
+#[test]
+fn samplers_that_are_equal_are_equal() {
+    let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
+    let times: Vec<f64> = (1..=9).rev().map(|i| f64::from(i) / 10.0).collect();
+    let end = |sampler: &dyn Sampler<2>| walk(sampler, &model, &times, latents());
+    let predictor = UniPc { corrector: false, ..UniPc::default() };
+    let pairs: [(&dyn Sampler<2>, &dyn Sampler<2>); 8] = [
+        (&Euler {}, &Ddim { eta: 0.0 }),
+        (&Ddim { eta: 1.0 }, &EulerAncestral { eta: 1.0 }),
+        (&DpmSolverPp::default(), &predictor),
+        (&Lms { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Ratio }),
+        (&Deis { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Time }),
+        (&SaSolver { predictor: 1, corrector: 0, tau: 1.0 }, &DpmSolverPp { order: 1, eta: 1.0, lower_final: false }),
+        // One step of the reverse process on x̂ is the posterior's.
+        (&DpmSolverPp { order: 1, eta: 1.0, lower_final: false }, &Ancestral {}),
+        (&Churn { churn: 0.0, ..Churn::default() }, &Heun {}),
+    ];
+    for (a, b) in pairs {
+        let error = gap(end(a), end(b));
+        assert!(error < 1e-10, "{a:?} and {b:?}: {error:.2e}");
+    }
+}
+
+#[test]
+fn inversion_is_the_inverse_of_ddim() {
+    let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
+    let times: Vec<f64> = (10..=90).rev().map(|i| f64::from(i) / 100.0).collect();
+    let x = walk(&Ddim { eta: 0.0 }, &model, &times, latents());
+    let rising: Vec<f64> = times.iter().rev().copied().collect();
+    let exact = gap(invert(&model, &rising, x.clone(), 40).unwrap(), latents());
+    let explicit = gap(invert(&model, &rising, x, 1).unwrap(), latents());
+    assert!(exact < 1e-6 && explicit > 10.0 * exact && explicit < 1.0, "{exact:.2e} {explicit:.2e}");
+    // From data at σ = 0.
+    let model = mixture(Gaussian::new(FlowMatching {}).predicting(Prediction::V));
+    let x = tweedie::laws::plane(&[[-2.0, 0.1], [1.4, 0.8]]);
+    let rising: Vec<f64> = (0..=200).map(|i| f64::from(i) / 200.0 * 0.99).collect();
+    let back = model.flow(x.clone(), 1e-6, 0.99);
+    let error = gap(invert(&model, &rising, x, 1).unwrap(), back);
+    assert!(error < 0.1, "{error:.2e}");
+}
+
+#[test]
+fn an_exact_consistency_model_needs_one_step() {
+    let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
+    let one = walk(&Consistency {}, &FlowEnd(&model), &[0.9, 0.0], latents());
+    let flow = model.flow(latents(), 0.9, 0.0);
+    assert!(gap(one, flow) < 1e-6);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let noise = tweedie::noise::Discrete::uniform(Linear::new(10), 2);
+    let check = |sampler: &dyn Sampler<2>| sampler.check(&noise).unwrap_err().to_string();
+    for sampler in all() {
+        if format!("{sampler:?}") != "Ancestral" {
+            assert!(check(&*sampler).contains("categorical"), "{sampler:?}");
+        }
+    }
+    let gaussian = Gaussian::new(Linear::new(10));
+    let wrong: [&dyn Sampler<2>; 6] = [
+        &DpmSolver { order: 4 },
+        &UniPc { order: 0, ..UniPc::default() },
+        &Ipndm { words: 5 },
+        &SaSolver { tau: -1.0, ..SaSolver::default() },
+        &Restart { low: 1.0, high: 0.5, repeats: 1, steps: 1 },
+        &AdamsBashforth { order: 9, ..AdamsBashforth::default() },
+    ];
+    for sampler in wrong {
+        assert!(sampler.check(&gaussian).is_err(), "{sampler:?}");
+    }
+}
+
+/// diffusers' deterministic dummy model: word = z τ/(τ + 1), τ the number of the training step, from 0.
+struct Dummy {
+    noise: Gaussian,
+    tau: fn(f64) -> f64,
+}
+impl Denoiser<2> for Dummy {
+    fn noise(&self) -> &dyn Noise<2> {
+        &self.noise
+    }
+    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+        let tau = (self.tau)(t[0]);
+        z * (tau / (tau + 1.0))
+    }
+}
+
+/// Sums of |x| of diffusers 0.40's schedulers after ten steps on the dummy model, from x = i/768. Its models run in single
+/// precision, so to 1e-4.
+#[test]
+fn the_sums_of_diffusers() {
+    let start: Tensor<2> = Tensor::from_data(
+        TensorData::new((0..768).map(|i| f64::from(i) / 768.0).collect::<Vec<_>>(), [1, 768]),
+        (&Device::flex(), DType::F64),
+    );
+    let sum = |z: Tensor<2>| numbers(z).iter().map(|x| x.abs()).sum::<f64>();
+    let table = |steps, prediction| Gaussian::new(Linear::new(steps)).predicting(prediction);
+    let dummy = |prediction| Dummy { noise: table(1000, prediction), tau: |t| (t * 1000.0).round() - 1.0 };
+    let clip = |model| Clamped { model, low: -1.0, high: 1.0 };
+    let leading: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 100.0 + 1.0) / 1000.0).chain([0.0]).collect();
+    let trailing: Vec<f64> = (0..=10).rev().map(|i| f64::from(i) / 10.0).collect();
+    // ⌊999 (1 − i/10)⌉ + 1, and the smallest noise last.
+    let linspace: Vec<f64> = [999, 899, 799, 699, 599, 500, 400, 300, 200, 100, 0]
+        .iter()
+        .map(|tau| (f64::from(*tau) + 1.0) / 1000.0)
+        .collect();
+    use Prediction::{Epsilon, V, Velocity};
+    let pp = |order| DpmSolverPp { order, ..DpmSolverPp::default() };
+    let unipc = UniPc { lower_final: true, ..UniPc::default() };
+    let cases: Vec<(&str, f64, Tensor<2>)> = vec![
+        ("DDIM", 172.00670881773112, walk(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &leading, start.clone())),
+        ("DDIM, v", 52.530207938179956, walk(&Ddim { eta: 0.0 }, &clip(dummy(V)), &leading, start.clone())),
+        (
+            "DDIM, trailing",
+            170.03496344038285,
+            walk(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &trailing, start.clone()),
+        ),
+        ("DPM++ 1S", 172.26417495746864, walk(&pp(1), &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 2M", 253.55142357957084, walk(&pp(2), &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 3M as printed", 176.9650523668388, walk(&Printed3M, &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 2M, v", 172.87398533453234, walk(&pp(2), &dummy(V), &linspace, start.clone())),
+        ("UniPC", 189.23184886260424, walk(&unipc, &dummy(Epsilon), &linspace, start.clone())),
+        ("Euler", 168.05158473207848, {
+            let model = Dummy { noise: table(1100, Epsilon), tau: |t| t * 1100.0 - 1.0 };
+            let times: Vec<f64> =
+                (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
+            let first = model.noise.schedule().at(1.0).sigma;
+            walk(&Euler {}, &model, &times, start.clone() * first)
+        }),
+        ("Heun", 244.6024812157848, {
+            let model = Dummy { noise: table(1100, Epsilon), tau: |t| t * 1100.0 - 1.0 };
+            let times: Vec<f64> =
+                (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
+            let first = model.noise.schedule().at(1.0).sigma;
+            walk(&Heun {}, &model, &times, start.clone() * first)
+        }),
+        ("flow matching", 133.36204533613636, {
+            let model = Dummy { noise: Gaussian::new(FlowMatching {}).predicting(Velocity), tau: |t| t * 1000.0 };
+            let times: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 111.0 + 1.0) / 1000.0).chain([0.0]).collect();
+            walk(&Euler {}, &model, &times, start.clone())
+        }),
+    ];
+    let mut wrong = vec![];
+    for (name, theirs, ours) in cases {
+        let ours = sum(ours);
+        println!("{name}: {ours} {theirs}");
+        if (ours - theirs).abs() > 1e-4 * theirs {
+            wrong.push(format!("{name}: {ours} for {theirs}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let _ = Rng::new(0);
+}
