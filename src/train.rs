@@ -16,6 +16,7 @@ use burn::{
     module::{Module, ModuleDisplay},
     tensor::{Device, Gradients, Tensor},
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -36,6 +37,9 @@ pub struct Train {
     pub batch: usize,
     /// Parts a batch is computed in, to save memory: the gradient is that of the whole batch.
     pub accumulate: usize,
+    /// Pieces that a part is cut into, each computed on a thread of its own. Not taken from the machine, because the
+    /// gradient is rounded piece by piece: the same number of pieces gives the same bits on any machine.
+    pub shards: usize,
     /// Learning rate after the warm-up.
     pub rate: f64,
     /// Steps over which the rate rises from 0.
@@ -59,6 +63,7 @@ impl Default for Train {
             steps: 1000,
             batch: 64,
             accumulate: 1,
+            shards: 2,
             rate: 1e-3,
             warmup: 100,
             decay: Decay::Constant,
@@ -120,6 +125,7 @@ impl Train {
                 self.accumulate, self.batch
             ),
         )?;
+        rule(self.shards > 0, "`shards` is a number of pieces computed at the same time and must be 1 or more".into())?;
         rule(
             self.rate > 0.0 && self.rate.is_finite(),
             format!("`rate` is a positive learning rate, not {}", self.rate),
@@ -315,30 +321,45 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let rows = self.rows(step);
         let times = self.times.draw(rows.len(), &mut rng.stream("times"));
         let drops = rng.stream("drop").uniforms(rows.len(), 1);
-        let parts = self.settings.accumulate;
-        let size = rows.len() / parts;
+        let Self { data, objective, device, settings, model, .. } = &*self;
+        let (parts, n) = (settings.accumulate * settings.shards, rows.len());
+
+        // The terms and the gradient of one piece. Its model has parameters of its own: backward passes through the same
+        // ones would wait for each other.
+        let compute = |part: usize, model: Model<D, N, T>| -> Result<(Vec<f64>, Parameters), Error> {
+            let range = part * n / parts..(part + 1) * n / parts;
+            let rng = rng.from_row(range.start as u64);
+            let (raw, y) = data.batch(&rows[range.clone()], &rng.stream("data"), device);
+            let drop: Vec<bool> = drops[range.clone()].iter().map(|u| *u < settings.drop).collect();
+            let y = y.without(&drop);
+            let losses = model.losses(raw, &times[range], &y, objective, &rng, true);
+            let mean = |term: &Tensor<1>| f64::from(term.clone().inner().sum().into_scalar::<f32>()) / n as f64;
+            let terms: Vec<f64> = losses.terms.iter().map(mean).collect();
+            if !terms.iter().all(|term| term.is_finite()) {
+                let place = first_not_finite(&model, &losses, objective);
+                return Err(Error::NotFinite { step: step + 1, place });
+            }
+            let mut gradients: Gradients = (losses.total().sum() / n as f64).backward();
+            Ok((terms, Parameters::gradients(&model, &mut gradients)))
+        };
 
         let mut gradient: Option<Parameters> = None;
-        let mut terms = vec![0.0; self.objective.terms().len()];
-        for part in 0..parts {
-            let range = part * size..(part + 1) * size;
-            let rng = rng.from_row(range.start as u64);
-            let (raw, y) = self.data.batch(&rows[range.clone()], &rng.stream("data"), &self.device);
-            let drop: Vec<bool> = drops[range.clone()].iter().map(|u| *u < self.settings.drop).collect();
-            let y = y.without(&drop);
-            let losses = self.model.losses(raw, &times[range], &y, &self.objective, &rng, true);
-            for (sum, term) in terms.iter_mut().zip(&losses.terms) {
-                *sum += f64::from(term.clone().inner().mean().into_scalar::<f32>()) / parts as f64;
+        let mut terms = vec![0.0; objective.terms().len()];
+        for part in 0..settings.accumulate {
+            let shards: Vec<_> = (part * settings.shards..(part + 1) * settings.shards)
+                .filter(|shard| shard * n / parts < (shard + 1) * n / parts)
+                .map(|shard| (shard, Module::train(model.valid())))
+                .collect();
+            let shards: Vec<_> = shards.into_par_iter().map(|(shard, model)| compute(shard, model)).collect();
+            // In their order, whichever was ready first.
+            for shard in shards {
+                let (new_terms, new) = shard?;
+                terms.iter_mut().zip(new_terms).for_each(|(sum, term)| *sum += term);
+                gradient = Some(match gradient {
+                    Some(sum) => sum.add(new),
+                    None => new,
+                });
             }
-            if !terms.iter().all(|term| term.is_finite()) {
-                return Err(Error::NotFinite { step: step + 1, place: self.first_not_finite(&losses) });
-            }
-            let mut gradients: Gradients = (losses.total().mean() / parts as f64).backward();
-            let new = Parameters::gradients(&self.model, &mut gradients);
-            gradient = Some(match gradient {
-                Some(sum) => sum.add(new),
-                None => new,
-            });
         }
         let gradient = gradient.expect("there is one part at least");
         let norm = gradient.norm();
@@ -364,27 +385,31 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             rate,
         })
     }
+}
 
-    /// Where a number that is not finite arose first.
-    fn first_not_finite(&self, losses: &Losses<D>) -> String {
-        let bad = |x: &Tensor<D>| !finite(x.clone().inner());
-        if let Some(name) = Parameters::of(&self.model).first_not_finite() {
-            return format!("the parameter {name}");
-        }
-        for (tensor, name) in
-            [(&losses.x, "the data x"), (&losses.z, "the noisy data x_t"), (&losses.output, "the output of the net")]
-        {
-            if bad(tensor) {
-                return name.into();
-            }
-        }
-        for (term, (_, loss)) in losses.terms.iter().zip(self.objective.terms()) {
-            if !finite(term.clone().inner()) {
-                return format!("the loss {loss:?}");
-            }
-        }
-        "the mean of the losses".into()
+/// Where a number that is not finite arose first.
+fn first_not_finite<const D: usize, N: Net<D>, T: Transform<D>>(
+    model: &Model<D, N, T>,
+    losses: &Losses<D>,
+    objective: &Objective<D>,
+) -> String {
+    let bad = |x: &Tensor<D>| !finite(x.clone().inner());
+    if let Some(name) = Parameters::of(model).first_not_finite() {
+        return format!("the parameter {name}");
     }
+    for (tensor, name) in
+        [(&losses.x, "the data x"), (&losses.z, "the noisy data x_t"), (&losses.output, "the output of the net")]
+    {
+        if bad(tensor) {
+            return name.into();
+        }
+    }
+    for (term, (_, loss)) in losses.terms.iter().zip(objective.terms()) {
+        if !finite(term.clone().inner()) {
+            return format!("the loss {loss:?}");
+        }
+    }
+    "the mean of the losses".into()
 }
 
 /// Whether every number is finite.

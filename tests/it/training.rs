@@ -137,18 +137,35 @@ fn a_checkpoint_of_another_net_is_refused() {
 }
 
 #[test]
-fn accumulated_gradients_are_those_of_the_whole_batch() {
-    // One part and three parts see the same rows, times, noise and drops; sums are ordered differently.
+fn gradients_of_parts_and_shards_are_those_of_the_whole_batch() {
+    // All see the same rows, times, noise and drops; sums are ordered differently.
     let data = points(30);
-    let norm = |accumulate| {
+    let norm = |accumulate, shards| {
         let net = MlpConfig::new(2).hidden([32]).classes(2).init(&Rng::new(1), &device());
         let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
-        let settings = Train { accumulate, ..settings(4) };
+        let settings = Train { accumulate, shards, ..settings(4) };
         model.train(&data, Simple, settings).unwrap().map(|step| step.unwrap().gradient).collect::<Vec<_>>()
     };
-    for (a, b) in norm(1).into_iter().zip(norm(3)) {
-        assert!((a - b).abs() < 1e-4 * a, "{a} and {b}");
+    for (accumulate, shards) in [(3, 1), (1, 2), (2, 5), (1, 30)] {
+        for (a, b) in norm(1, 1).into_iter().zip(norm(accumulate, shards)) {
+            assert!((a - b).abs() < 1e-4 * a, "{a} and {b} in {accumulate} parts of {shards} shards");
+        }
     }
+}
+
+#[test]
+fn training_gives_the_same_bits_on_any_number_of_threads() {
+    let train = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let data = images(20);
+            let mut trainer = unet().train(&data, Simple, Train { shards: 3, ..settings(3) }).unwrap();
+            trainer.by_ref().for_each(|step| assert!(step.is_ok()));
+            bits(&trainer.checkpoint().weights)
+        })
+    };
+    let one = train(1);
+    assert_eq!(one, train(2));
+    assert_eq!(one, train(4));
 }
 
 #[test]
