@@ -16,8 +16,8 @@ const STRIP: usize = 64;
 /// Queries of a task of the forward pass.
 const TASK: usize = 256;
 
-/// Where the rows of queries, keys, values or outputs lie: row n of head h of sample b begins at
-/// `offset + b · sample + h · head + n · row`.
+/// Where the rows of queries, keys, values or outputs lie: number d of row n of head h of sample b is at
+/// `offset + b · sample + h · head + n · row + d · column`. Either `row` or `column` is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rows {
     /// Begin of the first.
@@ -28,19 +28,28 @@ pub struct Rows {
     pub head: usize,
     /// From a row to the next.
     pub row: usize,
+    /// From a number of a row to the next.
+    pub column: usize,
 }
 
 impl Rows {
     /// Rows of `[batch, heads, count, width]`, one after the other.
     pub fn contiguous(heads: usize, count: usize, width: usize) -> Self {
-        Self { offset: 0, sample: heads * count * width, head: count * width, row: width }
+        Self { offset: 0, sample: heads * count * width, head: count * width, row: width, column: 1 }
     }
 
     /// Rows of part `part` of `[batch, count, parts, heads, width]`: what one linear map gives for queries, keys and
     /// values together; with `parts` 1, all heads of a token side by side.
     pub fn fused(part: usize, parts: usize, heads: usize, count: usize, width: usize) -> Self {
         let row = parts * heads * width;
-        Self { offset: part * heads * width, sample: count * row, head: width, row }
+        Self { offset: part * heads * width, sample: count * row, head: width, row, column: 1 }
+    }
+
+    /// Rows of part `part` of `[batch, parts, heads, width, count]`: images of `count` pixels, whose channels a 1×1
+    /// convolution has made.
+    pub fn channels(part: usize, parts: usize, heads: usize, count: usize, width: usize) -> Self {
+        let head = width * count;
+        Self { offset: part * heads * head, sample: parts * heads * head, head, row: 1, column: count }
     }
 
     fn start(&self, b: usize, h: usize) -> usize {
@@ -52,14 +61,14 @@ impl Rows {
         if shape.batch * shape.heads * count * width == 0 {
             return 0;
         }
-        self.start(shape.batch - 1, shape.heads - 1) + (count - 1) * self.row + width
+        self.start(shape.batch - 1, shape.heads - 1) + (count - 1) * self.row + (width - 1) * self.column + 1
     }
 
     /// Whether no two rows share a number, so that tasks can write their heads at the same time.
     fn apart(&self, shape: &Attention, count: usize, width: usize) -> bool {
-        let mut steps = [(self.row, count), (self.head, shape.heads), (self.sample, shape.batch)];
+        let mut steps = [(self.column, width), (self.row, count), (self.head, shape.heads), (self.sample, shape.batch)];
         steps.sort_unstable();
-        let mut reach = width;
+        let mut reach = 1;
         steps.iter().filter(|(_, n)| *n > 1).all(|&(step, n)| {
             let apart = step >= reach;
             reach += step * (n - 1);
@@ -122,6 +131,14 @@ impl Attention {
         Self { places, ..Self::contiguous([batch, heads, tokens, width], tokens, width) }
     }
 
+    /// Queries, keys and values together as `[batch, 3, heads, width, pixels]`, outputs as `[batch, heads, width, pixels]`;
+    /// the customary scale. All three operands are then the same slice.
+    pub fn channels(batch: usize, pixels: usize, heads: usize, width: usize) -> Self {
+        let part = |i| Rows::channels(i, 3, heads, pixels, width);
+        let places = [part(0), part(1), part(2), Rows::channels(0, 1, heads, pixels, width)];
+        Self { places, ..Self::contiguous([batch, heads, pixels, width], pixels, width) }
+    }
+
     fn check(&self, q: usize, k: usize, v: usize, out: usize, stats: usize) {
         let [at_q, at_k, at_v, at_o] = self.places;
         assert!(q >= at_q.end(self, self.queries, self.key_width), "too few queries for {self:?}");
@@ -129,6 +146,7 @@ impl Attention {
         assert!(v >= at_v.end(self, self.keys, self.value_width), "too few values for {self:?}");
         assert!(out >= at_o.end(self, self.queries, self.value_width), "too little room for the outputs of {self:?}");
         assert_eq!(stats, self.batch * self.heads * self.queries * 2, "statistics are [batch, heads, queries, 2]");
+        assert!(self.places.iter().all(|at| at.row == 1 || at.column == 1), "rows or columns are next to one another");
         assert!(self.keys > 0 || self.queries == 0, "a query needs a key");
     }
 
@@ -206,8 +224,11 @@ impl Attention {
             Gradients::Apart(dq, dk, dv) => [Shared::new(dq), Shared::new(dk), Shared::new(dv)],
             Gradients::Fused(all) => {
                 let fused = Self::fused(self.batch, self.queries, self.heads, self.key_width);
+                let channels = Self::channels(self.batch, self.queries, self.heads, self.key_width);
                 assert!(
-                    self.places == fused.places && self.keys == self.queries && self.key_width == self.value_width,
+                    (self.places == fused.places || self.places == channels.places)
+                        && self.keys == self.queries
+                        && self.key_width == self.value_width,
                     "gradients share a slice only where the operands do"
                 );
                 [Shared::new(all); 3]
@@ -230,7 +251,7 @@ impl Attention {
 pub enum Gradients<'a> {
     /// By queries, keys and values.
     Apart(&'a mut [f32], &'a mut [f32], &'a mut [f32]),
-    /// All three in one slice, for [`Attention::fused`].
+    /// All three in one slice, for [`Attention::fused`] and [`Attention::channels`].
     Fused(&'a mut [f32]),
 }
 
@@ -239,16 +260,33 @@ pub enum Gradients<'a> {
 fn copy_rows<S: Simd>(
     s: S,
     source: &[f32],
-    stride: usize,
+    at: Rows,
     count: usize,
     width: usize,
     scale: f32,
     row: usize,
     out: &mut [f32],
 ) {
+    if at.column != 1 {
+        assert!(source.len() >= (width - 1) * at.column + count && out.len() >= count * row);
+        if width < row {
+            out[..count * row].fill(0.0);
+        }
+        // SAFETY: `width` columns of `count` numbers in `source`, `count` rows of `row ≥ width` in `out`, as checked.
+        unsafe { s.transpose(width, count, source.as_ptr(), at.column, out.as_mut_ptr(), row) }
+        if scale != 1.0 {
+            let mut i = 0;
+            while i < count * row {
+                let scaled = s.get(&out[..count * row], i, 0.0) * s.splat(scale);
+                s.put(&mut out[..count * row], i, scaled);
+                i += S::LANES;
+            }
+        }
+        return;
+    }
     let scale = s.splat(scale);
     for (i, out) in out.chunks_exact_mut(row).take(count).enumerate() {
-        let source = &source[i * stride..][..width];
+        let source = &source[i * at.row..][..width];
         let mut j = 0;
         while j < width {
             s.put(out, j, s.get(source, j, 0.0) * scale);
@@ -262,17 +300,23 @@ fn copy_rows<S: Simd>(
 
 /// The transpose of `count` rows of `width` numbers, in panels of two vectors: `out[panel, place, row of the panel]`.
 #[inline(always)]
-fn turn_rows<S: Simd>(s: S, source: &[f32], stride: usize, count: usize, width: usize, out: &mut [f32]) {
+fn turn_rows<S: Simd>(s: S, source: &[f32], at: Rows, count: usize, width: usize, out: &mut [f32]) {
     let two = 2 * S::LANES;
     for (p, out) in out.chunks_exact_mut(two * width).enumerate() {
         let have = two.min(count - p * two);
         if have < two {
             out.fill(0.0);
         }
-        let source = &source[p * two * stride..];
-        assert!(source.len() >= (have - 1) * stride + width);
+        let source = &source[p * two * at.row..];
+        if at.column != 1 {
+            for (d, out) in out.chunks_exact_mut(two).enumerate() {
+                out[..have].copy_from_slice(&source[d * at.column..][..have]);
+            }
+            continue;
+        }
+        assert!(source.len() >= (have - 1) * at.row + width);
         // SAFETY: `have` rows of `width` numbers in `source`, `width` rows of `two ≥ have` in `out`.
-        unsafe { s.transpose(have, width, source.as_ptr(), stride, out.as_mut_ptr(), two) }
+        unsafe { s.transpose(have, width, source.as_ptr(), at.row, out.as_mut_ptr(), two) }
     }
 }
 
@@ -329,12 +373,12 @@ unsafe fn head<S: Simd>(
     let mut strip = Scratch::new(STRIP * (row_m + row_d + row_e));
     let (scores, rest) = strip.split_at_mut(STRIP * row_m);
     let (query, outputs) = rest.split_at_mut(STRIP * row_d);
-    turn_rows(s, k, at_k.row, m, d, &mut keys);
-    copy_rows(s, v, at_v.row, m, e, 1.0, row_e, &mut values);
+    turn_rows(s, k, at_k, m, d, &mut keys);
+    copy_rows(s, v, at_v, m, e, 1.0, row_e, &mut values);
     let mut first = queries.start;
     while first < queries.end {
         let n = STRIP.min(queries.end - first);
-        copy_rows(s, &q[first * at_q.row..], at_q.row, n, d, shape.scale as f32, row_d, query);
+        copy_rows(s, &q[first * at_q.row..], at_q, n, d, shape.scale as f32, row_d, query);
         // SAFETY: buffers as made above; every product's shape is that of its buffers.
         unsafe {
             product(s, (n, d, m), (query.as_ptr(), row_d, 1), (&keys, two, two * d), (scores, row_m), Start::Zero);
@@ -349,16 +393,16 @@ unsafe fn head<S: Simd>(
         // SAFETY: as above; the outputs' rows are the caller's.
         unsafe {
             product(s, (n, m, e), (scores.as_ptr(), row_m, 1), (&values, row_e, two), (outputs, row_e), Start::Zero);
-            for i in 0..n {
+            for (i, outputs) in outputs.chunks_exact_mut(row_e).take(n).enumerate() {
                 let scale = s.splat(stats[2 * (first - queries.start + i) + 1]);
-                let out = out.add(at_o.start(b, h) + (first + i) * at_o.row);
-                let out = std::slice::from_raw_parts_mut(out, e);
                 let mut j = 0;
                 while j < e {
-                    s.put(out, j, s.load(&outputs[i * row_e + j..]) * scale);
+                    let scaled = s.load(&outputs[j..]) * scale;
+                    s.store(&mut outputs[j..], scaled);
                     j += S::LANES;
                 }
             }
+            write_rows(s, outputs, row_e, n, e, 1.0, out.add(at_o.start(b, h) + first * at_o.row), at_o);
         }
         first += n;
     }
@@ -396,21 +440,23 @@ unsafe fn head_back<S: Simd>(
     let mut whole = Scratch::new(m * (2 * row_d + row_e));
     let (keys, rest) = whole.split_at_mut(m * row_d);
     let (d_keys, d_values) = rest.split_at_mut(m * row_d);
-    let mut strip = Scratch::new(STRIP * (2 * row_m + 2 * row_d + row_e));
+    let mut strip = Scratch::new(STRIP * (2 * row_m + 2 * row_d + 2 * row_e));
     let (p, rest) = strip.split_at_mut(STRIP * row_m);
     let (ds, rest) = rest.split_at_mut(STRIP * row_m);
     let (query, rest) = rest.split_at_mut(STRIP * row_d);
-    let (d_query, d_output) = rest.split_at_mut(STRIP * row_d);
-    turn_rows(s, k, at_k.row, m, d, keys_t);
-    turn_rows(s, v, at_v.row, m, e, values_t);
-    copy_rows(s, k, at_k.row, m, d, 1.0, row_d, keys);
+    let (d_query, rest) = rest.split_at_mut(STRIP * row_d);
+    let (d_output, output) = rest.split_at_mut(STRIP * row_e);
+    turn_rows(s, k, at_k, m, d, keys_t);
+    turn_rows(s, v, at_v, m, e, values_t);
+    copy_rows(s, k, at_k, m, d, 1.0, row_d, keys);
     d_keys.fill(0.0);
     d_values.fill(0.0);
     let mut first = 0;
     while first < shape.queries {
         let n = STRIP.min(shape.queries - first);
-        copy_rows(s, &q[first * at_q.row..], at_q.row, n, d, shape.scale as f32, row_d, query);
-        copy_rows(s, &d_out[first * at_o.row..], at_o.row, n, e, 1.0, row_e, d_output);
+        copy_rows(s, &q[first * at_q.row..], at_q, n, d, shape.scale as f32, row_d, query);
+        copy_rows(s, &d_out[first * at_o.row..], at_o, n, e, 1.0, row_e, d_output);
+        copy_rows(s, &out[first * at_o.row..], at_o, n, e, 1.0, row_e, output);
         // SAFETY: buffers as made above; every product's shape is that of its buffers.
         unsafe {
             product(s, (n, d, m), (query.as_ptr(), row_d, 1), (keys_t, two, two * d), (p, row_m), Start::Zero);
@@ -418,7 +464,7 @@ unsafe fn head_back<S: Simd>(
         }
         for i in 0..n {
             let stats = &stats[2 * (first + i)..];
-            let delta = dot(s, &d_output[i * row_e..][..e], &out[(first + i) * at_o.row..][..e]) as f32;
+            let delta = dot(s, &d_output[i * row_e..][..e], &output[i * row_e..][..e]) as f32;
             let (most, scale, delta) = (s.splat(stats[0]), s.splat(stats[1]), s.splat(delta));
             let (p, ds) = (&mut p[i * row_m..][..row_m], &mut ds[i * row_m..][..row_m]);
             let mut j = 0;
@@ -437,40 +483,52 @@ unsafe fn head_back<S: Simd>(
             product(s, (m, n, d), (ds.as_ptr(), 1, row_m), (query, row_d, two), (d_keys, row_d), Start::Old);
             product(s, (n, m, d), (ds.as_ptr(), row_m, 1), (keys, row_d, two), (d_query, row_d), Start::Zero);
             let to = gradients[0].add(at_q.start(b, h) + first * at_q.row);
-            write_rows(s, d_query, row_d, n, d, shape.scale as f32, to, at_q.row);
+            write_rows(s, d_query, row_d, n, d, shape.scale as f32, to, at_q);
         }
         first += n;
     }
     // SAFETY: the gradients' rows are the caller's.
     unsafe {
-        write_rows(s, d_keys, row_d, m, d, 1.0, gradients[1].add(at_k.start(b, h)), at_k.row);
-        write_rows(s, d_values, row_e, m, e, 1.0, gradients[2].add(at_v.start(b, h)), at_v.row);
+        write_rows(s, d_keys, row_d, m, d, 1.0, gradients[1].add(at_k.start(b, h)), at_k);
+        write_rows(s, d_values, row_e, m, e, 1.0, gradients[2].add(at_v.start(b, h)), at_v);
     }
 }
 dispatch! { unsafe fn head_back_at(shape: &Attention, b: usize, h: usize, q: &[f32], k: &[f32], v: &[f32], out: &[f32], stats: &[f32], d_out: &[f32], gradients: [*mut f32; 3]) = head_back; }
 
+/// Rows of `row` numbers, the first `width` of each times `scale`, to where they belong.
+///
 /// # Safety
-/// `count` rows of `width` numbers, `stride` apart, can be written at `out`.
+/// `count` rows of `width` numbers can be written at `out`, placed as `at` says.
 #[inline(always)]
 unsafe fn write_rows<S: Simd>(
     s: S,
-    source: &[f32],
+    source: &mut [f32],
     row: usize,
     count: usize,
     width: usize,
     scale: f32,
     out: *mut f32,
-    stride: usize,
+    at: Rows,
 ) {
-    let scale = s.splat(scale);
-    for (i, source) in source.chunks_exact(row).take(count).enumerate() {
-        // SAFETY: the caller's.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * stride), width) };
+    let factor = s.splat(scale);
+    for (i, source) in source.chunks_exact_mut(row).take(count).enumerate() {
         let mut j = 0;
         while j < width {
-            s.put(out, j, s.load(&source[j..]) * scale);
+            let scaled = s.load(&source[j..]) * factor;
+            if at.column == 1 {
+                // SAFETY: the caller's.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * at.row), width) };
+                s.put(out, j, scaled);
+            } else {
+                s.store(&mut source[j..], scaled);
+            }
             j += S::LANES;
         }
+    }
+    if at.column != 1 {
+        assert!(source.len() >= count * row);
+        // SAFETY: `count` rows of `row ≥ width` numbers in `source`; the caller's places.
+        unsafe { s.transpose(count, width, source.as_ptr(), row, out, at.column) }
     }
 }
 
@@ -562,6 +620,32 @@ mod tests {
         let mut gradient = vec![f32::NAN; qkv.len()];
         shape.backward(&qkv, &qkv, &qkv, &out, &stats, &d_out, Gradients::Fused(&mut gradient));
         assert!(error(&gradient, &all) < 5e-6);
+    }
+
+    #[test]
+    fn channels_give_the_same_as_rows() {
+        let (batch, tokens, heads, width) = (2, 37, 3, 18);
+        let rows = Attention::fused(batch, tokens, heads, width);
+        let channels = Attention::channels(batch, tokens, heads, width);
+        let qkv = numbers(batch * tokens * 3 * heads * width, 1, 1.5);
+        let d_out = numbers(batch * tokens * heads * width, 2, 1.0);
+        // `[batch, tokens, wide]` to `[batch, wide, tokens]`.
+        let turn = |x: &[f32]| -> Vec<f32> {
+            let wide = x.len() / batch / tokens;
+            let source = |i: usize| (i / (wide * tokens) * tokens + i % tokens) * wide + i / tokens % wide;
+            (0..x.len()).map(|i| x[source(i)]).collect()
+        };
+        let run = |shape: Attention, qkv: &[f32], d_out: &[f32]| {
+            let (mut out, mut stats) = (vec![f32::NAN; d_out.len()], vec![f32::NAN; batch * heads * tokens * 2]);
+            shape.forward(qkv, qkv, qkv, &mut out, &mut stats);
+            let mut gradient = vec![f32::NAN; qkv.len()];
+            shape.backward(qkv, qkv, qkv, &out, &stats, d_out, Gradients::Fused(&mut gradient));
+            (out, gradient)
+        };
+        let (out, gradient) = run(rows, &qkv, &d_out);
+        let turned = run(channels, &turn(&qkv), &turn(&d_out));
+        assert_eq!(turned.0, turn(&out));
+        assert_eq!(turned.1, turn(&gradient));
     }
 
     #[test]

@@ -85,6 +85,12 @@ impl Conv2d {
         [0, 1].map(|i| (self.size[i] + 2 * self.padding[i] - self.kernel[i]) / self.stride[i] + 1)
     }
 
+    /// Sizes of input, kernel and output.
+    pub fn shapes(&self) -> [[usize; 4]; 3] {
+        let ([h, w], [kh, kw], [oh, ow]) = (self.size, self.kernel, self.output_size());
+        [[self.batch, self.ci, h, w], [self.co, self.ci, kh, kw], [self.batch, self.co, oh, ow]]
+    }
+
     fn input_len(&self) -> usize {
         self.batch * self.ci * self.size[0] * self.size[1]
     }

@@ -14,6 +14,8 @@ mod conv;
 mod math;
 mod norm;
 mod normals;
+#[cfg(feature = "burn")]
+pub mod ops;
 mod optimise;
 mod parallel;
 mod product;

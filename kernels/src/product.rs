@@ -126,6 +126,45 @@ fn matmul_at(level: Level, a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>, c
     });
 }
 
+/// The sums of the columns of a matrix stored row after row: gradients by a bias.
+///
+/// Sums of 64 rows at a time, added in order.
+pub(crate) fn column_sums(x: &[f32], out: &mut [f32]) {
+    const ROWS: usize = 64;
+    let (level, n) = (Level::get(), out.len());
+    out.fill(0.0);
+    if n == 0 || x.is_empty() {
+        return;
+    }
+    let groups = x.len().div_ceil(ROWS * n);
+    let mut sums = Scratch::new(groups * n);
+    {
+        let sums = Shared::new(&mut sums);
+        for_each(groups, |group| {
+            // SAFETY: every task has its own row of sums.
+            let sums = unsafe { sums.part(group * n..(group + 1) * n) };
+            columns_at(level, &x[group * ROWS * n..x.len().min((group + 1) * ROWS * n)], sums);
+        });
+    }
+    columns_at(level, &sums, out);
+}
+
+/// Adds the rows.
+#[inline(always)]
+fn columns<S: Simd>(s: S, x: &[f32], out: &mut [f32]) {
+    let n = out.len();
+    let mut j = 0;
+    while j < n {
+        let mut sum = s.zero();
+        for row in x.chunks_exact(n) {
+            sum = sum + s.get(row, j, 0.0);
+        }
+        s.put(out, j, sum);
+        j += S::LANES;
+    }
+}
+dispatch! { fn columns_at(x: &[f32], out: &mut [f32]) = columns; }
+
 /// Columns of a panel of B.
 pub(crate) fn panel_width(level: Level) -> usize {
     lanes_at(level) * 2
