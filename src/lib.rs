@@ -85,6 +85,8 @@ pub mod train;
 pub mod transform;
 pub mod tutorial;
 
+/// The tensor framework, so that a program can name its types without choosing a version.
+pub use burn;
 pub use dual::Dual;
 pub use error::{Error, Result};
 pub use rng::Rng;
