@@ -2,57 +2,21 @@
 //!
 //! Two things set them apart from `burn::nn`. What they start from is drawn from named streams of an [`Rng`], so a net
 //! is known by its seed and a layer more does not change what the others start from. And row i of what they give is
-//! the same to the last bit whatever the batch holds beside it: see [`rows`].
+//! the same to the last bit whatever the batch holds beside it, which the kernels of `tweedie-kernels` keep and products
+//! of matrices in general do not.
 use super::Classes;
 use crate::rng::Rng;
 use burn::{
     module::{Module, Param},
     tensor::{
-        DType, Device, Tensor, TensorData, activation,
-        module::{conv2d, interpolate},
-        ops::{ConvOptions, InterpolateMode, InterpolateOptions},
+        DType, Device, Tensor, TensorData,
+        module::interpolate,
+        ops::{InterpolateMode, InterpolateOptions},
     },
 };
+use tweedie_kernels::ops;
 
-/// Rows in a tile of [`rows`].
-const TILE: usize = 32;
-
-/// `x · w`, row i of which does not depend on the other rows of `x`, nor on how many there are.
-///
-/// A matrix product sums in an order that it chooses by the size of its operands: one row is a matrix–vector product,
-/// few rows and columns are summed along the inner axis, and from 64 rows on the inner axis is cut elsewhere. Each
-/// differs in the last bits, so a sample would depend on the batch it was drawn in. Here rows are padded to tiles of
-/// 32, and all tiles are products of one size.
-///
-/// # Shapes
-///
-/// `x: [batch, in]`, `w: [in, out]` → `[batch, out]`.
-pub fn rows(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
-    let ([batch, inputs], [_, outputs]) = (x.dims(), w.dims());
-    let tiles = batch.div_ceil(TILE);
-    let missing = tiles * TILE - batch;
-    let x = match missing {
-        0 => x,
-        _ => Tensor::cat(vec![x.clone(), Tensor::zeros([missing, inputs], (&x.device(), x.dtype()))], 0),
-    };
-    let y = x.reshape([tiles, TILE, inputs]).matmul(w.unsqueeze()).reshape([tiles * TILE, outputs]);
-    if missing == 0 { y } else { y.narrow(0, 0, batch) }
-}
-
-/// `x / (1 + e⁻ˣ)`, the sigmoid linear unit.
-pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::silu(x)
-}
-
-/// `softmax(QᵀK/√d)` applied to V: with its products written out, its slope costs two thirds of that of burn's own.
-///
-/// # Shapes
-///
-/// `q, k, v: [batch, heads, d, pixels]` → the same.
-pub fn attention([q, k, v]: [Tensor<4>; 3]) -> Tensor<4> {
-    let scale = 1.0 / (q.dims()[2] as f64).sqrt();
-    v.matmul(activation::softmax((q * scale).swap_dims(2, 3).matmul(k), 3).swap_dims(2, 3))
-}
+pub use ops::silu;
 
 /// Sets each number to zero with probability `rate` and divides the others by 1 − `rate`; without a stream it does
 /// nothing. Row i of the mask depends on the stream and i alone.
@@ -83,7 +47,7 @@ fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>>
     Param::from_tensor(Tensor::zeros(shape, (device, DType::F32)))
 }
 
-/// `x W + b`, the same for each row whatever the batch: see [`rows`].
+/// `x W + b`, the same for each row whatever the batch.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[in, out]`.
@@ -108,14 +72,13 @@ impl Linear {
 
     /// `[batch, in]` → `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        rows(x, self.weight.val()) + self.bias.val().unsqueeze()
+        ops::linear(x, self.weight.val(), Some(self.bias.val()))
     }
 }
 
 /// A convolution of odd side that keeps the size of the image, or with stride 2 halves it, rounded up.
 ///
-/// Each image is a product of its own, so an image does not depend on its batch. A side of 1 is a matrix product over
-/// channels, whose slope in the weight is several times cheaper than that of a convolution.
+/// An image does not depend on its batch.
 #[derive(Module, Debug)]
 pub struct Conv {
     /// `[out, in, side, side]`.
@@ -148,15 +111,8 @@ impl Conv {
 
     /// `[batch, in, h, w]` → `[batch, out, ⌈h/stride⌉, ⌈w/stride⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let [outputs, inputs, side, _] = weight.dims();
-        if side == 1 && self.stride == 1 {
-            let [batch, _, h, w] = x.dims();
-            let y = weight.reshape([1, outputs, inputs]).matmul(x.reshape([batch, inputs, h * w]));
-            return y.reshape([batch, outputs, h, w]) + self.bias.val().reshape([1, outputs, 1, 1]);
-        }
-        let pad = side / 2;
-        conv2d(x, weight, Some(self.bias.val()), ConvOptions::new([self.stride; 2], [pad; 2], [1; 2], 1))
+        let pad = self.weight.dims()[2] / 2;
+        ops::conv2d(x, self.weight.val(), Some(self.bias.val()), [self.stride; 2], [pad; 2])
     }
 }
 
@@ -181,29 +137,20 @@ impl GroupNorm {
 
     /// `[batch, channels, h, w]` → the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let channels = x.dims()[1];
-        let [gamma, beta] = [&self.gamma, &self.beta].map(|p| p.val().reshape([1, channels, 1, 1]));
-        self.affine(x, gamma, beta)
+        ops::group_norm(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
     }
 
-    /// `norm(x) · (1 + scale) + shift`, with `[batch, channels]` numbers that depend on time and condition.
+    /// [`silu`] of [`forward`](Self::forward), in one pass.
+    pub fn activated(&self, x: Tensor<4>) -> Tensor<4> {
+        ops::group_norm_silu(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
+    }
+
+    /// [`silu`] of `norm(x) · (1 + scale) + shift`, with `[batch, channels]` numbers that depend on time and condition.
     pub fn modulated(&self, x: Tensor<4>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<4> {
-        let [batch, channels] = scale.dims();
         let scale = scale + 1.0;
         let gamma = self.gamma.val().unsqueeze() * scale.clone();
         let beta = self.beta.val().unsqueeze() * scale + shift;
-        self.affine(x, gamma.reshape([batch, channels, 1, 1]), beta.reshape([batch, channels, 1, 1]))
-    }
-
-    /// Few passes over the image: the numbers of a group and of a channel are multiplied before they meet it.
-    fn affine(&self, x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, h, w] = x.dims();
-        let groups = [batch, self.groups, channels / self.groups * h * w];
-        let x = x.reshape(groups);
-        let x = x.clone() - x.mean_dim(2);
-        let variance = (x.clone() * x.clone()).mean_dim(2);
-        let scale = (variance + 1e-5).sqrt().recip().expand([batch, self.groups, channels / self.groups]);
-        x.reshape([batch, channels, h, w]) * (scale.reshape([batch, channels, 1, 1]) * gamma) + beta
+        ops::group_norm_silu(x, gamma, beta, self.groups, 1e-5)
     }
 }
 
@@ -238,14 +185,8 @@ impl Attention {
 
     /// `[batch, channels, h, w]` → the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, h, w] = x.dims();
-        let qkv = self
-            .qkv
-            .forward(self.norm.forward(x.clone()))
-            .reshape([batch, 3 * self.heads, channels / self.heads, h * w])
-            .chunk(3, 1);
-        let y = attention(qkv.try_into().expect("three parts"));
-        x + self.out.forward(y.reshape([batch, channels, h, w]))
+        let qkv = self.qkv.forward(self.norm.forward(x.clone()));
+        x + self.out.forward(ops::attention_pixels(qkv, self.heads))
     }
 }
 

@@ -282,7 +282,7 @@ impl UNet {
                 x = double.forward(enlarge(x, [h, w]));
             }
         }
-        self.last.forward(silu(self.norm.forward(x)))
+        self.last.forward(self.norm.activated(x))
     }
 }
 
@@ -341,9 +341,9 @@ struct Block {
 
 impl Block {
     fn forward(&self, x: Tensor<4>, call: &mut Call) -> Tensor<4> {
-        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let h = self.conv1.forward(self.norm1.activated(x.clone()));
         let [scale, shift] = self.told.forward(call.told.clone()).chunk(2, 1).try_into().expect("two halves");
-        let h = dropout(silu(self.norm2.modulated(h, scale, shift)), call.dropout, &mut call.rng);
+        let h = dropout(self.norm2.modulated(h, scale, shift), call.dropout, &mut call.rng);
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
             None => x,
