@@ -1,6 +1,10 @@
 //! The guide: chapters whose code is tested.
 //!
+//! * [`gaussian`]: the mathematics that diffusion is made of, every formula computed.
 //! * [`custom`]: a module of your own of every kind, on a page.
+
+#[doc = include_str!("tutorial/gaussian.md")]
+pub mod gaussian {}
 
 #[doc = include_str!("tutorial/custom.md")]
 pub mod custom {}

@@ -21,6 +21,8 @@ pub enum Command {
     Sample(Sample),
     /// Show the modules that a recipe can name, with their parameters and defaults
     List(List),
+    /// Draw the pictures that explain: Gaussians, forward processes, schedules, points, runs
+    Plot(crate::plot::Plot),
 }
 
 /// `tweedie train`.

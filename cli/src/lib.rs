@@ -17,6 +17,7 @@ mod folder;
 mod list;
 mod named;
 mod picture;
+mod plot;
 mod recipe;
 mod report;
 mod sample;
@@ -61,6 +62,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         args::Command::Train(args) => train::run(args, &modules),
         args::Command::Sample(args) => sample::run(args, &modules).map(|()| true),
         args::Command::List(args) => list::run(args, &modules).map(|()| true),
+        args::Command::Plot(args) => plot::run(args, &modules).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -197,7 +197,9 @@ pub(crate) fn run(args: &Plot, modules: &Modules) -> Result<()> {
         Paper::Dark => Theme::Dark,
     };
     let written = match &args.what {
-        What::Gallery { image, run } => gallery(image.as_deref(), run.as_deref(), args.seed, modules)?.write(&args.out, theme),
+        What::Gallery { image, run } => {
+            gallery(image.as_deref(), run.as_deref(), args.seed, modules)?.write(&args.out, theme)
+        }
         what => page(what, args.seed, modules)?.write(&args.out, theme, &[]),
     };
     let written = written.map_err(Error::io(&args.out, "write into the folder"))?;
@@ -221,7 +223,7 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Made {
         }
         What::Schedule { names } => {
             let names = match names.is_empty() {
-                true => ["linear", "cosine", "flow-matching", "ornstein-uhlenbeck", "variance-preserving"].map(str::to_owned).to_vec(),
+                true => ["linear", "cosine", "sqrt", "flow-matching", "ornstein-uhlenbeck"].map(str::to_owned).to_vec(),
                 false => names.clone(),
             };
             let all = names.iter().map(|name| Ok((name.clone(), schedule(name, modules)?)));
@@ -290,7 +292,8 @@ fn code(source: &str, name: &str) -> String {
     let start = format!("// show {name}\n");
     let from = source.split_once(&start).map_or("", |(_, rest)| rest);
     let lines: Vec<&str> = from.lines().take_while(|line| !line.trim_start().starts_with("// show")).collect();
-    let indent = lines.iter().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
+    let indent =
+        lines.iter().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
     lines.iter().map(|line| line.get(indent..).unwrap_or("")).collect::<Vec<_>>().join("\n")
 }
 
@@ -300,7 +303,8 @@ mod tests {
 
     #[test]
     fn the_lines_shown_are_the_lines_that_run() {
-        let source = "fn f() {\n    // show a\n    let x = 1;\n    if x > 0 {\n        g();\n    }\n    // show\n    h();\n}\n";
+        let source =
+            "fn f() {\n    // show a\n    let x = 1;\n    if x > 0 {\n        g();\n    }\n    // show\n    h();\n}\n";
         assert_eq!(code(source, "a"), "let x = 1;\nif x > 0 {\n    g();\n}");
         assert_eq!(code(source, "b"), "");
     }

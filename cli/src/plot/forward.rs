@@ -60,7 +60,10 @@ fn noised(x: &[f64], schedule: &dyn Schedule, t: f64, kind: Kind, rng: &Rng) -> 
         Kind::Uniform => {
             let (lost, other) = (rng.uniforms(1, x.len()), rng.uniforms(1, x.len()));
             let level = |u: f64| (256.0 * u).floor() / 127.5 - 1.0;
-            x.iter().zip(lost.into_iter().zip(other)).map(|(&x, (u, v))| if u < c.alpha { x } else { level(v) }).collect()
+            x.iter()
+                .zip(lost.into_iter().zip(other))
+                .map(|(&x, (u, v))| if u < c.alpha { x } else { level(v) })
+                .collect()
         }
         Kind::Absorbing => {
             let lost = rng.uniforms(x.len() / 3, 1);
@@ -105,7 +108,8 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
     let (counted, limit): (_, Option<(&str, gallery::Function<'_>)>) = match kind {
         Kind::Gaussian => ([-4.0, 4.0], Some(("N(0, 1)", &bell))),
         Kind::Uniform => ([-1.4, 1.4], Some(("uniform", &flat))),
-        Kind::Absorbing => ([-1.4, 1.4], None),
+        // The mask is no value: the histogram's area is the part that is kept.
+        Kind::Absorbing => ([-1.0, 1.0], None),
     };
     let (word, more, formula) = match kind {
         Kind::Gaussian => (
@@ -124,7 +128,7 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
         Kind::Absorbing => (
             "forward-absorbing",
             "Every pixel is kept with probability α and otherwise masked, here black, and then stays so; the histogram \
-             loses its values to the mask at the left. What is left is untouched: a model sees what it must fill in.",
+             loses its area to the mask and keeps its form. What is left is untouched: a model sees what it must fill in.",
             "q(x_t | x) = Cat(α x + (1 − α) π),  π all on the mask",
         ),
     };
@@ -159,7 +163,8 @@ mod tests {
         let rng = Rng::new(1);
         let t = 0.3; // α = 0.7, σ = 0.3
         let gaussian = noised(&x, &FlowMatching {}, t, Kind::Gaussian, &rng);
-        let rest = UnivariateNormal::fit(&gaussian.iter().zip(&x).map(|(z, x)| z - 0.7 * x).collect::<Vec<_>>()).unwrap();
+        let rest =
+            UnivariateNormal::fit(&gaussian.iter().zip(&x).map(|(z, x)| z - 0.7 * x).collect::<Vec<_>>()).unwrap();
         assert!(rest.mean().abs() < 5.0 * 0.3 / n.sqrt() && (rest.std() - 0.3).abs() < 5.0 * 0.3 / (2.0 * n).sqrt());
         let kept = |values: &[f64]| values.iter().zip(&x).filter(|(z, x)| z == x).count() as f64 / n;
         let slack = 5.0 * (0.21 / (n / 3.0)).sqrt();

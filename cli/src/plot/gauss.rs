@@ -1,7 +1,9 @@
 //! The pages of the Gaussian. What stands between two `show` lines is printed on the page that it makes.
 use super::{Made, code};
+use tweedie::distribution::gaussian::{
+    Covariance, Density, GaussianError, MultivariateNormal, UnivariateNormal, convolve,
+};
 use tweedie::{Error, Rng};
-use tweedie::distribution::gaussian::{Covariance, Density, GaussianError, MultivariateNormal, UnivariateNormal, convolve};
 use tweedie_plot::Page;
 use tweedie_plot::gallery::{self, Curve, Given, Joint, Term};
 

@@ -1,7 +1,7 @@
 //! Points that flow to noise and back.
 use super::{Made, code};
-use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::sync::Arc;
 use tweedie::exact::Mixture;
 use tweedie::noise::Gaussian;
 use tweedie::sample::{Heun, reverse_from};
@@ -49,7 +49,8 @@ fn back(model: &Mixture, z: Vec<f64>, times: &[f64]) -> Result<Vec<Vec<f64>>> {
 pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, seed: u64) -> Made {
     let rng = Rng::new(seed);
     let noise = Gaussian::new(schedule.clone());
-    let centres: Vec<Vec<f64>> = points(shape, COMPONENTS, &rng.stream("density")).chunks(2).map(<[f64]>::to_vec).collect();
+    let centres: Vec<Vec<f64>> =
+        points(shape, COMPONENTS, &rng.stream("density")).chunks(2).map(<[f64]>::to_vec).collect();
     let model = Mixture::empirical(noise, centres, 0.08)?;
     // Drawn from the very density whose score is known.
     let x: Vec<f64> = model.sample(n, &mut rng.stream("data")).concat();
@@ -80,7 +81,8 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
         at.chunks(2).flat_map(|z| model.look(z, c).eps.into_iter().map(move |eps| -eps / c.sigma)).collect()
     };
     let middle = times.len() - 1;
-    let labels = path.iter().enumerate().map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "back," } else { "forth," }));
+    let labels =
+        path.iter().enumerate().map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "back," } else { "forth," }));
     let name = format!("{shape:?}").to_lowercase();
     let flow = Flow {
         labels: labels.collect(),

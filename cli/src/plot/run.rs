@@ -23,7 +23,7 @@ fn read(folder: &Path) -> Result<Run> {
         let Some(step) = line["step"].as_f64() else {
             return Err(Error::format(&path, format!("line {}: no `step`, which every line of metrics has", i + 1)));
         };
-        let mut note = |into: &mut Vec<Series>, label: &str, value: &Value| {
+        let note = |into: &mut Vec<Series>, label: &str, value: &Value| {
             let Some(value) = value.as_f64() else { return };
             let at = into.iter().position(|s| s.label == label).unwrap_or_else(|| {
                 into.push(Series { label: label.into(), ..Series::default() });
@@ -46,7 +46,8 @@ fn read(folder: &Path) -> Result<Run> {
     }
     for path in pictures(folder) {
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
-        let decoded = image::load_from_memory(&bytes).map_err(|error| Error::format(&path, error.to_string()))?.into_rgb8();
+        let decoded =
+            image::load_from_memory(&bytes).map_err(|error| Error::format(&path, error.to_string()))?.into_rgb8();
         let label = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let label = label.rsplit('-').next().map_or(label.clone(), |step| step.trim_start_matches('0').to_owned());
         let (width, height) = (decoded.width() as usize, decoded.height() as usize);

@@ -47,5 +47,5 @@ pub fn forward_slider(
     bars.y = bars.y.range(0.0, 1.1 * highest);
     bars.aspect = image.aspect.clamp(0.6, 1.0);
     let labels = frames.iter().map(|n| n.label.clone()).collect();
-    Figure::new("From the image to noise", 2).panel(image).panel(bars).slider("", labels, frames.len() / 2)
+    Figure::new("From the image to noise", 2).panel(image).panel(bars).slider("", labels, frames.len() / 4)
 }

@@ -25,9 +25,10 @@ pub fn schedules(all: &[Curves]) -> Figure {
     let panel = |title: &str, axis: Axis, of: &dyn Fn(&Curves) -> Line| {
         let mark = |(i, curves): (usize, &Curves)| {
             let (x, y) = of(curves);
-            Mark::line(x, y).name(&curves.label).series(i)
+            // The first is the widest: curves that coincide are all seen.
+            Mark::line(x, y).name(&curves.label).series(i).width(2.0 + 0.8 * (all.len() - 1 - i) as f64)
         };
-        Panel::plane(title, "t", axis).marks(all.iter().enumerate().map(mark))
+        Panel::plane(title, Axis::new("t").range(0.0, 1.0), axis).marks(all.iter().enumerate().map(mark))
     };
     let over = |of: fn(&Curves) -> &Vec<f64>| move |c: &Curves| (c.t.clone(), of(c).clone());
     let density = |c: &Curves| {
@@ -45,7 +46,7 @@ pub fn schedules(all: &[Curves]) -> Figure {
     let most = |c: &Curves| c.beta.iter().copied().filter(|b| b.is_finite()).fold(0.0, f64::max);
     let top = all.iter().map(most).fold(0.0, f64::max).min(40.0);
     let mut lambda = panel("Where training looks: density of log-SNR", "p(λ)".into(), &density);
-    lambda.x.label = "λ = ln α²/σ²".into();
+    lambda.x = "λ = ln α²/σ²".into();
     Figure::new("Schedules", 3)
         .panel(panel("Signal", "α".into(), &over(|c| &c.alpha)))
         .panel(panel("Noise", sigma, &over(|c| &c.sigma)))

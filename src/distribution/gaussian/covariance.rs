@@ -4,6 +4,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 /// A covariance, kept in the shape it was given: the plainer it is, the less it costs.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are those of the formula")]
 pub enum Covariance {
     /// Any Σ: symmetric, positive definite. A density costs O(d²).
     Full(DMatrix<f64>),
