@@ -80,7 +80,7 @@
         if (name) node.className = name;
         return parent.appendChild(node);
       };
-      this.node = make('div', 'panel', figure.grid);
+      this.node = make('div', spec.bare ? 'panel bare' : 'panel', figure.grid);
       if (spec.title) make('h3', '', this.node).textContent = spec.title;
       this.legend = make('div', 'legend', this.node);
       this.holder = make('div', 'holder', this.node);
@@ -685,6 +685,7 @@
     figure.grid.className = 'grid';
     figure.grid.style.setProperty('--columns', Math.min(spec.columns, spec.panels.length));
     if (Math.min(spec.columns, spec.panels.length) === 1) figure.grid.classList.add('single');
+    if (spec.panels.every((panel) => panel.bare)) figure.grid.classList.add('bare');
     if (spec.title) holder.appendChild(document.createElement('h2')).textContent = spec.title;
     const own = [];
     const redraw = () => own.forEach((panel) => { panel.point = null; panel.tip.hidden = true; panel.list(); panel.draw(); });
@@ -740,5 +741,11 @@
   document.getElementById('theme').onclick = () => choose(root.dataset.theme === 'dark' ? 'light' : 'dark');
   choose(location.hash === '#dark' || dark.matches ? 'dark' : 'light');
   hooks.ready = Promise.all(hooks.loading).then(() => panels.forEach((panel) => panel.draw()));
-  new ResizeObserver(() => panels.forEach((panel) => panel.draw())).observe(document.body);
+  // Drawn after the observer has returned: a canvas that changes its height is a change of layout too.
+  let wide = document.body.clientWidth;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth === wide) return;
+    wide = document.body.clientWidth;
+    requestAnimationFrame(() => panels.forEach((panel) => panel.draw()));
+  }).observe(document.body);
 })();

@@ -117,19 +117,19 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
             "Every value is shrunk a little and a little Gaussian noise is added, again and again; the values' histogram \
              tends to the bell of N(0, 1), whatever the image was. All steps at once are one step: a sum of Gaussians is \
              Gaussian.",
-            "x_t = α_t x + σ_t ε,  ε ~ N(0, I)        (one step: x_t = √(1 − β) x_s + √β ε)",
+            "xₜ = αₜ x + σₜ ε,  ε ~ N(0, I)        (one step: xₜ = √(1 − β) xₛ + √β ε)",
         ),
         Kind::Uniform => (
             "forward-uniform",
             "Every value is kept with probability α and otherwise replaced by any of 256 levels, all alike; the histogram \
              tends to a flat one. Colours do not fade, they are replaced.",
-            "q(x_t | x) = Cat(α x + (1 − α) π),  π uniform",
+            "q(xₜ | x) = Cat(α x + (1 − α) π),  π uniform",
         ),
         Kind::Absorbing => (
             "forward-absorbing",
             "Every pixel is kept with probability α and otherwise masked, here black, and then stays so; the histogram \
              loses its area to the mask and keeps its form. What is left is untouched: a model sees what it must fill in.",
-            "q(x_t | x) = Cat(α x + (1 − α) π),  π all on the mask",
+            "q(xₜ | x) = Cat(α x + (1 − α) π),  π all on the mask",
         ),
     };
     let size = [picture.width, picture.height];

@@ -88,9 +88,9 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
         labels: labels.collect(),
         arrows: path.iter().map(|&t| score(t)).collect(),
         points: frames,
-        traced: 12.min(n),
+        traced: 16.min(n),
         at,
-        meaning: "The score ∇ ln p(x_t), by the root of its length".into(),
+        meaning: "The score ∇ ln p(xₜ), by the root of its length".into(),
         reach,
     };
     Ok(Page {
@@ -100,7 +100,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
                probability flow, whose velocity is the score of the noisy data, and land where data are. The score here is \
                exact, that of a mixture of Gaussians, so what is seen is the process and not a net's mistakes."
             .into(),
-        formula: "dx = f x dt + g dw  (forth),   dx/dt = f x − ½ g² ∇ ln p(x_t)  (back)".into(),
+        formula: "dx = f x dt + g dw  (forth),   dx/dt = f x − ½ g² ∇ ln p(xₜ)  (back)".into(),
         figures: vec![gallery::process("Points under a diffusion process", &flow)],
         code: code(include_str!("process.rs"), "process"),
     })

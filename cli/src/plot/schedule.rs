@@ -32,7 +32,7 @@ pub fn page(all: &[(String, Arc<dyn Schedule>)]) -> Made {
                signal-to-noise ratios differ by no more than a change of clock. Where its log-SNR falls slowly, training \
                spends its time."
             .into(),
-        formula: "x_t = α(t) x + σ(t) ε,   SNR = α²/σ²,   β(t) = −2 α′/α,   p(λ) = −dt/dλ for λ = ln SNR".into(),
+        formula: "xₜ = α(t) x + σ(t) ε,   SNR = α²/σ²,   β(t) = −2 α′/α,   p(λ) = −dt/dλ for λ = ln SNR".into(),
         figures: vec![gallery::schedules(&all)],
         code: code(include_str!("schedule.rs"), "schedule") + "\nlet figure = gallery::schedules(&[curves]);",
     })

@@ -1,6 +1,7 @@
 //! The tool as its users meet it.
 mod interrupted;
 mod own;
+mod pictures;
 mod recipes;
 mod runs;
 mod transcripts;

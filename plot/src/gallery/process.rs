@@ -58,6 +58,7 @@ pub fn process(title: &str, flow: &Flow) -> Figure {
             .mark(Mark::points(x, y).name("points").unlisted().width(2.4).opacity(0.25).frame(frame))
             .mark(Mark::arrows(ax.clone(), ay.clone(), u, v).colour(Colour::Ink).width(1.3).unlisted().frame(frame));
     }
-    let start = flow.points.len() / 4;
+    // Well on the way back, where both the data and the ways are seen.
+    let start = flow.points.len() * 15 / 16;
     Figure::new(title, 2).panel(cloud).panel(field).slider("", flow.labels.clone(), start)
 }

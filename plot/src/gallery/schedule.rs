@@ -26,7 +26,7 @@ pub fn schedules(all: &[Curves]) -> Figure {
         let mark = |(i, curves): (usize, &Curves)| {
             let (x, y) = of(curves);
             // The first is the widest: curves that coincide are all seen.
-            Mark::line(x, y).name(&curves.label).series(i).width(2.0 + 0.8 * (all.len() - 1 - i) as f64)
+            Mark::line(x, y).name(&curves.label).series(i).width(2.0 + 0.5 * (all.len() - 1 - i) as f64)
         };
         Panel::plane(title, Axis::new("t").range(0.0, 1.0), axis).marks(all.iter().enumerate().map(mark))
     };

@@ -1,0 +1,90 @@
+//! `tweedie plot gallery`, opened page by page in headless Chromium where there is one.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+/// Collects what goes wrong, from the first line of the page on.
+const BEFORE: &str = "<head><script>window.wrong = [];
+addEventListener('error', (e) => wrong.push(String(e.message)));
+addEventListener('unhandledrejection', (e) => wrong.push(String(e.reason)));
+console.error = console.warn = (...words) => wrong.push(words.join(' '));
+</script>";
+/// Does what a reader would do, and writes down what happens.
+const READER: &str = include_str!("../../../plot/tests/it/reader.js");
+
+fn browser() -> Option<PathBuf> {
+    let names = std::env::var("CHROMIUM").map_or_else(
+        |_| ["chromium", "chromium-browser", "google-chrome"].map(PathBuf::from).to_vec(),
+        |path| vec![PathBuf::from(path)],
+    );
+    names.into_iter().find(|name| Command::new(name).args(["--version", "--no-sandbox"]).output().is_ok())
+}
+
+/// What happens on a page when it is read.
+fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
+    let html = fs::read_to_string(page).unwrap().replacen("<head>", BEFORE, 1);
+    let html = html.replace("</body>", &format!("<script>{READER}</script></body>"));
+    let path = folder.join("read.html");
+    fs::write(&path, html).unwrap();
+    let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+                 --disable-component-update --disable-sync --enable-logging=stderr --window-size=1280,900 \
+                 --virtual-time-budget=20000 --dump-dom";
+    let output = Command::new(browser)
+        .args(flags.split_whitespace())
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .arg(format!("file://{}", path.display()))
+        .output()
+        .unwrap();
+    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(console.is_empty(), "{}: the console says {console:?}", page.display());
+    let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+    let report = report.unwrap_or_else(|| panic!("{} did not get to its end:\n{log}", page.display()));
+    serde_json::from_str(&report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).unwrap()
+}
+
+#[test]
+fn the_gallery_is_small_and_quick_and_its_pages_answer_the_pointer() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("gallery");
+    let start = Instant::now();
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_tweedie")).args(["plot", "gallery", "--out"]).arg(&out).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let seconds = start.elapsed().as_secs_f64();
+    // Three seconds of computing; more only where the machine has much else to do.
+    assert!(seconds < 120.0, "the gallery took {seconds:.1} s");
+    let files: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let pages: Vec<&PathBuf> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "html")).collect();
+    assert_eq!(pages.len(), 12, "eleven pages and their index");
+    assert!(files.len() > pages.len() + 11, "a picture or more of every page");
+    for page in &pages {
+        let size = page.metadata().unwrap().len();
+        assert!(size < 5_000_000, "{} has {size} bytes", page.display());
+    }
+    let Some(browser) = browser() else {
+        eprintln!("skipped: no chromium, chromium-browser or google-chrome here, and CHROMIUM names none");
+        return;
+    };
+    for page in pages.into_iter().filter(|page| !page.ends_with("index.html")) {
+        let report = read(&browser, page, folder.path());
+        let place = page.display();
+        assert_eq!(report["wrong"], serde_json::json!([]), "{place}");
+        let panels = report["panels"].as_array().unwrap();
+        assert!(!panels.is_empty(), "{place}");
+        for panel in panels {
+            assert!(
+                panel["hover"]["tip"].as_str().is_some_and(|tip| tip.contains(" = ")),
+                "{place}: {:?}",
+                panel["hover"]
+            );
+            assert_eq!(panel["restored"], true, "{place}");
+        }
+        for slider in report["sliders"].as_array().unwrap() {
+            assert_eq!(slider["moved"], true, "{place}");
+        }
+    }
+}
