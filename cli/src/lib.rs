@@ -68,7 +68,9 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            note(&format!("error: {error}"));
+            let text = error.to_string();
+            // What shows a line of a recipe ends with that line.
+            note(&format!("error: {}", if text.contains('\n') { text } else { words::sentence(&text) }));
             ExitCode::FAILURE
         }
     }

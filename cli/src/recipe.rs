@@ -43,16 +43,18 @@ impl Recipe {
                 path.display()
             )));
         }
+        let no_text = || Error::Unfit(format!("{} is no text, and a recipe is a TOML file", path.display()));
         let text = fs::read_to_string(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::Unfit(format!(
                 "there is no recipe {}: give the path of a TOML file as in `recipes/`, or none at all for the built-in one",
                 path.display()
             )),
-            std::io::ErrorKind::InvalidData => {
-                Error::Unfit(format!("{} is no text, and a recipe is a TOML file", path.display()))
-            }
+            std::io::ErrorKind::InvalidData => no_text(),
             _ => Error::io(path, "read the recipe")(error),
         })?;
+        if text.contains('\0') {
+            return Err(no_text());
+        }
         Self::parse(&path.display().to_string(), text)
     }
 
@@ -133,6 +135,7 @@ impl Recipe {
 
     /// An error at a field, shown where it was written, or where the nearest part around it was.
     pub fn fail(&self, path: &str, part: Part, message: &str) -> Error {
+        let message = &words::sentence(message);
         let mut at = path;
         loop {
             match self.origins.get(at) {
@@ -153,18 +156,26 @@ impl Recipe {
     /// An error that a module raised about its settings at `path`, shown at the field it speaks of.
     pub fn blame(&self, path: &str, error: Error) -> Error {
         let Error::Unfit(message) = error else { return error };
-        let spoken = words::quoted(&message);
-        let field = match self.get(path) {
-            Some(Value::Table(table)) => table.iter().find(|(key, value)| {
-                spoken.iter().any(|word| {
-                    word == *key
-                        || value.as_str() == Some(word)
-                        || word.split_once(" = ").is_some_and(|(name, _)| name == *key)
-                })
-            }),
-            _ => None,
+        let table = match self.get(path) {
+            Some(Value::Table(table)) => table,
+            _ => return self.fail(path, Part::Key, &message),
         };
-        match field {
+        let spoken = words::quoted(&message);
+        let says =
+            |word: &str| message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|w| w == word);
+        // What a field is known by in a message, the surest first.
+        let clues: [&dyn Fn(&str, &Value) -> bool; 4] = [
+            &|key, value| spoken.iter().any(|word| word == key || value.as_str() == Some(word)),
+            &|key, _| {
+                let set = format!("{key} = ");
+                spoken.iter().any(|word| word.starts_with(&set))
+                    || message.starts_with(&set)
+                    || message.starts_with(&format!("the {key} of "))
+            },
+            &|_, value| value.as_str().is_some_and(|text| spoken.iter().any(|word| Path::new(word).ends_with(text))),
+            &|key, value| key != "name" && value.as_str().is_some_and(says),
+        ];
+        match clues.iter().find_map(|clue| table.iter().find(|(key, value)| clue(key, value))) {
             Some((key, _)) => self.fail(&format!("{path}.{key}"), Part::Value, &message),
             None => self.fail(path, Part::Key, &message),
         }
@@ -233,7 +244,8 @@ impl Recipe {
             }
             None => {
                 let message = format!(
-                    "this names no {kind}: add `name = \"…\"`, one of {}; `tweedie list {kind}` describes them.",
+                    "this names no {kind}: add `name = \"{}\"`, or another of {}; `tweedie list {kind}` describes them.",
+                    known.first().unwrap_or(&"…"),
                     words::list(&known)
                 );
                 return Err(self.fail(path, Part::Key, &message));
@@ -309,6 +321,11 @@ fn put_in(place: &mut Value, steps: &[&str], value: Value) -> Result<(), String>
     };
     match place {
         Value::Table(table) => {
+            if !table.contains_key(*first) && rest.first().is_some_and(|next| next.parse::<usize>().is_ok()) {
+                return Err(format!(
+                    "the recipe has no list `{first}` of which an entry could be set: write `[[{first}]]` in it."
+                ));
+            }
             let inner = table.entry((*first).to_owned()).or_insert_with(|| Value::Table(Table::new()));
             match inner {
                 Value::Table(_) | Value::Array(_) => put_in(inner, rest, value),

@@ -202,9 +202,12 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
                 )));
             }
             None => {
+                let meant = match name.parse::<usize>() {
+                    Ok(_) => ".".into(),
+                    Err(_) => words::meant(name, &facts.classes),
+                };
                 return Err(Error::Unfit(format!(
-                    "`--class {name}`: there is no such class{} The model knows {}, or `none` for no class.",
-                    words::meant(name, &facts.classes),
+                    "`--class {name}`: there is no such class{meant} The model knows {}, or `none` for no class.",
                     few(&facts.classes)
                 )));
             }

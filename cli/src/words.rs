@@ -40,7 +40,7 @@ pub fn plain(message: &str) -> String {
     let Some((found, expected)) = message.trim().rsplit_once(", expected ") else { return message.trim().to_owned() };
     let expected = match expected {
         "f64" | "f32" => "a number".into(),
-        "u64" | "usize" | "u32" | "u16" | "u8" => "a whole number, 0 or more".into(),
+        "u64" | "usize" | "u32" | "u16" | "u8" => "a whole number of 0 or more".into(),
         "i64" | "i32" | "isize" => "a whole number".into(),
         "a boolean" => "true or false".into(),
         "a sequence" => "a list, as in [1, 2]".into(),
@@ -63,6 +63,11 @@ pub fn plain(message: &str) -> String {
         .replace("sequence", "a list")
         .replace("map", "a table");
     format!("found {found}, where {expected} was expected")
+}
+
+/// With a full stop, where it has no end yet.
+pub fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }
 
 /// 12,345.
