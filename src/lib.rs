@@ -77,6 +77,7 @@ pub mod loss;
 pub mod model;
 pub mod net;
 pub mod noise;
+pub mod process;
 pub mod rng;
 pub mod sample;
 pub mod schedule;

@@ -5,19 +5,31 @@
 //!
 //! | schedule | α | σ | |
 //! |---|---|---|---|
-//! | [`Linear`], [`Cosine`], [`Sqrt`], [`Constant`] | √ᾱ | √(1 − ᾱ) | tables of T steps, continuous between them |
+//! | [`Linear`], [`ScaledLinear`], [`Cosine`], [`Sqrt`], [`Constant`], [`Sigmoid`], [`Laplace`], [`Polynomial`], [`Jsd`], [`Listed`] | √ᾱ | √(1 − ᾱ) | tables of T steps, continuous between them |
 //! | [`VariancePreserving`] | exp(−½∫β) | √(1 − α²) | its limit T → ∞ for linear β |
+//! | [`SubVariancePreserving`] | exp(−½∫β) | 1 − α² | |
+//! | [`CosineAngle`] | cos(πt/2) | sin(πt/2) | |
+//! | [`Decaying`] | minᵗ | √(1 − α²) | |
 //! | [`FlowMatching`] | 1 − t | t | straight paths |
 //! | [`OrnsteinUhlenbeck`] | √(1 − t²) | t | |
 //! | [`VarianceExploding`] | 1 | σ₀ (σ₁/σ₀)ᵗ | |
 //! | [`Edm`] | 1 | (σ₀^(1/ρ) + t (σ₁^(1/ρ) − σ₀^(1/ρ)))^ρ | |
+//! | [`exploding`], [`process`] | 1 or any | any | from closures |
+//! | [`ZeroTerminal`], [`Shifted`], [`Between`] | | | made of others |
 use crate::{dual::Dual, error::Error};
 use std::{fmt::Debug, sync::Arc};
 
+mod change;
 mod continuous;
 mod table;
-pub use continuous::{Edm, FlowMatching, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving};
-pub use table::{Constant, Cosine, Linear, Sqrt, Table};
+pub use change::{Between, Shifted, ZeroTerminal};
+pub use continuous::{
+    CosineAngle, Decaying, Edm, FlowMatching, OrnsteinUhlenbeck, Process, SubVariancePreserving, VarianceExploding,
+    VariancePreserving, exploding, process,
+};
+pub use table::{
+    Constant, Cosine, Jsd, Laplace, Linear, Listed, Polynomial, Quantity, ScaledLinear, Sigmoid, Sqrt, Table,
+};
 
 /// α, σ and their slopes at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,9 +2,23 @@
 //!
 //! A [`Spacing`] is the quantile function of the training times; the same function at even quantiles is a sampling
 //! grid. Discrete time is a choice of spacing: [`Steps`] visits 1/T, 2/T, …, 1.
+//!
+//! | spacing | times |
+//! |---|---|
+//! | [`Uniform`], [`Quadratic`] | u, u² |
+//! | [`Steps`], [`Leading`], [`Linspace`] | of a table of T steps |
+//! | [`Listed`] | a list; [`Listed::sections`] respaces a table |
+//! | [`Beta`], [`LogitNormal`] | the quantiles of a distribution |
+//! | [`Shifted`], [`Antithetic`] | made of another |
+//! | [`Karras`], [`Exponential`], [`LogNormal`], [`CosineInterpolated`], [`AlignYourSteps`] | noise levels, [`Levels::on`] a schedule |
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
+
+mod discrete;
+mod levels;
+pub use discrete::{Leading, Linspace, Listed};
+pub use levels::{AlignYourSteps, CosineInterpolated, Exponential, Karras, Levels, LogNormal, On};
 
 /// A rising map of (0, 1] into [0, 1].
 pub trait Spacing: Debug + Send + Sync {
@@ -61,5 +75,204 @@ impl Spacing for Steps {
     fn at(&self, u: f64) -> f64 {
         // A quantile that is a grid point up to rounding is that grid point.
         (u * self.0 as f64 - 1e-9).ceil().max(1.0) / self.0 as f64
+    }
+}
+
+/// Times that are finer near the data: `t = u²`.
+///
+/// Song, Meng and Ermon (2021), appendix D.2, <https://arxiv.org/abs/2010.02502>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quadratic {}
+impl Spacing for Quadratic {
+    fn at(&self, u: f64) -> f64 {
+        u * u
+    }
+}
+
+/// Times of a logit-normal distribution: `ln t/(1 − t) ~ N(mean, std²)`; 0 and 1 unless said otherwise. A grid begins at 1.
+///
+/// Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis" (2024), section 3.1,
+/// <https://arxiv.org/abs/2403.03206>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogitNormal {
+    /// The mean of the logit.
+    pub mean: f64,
+    /// Its standard deviation.
+    pub std: f64,
+}
+impl Default for LogitNormal {
+    fn default() -> Self {
+        Self { mean: 0.0, std: 1.0 }
+    }
+}
+impl Spacing for LogitNormal {
+    fn at(&self, u: f64) -> f64 {
+        (1.0 + (-self.mean - self.std * normal_quantile(u.clamp(0.0, 1.0))).exp()).recip()
+    }
+}
+
+/// Times of a beta distribution; 0.6 and 0.6, for which most times are near both ends, unless said otherwise.
+///
+/// Lee et al., "Beta Sampling is All You Need" (2024), <https://arxiv.org/abs/2407.12173>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Beta {
+    /// The exponent at t = 0.
+    pub a: f64,
+    /// The exponent at t = 1.
+    pub b: f64,
+}
+impl Default for Beta {
+    fn default() -> Self {
+        Self { a: 0.6, b: 0.6 }
+    }
+}
+impl Beta {
+    /// ∫₀ᵗ x^(a−1) (1 − x)^(b−1) dx over its whole, by the continued fraction (Lentz) on the side where it converges.
+    fn below(a: f64, b: f64, t: f64) -> f64 {
+        if t <= 0.0 || t >= 1.0 {
+            return f64::from(t >= 1.0);
+        }
+        if t > (a + 1.0) / (a + b + 2.0) {
+            return 1.0 - Self::below(b, a, 1.0 - t);
+        }
+        let front = (a * t.ln() + b * (-t).ln_1p() - (ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b))).exp() / a;
+        let tiny = 1e-300;
+        let (mut f, mut c, mut d) = (1.0, 1.0, 0.0);
+        for i in 0..300 {
+            let m = f64::from(i / 2);
+            let term = match i {
+                0 => 1.0,
+                i if i % 2 == 0 => m * (b - m) * t / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
+                _ => -(a + m) * (a + b + m) * t / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
+            };
+            d = 1.0 + term * d;
+            d = if d.abs() < tiny { tiny } else { d }.recip();
+            c = 1.0 + term / c;
+            c = if c.abs() < tiny { tiny } else { c };
+            f *= c * d;
+            if (1.0 - c * d).abs() < 1e-15 {
+                break;
+            }
+        }
+        front * (f - 1.0)
+    }
+}
+impl Spacing for Beta {
+    fn at(&self, u: f64) -> f64 {
+        let (mut low, mut high) = (0.0_f64, 1.0_f64);
+        if u >= 1.0 {
+            return 1.0;
+        }
+        for _ in 0..80 {
+            let middle = 0.5 * (low + high);
+            if Self::below(self.a, self.b, middle) < u { low = middle } else { high = middle }
+        }
+        0.5 * (low + high)
+    }
+}
+
+/// ln Γ, by Lanczos' approximation to 1e-15.
+fn ln_gamma(x: f64) -> f64 {
+    const C: [f64; 9] = [
+        0.999_999_999_999_809_9,
+        676.520_368_121_885_1,
+        -1_259.139_216_722_402_8,
+        771.323_428_777_653_1,
+        -176.615_029_162_140_6,
+        12.507_343_278_686_905,
+        -0.138_571_095_265_720_12,
+        9.984_369_578_019_572e-6,
+        1.505_632_735_149_311_6e-7,
+    ];
+    if x < 0.5 {
+        let pi = std::f64::consts::PI;
+        return (pi / (pi * x).sin()).ln() - ln_gamma(1.0 - x);
+    }
+    let x = x - 1.0;
+    let sum = C.iter().enumerate().skip(1).fold(C[0], |sum, (i, c)| sum + c / (x + i as f64));
+    let t = x + 7.5;
+    0.5 * std::f64::consts::TAU.ln() + (x + 0.5) * t.ln() - t + sum.ln()
+}
+
+/// The quantile of the standard normal, by bisection on its distribution function.
+pub(crate) fn normal_quantile(u: f64) -> f64 {
+    if u <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if u >= 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut low, mut high) = (-40.0_f64, 40.0_f64);
+    for _ in 0..80 {
+        let middle = 0.5 * (low + high);
+        if normal_below(middle) < u { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+/// The mass of the standard normal below x.
+fn normal_below(x: f64) -> f64 {
+    let y = x.abs();
+    let density = (-0.5 * y * y).exp() / std::f64::consts::TAU.sqrt();
+    let tail = if y < 3.0 {
+        // ½ − φ Σ x^(2k+1)/(1·3·…·(2k+1)).
+        let (mut term, mut sum) = (y, y);
+        for k in 1..200 {
+            term *= y * y / (2.0 * f64::from(k) + 1.0);
+            sum += term;
+            if term < 1e-17 * sum {
+                break;
+            }
+        }
+        0.5 - density * sum
+    } else {
+        // φ/(x + 1/(x + 2/(x + …))).
+        density / (1..=120).rev().fold(y, |rest, k| y + f64::from(k) / rest)
+    };
+    if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+/// Times moved towards the noise: `t ← factor t/(1 + (factor − 1) t)`, which multiplies σ/α of [`FlowMatching`] by the factor.
+///
+/// Esser et al. (2024), section 5.3.2, <https://arxiv.org/abs/2403.03206>.
+///
+/// [`FlowMatching`]: crate::schedule::FlowMatching
+#[derive(Clone, Copy, Debug)]
+pub struct Shifted<S> {
+    /// The spacing.
+    pub spacing: S,
+    /// How far: 3 for images of a megapixel in the source.
+    pub factor: f64,
+}
+impl<S: Spacing> Spacing for Shifted<S> {
+    fn at(&self, u: f64) -> f64 {
+        self.moved(self.spacing.at(u))
+    }
+    fn grid(&self, n: usize) -> Vec<f64> {
+        self.spacing.grid(n).into_iter().map(|t| self.moved(t)).collect()
+    }
+}
+impl<S> Shifted<S> {
+    fn moved(&self, t: f64) -> f64 {
+        self.factor * t / (1.0 + (self.factor - 1.0) * t)
+    }
+}
+
+/// Training times in pairs: row 2i + 1 has the quantile 1 − u where row 2i has u.
+#[derive(Clone, Copy, Debug)]
+pub struct Antithetic<S>(pub S);
+impl<S: Spacing> Spacing for Antithetic<S> {
+    fn at(&self, u: f64) -> f64 {
+        self.0.at(u)
+    }
+    fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
+        let u = rng.uniforms(n.div_ceil(2), 1);
+        (0..n).map(|i| self.0.at(if i % 2 == 0 { u[i / 2] } else { 1.0 - u[i / 2] })).collect()
+    }
+    fn grid(&self, n: usize) -> Vec<f64> {
+        self.0.grid(n)
     }
 }

@@ -2,6 +2,7 @@
 use super::Schedule;
 use crate::{dual::Dual, error::Error};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::FRAC_PI_2;
 
 fn rising(name: &str, low: f64, high: f64) -> Result<(), Error> {
     if low > 0.0 && low < high && high.is_finite() {
@@ -25,6 +26,9 @@ impl Schedule for FlowMatching {
     fn sigma(&self, t: Dual) -> Dual {
         t
     }
+    fn time(&self, log_snr: f64) -> f64 {
+        (1.0 + (0.5 * log_snr).exp()).recip()
+    }
 }
 
 /// The Ornstein–Uhlenbeck process in the time that makes σ linear: `α = √(1 − t²)`, `σ = t`.
@@ -39,6 +43,9 @@ impl Schedule for OrnsteinUhlenbeck {
     }
     fn sigma(&self, t: Dual) -> Dual {
         t
+    }
+    fn time(&self, log_snr: f64) -> f64 {
+        (1.0 + log_snr.exp()).sqrt().recip()
     }
 }
 
@@ -67,6 +74,9 @@ impl Schedule for VarianceExploding {
     }
     fn sigma(&self, t: Dual) -> Dual {
         (t * (self.max / self.min).ln()).exp() * self.min
+    }
+    fn time(&self, log_snr: f64) -> f64 {
+        ((-0.5 * log_snr - self.min.ln()) / (self.max / self.min).ln()).clamp(0.0, 1.0)
     }
     fn check(&self) -> Result<(), Error> {
         rising("variance-exploding", self.min, self.max)
@@ -102,6 +112,12 @@ impl Schedule for VariancePreserving {
     }
     fn sigma(&self, t: Dual) -> Dual {
         (-(-self.integral(t)).exp_m1()).sqrt()
+    }
+    fn time(&self, log_snr: f64) -> f64 {
+        // ∫β = −ln ᾱ = ln(1 + e^(−λ)), a quadratic in t, solved without cancellation.
+        let integral = (-log_snr).exp().ln_1p();
+        let (a, b) = (0.5 * (self.max - self.min), self.min);
+        (2.0 * integral / (b + (b * b + 4.0 * a * integral).max(0.0).sqrt())).clamp(0.0, 1.0)
     }
     fn check(&self) -> Result<(), Error> {
         if self.min >= 0.0 && self.max > 0.0 && self.max.is_finite() {
@@ -144,6 +160,11 @@ impl Schedule for Edm {
         let (low, high) = (self.min.powf(self.rho.recip()), self.max.powf(self.rho.recip()));
         (t * (high - low) + low).powf(self.rho)
     }
+    fn time(&self, log_snr: f64) -> f64 {
+        let root = |sigma: f64| sigma.powf(self.rho.recip());
+        let (low, high) = (root(self.min), root(self.max));
+        (((-0.5 * log_snr / self.rho).exp() - low) / (high - low)).clamp(0.0, 1.0)
+    }
     fn check(&self) -> Result<(), Error> {
         rising("edm", self.min, self.max)?;
         if self.rho > 0.0 && self.rho.is_finite() {
@@ -151,4 +172,133 @@ impl Schedule for Edm {
         }
         Err(Error::Unfit(format!("the exponent rho of `edm` is positive, not {}", self.rho)))
     }
+}
+
+/// The angle of constant speed: `α = cos(πt/2)`, `σ = sin(πt/2)`, variance preserving.
+///
+/// Nichol and Dhariwal (2021), eq. 17, without offset and in continuous time, <https://arxiv.org/abs/2102.09672>; Salimans
+/// and Ho (2022), section 4, <https://arxiv.org/abs/2202.00512>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CosineAngle {}
+impl Schedule for CosineAngle {
+    fn alpha(&self, t: Dual) -> Dual {
+        // Through the sine of the rest, which vanishes at t = 1 to the last bit.
+        ((1.0 - t) * FRAC_PI_2).sin()
+    }
+    fn sigma(&self, t: Dual) -> Dual {
+        (t * FRAC_PI_2).sin()
+    }
+    fn time(&self, log_snr: f64) -> f64 {
+        (-0.5 * log_snr).exp().atan() / FRAC_PI_2
+    }
+}
+
+/// The process of [`VariancePreserving`] with less noise than preserves the variance: `α = exp(−½∫β)`, `σ = 1 − α²`.
+///
+/// Song et al. (2021), section 3.4 and appendix B, <https://arxiv.org/abs/2011.13456>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubVariancePreserving {
+    /// β(0).
+    pub min: f64,
+    /// β(1).
+    pub max: f64,
+}
+impl Default for SubVariancePreserving {
+    fn default() -> Self {
+        Self { min: 0.1, max: 20.0 }
+    }
+}
+impl SubVariancePreserving {
+    fn full(&self) -> VariancePreserving {
+        VariancePreserving { min: self.min, max: self.max }
+    }
+}
+impl Schedule for SubVariancePreserving {
+    fn alpha(&self, t: Dual) -> Dual {
+        self.full().alpha(t)
+    }
+    fn sigma(&self, t: Dual) -> Dual {
+        -(-self.full().integral(t)).exp_m1()
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.full().check()
+    }
+}
+
+/// Signal that decays at a constant rate: `α = minᵗ`, `σ = √(1 − α²)`: the Ornstein–Uhlenbeck process in its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Decaying {
+    /// α(1), 0.001 unless said otherwise.
+    pub min: f64,
+}
+impl Default for Decaying {
+    fn default() -> Self {
+        Self { min: 1e-3 }
+    }
+}
+impl Schedule for Decaying {
+    fn alpha(&self, t: Dual) -> Dual {
+        (t * self.min.ln()).exp()
+    }
+    fn sigma(&self, t: Dual) -> Dual {
+        (-(t * (2.0 * self.min.ln())).exp_m1()).sqrt()
+    }
+    fn time(&self, log_snr: f64) -> f64 {
+        (-0.5 * (-log_snr).exp().ln_1p() / self.min.ln()).clamp(0.0, 1.0)
+    }
+    fn check(&self) -> Result<(), Error> {
+        if self.min > 0.0 && self.min < 1.0 {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!("the min of `decaying` is α(1), between 0 and 1, not {}", self.min)))
+    }
+}
+
+/// A schedule of two functions over [`Dual`], which gives their slopes for free; see [`process`] and [`exploding`].
+#[derive(Clone, Copy)]
+pub struct Process<A, S> {
+    alpha: A,
+    sigma: S,
+}
+impl<A, S> std::fmt::Debug for Process<A, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Process")
+    }
+}
+impl<A: Fn(Dual) -> Dual + Send + Sync, S: Fn(Dual) -> Dual + Send + Sync> Schedule for Process<A, S> {
+    fn alpha(&self, t: Dual) -> Dual {
+        (self.alpha)(t)
+    }
+    fn sigma(&self, t: Dual) -> Dual {
+        (self.sigma)(t)
+    }
+}
+
+/// The process of any α and σ.
+///
+/// ```
+/// use tweedie::{Dual, schedule::{Schedule, process}};
+/// let circle = process(|t: Dual| 1.0 - t * t, |t: Dual| t * (2.0 - t * t).sqrt());
+/// let c = circle.at(0.5);
+/// assert!((c.alpha.hypot(c.sigma) - 1.0).abs() < 1e-15 && c.alpha_dot == -1.0);
+/// ```
+pub fn process<A: Fn(Dual) -> Dual + Send + Sync, S: Fn(Dual) -> Dual + Send + Sync>(
+    alpha: A,
+    sigma: S,
+) -> Process<A, S> {
+    Process { alpha, sigma }
+}
+
+/// Noise that explodes in any way over unscaled data: α = 1 and σ as given.
+///
+/// ```
+/// use tweedie::schedule::{Schedule, exploding};
+/// let sqrt = exploding(|t| t.sqrt() * 25.0); // Brownian motion
+/// assert!((sqrt.at(0.3).diffusion() - 625.0).abs() < 1e-9);
+/// ```
+pub fn exploding<S: Fn(Dual) -> Dual + Send + Sync>(sigma: S) -> Process<impl Fn(Dual) -> Dual + Send + Sync, S> {
+    process(|_: Dual| 1.0.into(), sigma)
 }

@@ -2,7 +2,7 @@
 use super::Schedule;
 use crate::{dual::Dual, error::Error};
 use serde::{Deserialize, Serialize};
-use std::{f64::consts::FRAC_PI_2, sync::OnceLock};
+use std::{f64::consts::FRAC_PI_2, path::PathBuf, sync::OnceLock};
 
 /// A table β₁ … β_T as the variance-preserving process whose rate is constant between grid points.
 ///
@@ -77,6 +77,13 @@ impl Schedule for Table {
     fn steps(&self) -> Option<usize> {
         Some(self.len())
     }
+    fn time(&self, log_snr: f64) -> f64 {
+        // ln ᾱ = −ln(1 + e^(−λ)) falls from point to point, linearly.
+        let log = -(-log_snr).exp().ln_1p();
+        let i = self.log.partition_point(|&point| point > log).clamp(1, self.len());
+        let (above, below) = (self.log[i - 1], self.log[i]);
+        ((i as f64 - 1.0 + (above - log) / (above - below)) / self.len() as f64).clamp(0.0, 1.0)
+    }
 }
 
 impl Table {
@@ -112,7 +119,10 @@ macro_rules! tabled {
                 self.table().sigma(t)
             }
             fn steps(&self) -> Option<usize> {
-                Some(self.steps)
+                Some(self.table().len())
+            }
+            fn time(&self, log_snr: f64) -> f64 {
+                self.table().time(log_snr)
             }
             fn check(&self) -> Result<(), Error> {
                 self.make().map(|_| ())
@@ -120,7 +130,7 @@ macro_rules! tabled {
         }
     )*};
 }
-tabled!(Linear, Cosine, Sqrt, Constant);
+tabled!(Linear, ScaledLinear, Cosine, Sqrt, Constant, Sigmoid, Laplace, Polynomial, Jsd, Listed);
 
 /// β rising linearly from `first` to `last` over `steps` steps: the schedule of DDPM.
 ///
@@ -264,5 +274,247 @@ impl Constant {
     }
     fn make(&self) -> Result<Table, Error> {
         Table::new(std::iter::repeat_n(self.beta, self.steps))
+    }
+}
+
+/// β whose square root rises linearly: the schedule of latent diffusion.
+///
+/// `√β_i = √first + (√last − √first)(i − 1)/(T − 1)`; T = 1000, 0.00085 and 0.012 unless said otherwise.
+///
+/// Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022), <https://arxiv.org/abs/2112.10752>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScaledLinear {
+    steps: usize,
+    first: f64,
+    last: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for ScaledLinear {
+    fn default() -> Self {
+        Self::between(1000, 0.00085, 0.012)
+    }
+}
+impl ScaledLinear {
+    /// From `first` to `last` over `steps` steps.
+    pub fn between(steps: usize, first: f64, last: f64) -> Self {
+        Self { steps, first, last, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        let (low, high) = (self.first.sqrt(), self.last.sqrt());
+        let rise = (high - low) / (self.steps.max(2) - 1) as f64;
+        Table::new((0..self.steps).map(|i| (low + rise * i as f64).powi(2)))
+    }
+}
+
+/// β rising as a sigmoid from `first` to `last`: made for molecules.
+///
+/// `β_i = first + (last − first)/(1 + e^(−x))`, x even from −6 to 6; T = 1000, 1e-4 and 0.02 unless said otherwise.
+///
+/// Xu et al., "GeoDiff: A Geometric Diffusion Model for Molecular Conformation Generation" (2022),
+/// <https://arxiv.org/abs/2203.02923>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sigmoid {
+    steps: usize,
+    first: f64,
+    last: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Sigmoid {
+    fn default() -> Self {
+        Self::between(1000, 1e-4, 0.02)
+    }
+}
+impl Sigmoid {
+    /// From `first` to `last` over `steps` steps.
+    pub fn between(steps: usize, first: f64, last: f64) -> Self {
+        Self { steps, first, last, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        let x = |i: usize| -6.0 + 12.0 * i as f64 / (self.steps.max(2) - 1) as f64;
+        Table::new((0..self.steps).map(|i| self.first + (self.last - self.first) / (1.0 + (-x(i)).exp())))
+    }
+}
+
+/// A log-SNR with the quantiles of a Laplace distribution: most steps in the middle.
+///
+/// `ln ᾱ/(1 − ᾱ) = mean − scale · sgn(½ − t) ln(1 − 2|½ − t|)`, each `β_i` at most `clip`; mean 0, scale 0.5 and clip 0.999
+/// unless said otherwise.
+///
+/// Hang et al., "Improved Noise Schedule for Diffusion Training" (2024), table 1, <https://arxiv.org/abs/2407.03297>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Laplace {
+    steps: usize,
+    mean: f64,
+    scale: f64,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Laplace {
+    fn default() -> Self {
+        Self::new(1000, 0.0, 0.5)
+    }
+}
+impl Laplace {
+    /// Over `steps` steps, around the log-SNR `mean`.
+    pub fn new(steps: usize, mean: f64, scale: f64) -> Self {
+        Self { steps, mean, scale, clip: 0.999, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        if !(self.scale > 0.0 && self.scale.is_finite()) {
+            return Err(Error::Unfit(format!("the scale of a laplace schedule is positive, not {}", self.scale)));
+        }
+        Table::from_signal(self.steps, self.clip, |t| {
+            let from_centre = 0.5 - t;
+            let log_snr = self.mean - self.scale * from_centre.signum() * (1.0 - 2.0 * from_centre.abs()).ln();
+            (1.0 + (-log_snr).exp()).recip()
+        })
+    }
+}
+
+/// A signal that falls as a polynomial: made for molecules.
+///
+/// `ᾱ(t) ∝ (1 − 2 offset)(1 − t^power)² + offset`, each `β_i` at most `clip`; power 2, offset 1e-4 and clip 0.999 unless said
+/// otherwise.
+///
+/// Hoogeboom et al., "Equivariant Diffusion for Molecule Generation in 3D" (2022), appendix B,
+/// <https://arxiv.org/abs/2203.17003>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Polynomial {
+    steps: usize,
+    power: f64,
+    offset: f64,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Polynomial {
+    fn default() -> Self {
+        Self::new(1000, 2.0)
+    }
+}
+impl Polynomial {
+    /// Over `steps` steps.
+    pub fn new(steps: usize, power: f64) -> Self {
+        Self { steps, power, offset: 1e-4, clip: 0.999, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        if !(self.power > 0.0 && (0.0..0.5).contains(&self.offset)) {
+            return Err(Error::Unfit(format!(
+                "the power of a polynomial schedule is positive and its offset in [0, ½), but power = {} and offset = {}",
+                self.power, self.offset
+            )));
+        }
+        Table::from_signal(self.steps, self.clip, |t| {
+            (1.0 - 2.0 * self.offset) * (1.0 - t.powf(self.power)).powi(2) + self.offset
+        })
+    }
+}
+
+/// β that keeps the same loss of signal at each step: `β_i = 1/(T − i + 1)`, at most `clip` (0.999), so `ᾱ_i = 1 − i/T`.
+///
+/// Sohl-Dickstein et al., "Deep Unsupervised Learning using Nonequilibrium Thermodynamics" (2015), section 2.4.1,
+/// <https://arxiv.org/abs/1503.03585>; `jsd` in the code of Ho, Jain and Abbeel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jsd {
+    steps: usize,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Jsd {
+    fn default() -> Self {
+        Self::new(1000)
+    }
+}
+impl Jsd {
+    /// Over `steps` steps.
+    pub fn new(steps: usize) -> Self {
+        Self { steps, clip: 0.999, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        Table::new((0..self.steps).map(|i| ((self.steps - i) as f64).recip().min(self.clip)))
+    }
+}
+
+/// What the numbers of a [`Listed`] schedule are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// β₁ … β_T.
+    #[default]
+    Betas,
+    /// ᾱ₁ … ᾱ_T, falling.
+    AlphaBars,
+    /// σ/α at 1/T … 1, rising: the levels of unscaled data, `ᾱ = 1/(1 + σ²)`.
+    Sigmas,
+}
+
+/// A table of one's own, from a list or from a file of numbers apart by white space or commas.
+///
+/// ```
+/// use tweedie::schedule::{Listed, Quantity, Schedule};
+/// let schedule = Listed::new(Quantity::AlphaBars, vec![0.9, 0.5, 0.01]);
+/// assert!((schedule.at(1.0).alpha - 0.1).abs() < 1e-15);
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listed {
+    quantity: Quantity,
+    values: Vec<f64>,
+    file: Option<PathBuf>,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for Listed {
+    /// Four levels of noise, as an example.
+    fn default() -> Self {
+        Self::new(Quantity::Sigmas, vec![0.05, 0.5, 3.0, 20.0])
+    }
+}
+impl Listed {
+    /// The table of these numbers.
+    pub fn new(quantity: Quantity, values: Vec<f64>) -> Self {
+        Self { quantity, values, file: None, made: Made::default() }
+    }
+    /// The table of the numbers in a file.
+    pub fn from_file(quantity: Quantity, file: impl Into<PathBuf>) -> Self {
+        Self { quantity, values: vec![], file: Some(file.into()), made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        let values = match &self.file {
+            None => self.values.clone(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
+                let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
+                let number = |word: &str| {
+                    word.parse()
+                        .map_err(|_| Error::format(file, format!("a table holds numbers, but there is `{word}`")))
+                };
+                words.map(number).collect::<Result<Vec<f64>, Error>>()?
+            }
+        };
+        let bars = match self.quantity {
+            Quantity::Betas => return Table::new(values),
+            Quantity::AlphaBars => values,
+            Quantity::Sigmas => values.iter().map(|sigma| (1.0 + sigma * sigma).recip()).collect(),
+        };
+        let before = std::iter::once(1.0).chain(bars.iter().copied());
+        let betas: Vec<f64> = before.zip(&bars).map(|(before, bar)| 1.0 - bar / before).collect();
+        if let Some(i) = betas.iter().position(|beta| !(*beta > 0.0 && *beta < 1.0)) {
+            return Err(Error::Unfit(format!(
+                "the signal of a table falls at each step and stays above 0, but at step {} it goes to ᾱ = {}",
+                i + 1,
+                bars[i]
+            )));
+        }
+        Table::new(betas)
     }
 }

@@ -1,6 +1,7 @@
 //! The one test binary: laws, exact solutions, training.
 mod exact;
 mod nets;
+mod processes;
 mod samplers;
 mod spine;
 mod training;

@@ -1,0 +1,192 @@
+//! Diffusion by its textbook names, thin over the same schedules and noises.
+use crate::{
+    distribution::host,
+    dual::Dual,
+    error::Error,
+    noise::{Gaussian, Noise, Variance, lift},
+    rng::Rng,
+    schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Scales, Schedule, VariancePreserving, exploding, process},
+};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use std::{fmt, sync::Arc};
+
+/// A continuous process `x_t = α(t) x + σ(t) ε` on tensors of times.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::process::DiffusionProcess;
+/// let flow = DiffusionProcess::flow_matching();
+/// let device = Device::flex();
+/// let t = Tensor::<1>::from_floats([0.25, 1.0], &device);
+/// let (x, eps) = (Tensor::<2>::ones([2, 3], &device), Tensor::<2>::zeros([2, 3], &device));
+/// let z = flow.forward(x, t, eps).try_into_vec::<f32>().unwrap();
+/// assert_eq!(z, [0.75, 0.75, 0.75, 0.0, 0.0, 0.0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct DiffusionProcess {
+    schedule: Arc<dyn Schedule>,
+}
+impl DiffusionProcess {
+    /// The process of a schedule.
+    pub fn new(schedule: impl Schedule + 'static) -> Self {
+        Self { schedule: Arc::new(schedule) }
+    }
+    /// α = 1 − t, σ = t.
+    pub fn flow_matching() -> Self {
+        Self::new(FlowMatching {})
+    }
+    /// α = √(1 − t²), σ = t.
+    pub fn ornstein_uhlenbeck() -> Self {
+        Self::new(OrnsteinUhlenbeck {})
+    }
+    /// α = 1 and any σ.
+    pub fn variance_exploding(sigma: impl Fn(Dual) -> Dual + Send + Sync + 'static) -> Self {
+        Self::new(exploding(sigma))
+    }
+    /// The limit of DDPM's table.
+    pub fn variance_preserving() -> Self {
+        Self::new(VariancePreserving::default())
+    }
+    /// Any α and σ; their slopes come with them.
+    pub fn from_functions(
+        alpha: impl Fn(Dual) -> Dual + Send + Sync + 'static,
+        sigma: impl Fn(Dual) -> Dual + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(process(alpha, sigma))
+    }
+    /// The schedule.
+    pub fn schedule(&self) -> &Arc<dyn Schedule> {
+        &self.schedule
+    }
+
+    fn map(&self, t: Tensor<1>, f: impl Fn(Scales) -> f64) -> Tensor<1> {
+        let (device, dtype) = (t.device(), t.dtype());
+        let values: Vec<f64> = host(t).into_iter().map(|t| f(self.schedule.at(t))).collect();
+        let n = values.len();
+        Tensor::from_data(TensorData::new(values, [n]), (&device, dtype))
+    }
+    /// α(t), shaped like t.
+    pub fn alpha(&self, t: Tensor<1>) -> Tensor<1> {
+        self.map(t, |c| c.alpha)
+    }
+    /// σ(t).
+    pub fn sigma(&self, t: Tensor<1>) -> Tensor<1> {
+        self.map(t, |c| c.sigma)
+    }
+    /// dα/dt.
+    pub fn alpha_prime(&self, t: Tensor<1>) -> Tensor<1> {
+        self.map(t, |c| c.alpha_dot)
+    }
+    /// dσ/dt.
+    pub fn sigma_prime(&self, t: Tensor<1>) -> Tensor<1> {
+        self.map(t, |c| c.sigma_dot)
+    }
+    /// x_t = α(t) x + σ(t) ε.
+    ///
+    /// # Shapes
+    ///
+    /// `x`, `eps`: `[n, …]`; `t`: `[n]`, or `[1]` for all rows.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, t: Tensor<1>, eps: Tensor<D>) -> Tensor<D> {
+        let [alpha, sigma] = lift(&x, &host(t), |_, t| {
+            let c = self.schedule.at(t);
+            [c.alpha, c.sigma]
+        });
+        x * alpha + eps * sigma
+    }
+}
+
+/// Denoising diffusion of T steps as its paper writes it: ε from x_t and the step's number.
+///
+/// β rises from 1e-4 to 0.02 and the variance of p(x_{t−1} | x_t) is β_t. `eps_model` is any function of x_t and of the step
+/// numbers 0 … T − 1, one a row. Step number t is time (t + 1)/T of [`Linear`], and every method is a call of [`Gaussian`].
+///
+/// Ho, Jain and Abbeel (2020), <https://arxiv.org/abs/2006.11239>.
+pub struct DenoiseDiffusion<const D: usize, E> {
+    /// ε̂(x_t, t).
+    pub eps_model: E,
+    /// T.
+    pub n_steps: usize,
+    schedule: Linear,
+    noise: Gaussian,
+}
+impl<const D: usize, E> fmt::Debug for DenoiseDiffusion<D, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DenoiseDiffusion").field("n_steps", &self.n_steps).finish_non_exhaustive()
+    }
+}
+impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffusion<D, E> {
+    /// The diffusion of a model over `n_steps` steps.
+    ///
+    /// # Errors
+    ///
+    /// If there is no step.
+    pub fn new(eps_model: E, n_steps: usize) -> Result<Self, Error> {
+        let schedule = Linear::new(n_steps);
+        schedule.check()?;
+        let noise = Gaussian::new(schedule.clone()).variance(Variance::Large);
+        Ok(Self { eps_model, n_steps, schedule, noise })
+    }
+    fn table(&self, f: impl Fn(usize) -> f64) -> Vec<f64> {
+        (1..=self.n_steps).map(f).collect()
+    }
+    /// β of each step.
+    pub fn beta(&self) -> Vec<f64> {
+        self.table(|i| self.schedule.table().beta(i))
+    }
+    /// 1 − β.
+    pub fn alpha(&self) -> Vec<f64> {
+        self.table(|i| 1.0 - self.schedule.table().beta(i))
+    }
+    /// ∏ α.
+    pub fn alpha_bar(&self) -> Vec<f64> {
+        self.table(|i| self.schedule.table().alpha_bar(i))
+    }
+    /// The variance of p(x_{t−1} | x_t): β.
+    pub fn sigma2(&self) -> Vec<f64> {
+        self.beta()
+    }
+    fn times(&self, t: &[usize]) -> Vec<f64> {
+        t.iter()
+            .map(|&t| {
+                assert!(t < self.n_steps, "the steps are numbered from 0 to {}, and there is no {t}", self.n_steps - 1);
+                (t as f64 + 1.0) / self.n_steps as f64
+            })
+            .collect()
+    }
+    fn numbers(&self, t: &[usize], rows: usize, device: &Device) -> Tensor<1, Int> {
+        let numbers: Vec<i64> = (0..rows).map(|i| t[i % t.len()] as i64).collect();
+        Tensor::from_data(TensorData::new(numbers, [rows]), device)
+    }
+    /// x_t from x₀ and the noise: `√ᾱ x₀ + √(1 − ᾱ) ε`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no step of such a number.
+    pub fn q_sample(&self, x0: Tensor<D>, t: &[usize], noise: Tensor<D>) -> Tensor<D> {
+        let law = self.noise.prior(x0, &self.times(t));
+        law.mean() + noise * law.std()
+    }
+    /// x_{t−1} from x_t; the mean for t = 0.
+    ///
+    /// # Panics
+    ///
+    /// As [`q_sample`](Self::q_sample).
+    pub fn p_sample(&self, x: Tensor<D>, t: usize, rng: &mut Rng) -> Tensor<D> {
+        let eps = (self.eps_model)(x.clone(), self.numbers(&[t], x.dims()[0], &x.device()));
+        let (t, s) = (self.times(&[t])[0], t as f64 / self.n_steps as f64);
+        let guess = self.noise.estimate(eps, x.clone(), &[t]);
+        let law = self.noise.approximate(guess, x, &[s], &[t]);
+        if s == 0.0 { law.mean() } else { law.sample(rng).value }
+    }
+    /// |ε − ε̂|², the mean over all numbers, each row at a step drawn evenly; the noise is drawn where none is given.
+    pub fn loss(&self, x0: Tensor<D>, noise: Option<Tensor<D>>, rng: &mut Rng) -> Tensor<1> {
+        let rows = x0.dims()[0];
+        let t: Vec<usize> = rng.uniforms(rows, 1).iter().map(|u| (u * self.n_steps as f64) as usize).collect();
+        let dtype = if x0.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let noise = noise.unwrap_or_else(|| rng.normal_tensor(x0.dims(), &x0.device(), dtype));
+        let device = x0.device();
+        let z = self.q_sample(x0, &t, noise.clone());
+        let eps = (self.eps_model)(z, self.numbers(&t, rows, &device));
+        (noise - eps).square().mean()
+    }
+}

@@ -1,0 +1,181 @@
+//! Spacings that are defined by noise levels, and so need a schedule to become times.
+use super::{Spacing, normal_quantile};
+use crate::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+/// A rule for noise levels `r = σ/α`: their quantiles.
+pub trait Levels: Debug + Send + Sync {
+    /// The level below which the fraction `u` of the levels lies.
+    fn level(&self, u: f64) -> f64;
+
+    /// The spacing of the times at which `schedule` has these levels.
+    fn on<S: Schedule>(self, schedule: S) -> On<Self, S>
+    where
+        Self: Sized,
+    {
+        On { levels: self, schedule }
+    }
+}
+
+/// The times at which a schedule has the levels of a rule; a level beyond the schedule's is at its end.
+///
+/// ```
+/// use tweedie::{schedule::{FlowMatching, Schedule}, spacing::{Karras, Levels, Spacing}};
+/// let grid = Karras { min: 0.01, max: 100.0, rho: 7.0 }.on(FlowMatching {}).grid(10);
+/// let c = FlowMatching {}.at(grid[9]);
+/// assert!((c.sigma / c.alpha - 0.01).abs() < 1e-9 && grid[10] == 0.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct On<L, S> {
+    levels: L,
+    schedule: S,
+}
+impl<L: Levels, S: Schedule> Spacing for On<L, S> {
+    fn at(&self, u: f64) -> f64 {
+        self.schedule.time(-2.0 * self.levels.level(u).ln()).clamp(0.0, 1.0)
+    }
+    /// n levels from the largest to the smallest, and 0.
+    fn grid(&self, n: usize) -> Vec<f64> {
+        let part = |i: usize| if n == 1 { 1.0 } else { i as f64 / (n - 1) as f64 };
+        let mut grid: Vec<f64> = (0..n).rev().map(|i| self.at(part(i))).collect();
+        // A schedule that begins at the smallest level reaches t = 0 there.
+        if grid[n - 1] <= 1e-12 {
+            grid.pop();
+        }
+        grid.push(0.0);
+        grid
+    }
+}
+
+/// Levels whose ρ-th root is even: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`; EDM's constants unless said otherwise.
+///
+/// Karras et al. (2022), eq. 5, <https://arxiv.org/abs/2206.00364>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Karras {
+    /// The smallest level.
+    pub min: f64,
+    /// The largest level.
+    pub max: f64,
+    /// ρ.
+    pub rho: f64,
+}
+impl Default for Karras {
+    fn default() -> Self {
+        Self { min: 0.002, max: 80.0, rho: 7.0 }
+    }
+}
+impl Levels for Karras {
+    fn level(&self, u: f64) -> f64 {
+        let (low, high) = (self.min.powf(self.rho.recip()), self.max.powf(self.rho.recip()));
+        (low + u * (high - low)).powf(self.rho)
+    }
+}
+
+/// Levels even in ln(σ/α), and so in the log-SNR and in Lu's λ = ln(α/σ): those three names are one spacing.
+///
+/// Lu et al. (2022), section 3.4, <https://arxiv.org/abs/2206.00927>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exponential {
+    /// The smallest level.
+    pub min: f64,
+    /// The largest level.
+    pub max: f64,
+}
+impl Default for Exponential {
+    fn default() -> Self {
+        Self { min: 0.002, max: 80.0 }
+    }
+}
+impl Levels for Exponential {
+    fn level(&self, u: f64) -> f64 {
+        self.min * (self.max / self.min).powf(u)
+    }
+}
+
+/// Levels of a log-normal distribution, which EDM trains on: `ln r ~ N(mean, std²)`; −1.2 and 1.2 unless said otherwise.
+///
+/// Karras et al. (2022), table 1, <https://arxiv.org/abs/2206.00364>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogNormal {
+    /// The mean of ln r.
+    pub mean: f64,
+    /// Its standard deviation.
+    pub std: f64,
+}
+impl Default for LogNormal {
+    fn default() -> Self {
+        Self { mean: -1.2, std: 1.2 }
+    }
+}
+impl Levels for LogNormal {
+    fn level(&self, u: f64) -> f64 {
+        // The quantiles of 0 and 1 are no numbers; a table of levels ends four standard deviations out.
+        (self.mean + self.std * normal_quantile(u.clamp(3e-5, 1.0 - 3e-5))).exp()
+    }
+}
+
+/// The levels of two shifted cosine schedules interpolated in log-SNR, for images of `size` against noise seen at sizes
+/// `low` and `high`.
+///
+/// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u)`, the angle even between those of `min` and `max`.
+///
+/// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CosineInterpolated {
+    /// The width of the images.
+    pub size: f64,
+    /// The width whose noise is used where there is much of it.
+    pub low: f64,
+    /// The width whose noise is used where there is little.
+    pub high: f64,
+    /// The smallest level, before the shifts.
+    pub min: f64,
+    /// The largest level, before the shifts.
+    pub max: f64,
+}
+impl Default for CosineInterpolated {
+    fn default() -> Self {
+        Self { size: 64.0, low: 32.0, high: 64.0, min: 1e-3, max: 1e3 }
+    }
+}
+impl Levels for CosineInterpolated {
+    fn level(&self, u: f64) -> f64 {
+        let (from, to) = (self.min.atan(), self.max.atan());
+        let plain = (from + u * (to - from)).tan();
+        plain * (self.size / self.low).powf(u) * (self.size / self.high).powf(1.0 - u)
+    }
+}
+
+/// The levels of "Align Your Steps", optimised for one kind of model each; other numbers of steps are interpolated in
+/// ln r.
+///
+/// Sabour, Fidler and Kreis, "Align Your Steps: Optimizing Sampling Schedules in Diffusion Models" (2024),
+/// <https://arxiv.org/abs/2404.14507>; the figures of its supplementary page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlignYourSteps {
+    /// Stable Diffusion 1.5.
+    #[default]
+    StableDiffusion,
+    /// Stable Diffusion XL.
+    StableDiffusionXl,
+    /// Stable Video Diffusion.
+    StableVideo,
+}
+impl Levels for AlignYourSteps {
+    fn level(&self, u: f64) -> f64 {
+        let table: [f64; 11] = match self {
+            Self::StableDiffusion => [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029],
+            Self::StableDiffusionXl => [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029],
+            Self::StableVideo => [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002],
+        };
+        let place = (1.0 - u).clamp(0.0, 1.0) * 10.0;
+        let i = (place as usize).min(9);
+        (table[i].ln() + (place - i as f64) * (table[i + 1] / table[i]).ln()).exp()
+    }
+}
