@@ -19,7 +19,8 @@ fn main() {
         _ => panic!("there are digits, mnist and large, not `{name}`"),
     };
     let device = Device::flex();
-    let net = UNetConfig::new(channels).attention(attention).blocks(blocks).classes(classes).init(&Rng::new(0), &device);
+    let net =
+        UNetConfig::new(channels).attention(attention).blocks(blocks).classes(classes).init(&Rng::new(0), &device);
     let parameters = net.num_params();
     let shape = [batch, 1, size, size];
     let x = Rng::new(1).normal_tensor::<4>(shape, &device, DType::F32);
@@ -52,5 +53,7 @@ fn main() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).and_then(|line| line.split_whitespace().nth(1));
     let peak = peak.and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() / 1024;
-    println!("{{\"work\": \"unet {name} {mode}\", \"tweedie_ms\": {ms:.2}, \"parameters\": {parameters}, \"peak_mb\": {peak}}}");
+    println!(
+        "{{\"work\": \"unet {name} {mode}\", \"tweedie_ms\": {ms:.2}, \"parameters\": {parameters}, \"peak_mb\": {peak}}}"
+    );
 }

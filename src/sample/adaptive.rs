@@ -149,7 +149,8 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         let ((norm, from), (_, to)) = (polar(start), polar(end));
         let stop = to.max(self.absolute.sqrt().atan());
         let (mut z, mut here) = (z, (t, start));
-        if stop < from {
+        // Down to where the walk stops, or up from σ > 0: an inversion.
+        if stop < from || to > from {
             let (w, pace) = integrate(
                 |phi, w: &Tensor<D>| {
                     let (t, c) = if phi == from {

@@ -36,7 +36,7 @@ impl Listed {
     /// The `counts[i]` steps that OpenAI's respacing takes of the i-th of as many equal sections of T steps: a net trained
     /// on T visits step numbers it knows.
     ///
-    /// Within a section of n steps the numbers are `⌊i (n − 1)/(count − 1)⌉`, ties to even.
+    /// Within a section of n steps the numbers are `⌊i (n − 1)/(count − 1)⌉`.
     ///
     /// Nichol and Dhariwal (2021), section 4, <https://arxiv.org/abs/2102.09672>.
     ///
@@ -57,7 +57,9 @@ fn sections(steps: usize, counts: &[usize]) -> Result<Vec<usize>, Error> {
             return Err(Error::Unfit(format!("section {i} has {size} steps, and {count} are asked of it")));
         }
         let stride = if count > 1 { (size - 1) as f64 / (count - 1) as f64 } else { 1.0 };
-        all.extend((0..count).map(|k| start + (k as f64 * stride).round_ties_even() as usize));
+        // Strides are added up, as there: the rounding of the sum decides the ties.
+        let places = std::iter::successors(Some(0.0), |place| Some(place + stride)).take(count);
+        all.extend(places.map(|place: f64| start + place.round_ties_even() as usize));
         start += size;
     }
     Ok(all)

@@ -4,11 +4,11 @@ use burn::{
     optim::{AdamConfig, GradientsParams},
     tensor::{DType, Device, Tensor},
 };
-use tweedie_kernels::ops::linear;
 use tweedie::{
     Rng,
     net::{Classes, Condition, Mlp, MlpConfig, Net, Softmax, UNet, UNetConfig, layers},
 };
+use tweedie_kernels::ops::linear;
 
 fn device() -> Device {
     Device::flex()
