@@ -186,7 +186,7 @@ pub(crate) fn fresh<const D: usize>(rng: &mut Rng, z: &Tensor<D>) -> Tensor<D> {
 }
 
 /// The schedule of a noise that was checked before the first step.
-pub(crate) fn path<'a, const D: usize>(model: &'a dyn Denoiser<D>) -> &'a dyn Schedule {
+pub(crate) fn path<const D: usize>(model: &dyn Denoiser<D>) -> &dyn Schedule {
     model.noise().path().expect("checked before the first step")
 }
 

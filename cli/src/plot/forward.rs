@@ -88,7 +88,7 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
             Kind::Uniform | Kind::Absorbing => format!("t = {t:.2}, kept {:.0} %", 100.0 * c.alpha),
         };
         // Noise is shown with more room than colours: cut at two standard deviations.
-        let reach = if kind == Kind::Gaussian { c.alpha.max(1e-9).min(1.0) + 1.4 * c.sigma } else { 1.0 };
+        let reach = if kind == Kind::Gaussian { c.alpha.clamp(1e-9, 1.0) + 1.4 * c.sigma } else { 1.0 };
         Noised { label, values, shown: [-reach, reach] }
     };
     // A schedule over unscaled data ends at a noise that is not one: values are then told in units of it.
