@@ -1,6 +1,8 @@
 //! Times single operations and prints a JSON line for each: `ops [part of a name]`.
 use std::time::Instant;
-use tweedie_kernels::{Activation, Conv2d, Matrix, matmul};
+use tweedie_kernels::{
+    Activation, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, fill_normals, matmul, softmax,
+};
 
 struct Bench {
     filter: String,
@@ -85,4 +87,43 @@ fn main() {
         bench.time(&format!("{name}_2M_fwd"), 25, || f.forward(&x, &mut y));
         bench.time(&format!("{name}_2M_bwd"), 25, || f.backward(&x, &g, &mut y));
     }
+    for (name, f) in [("silu", Activation::Silu), ("gelu_tanh", Activation::GeluTanh)] {
+        bench.time(&format!("{name}_2M_fwdbwd"), 15, || {
+            f.forward(&x, &mut y);
+            f.backward(&x, &g, &mut y);
+        });
+    }
+    let mut z = vec![0.0; 4 << 20];
+    bench.time("randn_4M", 15, || fill_normals([1, 2], 0, 0, 32, 1 << 17, &mut z));
+    let (s, mut p) = (numbers(128 * 256 * 256), vec![0.0; 128 * 256 * 256]);
+    bench.time("softmax_128x256x256", 15, || softmax(&s, 256, &mut p));
+    let norm = GroupNorm { batch: 32, channels: 64, pixels: 1024, groups: 8, epsilon: 1e-5, silu: false };
+    let (gain, offset) = (vec![1.0; 64], vec![0.0; 64]);
+    let (mut stats, mut dx, mut dg, mut db) = (vec![0.0; 512], x.clone(), vec![0.0; 64], vec![0.0; 64]);
+    bench.time("groupnorm_32x64x32x32_fwd", 25, || norm.forward(&x, &gain, &offset, &mut y, &mut stats));
+    bench.time("groupnorm_32x64x32x32_fwdbwd", 15, || {
+        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
+        norm.backward(&x, &gain, &offset, &stats, &g, &mut dx, &mut dg, &mut db);
+    });
+    let norm = GroupNorm { silu: true, ..norm };
+    bench.time("groupnorm_silu_32x64x32x32_fwdbwd", 15, || {
+        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
+        norm.backward(&x, &gain, &offset, &stats, &g, &mut dx, &mut dg, &mut db);
+    });
+    let norm = LayerNorm { samples: 128, tokens: 64, width: 256, epsilon: 1e-5, root_mean_square: false };
+    let (gain, offset) = (vec![1.0; 256], vec![0.0; 256]);
+    let (mut stats, mut dg, mut db) = (vec![0.0; 8192 * 2], vec![0.0; 256], vec![0.0; 256]);
+    bench.time("layernorm_8192x256_fwd", 25, || norm.forward(&x, &gain, &offset, &mut y, &mut stats));
+    bench.time("layernorm_8192x256_fwdbwd", 15, || {
+        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
+        norm.backward(&x, &gain, &stats, &g, &mut dx, &mut dg, &mut db);
+    });
+    let shape = Attention::contiguous([32, 4, 64, 64], 64, 64);
+    let (q, mut out, mut stats) = (numbers(32 * 4 * 64 * 64), numbers(32 * 4 * 64 * 64), vec![0.0; 32 * 4 * 64 * 2]);
+    bench.time("sdpa_32x4x64x64", 25, || shape.forward(&q, &q, &q, &mut out, &mut stats));
+    let (mut dq, mut dk, mut dv) = (q.clone(), q.clone(), q.clone());
+    bench.time("sdpa_32x4x64x64_bwd", 15, || {
+        let gradients = Gradients::Apart(&mut dq, &mut dk, &mut dv);
+        shape.backward(&q, &q, &q, &out, &stats, &q, gradients);
+    });
 }

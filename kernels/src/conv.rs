@@ -126,7 +126,7 @@ impl Conv2d {
         }
     }
 
-    /// The output `y` for the input `x`.
+    /// The output `y` for the input `x`; the bias is `[out]`, or `[batch, out]` with a row for each sample.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -136,7 +136,7 @@ impl Conv2d {
 
     fn forward_at(&self, level: Level, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         self.check(x.len(), w.len(), y.len());
-        assert!(bias.is_none_or(|b| b.len() == self.co), "a bias has a number an output channel");
+        assert!(bias.is_none_or(|b| self.bias_rows(b.len()).is_some()), "a bias is [out] or [batch, out]");
         match self.choose(self.ci, self.co) {
             Method::Winograd4 => winograd::correlate(level, winograd::Four, self, false, x, w, bias, y),
             Method::Winograd2 => winograd::correlate(level, winograd::Two, self, false, x, w, bias, y),
@@ -178,13 +178,23 @@ impl Conv2d {
         }
     }
 
-    /// The gradient `db` by the bias: `dy` summed over samples and places.
+    /// Rows of a bias of so many numbers: 1 for all samples, or one for each.
+    fn bias_rows(&self, len: usize) -> Option<usize> {
+        [1, self.batch].into_iter().find(|rows| rows * self.co == len)
+    }
+
+    /// The part of a bias that is for sample n.
+    fn bias_of<'a>(&self, bias: &'a [f32], n: usize) -> &'a [f32] {
+        &bias[if bias.len() == self.co { 0 } else { n * self.co }..][..self.co]
+    }
+
+    /// The gradient `db` by the bias, `[out]` or `[batch, out]`: `dy` summed over places, and over samples for the first.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn bias_gradient(&self, dy: &[f32], db: &mut [f32]) {
         assert_eq!(dy.len(), self.output_len(), "the gradient by the output has the output's shape");
-        assert_eq!(db.len(), self.co, "a bias has a number an output channel");
+        let rows = self.bias_rows(db.len()).expect("a bias is [out] or [batch, out]");
         let [h, w] = self.output_size();
         let level = Level::get();
         let mut sums = Scratch::new(self.batch * self.co);
@@ -200,7 +210,7 @@ impl Conv2d {
             });
         }
         for (c, db) in db.iter_mut().enumerate() {
-            *db = (0..self.batch).map(|n| f64::from(sums[n * self.co + c])).sum::<f64>() as f32;
+            *db = (0..self.batch / rows).map(|n| f64::from(sums[n * self.co + c])).sum::<f64>() as f32;
         }
     }
 
@@ -364,6 +374,25 @@ mod tests {
             for level in Level::available() {
                 let e = errors(&case(conv, 7 * seed as u64), level);
                 assert!(e.iter().all(|e| *e < 1e-6), "{conv:?} at {level:?}: {e:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bias_for_each_sample_is_added_to_that_sample() {
+        for stride in [1, 2] {
+            let conv = Conv2d::new([3, 9, 6, 7], [10, 9, 3, 3], [stride; 2], [1, 1]);
+            let Case { conv, x, w, dy, .. } = case(conv, 5);
+            let bias = numbers(30, 6, 1.0);
+            let (mut y, mut plain) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
+            conv.forward(&x, &w, Some(&bias), &mut y);
+            conv.forward(&x, &w, None, &mut plain);
+            let plane = dy.len() / 30;
+            assert!(y.iter().zip(&plain).enumerate().all(|(i, (y, p))| *y == p + bias[i / plane]));
+            let mut db = vec![f32::NAN; 30];
+            conv.bias_gradient(&dy, &mut db);
+            for (db, dy) in db.iter().zip(dy.chunks(plane)) {
+                assert!((f64::from(*db) - dy.iter().map(|&d| f64::from(d)).sum::<f64>()).abs() < 1e-5);
             }
         }
     }

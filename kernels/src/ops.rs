@@ -6,6 +6,7 @@
 //! Row, sample or image i of a result does not depend on the others, nor on how many there are (with the kernels; burn's
 //! own operations do not promise it).
 use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
+use burn::backend::TensorMetadata;
 use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
 
@@ -225,8 +226,9 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
     }
 }
 
+/// A convolution, and the sizes of its bias.
 #[derive(Clone, Debug)]
-struct Convolution(Conv2d);
+struct Convolution(Conv2d, Vec<usize>);
 
 impl Convolution {
     fn run(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Made {
@@ -255,7 +257,7 @@ impl Convolution {
         match i {
             0 => x.to_vec(),
             1 => w.to_vec(),
-            _ => vec![w[0]],
+            _ => self.1.clone(),
         }
     }
 }
@@ -292,7 +294,7 @@ impl Operation<3> for Convolution {
         let [x, w, _] = seen.inputs;
         let [dx, dw] = self.back(x, w, seen.dy, [seen.wanted[0], seen.wanted[1]]);
         let db = seen.wanted[2].then(|| {
-            let mut db = room(self.0.shapes()[1][0]);
+            let mut db = room(self.1.iter().product());
             self.0.bias_gradient(seen.dy, &mut db);
             db
         });
@@ -315,16 +317,47 @@ pub fn conv2d(
     stride: [usize; 2],
     padding: [usize; 2],
 ) -> Tensor<4> {
-    let operation = Convolution(Conv2d::new(x.dims(), weight.dims(), stride, padding));
+    let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
     let (x, w) = (x.into_dispatch(), weight.into_dispatch());
     match bias.map(Tensor::into_dispatch) {
-        None if fits(&x) && fits(&w) => Tensor::from_dispatch(apply(operation, [x, w])),
-        Some(b) if fits(&x) && fits(&w) && fits(&b) => Tensor::from_dispatch(apply(operation, [x, w, b])),
+        None if fits(&x) && fits(&w) => Tensor::from_dispatch(apply(Convolution(conv, vec![]), [x, w])),
+        Some(b) if fits(&x) && fits(&w) && fits(&b) => {
+            let operation = Convolution(conv, b.shape().iter().copied().collect());
+            Tensor::from_dispatch(apply(operation, [x, w, b]))
+        }
         b => {
             let options = ConvOptions::new(stride, padding, [1, 1], 1);
             module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch), options)
         }
     }
+}
+
+/// A two-dimensional convolution with a bias for each sample: what a net is told by time and condition is added to the
+/// channels without a pass of its own.
+///
+/// # Shapes
+/// As for [`conv2d`], with `bias: [batch, out]`.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn conv2d_told(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<2>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
+    let (batch, out) = (x.dims()[0], weight.dims()[0]);
+    assert_eq!(bias.dims(), [batch, out], "a bias for each of {batch} samples is [batch, out]");
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    if inputs.iter().all(fits) {
+        return Tensor::from_dispatch(apply(Convolution(conv, vec![batch, out]), inputs));
+    }
+    let [x, w, b] = inputs;
+    let options = ConvOptions::new(stride, padding, [1, 1], 1);
+    module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), None, options)
+        + Tensor::<2>::from_dispatch(b).reshape([batch, out, 1, 1])
 }
 
 #[derive(Clone, Debug)]

@@ -104,6 +104,9 @@ fn convolutions_are_burns() {
         check("conv2d", &[&[batch, ci, h, w], &[co, ci, side, side], &[co]], |x| {
             ops::conv2d(x[0].clone(), x[1].clone(), Some(flat(&x[2])), [stride; 2], [padding; 2])
         });
+        check("conv2d_told", &[&[batch, ci, h, w], &[co, ci, side, side], &[batch, co]], |x| {
+            ops::conv2d_told(x[0].clone(), x[1].clone(), flat(&x[2]), [stride; 2], [padding; 2])
+        });
         check("conv2d without bias", &[&[batch, ci, h, w], &[co, ci, side, side]], |x| {
             ops::conv2d(x[0].clone(), x[1].clone(), None, [stride; 2], [padding; 2])
         });

@@ -111,7 +111,7 @@ pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: O
     }
     if k == 0 {
         for (o, y) in y.chunks_exact_mut(pixels).enumerate() {
-            y.fill(bias.map_or(0.0, |b| b[o % conv.co]));
+            y.fill(bias.map_or(0.0, |b| conv.bias_of(b, o / conv.co)[o % conv.co]));
         }
         return;
     }
@@ -129,6 +129,7 @@ pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: O
     for_each(conv.batch * blocks, |task| {
         let (n, block) = (task / blocks, task % blocks);
         let range = block * PIXELS..pixels.min(block * PIXELS + PIXELS);
+        let bias = bias.map(|bias| conv.bias_of(bias, n));
         let image = &x[n * conv.ci * conv.size[0] * conv.size[1]..][..conv.ci * conv.size[0] * conv.size[1]];
         // SAFETY: every task has its own pixels of its own image; y has `co` planes of `pixels` an image.
         unsafe { pixels_at(level, conv, image, weights, ld, bias, range, pixels, y.as_ptr().add(n * conv.co * pixels)) }

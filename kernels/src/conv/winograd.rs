@@ -375,7 +375,10 @@ unsafe fn tiles<S: Simd, T: Size>(
         while c < at.co {
             let lanes = l.min(at.co - c);
             let bias = match bias {
-                Some(bias) => s.load_part(&bias[c..][..lanes], 0.0),
+                Some(bias) => {
+                    let row = if bias.len() == at.co { 0 } else { image * at.co };
+                    s.load_part(&bias[row + c..][..lanes], 0.0)
+                }
                 None => s.zero(),
             };
             // SAFETY: `outputs` holds every tile of the rows; `lines` has M ≤ N lines of M tw ≤ line columns; of y only the
