@@ -52,6 +52,11 @@ plots.ready.then(() => {
         const i = Math.floor(mark.x.length / 2);
         if (mark.y[i] !== null) return [panel.at(mark.x[i], mark.y[i]), mark.x[i]];
       }
+      if (shape === 'bars') {
+        const i = mark.heights.indexOf(Math.max(...mark.heights));
+        const x = (mark.edges[i] + mark.edges[i + 1]) / 2;
+        return [panel.at(x, mark.heights[i] / 2), x];
+      }
       if (shape === 'image' || shape === 'heat') return [[panel.over[0] + panel.over[2] / 2, panel.over[1] + panel.over[3] / 2], 0];
     }
     return null;
