@@ -111,3 +111,32 @@ pub struct List {
     #[arg(long)]
     pub json: bool,
 }
+
+/// `tweedie verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// schedule, noise, spacing or sampler [default: all of them]
+    pub kind: Option<String>,
+    /// One module of that kind
+    #[arg(requires = "kind")]
+    pub name: Option<String>,
+}
+
+/// `tweedie compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Folder of a run, or an exact problem: variance-preserving, ornstein-uhlenbeck or edm
+    pub model: PathBuf,
+    /// Numbers of steps
+    #[arg(long, value_delimiter = ',', default_value = "5,10,20,40", value_name = "N,…")]
+    pub steps: Vec<usize>,
+    /// How many samples
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub n: usize,
+    /// Seed of the starting noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Folder for compare.html and compare.png [default: no pictures]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}

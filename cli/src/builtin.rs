@@ -12,12 +12,17 @@ use tweedie::{
     loss::{Simple, Vlb},
     net::{Mlp, MlpConfig, UNet, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
-    sample::{Ancestral, Ddim, Euler, Heun},
+    sample::{
+        AdamsBashforth, Ancestral, Churn, Ddim, Deis, DormandPrince, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp,
+        DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral, EulerMaruyama, Heun, Ipndm, Lms, Plms,
+        PredictorCorrector, Restart, SaSolver, SdeHeun, UniPc,
+    },
     schedule::{
-        Constant, Cosine, Edm, FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, Sqrt, VarianceExploding,
+        Constant, Cosine, CosineAngle, Decaying, Edm, FlowMatching, Jsd, Laplace, Linear, Listed, OrnsteinUhlenbeck,
+        Polynomial, ScaledLinear, Schedule, Sigmoid, Sqrt, SubVariancePreserving, VarianceExploding,
         VariancePreserving,
     },
-    spacing::{Spacing, Steps, Uniform},
+    spacing::{Beta, LogitNormal, Quadratic, Spacing, Steps, Uniform},
 };
 use tweedie_data::{Digits, Folder, Idx, Parquet};
 
@@ -51,6 +56,24 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("the limit of DDPM's table for ever more steps")
         .schedule::<Edm>("edm")
         .about("EDM's noise levels over unscaled data")
+        .schedule::<ScaledLinear>("scaled-linear")
+        .about("latent diffusion's table: √β rises along a line")
+        .schedule::<Sigmoid>("sigmoid")
+        .about("GeoDiff's table: β rises as a sigmoid")
+        .schedule::<Laplace>("laplace")
+        .about("a table with most steps at middling noise")
+        .schedule::<Polynomial>("polynomial")
+        .about("EDM for molecules' table: the signal falls as a polynomial")
+        .schedule::<Jsd>("jsd")
+        .about("a table that loses 1/T of the signal at each step")
+        .schedule::<Listed>("listed")
+        .about("a table of your own numbers, from a list or a file")
+        .schedule::<CosineAngle>("cosine-angle")
+        .about("α = cos(πt/2), σ = sin(πt/2)")
+        .schedule::<SubVariancePreserving>("sub-variance-preserving")
+        .about("variance-preserving with less noise: σ = 1 − α²")
+        .schedule::<Decaying>("decaying")
+        .about("the signal decays at a constant rate")
         .noise::<GaussianConfig>("gaussian")
         .about("x_t = α x + σ ε; `prediction` is what the net says of it")
         .net::<4, UnetConfig>("unet")
@@ -65,6 +88,12 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("even times from `from` to 1")
         .spacing::<Grid>("grid")
         .about("discrete time: 1/steps, 2/steps, …, 1")
+        .spacing::<Quadratic>("quadratic")
+        .about("finer near the data: u²")
+        .spacing::<LogitNormal>("logit-normal")
+        .about("most times at middling noise, as rectified flows are trained")
+        .spacing::<Beta>("beta")
+        .about("the quantiles of a beta distribution")
         .sampler::<Ancestral>("ancestral")
         .about("draws from p(x_s | x_t): DDPM's sampler")
         .sampler::<Ddim>("ddim")
@@ -73,6 +102,48 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("the probability-flow equation by Euler's method")
         .sampler::<Heun>("heun")
         .about("the probability-flow equation by Heun's method, two calls a step")
+        .sampler::<Dpm2>("dpm2")
+        .about("the midpoint method in σ/α, two calls a step")
+        .sampler::<DpmSolver>("dpm-solver")
+        .about("exponential Runge–Kutta on the noise, `order` calls a step")
+        .sampler::<DpmSolverPp2S>("dpm-solver++2s")
+        .about("the midpoint method on the data, two calls a step")
+        .sampler::<DpmSolverPp>("dpm-solver++")
+        .about("multistep on the data; eta > 0 adds noise")
+        .sampler::<UniPc>("unipc")
+        .about("multistep with a corrector that costs no call")
+        .sampler::<Deis>("deis")
+        .about("multistep: the noise is a polynomial in time")
+        .sampler::<Etd>("etd")
+        .about("exponential Adams–Bashforth on the data")
+        .sampler::<Lms>("lms")
+        .about("linear multistep in σ/α")
+        .sampler::<AdamsBashforth>("adams-bashforth")
+        .about("multistep of any order, on either word, in any clock")
+        .sampler::<Ipndm>("ipndm")
+        .about("multistep with the weights of even steps")
+        .sampler::<Plms>("plms")
+        .about("the same, started by Heun's method")
+        .sampler::<DormandPrince>("dormand-prince")
+        .about("an adaptive Runge–Kutta pair with tolerances")
+        .sampler::<EulerAncestral>("euler-ancestral")
+        .about("Euler's step down, noise up")
+        .sampler::<Dpm2Ancestral>("dpm2-ancestral")
+        .about("the midpoint step down, noise up")
+        .sampler::<DpmSolverPp2SAncestral>("dpm-solver++2s-ancestral")
+        .about("the midpoint step on the data down, noise up")
+        .sampler::<Churn>("churn")
+        .about("EDM's stochastic sampler: noise is raised before each of Heun's steps")
+        .sampler::<EulerMaruyama>("euler-maruyama")
+        .about("the reverse process by Euler's method")
+        .sampler::<SdeHeun>("sde-heun")
+        .about("the reverse process by Heun's method, two calls a step")
+        .sampler::<SaSolver>("sa-solver")
+        .about("stochastic Adams: multistep with noise of strength tau")
+        .sampler::<PredictorCorrector>("predictor-corrector")
+        .about("ancestral steps with Langevin steps between")
+        .sampler::<Restart>("restart")
+        .about("Heun's steps, with jumps back to more noise")
 }
 
 /// `[noise] name = "gaussian"`.

@@ -11,6 +11,7 @@
 //! `tweedie list` know both.
 mod args;
 mod builtin;
+mod compare;
 mod data;
 mod device;
 mod folder;
@@ -24,6 +25,7 @@ mod sample;
 mod session;
 mod spec;
 mod train;
+mod verify;
 mod words;
 
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
 }
 
 /// The file of weights that a path means, and the folder beside which samples go.
-fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     if run.is_file() {
         return match run.extension().is_some_and(|ending| ending == "safetensors") {
             true => Ok((run.to_path_buf(), run.with_extension(""))),

@@ -147,7 +147,9 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         let path = path(model);
         let (start, end) = (path.at(t), path.at(s));
         let ((norm, from), (_, to)) = (polar(start), polar(end));
-        let stop = to.max(self.absolute.sqrt().atan());
+        // Where there is no noise the slope is 0/0: a way down ends, and a way up begins, a little above.
+        let floor = self.absolute.sqrt().atan();
+        let (begin, stop) = if to > from { (from.max(floor), to) } else { (from, to.max(floor).min(from)) };
         let (mut z, mut here) = (z, (t, start));
         // Down to where the walk stops, or up from σ > 0: an inversion.
         if stop < from || to > from {
@@ -166,7 +168,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
                     super::combine([(cos / sin, w.clone()), (-sin.recip(), x)])
                 },
                 z * norm.recip(),
-                from,
+                begin,
                 stop,
                 (self.absolute, self.relative),
                 past.pace,

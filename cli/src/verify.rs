@@ -1,0 +1,110 @@
+//! `tweedie verify`: runs the laws over the modules that a recipe can name.
+use crate::{
+    args,
+    named::{Modules, Rank},
+    say, words,
+};
+use burn::tensor::{DType, Device};
+use std::sync::Arc;
+use tweedie::{
+    Error, Result, Rng,
+    laws::{self, Check},
+    schedule::{Schedule, VariancePreserving},
+};
+
+/// The kinds that have laws of their own.
+const KINDS: [&str; 4] = ["schedule", "noise", "spacing", "sampler"];
+
+pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
+    let kinds: Vec<&str> = match &args.kind {
+        None => KINDS.to_vec(),
+        Some(kind) => match KINDS.iter().find(|known| *known == kind || format!("{known}s") == *kind) {
+            Some(kind) => vec![kind],
+            None => {
+                return Err(Error::Unfit(format!(
+                    "there are no laws of `{kind}`{} There are some of {}.",
+                    words::meant(kind, &KINDS),
+                    words::list(&KINDS)
+                )));
+            }
+        },
+    };
+    let mut verified = vec![];
+    for kind in kinds {
+        let names: Vec<String> = modules.of_kind(kind).into_iter().map(|(face, _)| face.name.clone()).collect();
+        if let Some(name) = &args.name
+            && !names.contains(name)
+        {
+            return Err(Error::Unfit(format!(
+                "there is no {kind} `{name}`{} There are {}.",
+                words::meant(name, &names),
+                words::list(&names)
+            )));
+        }
+        for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
+            verified.push((kind, name.clone(), checks(kind, name, modules)?));
+        }
+    }
+    report(&verified)
+}
+
+/// The laws of one module with its default settings.
+fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
+    let wrong = |error: toml::de::Error| Error::Unfit(format!("the defaults of {kind} `{name}` make none: {error}"));
+    let settings = toml::Table::new();
+    let two = Rank::<2>::ranked(modules);
+    let missing = "a listed module can be built";
+    Ok(match kind {
+        "schedule" => {
+            let schedule = modules.schedules.build(name, settings).expect(missing).map_err(wrong)?.0;
+            schedule.check()?;
+            laws::schedule(&schedule)
+        }
+        "spacing" => laws::spacing(&*modules.spacings.build(name, settings).expect(missing).map_err(wrong)?.0),
+        "sampler" => laws::sampler(&*two.samplers.build(name, settings).expect(missing).map_err(wrong)?.0),
+        _ => {
+            let make = two.noises.build(name, settings).expect(missing).map_err(wrong)?.0;
+            let schedule: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
+            let noise = make(schedule)?;
+            noise.check()?;
+            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
+            let x = if noise.categorical() { one_hot(&x) } else { x };
+            laws::noise(&*noise, &x)
+        }
+    })
+}
+
+/// The largest entry of each row.
+fn one_hot(x: &burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
+    let most = x.clone().max_dim(1).expand(x.dims());
+    x.clone().equal(most).float().cast(x.dtype())
+}
+
+/// The table, and the first law that is broken as an error.
+fn report(verified: &[(&str, String, Vec<Check>)]) -> Result<()> {
+    let all = || verified.iter().flat_map(|(kind, name, checks)| checks.iter().map(move |c| (*kind, name, c)));
+    let module = |kind: &str, name: &str| format!("{kind} {name}");
+    let width = all().map(|(kind, name, _)| module(kind, name).chars().count()).max().unwrap_or(0);
+    let law = all().map(|(.., check)| check.law.chars().count()).max().unwrap_or(0);
+    say(&format!("{:width$}  {:law$}  measured   allowed", "module", "law"));
+    for (kind, name, check) in all() {
+        let verdict = if check.holds() { "" } else { "  BROKEN" };
+        say(&format!(
+            "{:width$}  {:law$}  {:>8.1e}  {:>8.1e}{verdict}",
+            module(kind, name),
+            check.law,
+            check.measured,
+            check.allowed
+        ));
+    }
+    let broken: Vec<_> = all().filter(|(.., check)| !check.holds()).collect();
+    say(&format!("{} laws of {} modules, {} broken", all().count(), verified.len(), broken.len()));
+    match broken.first() {
+        None => Ok(()),
+        Some((kind, name, check)) => Err(Error::Unfit(format!(
+            "{} of {} laws do not hold; the first is of {kind} `{name}`: {check}",
+            broken.len(),
+            all().count()
+        ))),
+    }
+}
