@@ -13,7 +13,7 @@ use toml::Table;
 use tweedie::schedule::Schedule;
 use tweedie::{Error, Result};
 use tweedie_data::Shape;
-use tweedie_plot::gallery::Site;
+use tweedie_plot::gallery::{Site, Stills};
 use tweedie_plot::{Page, Theme};
 
 /// A page, or why there is none.
@@ -31,6 +31,9 @@ pub struct Plot {
     /// Colours of the PNG files; a page follows the reader's own and can be switched
     #[arg(long, global = true, value_enum, default_value_t = Paper::Light)]
     pub theme: Paper,
+    /// Write SVG files beside the PNG files
+    #[arg(long, global = true)]
+    pub svg: bool,
     /// Seed of everything drawn at random
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -196,11 +199,12 @@ pub(crate) fn run(args: &Plot, modules: &Modules) -> Result<()> {
         Paper::Light => Theme::Light,
         Paper::Dark => Theme::Dark,
     };
+    let stills = Stills { theme, svg: args.svg };
     let written = match &args.what {
         What::Gallery { image, run } => {
-            gallery(image.as_deref(), run.as_deref(), args.seed, modules)?.write(&args.out, theme)
+            gallery(image.as_deref(), run.as_deref(), args.seed, modules)?.write(&args.out, stills)
         }
-        what => page(what, args.seed, modules)?.write(&args.out, theme, &[]),
+        what => page(what, args.seed, modules)?.write(&args.out, stills, &[]),
     };
     let written = written.map_err(Error::io(&args.out, "write into the folder"))?;
     for path in written {

@@ -48,6 +48,15 @@ pub fn scientific(v: f64) -> String {
     crate::ticks::scientific(v)
 }
 
+/// How still pictures are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stills {
+    /// Their colours.
+    pub theme: Theme,
+    /// Whether there is an SVG file beside every PNG file.
+    pub svg: bool,
+}
+
 /// Pages with an index.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
@@ -60,11 +69,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes `index.html`, a page each, and every figure as `SLUG.png` or `SLUG-N.png`; returns what was written.
+    /// Writes `index.html`, a page each, and every figure as `SLUG.png` or `SLUG-N.png`, as SVG too where that is wished;
+    /// returns what was written.
     ///
     /// # Errors
     /// When the folder cannot be made or written to.
-    pub fn write(&self, folder: &Path, theme: Theme) -> io::Result<Vec<PathBuf>> {
+    pub fn write(&self, folder: &Path, stills: Stills) -> io::Result<Vec<PathBuf>> {
         std::fs::create_dir_all(folder)?;
         let files: Vec<String> = self.pages.iter().map(|page| format!("{}.html", page.slug)).collect();
         let mut links = vec![("index.html", "Gallery")];
@@ -72,7 +82,7 @@ impl Site {
         let mut written = Vec::new();
         let mut cards = Vec::new();
         for (file, page) in files.iter().zip(&self.pages) {
-            written.extend(page.write(folder, theme, &links)?);
+            written.extend(page.write(folder, stills, &links)?);
             let picture = picture_name(page, 0);
             let first = page.text.split_inclusive(". ").next().unwrap_or_default().trim();
             cards.push((file.clone(), page.title.clone(), first.to_owned(), picture));
@@ -94,18 +104,23 @@ fn picture_name(page: &Page, figure: usize) -> String {
 }
 
 impl Page {
-    /// Writes the page and its figures as PNG files; returns what was written.
+    /// Writes the page and its figures as files; returns what was written.
     ///
     /// # Errors
     /// When the folder cannot be made or written to.
-    pub fn write(&self, folder: &Path, theme: Theme, links: &[(&str, &str)]) -> io::Result<Vec<PathBuf>> {
+    pub fn write(&self, folder: &Path, stills: Stills, links: &[(&str, &str)]) -> io::Result<Vec<PathBuf>> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(format!("{}.html", self.slug));
         std::fs::write(&path, self.html(links))?;
         let mut written = vec![path];
         for (i, figure) in self.figures.iter().enumerate() {
             let path = folder.join(picture_name(self, i));
-            std::fs::write(&path, figure.png(theme))?;
+            std::fs::write(&path, figure.png(stills.theme))?;
+            if stills.svg {
+                let path = path.with_extension("svg");
+                std::fs::write(&path, figure.svg(stills.theme))?;
+                written.push(path);
+            }
             written.push(path);
         }
         Ok(written)

@@ -136,8 +136,10 @@ fn a_site_is_written_with_an_index_that_leads_to_every_page() {
         ..Page::default()
     });
     let site = tweedie_plot::gallery::Site { title: "Gallery".into(), text: "All.".into(), pages: pages.collect() };
-    let written = site.write(&folder, Theme::Light).unwrap();
-    assert_eq!(written.len(), 7);
+    let stills = tweedie_plot::gallery::Stills { theme: Theme::Light, svg: true };
+    let written = site.write(&folder, stills).unwrap();
+    assert_eq!(written.len(), 10, "page, PNG and SVG of each, and the index");
+    assert!(written.iter().all(|path| path.is_file()));
     let index = std::fs::read_to_string(folder.join("index.html")).unwrap();
     for name in ["univariate", "families", "surface"] {
         assert!(index.contains(&format!("href=\"{name}.html\"")) && index.contains(&format!("src=\"{name}.png\"")));
