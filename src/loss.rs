@@ -221,7 +221,7 @@ macro_rules! arithmetic {
         }
     )*};
 }
-arithmetic!([] Simple, [] Vlb, [L] Scaled<L>, [A B] Sum<A, B>);
+arithmetic!([] Simple, [] Vlb, [] CrossEntropy, [L] Scaled<L>, [A B] Sum<A, B>);
 
 /// ‖prediction − target‖², the mean over the entries of a sample.
 ///
@@ -340,5 +340,25 @@ impl<const D: usize> Loss<D> for Vlb {
             ));
         }
         Ok(())
+    }
+}
+
+/// −ln p(x | x_t) of one-hot x, the mean over its positions, in nats: what D3PM adds to the bound.
+///
+/// Austin et al. (2021), section 3.4, <https://arxiv.org/abs/2107.03006>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrossEntropy {}
+impl<const D: usize> Loss<D> for CrossEntropy {
+    fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
+        per_sample(batch.noise.decoder(batch.estimate(), batch.z.clone(), batch.t).nll(batch.x.clone()))
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
+        if noise.categorical() {
+            return Ok(());
+        }
+        Err(crate::Error::Unfit(
+            "the loss `cross-entropy` asks which category x is, and Gaussian noise is made for numbers: use `simple` or `vlb`".into(),
+        ))
     }
 }

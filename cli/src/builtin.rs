@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
-    loss::{Simple, Vlb},
+    loss::{CrossEntropy, Simple, Vlb},
     net::{Mlp, MlpConfig, UNet, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
@@ -80,6 +80,8 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("for images: residual blocks down and up a ladder of sizes")
         .net::<2, PointNet>("mlp")
         .about("for points: fully connected layers")
+        .loss::<CrossEntropy>("cross-entropy")
+        .about("−ln p(x | x_t) of categories, in nats")
         .loss::<Simple>("simple")
         .about("the mean square of prediction − target")
         .loss::<Vlb>("vlb")

@@ -500,3 +500,23 @@ fn a_model_learns_where_its_points_are() {
     assert!((mean(0) - 1.0).abs() < 0.1 && (mean(1) + 1.0).abs() < 0.1, "{} and {}", mean(0), mean(1));
     assert!(trainer.model().net.num_params() > 4000);
 }
+
+/// Cross-entropy of a net that knows is near zero, of one that does not is ln K; and categories refuse squared distances.
+#[test]
+fn cross_entropy_is_for_categories() {
+    use tweedie::{loss::CrossEntropy, noise::Discrete};
+    let noise = Discrete::absorbing(FlowMatching {}, 4, 3);
+    let x: Tensor<3> = Tensor::from_data([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]], &device());
+    let z: Tensor<3> = Tensor::from_data([[[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]], &device());
+    let value = |logits: Tensor<3>| {
+        let batch = Batch::new(&noise, x.clone(), z.clone(), None, &[0.5], logits, &(), &());
+        CrossEntropy {}.compute(&batch).into_scalar::<f32>()
+    };
+    assert!((value(x.zeros_like()) - 4f32.ln()).abs() < 1e-5);
+    assert!(value(x.clone() * 30.0) < 1e-5);
+    let gaussian = Gaussian::new(Cosine::new(100));
+    let refused = |objective: Objective<3>, noise: &dyn Noise<3>| objective.check(noise).unwrap_err().to_string();
+    assert!(refused(CrossEntropy {}.into(), &gaussian).contains("use `simple`"));
+    assert!(refused((Simple + 0.1 * CrossEntropy {}).into(), &noise).contains("categories have none"));
+    assert!(Objective::<3>::from(CrossEntropy {} + Vlb::new(100)).check(&noise).is_ok());
+}
