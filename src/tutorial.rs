@@ -2,9 +2,13 @@
 //!
 //! * [`gaussian`]: the mathematics that diffusion is made of, every formula computed.
 //! * [`custom`]: a module of your own of every kind, on a page.
+//! * [`choosing_a_sampler`]: orders, ends, and which to take.
 
 #[doc = include_str!("tutorial/gaussian.md")]
 pub mod gaussian {}
 
 #[doc = include_str!("tutorial/custom.md")]
 pub mod custom {}
+
+#[doc = include_str!("tutorial/choosing_a_sampler.md")]
+pub mod choosing_a_sampler {}

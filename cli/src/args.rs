@@ -23,6 +23,10 @@ pub enum Command {
     List(List),
     /// Draw the pictures that explain: Gaussians, forward processes, schedules, points, runs
     Plot(crate::plot::Plot),
+    /// Check every module against its laws
+    Verify(Verify),
+    /// Hold the samplers against a solution of high accuracy
+    Compare(Compare),
 }
 
 /// `tweedie train`.

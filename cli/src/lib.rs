@@ -64,6 +64,8 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         args::Command::Train(args) => train::run(args, &modules),
         args::Command::Sample(args) => sample::run(args, &modules).map(|()| true),
         args::Command::List(args) => list::run(args, &modules).map(|()| true),
+        args::Command::Verify(args) => verify::run(args, &modules).map(|()| true),
+        args::Command::Compare(args) => compare::run(args, &modules).map(|()| true),
         args::Command::Plot(args) => plot::run(args, &modules).map(|()| true),
     };
     match done {
