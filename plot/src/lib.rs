@@ -17,7 +17,7 @@
 //! assert!(page.html(&[]).len() < 100_000);
 //! ```
 //!
-//! The drawing is the crate's own: some 600 lines of script on a page instead of the four megabytes of a plotting
+//! The drawing is the crate's own: some 750 lines of script on a page instead of the four megabytes of a plotting
 //! library, and paths filled by tiny-skia, smooth at any width. Letters come from a font within the crate, so that no
 //! font of the system is needed and a picture is the same everywhere.
 #![forbid(unsafe_code)]

@@ -54,7 +54,9 @@ pub fn run(run: &Run) -> Figure {
                     .mark(raw.name(&s.label).unlisted().opacity(0.25).width(1.0))
                     .mark(Mark::line(s.step.clone(), smooth(&s.value)).series(i).name(name));
             } else {
-                panel = panel.mark(raw.name(&s.label));
+                // A line of one point would not be seen.
+                let dots = Mark::points(s.step.clone(), s.value.clone()).series(i).opacity(1.0);
+                panel = panel.mark(raw.name(&s.label)).mark(dots.name(&s.label).unlisted());
             }
         }
         panel
