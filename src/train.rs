@@ -154,6 +154,19 @@ pub struct Step {
     pub rate: f64,
 }
 
+/// How well a model does on data that it was not trained on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean objective.
+    pub loss: f64,
+    /// The mean within even ranges of time, from little noise to much; none where no time fell.
+    pub by_time: [Option<f64>; Self::RANGES],
+}
+impl Evaluation {
+    /// The number of ranges of time.
+    pub const RANGES: usize = 4;
+}
+
 /// A run of training: an iterator that takes a step for each item.
 ///
 /// ```no_run
@@ -243,20 +256,35 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
 
     /// The mean objective of the model to sample from on the first `rows` rows of other data, at even times and with the
     /// same noise whenever it is asked.
-    pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> f64 {
+    pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> Evaluation {
         let (model, device) = (self.model(), self.device.clone().inner());
         let rng = Rng::new(self.settings.seed).stream("evaluate");
         let rows: Vec<usize> = (0..rows.min(data.len())).collect();
         let part = (self.settings.batch / self.settings.accumulate).max(1);
-        let mut sum = 0.0;
+        let mut sums = [(0.0, 0); Evaluation::RANGES];
         for (i, rows) in rows.chunks(part).enumerate() {
             let rng = rng.at(i as u64);
             let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
             let t = self.times.draw(rows.len(), &mut rng.stream("times"));
             let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
-            sum += f64::from(losses.total().sum().into_scalar::<f32>());
+            let losses = losses.total().try_into_vec_as::<f64>().expect("a tensor can be read back");
+            for (t, loss) in t.iter().zip(losses) {
+                let (sum, count) = &mut sums[((t * Evaluation::RANGES as f64) as usize).min(Evaluation::RANGES - 1)];
+                (*sum, *count) = (*sum + loss, *count + 1);
+            }
         }
-        sum / rows.len().max(1) as f64
+        Evaluation {
+            loss: sums.iter().map(|(sum, _)| sum).sum::<f64>() / rows.len().max(1) as f64,
+            by_time: sums.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))),
+        }
+    }
+
+    /// How far the averaged weights lag behind those that are trained: `‖average − weights‖ / ‖weights‖`; none without an
+    /// average.
+    pub fn lag(&self) -> Option<f64> {
+        let weights = Parameters::of(&self.model);
+        let gap = self.average.clone()?.add(weights.clone().map(Tensor::neg));
+        Some(gap.norm() / weights.norm().max(f64::MIN_POSITIVE))
     }
 
     /// All that is needed to go on from here.

@@ -3,7 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `recipe.toml` | the recipe, every default filled in |
-//! | `metrics.jsonl` | a line a step |
+//! | `metrics.jsonl` | a line a step, and a line an evaluation |
+//! | `samples/step-00000250.png` | a few samples as they were at an evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, averages, optimiser, counters |
 //! | `model.safetensors` | the weights to sample with |
 //! | `samples.png`, `samples.npy`, `classes.npy`, `trajectory.png`, `report.html` | what it came to |
@@ -13,14 +14,14 @@ use crate::data::Facts;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
 };
 use tweedie::{
     Error, Result,
-    train::{Checkpoint, Step, write_atomically},
+    train::{Checkpoint, Evaluation, Step, write_atomically},
 };
 
 /// The folder of a run.
@@ -37,6 +38,12 @@ pub(crate) struct Line {
     /// The objective on the data held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
+    /// The same within ranges of time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loss_by_noise: BTreeMap<String, f64>,
+    /// How far averaged weights lag behind, as a share of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_lag: Option<f64>,
 }
 /// What a step of training says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,10 +57,17 @@ pub(crate) struct Train {
     pub seconds: f64,
 }
 impl Line {
+    /// What an evaluation after `step` steps says.
+    pub fn evaluated(step: u64, evaluation: &Evaluation, ema_lag: Option<f64>) -> Self {
+        let ranges = evaluation.by_time.len() as f64;
+        let range = |i: usize| format!("t {} to {}", i as f64 / ranges, (i + 1) as f64 / ranges);
+        let by_noise = evaluation.by_time.iter().enumerate().filter_map(|(i, loss)| Some((range(i), (*loss)?)));
+        Self { step, train: None, held_out: Some(evaluation.loss), loss_by_noise: by_noise.collect(), ema_lag }
+    }
     pub fn of(step: &Step, seconds: f64) -> Self {
         let Step { step, epoch, loss, ref terms, gradient, rate } = *step;
         let train = Train { epoch, loss, terms: terms.clone(), gradient, rate, seconds };
-        Self { step, train: Some(train), held_out: None }
+        Self { step, train: Some(train), held_out: None, loss_by_noise: BTreeMap::new(), ema_lag: None }
     }
 }
 

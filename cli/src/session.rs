@@ -12,7 +12,7 @@ use tweedie::{
     noise::Noise,
     sample::{Sampler, reverse},
     spacing::Spacing,
-    train::{Checkpoint, Parameters, Step, Train, Trainer},
+    train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
 };
 
 /// What a net is made for: it takes its widths at both ends from here, so that a recipe need not repeat them.
@@ -108,7 +108,9 @@ pub(crate) trait Session<const D: usize> {
     fn checkpoint(&self) -> Checkpoint;
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<()>;
     /// The objective on data held out, where there are any.
-    fn held_out(&self, rows: usize) -> Option<f64>;
+    fn held_out(&self, rows: usize) -> Option<Evaluation>;
+    /// How far averaged weights lag behind.
+    fn lag(&self) -> Option<f64>;
     fn parameters(&self) -> usize;
     /// The model as it is sampled from.
     fn artist(&self) -> Box<dyn Artist<D> + '_>;
@@ -139,8 +141,11 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_,
         self.trainer = Some(trainer.restore(checkpoint)?);
         Ok(())
     }
-    fn held_out(&self, rows: usize) -> Option<f64> {
+    fn held_out(&self, rows: usize) -> Option<Evaluation> {
         self.held_out.map(|data| self.trainer().evaluate(data, rows))
+    }
+    fn lag(&self) -> Option<f64> {
+        self.trainer().lag()
     }
     fn parameters(&self) -> usize {
         self.trainer().raw_model().num_params()

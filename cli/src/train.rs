@@ -279,16 +279,45 @@ impl<const D: usize> Run<'_, D> {
         best: &mut Option<f64>,
     ) -> Result<()> {
         let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
-        if !held_out.is_finite() {
+        if !held_out.loss.is_finite() {
             let place = "the objective on the data held out".into();
             return Err(Error::NotFinite { step, place });
         }
-        let line = Line { step, train: None, held_out: Some(held_out) };
+        let line = Line::evaluated(step, &held_out, session.lag());
         metrics.push(&line)?;
         lines.push(line);
+        self.picture(session, step)?;
+        let held_out = held_out.loss;
         if best.is_none_or(|best| held_out < best) {
             *best = Some(held_out);
             self.folder.save_best(&session.checkpoint(), &self.notes(Some(held_out)))?;
+        }
+        Ok(())
+    }
+
+    /// A few samples as they are by now: `samples/step-N.png`.
+    fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
+        let sample = &self.plan.sample;
+        let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
+        let classes = sample::in_turn(self.facts, n);
+        let order = Order {
+            sampler: &*self.plan.sampler,
+            steps,
+            guidance: sample.guidance,
+            classes: &classes,
+            n,
+            batch: sample.batch,
+            seed: 0,
+            keep: &[steps],
+            device: self.device,
+        };
+        let drawn = draw(&*session.artist(), &self.facts.shape, &order, &mut |_| true)?.expect("nothing stops it");
+        let last = drawn.frames.last().expect("the samples are kept");
+        if let Some(picture) = picture::samples(self.facts, last, &classes)? {
+            let folder = self.folder.file("samples");
+            std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
+            let path = folder.join(format!("step-{step:08}.png"));
+            tweedie_data::picture::save(&picture, path).map_err(told)?;
         }
         Ok(())
     }

@@ -520,3 +520,18 @@ fn cross_entropy_is_for_categories() {
     assert!(refused((Simple + 0.1 * CrossEntropy {}).into(), &noise).contains("categories have none"));
     assert!(Objective::<3>::from(CrossEntropy {} + Vlb::new(100)).check(&noise).is_ok());
 }
+
+/// An evaluation is the same whenever it is asked, its ranges of time average to the whole, and averages lag behind.
+#[test]
+fn an_evaluation_is_the_mean_of_its_ranges() {
+    let data = points(40);
+    let mut trainer = mlp().train(&data, Simple, settings(6)).unwrap();
+    assert!(trainer.lag().unwrap() < 1e-6, "at the start the average is the weights");
+    trainer.by_ref().for_each(|step| assert!(step.is_ok()));
+    let evaluation = trainer.evaluate(&data, 40);
+    assert_eq!(evaluation, trainer.evaluate(&data, 40));
+    // Stratified times fall into even ranges evenly, to one time a part of the batch at either end.
+    let mean = evaluation.by_time.iter().map(|loss| loss.unwrap()).sum::<f64>() / 4.0;
+    assert!((mean - evaluation.loss).abs() < 0.1 * evaluation.loss, "{evaluation:?}");
+    assert!(trainer.lag().unwrap() > 1e-6);
+}
