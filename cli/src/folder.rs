@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `recipe.toml` | the recipe, every default filled in |
 //! | `metrics.jsonl` | a line a step, and a line an evaluation |
-//! | `samples/step-00000250.png` | a few samples as they were at an evaluation |
+//! | `progress/step-00000250.png` | a few samples as they were at an evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, averages, optimiser, counters |
 //! | `model.safetensors` | the weights to sample with |
 //! | `samples.png`, `samples.npy`, `classes.npy`, `trajectory.png`, `report.html` | what it came to |

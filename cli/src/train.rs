@@ -295,7 +295,7 @@ impl<const D: usize> Run<'_, D> {
         Ok(())
     }
 
-    /// A few samples as they are by now: `samples/step-N.png`.
+    /// A few samples as they are by now: `progress/step-N.png`.
     fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
@@ -314,7 +314,7 @@ impl<const D: usize> Run<'_, D> {
         let drawn = draw(&*session.artist(), &self.facts.shape, &order, &mut |_| true)?.expect("nothing stops it");
         let last = drawn.frames.last().expect("the samples are kept");
         if let Some(picture) = picture::samples(self.facts, last, &classes)? {
-            let folder = self.folder.file("samples");
+            let folder = self.folder.file("progress");
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
             let path = folder.join(format!("step-{step:08}.png"));
             tweedie_data::picture::save(&picture, path).map_err(told)?;

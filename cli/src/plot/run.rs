@@ -60,9 +60,9 @@ fn read(folder: &Path) -> Result<Run> {
     Ok(run)
 }
 
-/// The pictures of samples over time, `samples/step-N.png`, or the last one, `samples.png`.
+/// The pictures of samples over time, `progress/step-N.png`, or the last one, `samples.png`.
 fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder.join("samples")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries = std::fs::read_dir(folder.join("progress")).into_iter().flatten().flatten().map(|entry| entry.path());
     let named = |path: &std::path::PathBuf| {
         path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("step-") && n.ends_with(".png"))
     };
