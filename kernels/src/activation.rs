@@ -1,8 +1,7 @@
 //! Element-wise activations, forward and backward in one pass each.
 use crate::math;
-use crate::parallel::PIECE;
+use crate::parallel::{PIECE, for_pieces};
 use crate::simd::{Level, Simd, dispatch};
-use rayon::prelude::*;
 
 /// An element-wise function with a slope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ impl Activation {
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "an activation gives as many numbers as it takes");
         let level = Level::get();
-        pieces(x, y, |x, y| match self {
+        for_pieces(PIECE, [x], y, |[x], y| match self {
             Self::Silu => map_at(level, Silu, x, y),
             Self::Gelu => map_at(level, Gelu, x, y),
             Self::GeluTanh => map_at(level, GeluTanh, x, y),
@@ -56,7 +55,7 @@ impl Activation {
     pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient has as many numbers as its variable");
         let level = Level::get();
-        let work = |((x, dy), dx): ((&[f32], &[f32]), &mut [f32])| match self {
+        for_pieces(PIECE, [x, dy], dx, |[x, dy], dx| match self {
             Self::Silu => slope_at(level, Silu, x, dy, dx),
             Self::Gelu => slope_at(level, Gelu, x, dy, dx),
             Self::GeluTanh => slope_at(level, GeluTanh, x, dy, dx),
@@ -64,21 +63,7 @@ impl Activation {
             Self::Tanh => slope_at(level, Tanh, x, dy, dx),
             Self::Erf => slope_at(level, Erf, x, dy, dx),
             Self::Exp => slope_at(level, Exp, x, dy, dx),
-        };
-        if x.len() <= PIECE {
-            work(((x, dy), dx));
-        } else {
-            x.par_chunks(PIECE).zip(dy.par_chunks(PIECE)).zip(dx.par_chunks_mut(PIECE)).for_each(work);
-        }
-    }
-}
-
-/// Calls `work` on matching pieces.
-fn pieces(x: &[f32], y: &mut [f32], work: impl Fn(&[f32], &mut [f32]) + Sync) {
-    if x.len() <= PIECE {
-        work(x, y);
-    } else {
-        x.par_chunks(PIECE).zip(y.par_chunks_mut(PIECE)).for_each(|(x, y)| work(x, y));
+        });
     }
 }
 

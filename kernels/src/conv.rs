@@ -6,7 +6,6 @@
 //! by products with patches gathered a block at a time ([`patches`]).
 use crate::parallel::{PIECE, Scratch, Shared, for_each};
 use crate::simd::{Float, Level, Simd, dispatch};
-use rayon::prelude::*;
 
 mod patches;
 mod winograd;
@@ -224,8 +223,11 @@ impl Conv2d {
 /// `out = Σ parts`, in the order of the parts.
 fn add_parts(parts: &[f32], out: &mut [f32]) {
     let len = out.len();
-    out.par_chunks_mut(PIECE).enumerate().for_each(|(piece, out)| {
+    let shared = Shared::new(out);
+    for_each(len.div_ceil(PIECE), |piece| {
         let first = piece * PIECE;
+        // SAFETY: every task has its own piece.
+        let out = unsafe { shared.part(first..len.min(first + PIECE)) };
         out.copy_from_slice(&parts[first..][..out.len()]);
         for part in parts.chunks_exact(len).skip(1) {
             for (out, x) in out.iter_mut().zip(&part[first..]) {

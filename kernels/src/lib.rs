@@ -30,6 +30,6 @@ pub use conv::{Conv2d, Method};
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;
 pub use optimise::{AdamW, sum_of_squares};
-pub use product::{Matrix, matmul};
+pub use product::{Matrix, column_sums, matmul};
 pub use simd::Level;
 pub use softmax::{log_softmax, log_softmax_gradient, softmax, softmax_gradient};

@@ -2,21 +2,112 @@
 //!
 //! Work is cut by the problem's shape, never by the number of threads, and every sum over pieces is taken in the order
 //! of the pieces. So results are the same to the last bit on any number of threads.
-use rayon::prelude::*;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Numbers in a piece of element-wise work: 128 KiB, several pieces to a second-level cache.
 pub(crate) const PIECE: usize = 1 << 15;
 
-/// Calls `f` for every number below `n`, in any order, on rayon's threads.
+/// Calls `f` for every number below `n`, in any order, on this thread and rayon's.
+///
+/// The caller works too, and others join as they wake: nothing waits for a thread that has not begun, so a busy machine
+/// costs little. A panic of any call is passed on, after all have ended.
 pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync + Send) {
-    match n {
-        0 => (),
-        1 => f(0),
-        _ => (0..n).into_par_iter().for_each(f),
+    let helpers = rayon::current_num_threads().min(n).saturating_sub(1);
+    if helpers == 0 {
+        return (0..n).for_each(f);
     }
+    let work: *const (dyn Fn(usize) + Sync + '_) = &f;
+    // SAFETY: only the lifetime is forgotten. The team calls `work` while a number below n is left or being worked on,
+    // and `Finish` does not let this function end, not even by a panic, before that is over.
+    let work: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(work) };
+    let team = Arc::new(Team {
+        work,
+        n,
+        next: AtomicUsize::new(0),
+        active: AtomicUsize::new(0),
+        failed: AtomicBool::new(false),
+    });
+    for _ in 0..helpers {
+        let team = team.clone();
+        rayon::spawn(move || team.help());
+    }
+    let finish = Finish(&team);
+    team.work();
+    drop(finish);
+    assert!(!team.failed.load(Ordering::Relaxed), "a task of a kernel panicked: see the message above");
+}
+
+/// Threads that share the numbers below n.
+struct Team {
+    work: *const (dyn Fn(usize) + Sync + 'static),
+    n: usize,
+    next: AtomicUsize,
+    /// Helpers between their first number and their last.
+    active: AtomicUsize,
+    failed: AtomicBool,
+}
+
+// SAFETY: `work` points at something that may be called from any thread; it is called only while it lives, see `for_each`.
+unsafe impl Send for Team {}
+// SAFETY: as above.
+unsafe impl Sync for Team {}
+
+impl Team {
+    fn work(&self) {
+        loop {
+            // A helper has made itself active before it takes a number; whoever finds none left sees that.
+            let i = self.next.fetch_add(1, Ordering::AcqRel);
+            if i >= self.n {
+                return;
+            }
+            // SAFETY: a number below n was left, so `for_each` has not ended, and will not before this call has.
+            unsafe { (*self.work)(i) };
+        }
+    }
+
+    fn help(&self) {
+        self.active.fetch_add(1, Ordering::AcqRel);
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        self.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits on drop until no helper works any more.
+struct Finish<'a>(&'a Team);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        // After a panic here, the helpers are given nothing more.
+        self.0.next.fetch_max(self.0.n, Ordering::AcqRel);
+        let mut waited = 0;
+        while self.0.active.load(Ordering::Acquire) != 0 {
+            waited += 1;
+            if waited < 1000 { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+    }
+}
+
+/// Calls `f` with matching pieces of the inputs and of the output, `piece` numbers each but for the last.
+pub(crate) fn for_pieces<const N: usize>(
+    piece: usize,
+    inputs: [&[f32]; N],
+    out: &mut [f32],
+    f: impl Fn([&[f32]; N], &mut [f32]) + Sync + Send,
+) {
+    let len = out.len();
+    let out = Shared::new(out);
+    for_each(len.div_ceil(piece), |i| {
+        let range = i * piece..len.min((i + 1) * piece);
+        // SAFETY: every task has its own piece.
+        f(inputs.map(|x| &x[range.clone()]), unsafe { out.part(range.clone()) });
+    });
 }
 
 /// A slice that several tasks write at once, each a part of its own.
@@ -118,5 +209,30 @@ impl Drop for Scratch {
                 free.push(lines);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_visited_once() {
+        for n in [0, 1, 2, 3, 100, 10_000] {
+            let mut seen = vec![0.0; n];
+            let shared = Shared::new(&mut seen);
+            // SAFETY: every task has its own place.
+            for_each(n, |i| unsafe { shared.part(i..i + 1)[0] += 1.0 });
+            assert!(seen.iter().all(|s| *s == 1.0));
+        }
+    }
+
+    #[test]
+    fn a_panic_comes_through_and_leaves_the_threads_well() {
+        for bad in [0, 500, 999] {
+            let outcome = catch_unwind(|| for_each(1000, |i| assert!(i != bad, "on purpose")));
+            assert!(outcome.is_err());
+        }
+        every_number_is_visited_once();
     }
 }

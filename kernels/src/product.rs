@@ -126,10 +126,10 @@ fn matmul_at(level: Level, a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>, c
     });
 }
 
-/// The sums of the columns of a matrix stored row after row: gradients by a bias.
+/// The sums of the columns of a matrix stored row after row, as many as `out` is long: gradients by a bias.
 ///
 /// Sums of 64 rows at a time, added in order.
-pub(crate) fn column_sums(x: &[f32], out: &mut [f32]) {
+pub fn column_sums(x: &[f32], out: &mut [f32]) {
     const ROWS: usize = 64;
     let (level, n) = (Level::get(), out.len());
     out.fill(0.0);

@@ -1,8 +1,7 @@
 //! Softmax and its logarithm over rows.
 use crate::math;
-use crate::parallel::PIECE;
+use crate::parallel::{PIECE, for_pieces};
 use crate::simd::{Float, Level, Simd, dispatch};
-use rayon::prelude::*;
 
 /// `y = exp(x − max x) / Σ exp(x − max x)` of every row of `width` numbers.
 ///
@@ -19,8 +18,7 @@ use rayon::prelude::*;
 pub fn softmax(x: &[f32], width: usize, y: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[x.len(), y.len()], width);
-    let piece = piece(width);
-    x.par_chunks(piece).zip(y.par_chunks_mut(piece)).for_each(|(x, y)| softmax_at(level, x, width, y));
+    for_pieces(piece(width), [x], y, |[x], y| softmax_at(level, x, width, y));
 }
 
 /// The gradient by the input of [`softmax`], from its output `y`: `dx = y (dy − Σ y dy)`.
@@ -30,9 +28,7 @@ pub fn softmax(x: &[f32], width: usize, y: &mut [f32]) {
 pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[y.len(), dy.len(), dx.len()], width);
-    let piece = piece(width);
-    let work = |((y, dy), dx): ((&[f32], &[f32]), &mut [f32])| softmax_back_at(level, y, dy, width, dx);
-    y.par_chunks(piece).zip(dy.par_chunks(piece)).zip(dx.par_chunks_mut(piece)).for_each(work);
+    for_pieces(piece(width), [y, dy], dx, |[y, dy], dx| softmax_back_at(level, y, dy, width, dx));
 }
 
 /// `y = x − max x − ln Σ exp(x − max x)` of every row of `width` numbers.
@@ -44,8 +40,7 @@ pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
 pub fn log_softmax(x: &[f32], width: usize, y: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[x.len(), y.len()], width);
-    let piece = piece(width);
-    x.par_chunks(piece).zip(y.par_chunks_mut(piece)).for_each(|(x, y)| log_softmax_at(level, x, width, y));
+    for_pieces(piece(width), [x], y, |[x], y| log_softmax_at(level, x, width, y));
 }
 
 /// The gradient by the input of [`log_softmax`], from its output `y`: `dx = dy − eʸ Σ dy`.
@@ -55,9 +50,7 @@ pub fn log_softmax(x: &[f32], width: usize, y: &mut [f32]) {
 pub fn log_softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[y.len(), dy.len(), dx.len()], width);
-    let piece = piece(width);
-    let work = |((y, dy), dx): ((&[f32], &[f32]), &mut [f32])| log_softmax_back_at(level, y, dy, width, dx);
-    y.par_chunks(piece).zip(dy.par_chunks(piece)).zip(dx.par_chunks_mut(piece)).for_each(work);
+    for_pieces(piece(width), [y, dy], dx, |[y, dy], dx| log_softmax_back_at(level, y, dy, width, dx));
 }
 
 /// Whole rows of about a piece's length.
