@@ -12,3 +12,7 @@ doc:
 
 deny:
 	cargo deny check licenses bans sources
+
+# Kernels and nets beside PyTorch: make race PYTHON=/path/to/python (one that has torch).
+race:
+	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON)
