@@ -124,6 +124,9 @@ pub struct Verify {
     /// One module of that kind
     #[arg(requires = "kind")]
     pub name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tweedie compare`.
@@ -143,4 +146,7 @@ pub struct Compare {
     /// Folder for compare.html and compare.png [default: no pictures]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }

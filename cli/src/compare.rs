@@ -4,6 +4,7 @@ use crate::{
     data::Facts,
     device,
     folder::{data_of, facts_of},
+    list::pretty,
     named::{Modules, Rank},
     recipe::Recipe,
     sample, say,
@@ -11,6 +12,7 @@ use crate::{
     words,
 };
 use burn::tensor::{DType, Device, Tensor};
+use serde_json::json;
 use std::{cell::Cell, fs, path::Path, time::Instant};
 use toml::Table;
 use tweedie::{
@@ -20,7 +22,7 @@ use tweedie::{
     noise::{Estimate, Noise},
     sample::{DormandPrince, Sampler, reverse_from},
     schedule::{Edm, OrnsteinUhlenbeck, VariancePreserving},
-    train::Parameters,
+    train::{Parameters, write_atomically},
 };
 use tweedie_plot::{Axis, Figure, Mark, Page, Panel, Theme};
 
@@ -141,7 +143,7 @@ where
     };
     let reference = DormandPrince { absolute: tolerance, relative: tolerance };
     let truth = walk(&reference, 1)?;
-    say(&format!("{title}: {} samples, reference of {} calls to {tolerance:.0e}", args.n, counting.calls.get()));
+    let reference_calls = counting.calls.get();
     let mut rows = vec![];
     let shelf = &Rank::<D>::ranked(modules).samplers;
     let names: Vec<String> = shelf.faces().map(|face| face.name.clone()).collect();
@@ -161,9 +163,40 @@ where
             rows.push(Row { sampler: name.clone(), steps, calls: counting.calls.get(), error, seconds });
         }
     }
+    if args.json {
+        say(&pretty(&json!({
+            "model": title, "samples": args.n, "reference": { "calls": reference_calls, "tolerance": tolerance },
+            "rows": rows.iter().map(Row::entry).collect::<Vec<_>>(),
+        })));
+    } else {
+        say(&format!("{title}: {} samples, reference of {reference_calls} calls to {tolerance:.0e}", args.n));
+        table(&rows);
+    }
+    if let Some(out) = &args.out {
+        fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
+        let page = page(&rows, title);
+        write_atomically(&out.join("compare.html"), page.html(&[]).as_bytes())?;
+        write_atomically(&out.join("compare.png"), &page.figures[0].png(Theme::Light))?;
+        if !args.json {
+            say(&format!("{}: compare.html and compare.png", out.display()));
+        }
+    }
+    Ok(())
+}
+
+impl Row {
+    fn entry(&self) -> serde_json::Value {
+        json!({
+            "sampler": self.sampler, "steps": self.steps, "calls": self.calls, "error": self.error,
+            "ms": self.seconds * 1e3,
+        })
+    }
+}
+
+fn table(rows: &[Row]) {
     let width = rows.iter().map(|row| row.sampler.len()).max().unwrap_or(0).max(7);
     say(&format!("{:width$}  steps  calls     error        ms", "sampler"));
-    for row in &rows {
+    for row in rows {
         say(&format!(
             "{:width$}  {:>5}  {:>5}  {:>8.2e}  {:>8.2}",
             row.sampler,
@@ -173,18 +206,6 @@ where
             row.seconds * 1e3
         ));
     }
-    if let Some(out) = &args.out {
-        fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
-        let page = page(&rows, title);
-        let write = |name: &str, bytes: &[u8]| {
-            let path = out.join(name);
-            fs::write(&path, bytes).map_err(Error::io(&path, "write"))
-        };
-        write("compare.html", page.html(&[]).as_bytes())?;
-        write("compare.png", &page.figures[0].png(Theme::Light))?;
-        say(&format!("{}: compare.html and compare.png", out.display()));
-    }
-    Ok(())
 }
 
 /// Error over calls, both logarithmic.

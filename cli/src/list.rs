@@ -113,6 +113,6 @@ fn entry(kind: &str, face: &Face, about: &str) -> serde_json::Value {
     json!({ "kind": kind, "name": face.name, "about": about, "parameters": parameters })
 }
 
-fn pretty(value: &serde_json::Value) -> String {
+pub(crate) fn pretty(value: &serde_json::Value) -> String {
     serde_json::to_string_pretty(value).expect("a value is JSON")
 }

@@ -1,10 +1,12 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
 use crate::{
     args,
+    list::pretty,
     named::{Modules, Rank},
     say, words,
 };
 use burn::tensor::{DType, Device};
+use serde_json::json;
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
@@ -45,7 +47,12 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             verified.push((kind, name.clone(), checks(kind, name, modules)?));
         }
     }
-    report(&verified)
+    if args.json {
+        say(&pretty(&entries(&verified)));
+    } else {
+        table(&verified);
+    }
+    verdict(&verified)
 }
 
 /// The laws of one module with its default settings.
@@ -80,9 +87,27 @@ fn one_hot(x: &burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
     x.clone().equal(most).float().cast(x.dtype())
 }
 
-/// The table, and the first law that is broken as an error.
-fn report(verified: &[(&str, String, Vec<Check>)]) -> Result<()> {
-    let all = || verified.iter().flat_map(|(kind, name, checks)| checks.iter().map(move |c| (*kind, name, c)));
+/// Modules, by kind and name, and what was measured of each.
+type Verified<'a> = [(&'a str, String, Vec<Check>)];
+
+/// Every law of every module.
+fn laws_of<'a>(verified: &'a Verified) -> impl Iterator<Item = (&'a str, &'a str, &'a Check)> {
+    verified.iter().flat_map(|(kind, name, checks)| checks.iter().map(move |check| (*kind, &**name, check)))
+}
+
+fn entries(verified: &Verified) -> serde_json::Value {
+    laws_of(verified)
+        .map(|(kind, name, check)| {
+            json!({
+                "kind": kind, "name": name, "law": check.law, "place": check.place, "measured": check.measured,
+                "allowed": check.allowed, "holds": check.holds(),
+            })
+        })
+        .collect()
+}
+
+fn table(verified: &Verified) {
+    let all = || laws_of(verified);
     let module = |kind: &str, name: &str| format!("{kind} {name}");
     let width = all().map(|(kind, name, _)| module(kind, name).chars().count()).max().unwrap_or(0);
     let law = all().map(|(.., check)| check.law.chars().count()).max().unwrap_or(0);
@@ -97,14 +122,38 @@ fn report(verified: &[(&str, String, Vec<Check>)]) -> Result<()> {
             check.allowed
         ));
     }
-    let broken: Vec<_> = all().filter(|(.., check)| !check.holds()).collect();
-    say(&format!("{} laws of {} modules, {} broken", all().count(), verified.len(), broken.len()));
+    let broken = all().filter(|(.., check)| !check.holds()).count();
+    say(&format!("{} laws of {} modules, {broken} broken", all().count(), verified.len()));
+}
+
+/// The first law that is broken, as an error.
+fn verdict(verified: &Verified) -> Result<()> {
+    let broken: Vec<_> = laws_of(verified).filter(|(.., check)| !check.holds()).collect();
     match broken.first() {
         None => Ok(()),
         Some((kind, name, check)) => Err(Error::Unfit(format!(
             "{} of {} laws do not hold; the first is of {kind} `{name}`: {check}",
             broken.len(),
-            all().count()
+            laws_of(verified).count()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_law_is_an_error_that_names_it() {
+        let check = |measured| Check { law: "α does not rise", place: "t = 0.5".into(), measured, allowed: 0.1 };
+        assert!(verdict(&[("schedule", "mine".into(), vec![check(0.0), check(0.1)])]).is_ok());
+        for wrong in [0.2, f64::NAN] {
+            let error =
+                verdict(&[("schedule", "mine".into(), vec![check(0.0), check(wrong)])]).unwrap_err().to_string();
+            assert!(
+                error.starts_with("1 of 2 laws do not hold; the first is of schedule `mine`: α does not rise"),
+                "{error}"
+            );
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The tool as its users meet it.
 mod interrupted;
+mod measures;
 mod own;
 mod pictures;
 mod recipes;
