@@ -2,7 +2,7 @@
 pub mod gaussian;
 
 use crate::{error::Error, rng::Rng};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use std::{f64::consts::TAU, fmt::Debug};
 
 /// A value drawn, and the standard noise it was made of where that has a meaning.
@@ -122,7 +122,47 @@ impl<const D: usize> Distribution<D> for Normal<D> {
     }
 }
 
-/// Probabilities along the last axis; samples are one-hot.
+/// Categories as one-hot vectors along the last axis: `[…, 1]` category numbers → `[…, k]`; what is `[…, k]` already stays.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::distribution::{numbers, one_hot};
+/// let letters = Tensor::<2>::from_floats([[2.0], [0.0]], &Device::flex());
+/// let hot = one_hot(letters, 3);
+/// assert_eq!(hot.to_data().to_vec::<f32>().unwrap(), [0., 0., 1., 1., 0., 0.]);
+/// assert_eq!(numbers(hot).into_data().to_vec::<f32>().unwrap(), [2., 0.]);
+/// ```
+///
+/// # Panics
+///
+/// If the last axis is neither 1 nor `k`.
+pub fn one_hot<const D: usize>(x: Tensor<D>, k: usize) -> Tensor<D> {
+    let mut dims = x.dims();
+    if dims[D - 1] == k {
+        return x;
+    }
+    assert_eq!(dims[D - 1], 1, "there are {k} categories, but the last axis of the data has {}", dims[D - 1]);
+    let mut shape = [1; D];
+    shape[D - 1] = k;
+    dims[D - 1] = k;
+    let places = Tensor::<1>::from_data(
+        TensorData::new((0..k).map(|i| i as f64).collect::<Vec<_>>(), [k]),
+        (&x.device(), x.dtype()),
+    );
+    let hot = places.reshape(shape).expand(dims).equal(x.clone().expand(dims));
+    hot.float().cast(x.dtype())
+}
+
+/// Categories as their numbers: `[…, K]` → `[…, 1]`, the likeliest of each; what is `[…, 1]` already stays.
+pub fn numbers<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dims()[D - 1] == 1 {
+        return x;
+    }
+    let dtype = x.dtype();
+    x.argmax(D - 1).float().cast(dtype)
+}
+
+/// Probabilities along the last axis; samples are one-hot, or category numbers.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -134,6 +174,7 @@ impl<const D: usize> Distribution<D> for Normal<D> {
 #[derive(Clone, Debug)]
 pub struct Categorical<const D: usize> {
     probs: Tensor<D>,
+    numbers: bool,
 }
 
 impl<const D: usize> Categorical<D> {
@@ -161,12 +202,17 @@ impl<const D: usize> Categorical<D> {
                 )));
             }
         }
-        Ok(Self { probs })
+        Ok(Self { probs, numbers: false })
     }
 
     /// [`new`](Categorical::new) without a look at the numbers: nothing is read back from the device.
     pub fn trusted(probs: Tensor<D>) -> Self {
-        Self { probs }
+        Self { probs, numbers: false }
+    }
+
+    /// Whether samples are category numbers `[…, 1]`, and not one-hot vectors `[…, K]`.
+    pub fn in_numbers(self, numbers: bool) -> Self {
+        Self { numbers, ..self }
     }
 }
 
@@ -181,19 +227,29 @@ impl<const D: usize> Distribution<D> for Categorical<D> {
         (self.probs.clone() - self.probs.clone().square()).clamp_min(0.0).sqrt()
     }
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
+        let (dims, device, dtype) = (self.probs.dims(), self.probs.device(), self.probs.dtype());
+        let k = dims[D - 1];
+        if self.numbers {
+            // The first category whose cumulative probability exceeds u times the whole: one uniform number a draw.
+            let mut one = dims;
+            one[D - 1] = 1;
+            let reached = self.probs.clone().cumsum(D - 1);
+            let whole = reached.clone().narrow(D - 1, k - 1, 1);
+            let goal = rng.uniform_tensor(one, &device, dtype) * whole;
+            let passed = reached.lower_equal(goal.expand(dims)).float().cast(dtype);
+            return Sample { value: passed.sum_dim(D - 1), eps: None };
+        }
         // Gumbel-max, argmax(ln p − ln(−ln u)) = argmin(−ln u / p), as a one-hot vector without a trip to the host.
-        let uniform = rng.uniform_tensor(self.probs.dims(), &self.probs.device(), self.probs.dtype());
+        let uniform = rng.uniform_tensor(dims, &device, dtype);
         let wait = uniform.log().neg() / self.probs.clone();
-        let first = wait.argmin(D - 1);
-        let k = self.probs.dims()[D - 1];
-        let mut shape = [1; D];
-        shape[D - 1] = k;
-        let places = Tensor::<1, burn::tensor::Int>::arange(0..k as i64, &self.probs.device()).reshape(shape);
-        let hot = places.expand(self.probs.shape()).equal(first.expand(self.probs.shape()));
-        Sample { value: hot.float().cast(self.probs.dtype()), eps: None }
+        Sample { value: one_hot(wait.argmin(D - 1).float().cast(dtype), k), eps: None }
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
-        (self.probs.clone() * x).sum_dim(D - 1).clamp_min(FLOOR).log().neg()
+        let p = match x.dims()[D - 1] {
+            1 => self.probs.clone().gather(D - 1, x.int()),
+            _ => (self.probs.clone() * x).sum_dim(D - 1),
+        };
+        p.clamp_min(FLOOR).log().neg()
     }
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
         let ratio = self.probs.clone().clamp_min(FLOOR).log() - other.mean().clamp_min(FLOOR).log();

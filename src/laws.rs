@@ -226,10 +226,11 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
 
 /// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and Bayes' rule both ways.
 fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
-    let dims = x.dims();
-    let k = dims[D - 1];
+    let k = noise.categories().expect("asked for by whoever calls this").k;
+    let mut dims = x.dims();
+    dims[D - 1] = k;
     let prior = noise.prior(x.clone(), &[t]).mean();
-    let mut sum = x.zeros_like();
+    let mut sum = prior.zeros_like();
     for j in 0..k {
         let mut shape = [1; D];
         shape[D - 1] = k;
@@ -241,6 +242,9 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
     let gap = (sum - noise.prior(x.clone(), &[s]).mean()).abs().max();
     let gap = host(gap)[0];
     checks.note("posterior averaged over x_t is the prior at s", format!("s = {s}, t = {t}"), gap, 2e-5);
+    let drawn = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
+    let differ = if drawn.dims() == x.dims() { 0.0 } else { 1.0 };
+    checks.note("x_t has the form of x", format!("{:?}", drawn.dims()), differ, 0.0);
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()

@@ -31,6 +31,17 @@ impl<const D: usize> From<Tensor<D>> for Estimate<D> {
     }
 }
 
+/// What samplers, losses and nets may know of categorical noise.
+#[derive(Clone, Copy, Debug)]
+pub struct Categories<'a> {
+    /// K, the mask included.
+    pub k: usize,
+    /// The category that stands for "lost" and stays, if the noise is absorbing.
+    pub mask: Option<usize>,
+    /// The schedule, whose [`keep`](Schedule::keep) is the probability of a category's being kept.
+    pub schedule: &'a dyn Schedule,
+}
+
 /// A batch of distributions, of a family chosen at run time.
 pub type Law<const D: usize> = Box<dyn Distribution<D>>;
 
@@ -89,9 +100,15 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
         None
     }
 
-    /// Whether x is one-hot along the last axis.
+    /// The categories, where x is one of K along the last axis, as one-hot vectors `[…, K]` or as numbers `[…, 1]`; `None`
+    /// where x is made of numbers that are near and far.
+    fn categories(&self) -> Option<Categories<'_>> {
+        None
+    }
+
+    /// Whether there are [`categories`](Noise::categories).
     fn categorical(&self) -> bool {
-        false
+        self.categories().is_some()
     }
 
     /// The T of a T-step table: training visits 1/T, 2/T, …, 1.
@@ -145,8 +162,8 @@ macro_rules! forward {
             fn path(&self) -> Option<&dyn Schedule> {
                 (**self).path()
             }
-            fn categorical(&self) -> bool {
-                (**self).categorical()
+            fn categories(&self) -> Option<Categories<'_>> {
+                (**self).categories()
             }
             fn steps(&self) -> Option<usize> {
                 (**self).steps()

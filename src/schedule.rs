@@ -86,6 +86,12 @@ pub trait Schedule: Debug + Send + Sync {
         ((1.0 - alpha) * (1.0 + alpha)).sqrt()
     }
 
+    /// The probability with which categorical noise keeps a category until t, not rising: α, or ᾱ = α² where the schedule is
+    /// made of rates β, which are the probabilities of redrawing a category.
+    fn keep(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+
     /// The number of steps, where the schedule is a table that training visits on its grid `i/T`.
     fn steps(&self) -> Option<usize> {
         None
@@ -128,6 +134,9 @@ macro_rules! forward {
             }
             fn sigma(&self, t: Dual) -> Dual {
                 (**self).sigma(t)
+            }
+            fn keep(&self, t: Dual) -> Dual {
+                (**self).keep(t)
             }
             fn steps(&self) -> Option<usize> {
                 (**self).steps()

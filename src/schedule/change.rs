@@ -21,6 +21,10 @@ impl<S: Schedule> Schedule for ZeroTerminal<S> {
         let (start, end) = (self.0.alpha(first.into()).value, self.0.alpha(1.0.into()).value);
         (alpha - end) * (start / (start - end))
     }
+    fn keep(&self, t: Dual) -> Dual {
+        let alpha = self.alpha(t);
+        alpha * alpha
+    }
     fn steps(&self) -> Option<usize> {
         self.0.steps()
     }

@@ -113,6 +113,9 @@ impl Schedule for VariancePreserving {
     fn sigma(&self, t: Dual) -> Dual {
         (-(-self.integral(t)).exp_m1()).sqrt()
     }
+    fn keep(&self, t: Dual) -> Dual {
+        (-self.integral(t)).exp()
+    }
     fn time(&self, log_snr: f64) -> f64 {
         // ∫β = −ln ᾱ = ln(1 + e^(−λ)), a quadratic in t, solved without cancellation.
         let integral = (-log_snr).exp().ln_1p();

@@ -74,6 +74,9 @@ impl Schedule for Table {
         // 1 − ᾱ without cancellation near t = 0.
         (-self.log_signal(t).exp_m1()).sqrt()
     }
+    fn keep(&self, t: Dual) -> Dual {
+        self.log_signal(t).exp()
+    }
     fn steps(&self) -> Option<usize> {
         Some(self.len())
     }
@@ -117,6 +120,9 @@ macro_rules! tabled {
             }
             fn sigma(&self, t: Dual) -> Dual {
                 self.table().sigma(t)
+            }
+            fn keep(&self, t: Dual) -> Dual {
+                self.table().keep(t)
             }
             fn steps(&self) -> Option<usize> {
                 Some(self.table().len())

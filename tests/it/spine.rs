@@ -247,6 +247,8 @@ fn categorical_noise_obeys_its_laws() {
     let hot: Vec<f64> = [2, 0, 1, 1].iter().flat_map(|&i| (0..4).map(move |j| f64::from(u8::from(i == j)))).collect();
     let x: Tensor<2> = Tensor::from_data(TensorData::new(hot, [4, 4]), (&device(), DType::F64));
     for (name, schedule) in schedules().into_iter().filter(|(_, s)| s.at(1.0).alpha < 0.5) {
+        let numbers = tweedie::distribution::numbers(x.clone());
+        all_hold(&format!("in numbers, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &numbers));
         all_hold(&format!("uniform, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &x));
         all_hold(&format!("absorbing, {name}"), laws::noise::<2>(&Discrete::absorbing(schedule.clone(), 4, 3), &x));
         let marginal = Discrete::marginal(schedule, vec![0.1, 0.2, 0.3, 0.4]).unwrap();
