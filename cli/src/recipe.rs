@@ -244,9 +244,10 @@ impl Recipe {
             }
             None => {
                 let message = format!(
-                    "this names no {kind}: add `name = \"{}\"`, or another of {}; `tweedie list {kind}` describes them.",
+                    "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
                     known.first().unwrap_or(&"…"),
-                    words::list(&known)
+                    if known.len() > 1 { format!(", or another of {}", words::list(&known)) } else { String::new() },
+                    if known.len() > 1 { "them" } else { "it" },
                 );
                 return Err(self.fail(path, Part::Key, &message));
             }
