@@ -157,6 +157,15 @@ pub enum Error {
         /// How to mend it.
         remedy: String,
     },
+    /// A file of text that cannot be used as it is.
+    Text {
+        /// The file.
+        file: PathBuf,
+        /// What is the matter, as in "`file` …".
+        problem: String,
+        /// How to mend it.
+        remedy: String,
+    },
     /// A set without images where some are needed.
     Empty {
         /// Where they should have come from.
@@ -170,6 +179,10 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, doing, source }
+    }
+
+    pub(crate) fn text(file: impl Into<PathBuf>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Text { file: file.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
     pub(crate) fn setting(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -280,6 +293,7 @@ impl fmt::Display for Error {
                 write!(f, "`{}` has no column {wanted}; it has {}. {remedy}", file.display(), list(found))
             }
             Self::Setting { problem, remedy } => write!(f, "{problem}. {remedy}"),
+            Self::Text { file, problem, remedy } => write!(f, "`{}` {problem}. {remedy}", file.display()),
             Self::Empty { place, remedy } => write!(f, "{place} holds no images. {remedy}"),
         }
     }

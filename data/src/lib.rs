@@ -1,10 +1,13 @@
-//! Data in host memory: sets of images, sets of points, and the files they come from and go to.
+//! Data in host memory: sets of images, text, sets of points, and the files they come from and go to.
 //!
 //! | what | where |
 //! |---|---|
 //! | a decoded set: bytes, labels, classes; values in [−1, 1] out | [`Images`] |
 //! | where sets come from | [`Source`]: [`Digits`], [`Idx`], [`Folder`], [`Parquet`] |
 //! | points in the plane | [`Points`] |
+//! | text: files, and samples of one length of numbered tokens | [`Text`], [`Texts`] |
+//! | what text is as numbers | [`Codec`], [`Vocabulary`] |
+//! | what the last few tokens tell of the next | [`NGram`], [`baselines`] |
 //! | where a relative path is looked up | [`find()`], [`DATA`] |
 //! | NumPy arrays | [`npy`] |
 //! | pictures of what a model drew | [`picture`] |
@@ -27,6 +30,7 @@ mod images;
 mod pixels;
 mod points;
 mod source;
+mod text;
 
 pub mod npy;
 pub mod picture;
@@ -38,6 +42,9 @@ pub use images::{Images, byte};
 pub use pixels::{Background, Crop, Filter};
 pub use points::{Points, Shape};
 pub use source::{Digits, Folder, Idx, Parquet, Source, Split};
+pub use text::{
+    Baseline, Bpe, Characters, Codec, Longer, Mean, NGram, Sample, Text, Texts, Tokens, UNSAID, Vocabulary, baselines,
+};
 
 /// The RGB pictures that [`picture`] makes, and their crate.
 pub use image::{self, RgbImage};

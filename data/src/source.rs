@@ -52,7 +52,7 @@ fn part(images: Images, split: Split, held_out: usize, place: impl FnOnce() -> S
 }
 
 impl Split {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "training",
             Self::Test => "held-out",

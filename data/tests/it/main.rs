@@ -3,4 +3,5 @@ mod files;
 mod images;
 mod pictures;
 mod real;
+mod text;
 mod wrong;

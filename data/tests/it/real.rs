@@ -189,3 +189,33 @@ fn pictures_to_look_at() {
         draw("photos.png", &photos, 1);
     }
 }
+
+#[test]
+fn texts() {
+    if !at_hand("text") {
+        return;
+    }
+    let names = Text { path: "text/names.txt.gz".into(), ..Text::default() };
+    let (train, test) = names.parts().unwrap();
+    let test = test.unwrap();
+    assert_eq!((train.len(), test.len(), train.codec.length, train.codec.categories()), (28_830, 3203, 16, 27));
+    assert_eq!((train.text(0), test.text(0)), ("emma".into(), "evelyn".into()));
+    let plays = Text { path: "text/tinyshakespeare.txt.gz".into(), sample: Sample::Window, ..Text::default() };
+    let (train, test) = plays.parts().unwrap();
+    let test = test.unwrap();
+    assert_eq!((train.codec.categories(), train.len(), test.len()), (65, 1_115_394 - 111_539 - 127, 111_539 / 128));
+    assert!(train.text(0).starts_with("First Citizen:\nBefore we proceed"));
+    let restaurants = Text {
+        path: "text/e2e_devset.csv.gz".into(),
+        column: Some("ref".into()),
+        tokens: Tokens::Bpe,
+        vocabulary: 1024,
+        ..Text::default()
+    };
+    let (train, test) = restaurants.parts().unwrap();
+    let test = test.unwrap();
+    assert_eq!((train.len(), test.len(), train.codec.categories()), (4206, 467, 1025));
+    for set in [&train, &test] {
+        assert!((0..set.len()).all(|row| set.codec.encode(&set.text(row)).unwrap() == set.batch(&[row])));
+    }
+}

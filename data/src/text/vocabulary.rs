@@ -1,0 +1,280 @@
+//! Text as numbers and back: characters, or pairs of bytes merged.
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, fmt, sync::Arc};
+use tokenizers::{
+    Tokenizer, Trainer,
+    models::bpe::{BPE, BpeTrainer},
+    pre_tokenizers::byte_level::ByteLevel,
+    tokenizer::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer},
+};
+
+/// The tokens that text is made of, numbered from 0.
+///
+/// It is written as text, which is what a checkpoint keeps of it.
+///
+/// ```
+/// use tweedie_data::Vocabulary;
+/// let letters = Vocabulary::characters("banana");
+/// assert_eq!(letters.encode("nab")?, [2, 0, 1]);
+/// assert_eq!(letters.decode(&[2, 0, 1]), "nab");
+/// assert_eq!(serde_json::to_string(&letters).unwrap(), r#"{"characters":"abn"}"#);
+/// # Ok::<(), tweedie_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vocabulary {
+    /// One token a character (a Unicode scalar value), in the order of their code points.
+    Characters(Characters),
+    /// Bytes, and pairs of tokens merged, most frequent first.
+    Bpe(Bpe),
+}
+
+impl Vocabulary {
+    /// The characters of a text.
+    pub fn characters(text: &str) -> Self {
+        Self::Characters(Characters::from(text.to_owned()))
+    }
+
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Characters(known) => known.0.len(),
+            Self::Bpe(bpe) => bpe.pieces.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Text as tokens.
+    ///
+    /// # Errors
+    /// The first character that is not known, with its place. Bytes are all known to [`Bpe`].
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.tokens(text).map_err(|place| {
+            let shown: String = text.chars().take(60).collect();
+            let more = if text.chars().nth(60).is_some() { "…" } else { "" };
+            let character = text.chars().nth(place).expect("it was met there");
+            Error::setting(
+                format!(
+                    "{}, character {} of {shown:?}{more}, is not in the vocabulary, which is {self}",
+                    named(character),
+                    place + 1
+                ),
+                "Write it with the characters that the model knows.",
+            )
+        })
+    }
+
+    /// Text as tokens, or the place of the first character that is not known, from 0.
+    pub(super) fn tokens(&self, text: &str) -> Result<Vec<u32>, usize> {
+        match self {
+            Self::Characters(known) => text
+                .chars()
+                .enumerate()
+                .map(|(place, c)| known.0.binary_search(&c).map(|token| token as u32).map_err(|_| place))
+                .collect(),
+            Self::Bpe(bpe) => Ok(bpe.encode(text)),
+        }
+    }
+
+    /// Tokens as text; numbers beyond the vocabulary are shown as [`UNSAID`], bytes that are no UTF-8 as U+FFFD.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for &token in tokens {
+            let mut buffer = [0; 4];
+            match (self, token as usize) {
+                (Self::Characters(known), i) if i < known.0.len() => {
+                    bytes.extend_from_slice(known.0[i].encode_utf8(&mut buffer).as_bytes());
+                }
+                (Self::Bpe(bpe), i) if i < bpe.pieces.len() => bytes.extend_from_slice(&bpe.pieces[i]),
+                _ => bytes.extend_from_slice(UNSAID.encode_utf8(&mut buffer).as_bytes()),
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How many characters a token begins: 1 for a character, and for bytes the number of those that begin one. The
+    /// numbers of a text's tokens add up to its length.
+    pub fn characters_of(&self, token: u32) -> usize {
+        match self {
+            Self::Characters(_) => 1,
+            Self::Bpe(bpe) => bpe
+                .pieces
+                .get(token as usize)
+                .map_or(0, |piece| piece.iter().filter(|byte| **byte & 0xc0 != 0x80).count()),
+        }
+    }
+}
+
+/// What stands for a token that is not said yet, as those behind a mask.
+pub const UNSAID: char = '░';
+
+impl fmt::Display for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Characters(known) => {
+                let all: String = known.0.iter().flat_map(|c| c.escape_debug()).collect();
+                write!(f, "{} characters: {all}", known.0.len())
+            }
+            Self::Bpe(bpe) => write!(f, "{} byte pairs", bpe.pieces.len()),
+        }
+    }
+}
+
+/// A character with its code point, as `é` (U+00E9).
+pub(super) fn named(character: char) -> String {
+    let shown = if character.is_control() { character.escape_debug().to_string() } else { character.to_string() };
+    format!("`{shown}` (U+{:04X})", u32::from(character))
+}
+
+/// Characters in the order of their code points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Characters(Vec<char>);
+
+impl From<String> for Characters {
+    fn from(text: String) -> Self {
+        let mut seen: Vec<char> = text.chars().collect();
+        seen.sort_unstable();
+        seen.dedup();
+        Self(seen)
+    }
+}
+impl From<Characters> for String {
+    fn from(characters: Characters) -> Self {
+        characters.0.into_iter().collect()
+    }
+}
+
+/// A byte-pair encoding: the 256 bytes, and pairs of tokens merged in the order of a list. Pairs do not reach across
+/// words, in the way of GPT-2.
+///
+/// Written as text it is that list, one pair a line, in GPT-2's letters for bytes.
+///
+/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016),
+/// <https://arxiv.org/abs/1508.07909>; Radford et al., "Language Models are Unsupervised Multitask Learners" (2019),
+/// section 2.2.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Bpe {
+    tokenizer: Arc<Tokenizer>,
+    merges: Vec<[String; 2]>,
+    /// The bytes of each token.
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Bpe {
+    /// Learns merges until there are `size` tokens. The same texts give the same tokens.
+    ///
+    /// # Errors
+    /// If `size` does not exceed the 256 bytes, or the text has not so many pairs that occur twice.
+    pub fn train<S: AsRef<str> + Send>(texts: impl Iterator<Item = S> + Send, size: usize) -> Result<Self, Error> {
+        if size <= 256 {
+            return Err(Error::setting(
+                format!("`vocabulary = {size}` leaves no pair of bytes to merge: the 256 bytes are tokens themselves"),
+                "Say 512 or more, or take single characters by `tokens = \"characters\"`.",
+            ));
+        }
+        let mut trainer = BpeTrainer::builder()
+            .vocab_size(size)
+            .min_frequency(2)
+            .show_progress(false)
+            .initial_alphabet(letters().into_iter().collect())
+            .build();
+        let words = |text: &str| {
+            let mut split = PreTokenizedString::from(text);
+            ByteLevel::new(false, false, true).pre_tokenize(&mut split)?;
+            let words = split.get_splits(OffsetReferential::Original, OffsetType::None);
+            Ok(words.into_iter().map(|(word, ..)| word.to_owned()).collect())
+        };
+        let mut model = BPE::default();
+        let trained = trainer.feed(texts, words).and_then(|()| trainer.train(&mut model));
+        trained.map_err(|e| Error::setting(format!("no byte pairs could be learned: {e}"), "Take `characters`."))?;
+        let written = serde_json::to_value(&model).expect("a model of strings is written");
+        let merges: Vec<[String; 2]> =
+            serde_json::from_value(written["merges"].clone()).expect("merges are pairs of strings");
+        let bpe = Self::of(merges).expect("what was learned can be used");
+        match bpe.pieces.len() {
+            found if found < size => Err(Error::setting(
+                format!(
+                    "`vocabulary = {size}` asks for more than the text has: pairs that occur twice make {found} tokens"
+                ),
+                format!("Say {found} or fewer."),
+            )),
+            _ => Ok(bpe),
+        }
+    }
+
+    fn of(merges: Vec<[String; 2]>) -> Result<Self, String> {
+        let letters = letters();
+        let bytes: HashMap<char, u8> = letters.iter().zip(0..=255).map(|(letter, byte)| (*letter, byte)).collect();
+        let mut names: Vec<String> = letters.iter().map(char::to_string).collect();
+        names.sort_unstable();
+        let mut known: HashMap<String, u32> = names.iter().cloned().zip(0..).collect();
+        for [a, b] in &merges {
+            if let Some(part) = [a, b].into_iter().find(|part| !known.contains_key(*part)) {
+                return Err(format!("the pair `{a} {b}` merges `{part}`, which is no token before it"));
+            }
+            let merged = format!("{a}{b}");
+            if !known.contains_key(&merged) {
+                known.insert(merged.clone(), names.len() as u32);
+                names.push(merged);
+            }
+        }
+        let pieces = names.iter().map(|name| name.chars().map(|letter| bytes[&letter]).collect()).collect();
+        let pairs = merges.iter().map(|[a, b]| (a.clone(), b.clone())).collect();
+        let vocabulary: Vec<(String, u32)> = known.into_iter().collect();
+        let model = BPE::builder()
+            .vocab_and_merges(vocabulary.into_iter().collect::<tokenizers::models::bpe::Vocab>(), pairs)
+            .build()
+            .map_err(|e| e.to_string())?;
+        let mut tokenizer = Tokenizer::new(model);
+        tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, false, true)));
+        Ok(Self { tokenizer: Arc::new(tokenizer), merges, pieces })
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let encoded = self.tokenizer.encode_fast(text, false).expect("every byte is a token");
+        encoded.get_ids().to_vec()
+    }
+}
+
+/// GPT-2's letter for each byte: itself where it is printed, and 256, 257, … for the others in their order.
+fn letters() -> Vec<char> {
+    let printed = |byte: u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let mut others = 256..;
+    (0..256)
+        .map(|byte| if printed(byte) { byte } else { others.next().expect("there is no end") })
+        .map(|code| char::from_u32(code).expect("below the surrogates"))
+        .collect()
+}
+
+impl fmt::Debug for Bpe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bpe({} tokens)", self.pieces.len())
+    }
+}
+impl PartialEq for Bpe {
+    fn eq(&self, other: &Self) -> bool {
+        self.merges == other.merges
+    }
+}
+impl TryFrom<String> for Bpe {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let pair = |line: &str| match line.split_once(' ') {
+            Some((a, b)) if !b.contains(' ') => Ok([a.to_owned(), b.to_owned()]),
+            _ => Err(format!("`{line}` is no pair of tokens")),
+        };
+        Self::of(text.lines().map(pair).collect::<Result<_, _>>()?)
+    }
+}
+impl From<Bpe> for String {
+    fn from(bpe: Bpe) -> Self {
+        bpe.merges.iter().map(|[a, b]| format!("{a} {b}\n")).collect()
+    }
+}
