@@ -398,10 +398,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let clip = self.settings.clip;
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         let rate = self.settings.rate_at(step);
-        let weights = self.moments.step(&self.settings.adam, rate, Parameters::of(&self.model), gradient, scale);
-        if let Some(average) = self.average.take() {
-            self.average = Some(average.towards(&weights, 1.0 - self.settings.ema_at(step)));
-        }
+        let weights = Parameters::take(&mut self.model);
+        let average = self.average.take().map(|average| (average, self.settings.ema_at(step)));
+        let (weights, average) = self.moments.step(&self.settings.adam, rate, weights, gradient, scale, average);
+        self.average = average;
         self.model = weights.into_module(self.model.clone());
         self.done += 1;
         Ok(Step {

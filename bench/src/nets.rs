@@ -214,7 +214,7 @@ fn main() {
             drop(tracked);
             let values = std::mem::take(&mut parameters.values).into_iter().zip(std::mem::take(&mut moments));
             for ((value, [m, v]), gradient) in values.zip(gradients) {
-                let [value, m, v] = ops::adamw(&rule, step, [value, m, v], gradient);
+                let ([value, m, v], _) = ops::adamw(&rule, step, [value, m, v], gradient, None);
                 parameters.values.push(value);
                 moments.push([m, v]);
             }

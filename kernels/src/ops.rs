@@ -6,7 +6,7 @@
 //! Row, sample or image i of a result does not depend on the others, nor on how many there are (with the kernels; burn's
 //! own operations do not promise it).
 use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
-use burn::backend::TensorMetadata;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
 
@@ -687,12 +687,13 @@ pub fn attention_pixels(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
     attention_by_parts(q, k, v).swap_dims(2, 3).reshape([batch, heads * d, h, w])
 }
 
-/// One step of [`AdamW`] on a tensor, in place where nobody else holds it.
+/// One step of [`AdamW`] on a tensor, in place where nobody else holds it, and of a moving average in the same pass.
 ///
-/// Takes and returns parameters, first and second moments; `step` counts from 1.
+/// Takes and returns parameters, first and second moments, and the average, which comes with its decay d; `step` counts
+/// from 1.
 ///
 /// # Shapes
-/// All four of one shape; `average` is not kept here.
+/// All of one shape.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -701,19 +702,35 @@ pub fn adamw<const D: usize>(
     step: u64,
     [theta, first, second]: [Tensor<D>; 3],
     gradient: Tensor<D>,
-) -> [Tensor<D>; 3] {
+    average: Option<(Tensor<D>, f64)>,
+) -> ([Tensor<D>; 3], Option<Tensor<D>>) {
     let dims = theta.dims();
     assert!(
-        [&first, &second, &gradient].iter().all(|x| x.dims() == dims),
-        "parameters, gradient and moments of one shape"
+        [&first, &second, &gradient].into_iter().chain(average.as_ref().map(|(x, _)| x)).all(|x| x.dims() == dims),
+        "parameters, gradient, moments and average of one shape"
     );
     let state = [theta, first, second].map(Tensor::into_dispatch);
     let gradient = gradient.into_dispatch();
-    if state.iter().chain([&gradient]).all(|x| fits(x) && is_plain(x)) {
-        let state = in_place(state, gradient, |[theta, first, second], gradient| {
-            rule.step(step, theta, gradient, first, second, None);
-        });
-        return state.map(Tensor::from_dispatch);
+    let average = average.map(|(x, d)| (x.into_dispatch(), d));
+    let ours = |x: &DispatchTensor| fits(x) && is_plain(x);
+    if state.iter().chain([&gradient]).chain(average.as_ref().map(|(x, _)| x)).all(ours) {
+        let [theta, first, second] = state;
+        return match average {
+            None => {
+                let state = in_place([theta, first, second], gradient, |[theta, first, second], gradient| {
+                    rule.step(step, theta, gradient, first, second, None);
+                });
+                (state.map(Tensor::from_dispatch), None)
+            }
+            Some((average, d)) => {
+                let state = [theta, first, second, average];
+                let state = in_place(state, gradient, |[theta, first, second, average], gradient| {
+                    rule.step(step, theta, gradient, first, second, Some((average, d)));
+                });
+                let [theta, first, second, average] = state.map(Tensor::from_dispatch);
+                ([theta, first, second], Some(average))
+            }
+        };
     }
     let [theta, first, second] = state.map(Tensor::<D>::from_dispatch);
     let g = Tensor::<D>::from_dispatch(gradient) * rule.gradient_scale;
@@ -722,21 +739,33 @@ pub fn adamw<const D: usize>(
     let correction = |beta: f64| 1.0 - beta.powf(step as f64);
     let root = (second.clone() / correction(rule.beta2)).sqrt() + rule.epsilon;
     let direction = first.clone() / root * (rule.rate / correction(rule.beta1));
-    [theta * (1.0 - rule.rate * rule.decay) - direction, first, second]
+    let theta = theta * (1.0 - rule.rate * rule.decay) - direction;
+    let average = average.map(|(x, d)| Tensor::<D>::from_dispatch(x) * d + theta.clone() * (1.0 - d));
+    ([theta, first, second], average)
 }
 
-/// `Σ x²` in double precision.
+/// The Euclidean norm over all numbers of some tensors, summed in double precision.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// let x = Tensor::<1>::from_floats([3.0, 4.0], &Device::flex());
-/// assert_eq!(tweedie_kernels::ops::sum_of_squares(x), 25.0);
+/// assert_eq!(tweedie_kernels::ops::norm([x]), 5.0);
 /// ```
-pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> f64 {
-    let x = x.into_dispatch();
-    if fits(&x) && is_plain(&x) {
-        return with_numbers(x, crate::sum_of_squares);
+pub fn norm<const D: usize>(tensors: impl IntoIterator<Item = Tensor<D>>) -> f64 {
+    let (mut sum, mut others) = (0.0, vec![]);
+    for x in tensors {
+        let x = x.into_dispatch();
+        if fits(&x) && is_plain(&x) {
+            sum += with_numbers(x, crate::sum_of_squares);
+        } else {
+            let x = Tensor::<D>::from_dispatch(x);
+            others.push((x.clone() * x).sum());
+        }
     }
-    let x = Tensor::<D>::from_dispatch(x);
-    (x.clone() * x).sum().into_scalar::<f64>()
+    if !others.is_empty() {
+        // One wait for the device, not one a tensor.
+        let others = Tensor::cat(others, 0).try_into_vec_as::<f64>();
+        sum += others.expect("a tensor can be read back").into_iter().sum::<f64>();
+    }
+    sum.sqrt()
 }

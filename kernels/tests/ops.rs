@@ -168,17 +168,26 @@ fn steps_of_adamw_are_those_of_the_formula_and_leave_others_alone() {
         let device = Device::flex();
         let make = |seed| tensor(&[5, 7], seed, dtype, &device);
         let mut state = [make(1), make(2).zeros_like(), make(3).zeros_like()];
+        let (mut alone, mut average) = (state.clone(), Some(make(4)));
         let before = state[0].clone();
         for step in 1..4 {
-            state = ops::adamw(&rule, step, state, make(10 + step));
+            (state, average) = ops::adamw(&rule, step, state, make(10 + step), average.map(|x| (x, 0.9)));
+            (alone, _) = ops::adamw(&rule, step, alone, make(10 + step), None);
         }
         assert_eq!(values(before), values(make(1)), "a copy that somebody else holds has changed");
-        state.map(values)
+        let [a, b, c] = state.map(values);
+        assert_eq!([a.clone(), b.clone(), c.clone()], alone.map(values), "an average changes the step");
+        [a, b, c, values(average.expect("it was given"))]
     };
     for (fast, exact) in run(DType::F32).iter().zip(&run(DType::F64)) {
         close("AdamW", fast, exact);
     }
     let x = tensor(&[30, 50], 4, DType::F32, &Device::flex());
     let expected: f64 = values(x.clone()).iter().map(|x| x * x).sum();
-    assert!((ops::sum_of_squares(x) / expected - 1.0).abs() < 1e-7);
+    assert!((ops::norm([x.clone(), x.clone()]) / (2.0 * expected).sqrt() - 1.0).abs() < 1e-7);
+    let tracked = tensor(&[30, 50], 4, DType::F32, &Device::flex().autodiff());
+    assert!(
+        (ops::norm([x.clone(), x.clone().cast(DType::F64), tracked.inner()]) / (3.0 * expected).sqrt() - 1.0).abs()
+            < 1e-7
+    );
 }

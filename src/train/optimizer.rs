@@ -1,8 +1,9 @@
 //! AdamW over all parameters of a module.
 use super::Parameters;
 use crate::error::Error;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::{AdamW as Rule, ops};
 
 /// The constants of AdamW; a weight decay of 0 is Adam.
 ///
@@ -69,27 +70,41 @@ impl Moments {
         Self { first, second, updates: self.updates }
     }
 
-    /// One update of `weights` by `gradient · scale`.
+    /// One update of `weights` by `gradient · scale`, and with an average and its decay d, in the same pass,
+    /// `average ← d average + (1 − d) weights`. Gives the new weights and the new average.
+    ///
+    /// Weights that nobody else holds are updated in place.
     pub fn step(
         &mut self,
         adam: &AdamW,
         rate: f64,
-        mut weights: Parameters,
+        weights: Parameters,
         gradient: Parameters,
         scale: f64,
-    ) -> Parameters {
+        average: Option<(Parameters, f64)>,
+    ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
-        let k = self.updates.min(i32::MAX as u64) as i32;
-        let (c1, c2) = (1.0 - adam.beta1.powi(k), 1.0 - adam.beta2.powi(k));
-        let moments = self.first.values_mut().zip(self.second.values_mut());
-        for ((w, g), (m, v)) in weights.values_mut().zip(gradient.values()).zip(moments) {
-            let g = if scale == 1.0 { g.clone() } else { g.clone() * scale };
-            m.inplace(|m| m * adam.beta1 + g.clone() * (1.0 - adam.beta1));
-            v.inplace(|v| v * adam.beta2 + g.square() * (1.0 - adam.beta2));
-            // √(v/c₂) + ε = (√v + ε √c₂)/√c₂ saves a pass over v.
-            let direction = m.clone() / (v.clone().sqrt() + adam.epsilon * c2.sqrt()) * (rate * c2.sqrt() / c1);
-            w.inplace(|w| if adam.decay > 0.0 { w * (1.0 - rate * adam.decay) - direction } else { w - direction });
+        let AdamW { beta1, beta2, epsilon, decay } = *adam;
+        let rule = Rule { rate, beta1, beta2, epsilon, decay, gradient_scale: scale };
+        let k = self.updates;
+        let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
+        match average {
+            None => {
+                let step = |state, g| ops::adamw(&rule, k, state, g, None).0;
+                let [weights, first, second] = Parameters::zip([weights, first, second], gradient, step);
+                (self.first, self.second) = (first, second);
+                (weights, None)
+            }
+            Some((average, d)) => {
+                let step = |[w, m, v, average]: [Tensor<1>; 4], g| {
+                    let ([w, m, v], average) = ops::adamw(&rule, k, [w, m, v], g, Some((average, d)));
+                    [w, m, v, average.expect("an average was given")]
+                };
+                let [weights, first, second, average] =
+                    Parameters::zip([weights, first, second, average], gradient, step);
+                (self.first, self.second) = (first, second);
+                (weights, Some(average))
+            }
         }
-        weights
     }
 }

@@ -5,9 +5,10 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Device, Gradients, Tensor, TensorData},
 };
+use tweedie_kernels::ops;
 
 /// Named tensors in the order in which a module visits its parameters: its weights, their averages, gradients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Parameters {
     entries: Vec<Entry>,
 }
@@ -51,6 +52,22 @@ impl Parameters {
         let mut visitor = Visitor(Path::default(), vec![]);
         module.visit(&mut visitor);
         Self { entries: visitor.1 }
+    }
+
+    /// The weights of a module, taken out of it, so that nobody else holds them: it keeps empty tensors in their place
+    /// until [`into_module`](Self::into_module) gives it others.
+    pub(crate) fn take<M: Module>(module: &mut M) -> Self {
+        struct Mapper;
+        impl ModuleMapper for Mapper {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let (id, old, mapper) = param.consume();
+                let empty = Tensor::empty([0; D], (&old.device(), old.dtype()));
+                Param::from_mapped_value(id, empty.set_require_grad(old.is_require_grad()), mapper)
+            }
+        }
+        let weights = Self::of(module);
+        *module = module.clone().map(&mut Mapper);
+        weights
     }
 
     /// The gradients of a module's parameters; zero where none arrived.
@@ -140,18 +157,27 @@ impl Parameters {
         }
         self
     }
-    /// `self + share · (other − self)`.
-    pub(crate) fn towards(mut self, other: &Self, share: f64) -> Self {
-        for (a, b) in self.values_mut().zip(other.values()) {
-            a.inplace(|a| a.clone() + (b.clone() - a) * share);
+    /// Several sets of the same names changed together, value by value, by what `other` has there.
+    pub(crate) fn zip<const N: usize>(
+        sets: [Self; N],
+        other: Self,
+        f: impl Fn([Tensor<1>; N], Tensor<1>) -> [Tensor<1>; N],
+    ) -> [Self; N] {
+        let mut sets = sets.map(|set| set.entries.into_iter());
+        let mut out = [(); N].map(|()| Vec::new());
+        for entry in other.entries {
+            let places = sets.each_mut().map(|set| set.next().expect("sets of the same names"));
+            let labels = places.each_ref().map(|entry| (entry.name.clone(), entry.shape.clone()));
+            let values = f(places.map(|entry| entry.value), entry.value);
+            for ((out, (name, shape)), value) in out.iter_mut().zip(labels).zip(values) {
+                out.push(Entry { name, shape, value });
+            }
         }
-        self
+        out.map(|entries| Self { entries })
     }
     /// The Euclidean norm over all of them.
     pub fn norm(&self) -> f64 {
-        let sums: Vec<Tensor<1>> = self.values().map(|value| value.clone().square().sum()).collect();
-        let sums: Vec<f32> = Tensor::cat(sums, 0).try_into_vec_as().expect("a tensor can be read back");
-        sums.into_iter().map(f64::from).sum::<f64>().sqrt()
+        ops::norm(self.values().cloned())
     }
     /// The name of the first that holds a number that is not finite.
     pub fn first_not_finite(&self) -> Option<&str> {

@@ -199,7 +199,7 @@ fn adamw_is_that_of_burn() {
         let grads = GradientsParams::from_grads(loss(&theirs).backward(), &theirs);
         theirs = optimizer.step(0.01, theirs, grads);
         let gradient = Parameters::gradients(&ours, &mut loss(&ours).backward());
-        ours = moments.step(&adam, 0.01, Parameters::of(&ours), gradient, 1.0).into_module(ours);
+        ours = moments.step(&adam, 0.01, Parameters::of(&ours), gradient, 1.0, None).0.into_module(ours);
     }
     for ((name, _, a), (_, _, b)) in Parameters::of(&theirs).to_host().iter().zip(Parameters::of(&ours).to_host()) {
         for (a, b) in a.iter().zip(b) {
