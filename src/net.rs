@@ -9,10 +9,16 @@ use burn::{
 };
 use std::fmt::Debug;
 
+mod blocks;
+pub mod dit;
 pub mod layers;
 pub mod mlp;
+pub mod transformer;
 pub mod unet;
+pub use blocks::Positions;
+pub use dit::{Dit, DitConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{UNet, UNetConfig};
 
 /// A denoising network of rank `D`.

@@ -4,6 +4,9 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
+pub mod patches;
+pub use patches::Patches;
+
 /// A pair of maps between raw data and x; a burn `Module`, so it may hold weights that are trained.
 pub trait Transform<const D: usize>: Module + ModuleDisplay {
     /// What the data are before.

@@ -5,6 +5,7 @@ mod processes;
 mod samplers;
 mod spine;
 mod training;
+mod transformer;
 
 /// What the README shows is what is compiled.
 #[test]

@@ -6,29 +6,32 @@ use burn::{
 };
 use tweedie::{
     Rng,
-    net::{Classes, Condition, Mlp, MlpConfig, Net, Softmax, UNet, UNetConfig, layers},
+    net::{
+        Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, Positions, Softmax, Transformer, TransformerConfig,
+        UNet, UNetConfig, layers,
+    },
 };
 use tweedie_kernels::ops::linear;
 
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     Device::flex()
 }
 
-fn normal<const D: usize>(purpose: &str, shape: [usize; D]) -> Tensor<D> {
+pub(crate) fn normal<const D: usize>(purpose: &str, shape: [usize; D]) -> Tensor<D> {
     Rng::new(3).stream(purpose).normal_tensor(shape, &device(), DType::F32)
 }
 
-fn times(n: usize) -> Tensor<1> {
+pub(crate) fn times(n: usize) -> Tensor<1> {
     let times: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37 + 0.1) % 1.0).collect();
     Tensor::from_data(times.as_slice(), &device())
 }
 
 /// Three in four rows are told a class.
-fn labels(n: usize) -> Classes {
+pub(crate) fn labels(n: usize) -> Classes {
     Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect())
 }
 
-fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
+pub(crate) fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
     x.into_data().try_to_vec::<f32>().expect("single precision").into_iter().map(f32::to_bits).collect()
 }
 
@@ -37,7 +40,7 @@ fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {
 }
 
 /// Every parameter moved a little, so that nothing is zero any more.
-fn moved<M: Module>(net: M) -> M {
+pub(crate) fn moved<M: Module>(net: M) -> M {
     struct Move(Rng);
     impl ModuleMapper for Move {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -48,7 +51,10 @@ fn moved<M: Module>(net: M) -> M {
 }
 
 /// The slope of the mean square of the output, parameter by parameter.
-fn slopes<const D: usize, N: Net<D, Condition = Classes>>(net: &N, z: Tensor<D>) -> Vec<(String, Option<Vec<u32>>)> {
+pub(crate) fn slopes<const D: usize, N: Net<D, Condition = Classes>>(
+    net: &N,
+    z: Tensor<D>,
+) -> Vec<(String, Option<Vec<u32>>)> {
     struct Collect(GradientsParams, Vec<(String, Option<Vec<u32>>)>, Vec<String>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -72,7 +78,7 @@ fn slopes<const D: usize, N: Net<D, Condition = Classes>>(net: &N, z: Tensor<D>)
     collect.1
 }
 
-fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
 }
 
@@ -82,6 +88,29 @@ fn unet() -> UNet {
 
 fn mlp() -> Mlp {
     moved(MlpConfig::new(3).hidden([40, 40, 24]).classes(3).init(&Rng::new(1), &device()))
+}
+
+/// Of ten categories, with what it is not by default.
+fn transformer() -> Transformer {
+    let config = TransformerConfig::new(10, 12).width(24).depth(2).heads(2).positions(Positions::Learned);
+    moved(config.causal(true).pad(7).tied(true).classes(3).told(16).init(&Rng::new(1), &device()))
+}
+
+/// Of tokens of three numbers.
+fn continuous() -> Transformer {
+    let config = TransformerConfig::continuous(3, 12).width(24).depth(2).heads(2);
+    moved(config.classes(3).outputs(2).init(&Rng::new(1), &device()))
+}
+
+fn dit() -> Dit {
+    let config = DitConfig::new(2).patch(3).width(24).depth(2).heads(3).positions(Positions::Rotary);
+    moved(config.classes(3).init(&Rng::new(1), &device()))
+}
+
+/// Numbers of ten categories.
+pub(crate) fn tokens(rows: usize, length: usize) -> Tensor<3> {
+    let uniform: Tensor<3> = Rng::new(3).stream("tokens").uniform_tensor([rows, length, 1], &device(), DType::F32);
+    (uniform * 10.0).floor()
 }
 
 #[test]
@@ -111,6 +140,20 @@ fn nets_say_zero_until_they_are_trained() {
     let y = net.forward(normal("z", [3, 2]), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 4]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
+    for tied in [false, true] {
+        let net = TransformerConfig::new(10, 5).tied(tied).init(&Rng::new(1), &device());
+        let y = net.forward(tokens(3, 4), times(3), &Classes::none());
+        assert_eq!(y.dims(), [3, 4, 10]);
+        assert!(bits(y).iter().all(|bits| bits << 1 == 0));
+    }
+    let net = TransformerConfig::continuous(6, 5).outputs(2).init(&Rng::new(1), &device());
+    let y = net.forward(normal("z", [3, 4, 6]), times(3), &Classes::none());
+    assert_eq!(y.dims(), [3, 8, 6]);
+    assert!(bits(y).iter().all(|bits| bits << 1 == 0));
+    let net = DitConfig::new(1).width(32).depth(1).outputs(2).init(&Rng::new(1), &device());
+    let y = net.forward(normal("z", [3, 1, 7, 9]), times(3), &Classes::none());
+    assert_eq!(y.dims(), [3, 2, 7, 9]);
+    assert!(bits(y).iter().all(|bits| bits << 1 == 0));
 }
 
 #[test]
@@ -127,11 +170,23 @@ fn nets_heed_class_and_time() {
     }
     check(unet(), normal("z", [2, 2, 5, 5]));
     check(mlp(), normal("z", [2, 3]));
+    check(dit(), normal("z", [2, 2, 5, 5]));
+    check(transformer(), tokens(2, 5));
+    check(continuous(), normal("z", [2, 5, 3]));
 }
 
 #[test]
 fn slopes_reach_every_parameter() {
-    for slopes in [slopes(&unet(), normal("z", [4, 2, 5, 5])), slopes(&mlp(), normal("z", [4, 3]))] {
+    let timeless = TransformerConfig::new(10, 5).width(8).depth(1).heads(1).time(false);
+    let classes = moved(timeless.clone().classes(3).init(&Rng::new(1), &device()));
+    for slopes in [
+        slopes(&unet(), normal("z", [4, 2, 5, 5])),
+        slopes(&mlp(), normal("z", [4, 3])),
+        slopes(&dit(), normal("z", [4, 2, 5, 5])),
+        slopes(&transformer(), tokens(4, 12)),
+        slopes(&continuous(), normal("z", [4, 5, 3])),
+        slopes(&classes, tokens(4, 5)),
+    ] {
         assert!(slopes.len() > 10);
         for (name, slope) in slopes {
             let reached = slope.is_some_and(|slope| slope.iter().any(|bits| bits << 1 != 0));
@@ -143,13 +198,14 @@ fn slopes_reach_every_parameter() {
 #[test]
 fn a_row_is_the_same_in_any_batch_on_any_threads() {
     fn check<const D: usize, N: Net<D, Condition = Classes> + Sync>(net: N, z: Tensor<D>) {
-        let ([all], len) = ([z.dims()[0]], z.dims()[1..].iter().product::<usize>());
+        let all = z.dims()[0];
         let rows = |rows: &[usize], threads| {
             on_threads(threads, || {
                 bits(net.forward(select(&z, rows), select(&times(all), rows), &labels(all).select(rows)))
             })
         };
         let whole = rows(&(0..all).collect::<Vec<_>>(), 2);
+        let len = whole.len() / all;
         let backwards: Vec<_> = (0..all).rev().collect();
         for batch in [1, 2, 3, 7, 13] {
             for threads in [1, 2, 3] {
@@ -164,6 +220,13 @@ fn a_row_is_the_same_in_any_batch_on_any_threads() {
     }
     check(unet(), normal("z", [37, 2, 5, 7]));
     check(mlp(), normal("z", [70, 3]));
+    check(dit(), normal("z", [37, 2, 5, 7]));
+    check(transformer(), tokens(37, 12));
+    check(transformer(), normal("z", [37, 12, 10]));
+    check(continuous(), normal("z", [37, 9, 3]));
+    let long = TransformerConfig::new(10, 150).width(64).depth(1).heads(1).classes(3);
+    check(moved(long.clone().init(&Rng::new(1), &device())), tokens(13, 150));
+    check(moved(long.causal(true).init(&Rng::new(1), &device())), tokens(13, 150));
     // Wide enough for a product to be cut along its inner axis, and for threads to share one product.
     check(moved(MlpConfig::new(1).hidden([700, 40]).classes(3).init(&Rng::new(1), &device())), normal("z", [70, 1]));
     check(
@@ -202,6 +265,8 @@ fn slopes_are_the_same_again_and_on_any_threads() {
     }
     check(unet(), normal("z", [9, 2, 9, 7]));
     check(mlp(), normal("z", [40, 3]));
+    check(dit(), normal("z", [9, 2, 9, 7]));
+    check(transformer(), tokens(9, 12));
     check(
         moved(UNetConfig::new([1, 64]).blocks(1).classes(3).dropout(0.1).init(&Rng::new(1), &device())),
         normal("z", [8, 1, 16, 16]),
@@ -227,6 +292,22 @@ fn dropout_is_for_training_and_keyed_by_row() {
     check(net(0.3), net(0.0), normal("z", [4, 2, 4, 4]));
     let net = |rate| moved(MlpConfig::new(3).classes(3).dropout(rate).init(&Rng::new(1), &device()));
     check(net(0.3), net(0.0), normal("z", [4, 3]));
+    let small = TransformerConfig::new(10, 6).width(8).depth(1).heads(2).classes(3);
+    let net = |rate| moved(small.clone().dropout(rate).init(&Rng::new(1), &device()));
+    check(net(0.3), net(0.0), tokens(4, 6));
+    let net = |rate| {
+        moved(
+            DitConfig::new(2)
+                .patch(2)
+                .width(8)
+                .depth(1)
+                .heads(2)
+                .classes(3)
+                .dropout(rate)
+                .init(&Rng::new(1), &device()),
+        )
+    };
+    check(net(0.3), net(0.0), normal("z", [4, 2, 4, 4]));
 }
 
 #[test]
@@ -328,6 +409,9 @@ fn a_unet_learns_four_images_by_heart() {
 fn nets_that_cannot_be_are_refused_in_a_sentence() {
     let unet = |config: UNetConfig| config.check().expect_err("refused");
     let base = || UNetConfig::new([1, 8, 8]);
+    let sequence = |config: TransformerConfig| config.check().expect_err("refused");
+    let letters = || TransformerConfig::new(10, 8);
+    let image = |config: DitConfig| config.check().expect_err("refused");
     for (reason, part) in [
         (unet(UNetConfig::new([1])), "names no level"),
         (unet(UNetConfig::new([1, 0])), "holds a zero"),
@@ -339,6 +423,21 @@ fn nets_that_cannot_be_are_refused_in_a_sentence() {
         (unet(base().dropout(1.0)), "[0, 1)"),
         (unet(base().dropout(f64::NAN)), "[0, 1)"),
         (unet(base().outputs(3)), "outputs = 3"),
+        (sequence(TransformerConfig::default()), "vocabulary or of channels"),
+        (sequence(TransformerConfig { channels: 3, ..letters() }), "leave one out"),
+        (sequence(letters().width(50).heads(4)), "not shared evenly"),
+        (sequence(letters().width(12).heads(4)), "multiple of 2"),
+        (sequence(letters().width(9).heads(3).positions(Positions::Sinusoidal)), "multiple of 2"),
+        (sequence(letters().depth(0)), "depth = 0"),
+        (sequence(letters().pad(10)), "numbered 0 to 9"),
+        (sequence(letters().outputs(2)), "outputs = 2"),
+        (sequence(TransformerConfig::continuous(4, 8).tied(true)), "continuous data have none"),
+        (sequence(TransformerConfig::new(10, 0)), "length = 0"),
+        (sequence(letters().time_features(3)), "even number"),
+        (image(DitConfig::new(0)), "channels = 0"),
+        (image(DitConfig::new(1).patch(0)), "patch = 0"),
+        (image(DitConfig::new(1).positions(Positions::Learned)), "one size"),
+        (image(DitConfig::new(1).width(24).heads(4).positions(Positions::Rotary)), "each axis"),
         (MlpConfig::new(0).check().expect_err("refused"), "features = 0"),
         (MlpConfig::new(2).hidden([]).check().expect_err("refused"), "hidden layer"),
     ] {
@@ -346,6 +445,10 @@ fn nets_that_cannot_be_are_refused_in_a_sentence() {
     }
     assert_eq!(base().check(), Ok(()));
     assert_eq!(MlpConfig::default().check(), Ok(()));
+    assert_eq!(letters().check(), Ok(()));
+    assert_eq!(letters().time(false).time_features(0).check(), Ok(()));
+    assert_eq!(TransformerConfig::continuous(16, 8).outputs(2).check(), Ok(()));
+    assert_eq!(DitConfig::default().check(), Ok(()));
 }
 
 #[test]
@@ -356,6 +459,12 @@ fn configurations_are_read_with_defaults_and_without_slips() {
     let read: MlpConfig = serde_json::from_str(r#"{"hidden": [8], "residual": false}"#).expect("read");
     assert_eq!(read, MlpConfig::new(2).hidden([8]).residual(false));
     assert!(serde_json::from_str::<MlpConfig>(r#"{"feature": 3}"#).is_err());
+    let read: TransformerConfig =
+        serde_json::from_str(r#"{"vocabulary": 27, "length": 16, "positions": "learned", "pad": 3}"#).expect("read");
+    assert_eq!(read, TransformerConfig::new(27, 16).positions(Positions::Learned).pad(3));
+    assert!(serde_json::from_str::<TransformerConfig>(r#"{"vocab": 3}"#).is_err());
+    let read: DitConfig = serde_json::from_str(r#"{"patch": 2, "positions": "rotary"}"#).expect("read");
+    assert_eq!(read, DitConfig::new(1).patch(2).positions(Positions::Rotary));
 }
 
 #[test]
