@@ -3,6 +3,7 @@ use crate::{
     categories::{Absorbing, Marginal, Uniform as UniformNoise},
     data::{Facts, PointSource},
     named::{Modules, NoiseConfig},
+    nets::{ImageNet, SequenceNet},
     session::{NetConfig, Task},
 };
 use burn::tensor::Device;
@@ -87,6 +88,10 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("categories are redrawn as often as the data have them")
         .net::<4, UnetConfig>("unet")
         .about("for images: residual blocks down and up a ladder of sizes")
+        .net::<4, ImageNet>("dit")
+        .about("for images: a transformer of their patches")
+        .net::<3, SequenceNet>("transformer")
+        .about("for text and other sequences: tokens that look at one another")
         .net::<2, PointNet>("mlp")
         .about("for points: fully connected layers")
         .loss::<CrossEntropy>("cross-entropy")

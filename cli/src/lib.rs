@@ -19,6 +19,7 @@ mod folder;
 mod letters;
 mod list;
 mod named;
+mod nets;
 mod picture;
 mod plot;
 mod recipe;
