@@ -230,9 +230,10 @@ fn rank_of_net(recipe: &Recipe, modules: &Modules, rank: usize) -> Result<()> {
         .collect();
     let data = recipe.get("data.name").and_then(Value::as_str).unwrap_or("");
     let message = format!(
-        "the net `{name}` is for {}, and the data `{data}` are {}, for which there is {}.",
+        "the net `{name}` is for {}, and the data `{data}` are {}, for which there {} {}.",
         kind(ranks[0]),
         kind(rank),
+        if others.len() == 1 { "is" } else { "are" },
         words::list(&others)
     );
     Err(recipe.fail("net.name", Part::Value, &message))
