@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A [`Mixture`] is a [`Denoiser`], so every sampler and every law runs on it; a Gaussian is a mixture of one, a data set a
-//! mixture of points.
+//! mixture of points. A [`Joint`] is the same for sequences of categories: a few of them, with every conditional by enumeration.
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -24,6 +24,9 @@ use crate::{
 use burn::tensor::{DType, Tensor, TensorData};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
+
+mod joint;
+pub use joint::Joint;
 
 /// The covariance of a component.
 #[derive(Clone, Debug, PartialEq)]

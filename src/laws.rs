@@ -18,6 +18,7 @@ use crate::{
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
+mod categories;
 mod sampler;
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
 
@@ -220,6 +221,9 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     }
     for (s, t) in [(0.2, 0.5), (0.5, 0.55), (0.01, 0.97), (0.9, 0.95)] {
         if noise.categorical() { categories(noise, x, s, t, &mut checks) } else { moments(noise, x, s, t, &mut checks) }
+    }
+    if let Some(chain) = noise.chain() {
+        categories::chain(noise, chain, x, &mut checks);
     }
     checks.done()
 }

@@ -17,6 +17,9 @@ use std::{
     sync::Arc,
 };
 
+mod categories;
+pub use categories::{CrossEntropy, MaskedNelbo, ScoreEntropy};
+
 /// One training batch, as a loss sees it. What is costly is computed when first asked for.
 pub struct Batch<'a, const D: usize> {
     /// The noise, for its kernels.
@@ -33,7 +36,6 @@ pub struct Batch<'a, const D: usize> {
     pub output: Tensor<D>,
     pub(crate) raw: &'a dyn Any,
     pub(crate) condition: &'a dyn Any,
-    pub(crate) transform: &'a dyn Any,
     pub(crate) word: OnceCell<Tensor<D>>,
     pub(crate) target: OnceCell<Tensor<D>>,
     pub(crate) estimate: OnceCell<Estimate<D>>,
@@ -53,11 +55,7 @@ impl<'a, const D: usize> Batch<'a, D> {
         condition: &'a dyn Any,
     ) -> Self {
         let (word, target, estimate) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { noise, x, z, eps, t, output, raw, condition, transform: &(), word, target, estimate }
-    }
-    /// The same with the data transform, to be found again by its type.
-    pub fn with_transform(self, transform: &'a dyn Any) -> Self {
-        Self { transform, ..self }
+        Self { noise, x, z, eps, t, output, raw, condition, word, target, estimate }
     }
     /// The prediction: what the net said of x, without a learned variance.
     pub fn prediction(&self) -> Tensor<D> {
@@ -86,10 +84,6 @@ impl<'a, const D: usize> Batch<'a, D> {
     /// The condition, if it is of this type.
     pub fn condition<C: 'static>(&self) -> Option<&C> {
         self.condition.downcast_ref()
-    }
-    /// The data transform, if it is of this type: for a loss that trains it.
-    pub fn transform<T: 'static>(&self) -> Option<&T> {
-        self.transform.downcast_ref()
     }
 }
 
@@ -124,14 +118,11 @@ pub trait Loss<const D: usize>: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Whether the loss has a meaning for data that come by this transform; asked before the first step.
-    ///
-    /// # Errors
-    ///
-    /// Why it has none.
-    fn check_transform(&self, transform: &dyn Any) -> crate::Result<()> {
-        let _ = transform;
-        Ok(())
+    /// Over which times the mean of this loss, with the [prior term](prior_term), is a bound on −ln p(x) a dimension; `None`
+    /// where it is none.
+    fn times(&self, noise: &dyn Noise<D>) -> Option<Times> {
+        let _ = noise;
+        None
     }
 
     /// This loss alone, as an objective that others can be added to.
@@ -141,6 +132,29 @@ pub trait Loss<const D: usize>: Debug + Send + Sync {
     {
         Objective(vec![(1.0, Arc::new(self))])
     }
+}
+
+/// The times over which a bound is a mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// 1/T, 2/T, …, 1.
+    Steps(usize),
+    /// All of (0, 1) alike.
+    Continuous,
+}
+
+/// KL(q(x₁ | x) ‖ stationary) in nats a dimension: what completes a bound, and no net can change. `[batch]`.
+///
+/// # Shapes
+/// x as the noise takes it.
+pub fn prior_term<const D: usize>(noise: &dyn Noise<D>, x: Tensor<D>) -> Tensor<1> {
+    let mut shape = x.dims();
+    if let Some(categories) = noise.categories() {
+        shape[D - 1] = categories.k;
+    }
+    let prior = noise.prior(x, &[1.0]);
+    let start = noise.stationary(shape, &prior.mean().device());
+    per_sample(prior.kl(&*start))
 }
 
 /// The mean over all axes but the first: `[batch, …]` → `[batch]`.
@@ -169,14 +183,6 @@ impl<const D: usize> Objective<D> {
     /// The first term's reason.
     pub fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         self.0.iter().try_for_each(|(_, loss)| loss.check(noise))
-    }
-    /// Whether every term has a meaning for data that come by this transform.
-    ///
-    /// # Errors
-    ///
-    /// The first term's reason.
-    pub fn check_transform(&self, transform: &dyn Any) -> crate::Result<()> {
-        self.0.iter().try_for_each(|(_, loss)| loss.check_transform(transform))
     }
     /// Each term of the sum, weighted: `[batch]` each.
     pub fn compute(&self, batch: &Batch<D>) -> Vec<Tensor<1>> {
@@ -248,10 +254,7 @@ macro_rules! arithmetic {
         }
     )*};
 }
-arithmetic!([] Simple, [] Vlb, [] CrossEntropy, [L] Scaled<L>, [A B] Sum<A, B>);
-
-mod embedding;
-pub use embedding::{Prior, Rounding};
+arithmetic!([] Simple, [] Vlb, [] CrossEntropy, [] MaskedNelbo, [] ScoreEntropy, [L] Scaled<L>, [A B] Sum<A, B>);
 
 /// ‖prediction − target‖², the mean over the entries of a sample.
 ///
@@ -292,7 +295,7 @@ impl<const D: usize> Loss<D> for Simple {
 /// The variational bound by one of its T terms, in nats a dimension: T times KL(q(x_s | x_t, x) ‖ p(x_s | x_t)) with
 /// `s = t − 1/T`, and T times −ln p(x | x_t) where s is 0.
 ///
-/// Its mean over t = 1/T, …, 1 is the bound less its constant KL(q(x₁ | x) ‖ stationary).
+/// Its mean over t = 1/T, …, 1 is the bound less its constant KL(q(x₁ | x) ‖ stationary), the [`prior_term`].
 ///
 /// Where the variance is learned, the gradient reaches the variance alone and leaves x̂ to the other terms, as improved
 /// DDPM's hybrid objective asks; [`whole`](Vlb::whole) lets it reach both.
@@ -345,7 +348,10 @@ impl<const D: usize> Loss<D> for Vlb {
         };
         let last = || {
             let p = batch.noise.decoder(guess.clone(), batch.z.clone(), batch.t);
-            per_sample(if self.levels > 1 && !batch.noise.categorical() {
+            if let Some(chain) = batch.noise.chain() {
+                return per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t));
+            }
+            per_sample(if self.levels > 1 {
                 crate::distribution::Normal::trusted(p.mean(), p.std())
                     .discretised_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)
             } else {
@@ -362,6 +368,10 @@ impl<const D: usize> Loss<D> for Vlb {
         };
         bound * steps
     }
+    fn times(&self, noise: &dyn Noise<D>) -> Option<Times> {
+        let steps = if self.steps > 0 { Some(self.steps) } else { noise.steps() };
+        steps.map(Times::Steps)
+    }
     fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         if self.steps == 0 && noise.steps().is_none() {
             return Err(crate::Error::Unfit(
@@ -370,25 +380,5 @@ impl<const D: usize> Loss<D> for Vlb {
             ));
         }
         Ok(())
-    }
-}
-
-/// −ln p(x | x_t) of one-hot x, the mean over its positions, in nats: what D3PM adds to the bound.
-///
-/// Austin et al. (2021), section 3.4, <https://arxiv.org/abs/2107.03006>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CrossEntropy {}
-impl<const D: usize> Loss<D> for CrossEntropy {
-    fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        per_sample(batch.noise.decoder(batch.estimate(), batch.z.clone(), batch.t).nll(batch.x.clone()))
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
-        if noise.categorical() {
-            return Ok(());
-        }
-        Err(crate::Error::Unfit(
-            "the loss `cross-entropy` asks which category x is, and Gaussian noise is made for numbers: use `simple` or `vlb`".into(),
-        ))
     }
 }

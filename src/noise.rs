@@ -12,9 +12,11 @@ use crate::{distribution::Distribution, error::Error, schedule::Schedule};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::{fmt::Debug, sync::Arc};
 
+mod chain;
 mod discrete;
 mod gaussian;
-pub use discrete::Discrete;
+pub use chain::Chain;
+pub use discrete::{Discrete, Reverse, Word};
 pub use gaussian::{Gaussian, Prediction, Variance};
 
 /// A guess of the clean data.
@@ -106,6 +108,11 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
         None
     }
 
+    /// The chain of the categories, for samplers and losses that ask more of it than the four laws.
+    fn chain(&self) -> Option<&dyn Chain<D>> {
+        None
+    }
+
     /// Whether there are [`categories`](Noise::categories).
     fn categorical(&self) -> bool {
         self.categories().is_some()
@@ -164,6 +171,9 @@ macro_rules! forward {
             }
             fn categories(&self) -> Option<Categories<'_>> {
                 (**self).categories()
+            }
+            fn chain(&self) -> Option<&dyn Chain<D>> {
+                (**self).chain()
             }
             fn steps(&self) -> Option<usize> {
                 (**self).steps()

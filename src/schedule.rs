@@ -15,18 +15,21 @@
 //! | [`VarianceExploding`] | 1 | σ₀ (σ₁/σ₀)ᵗ | |
 //! | [`Edm`] | 1 | (σ₀^(1/ρ) + t (σ₁^(1/ρ) − σ₀^(1/ρ)))^ρ | |
 //! | [`exploding`], [`process`] | 1 or any | any | from closures |
+//! | [`LogLinear`], [`CosineMask`], [`Geometric`], [`MutualInformation`] | keep | √(1 − α²) | for categories; linear in 1 − t is [`FlowMatching`]'s |
 //! | [`ZeroTerminal`], [`Shifted`], [`Between`] | | | made of others |
 use crate::{dual::Dual, error::Error};
 use std::{fmt::Debug, sync::Arc};
 
 mod change;
 mod continuous;
+mod discrete;
 mod table;
 pub use change::{Between, Shifted, ZeroTerminal};
 pub use continuous::{
     CosineAngle, Decaying, Edm, FlowMatching, OrnsteinUhlenbeck, Process, SubVariancePreserving, VarianceExploding,
     VariancePreserving, exploding, process,
 };
+pub use discrete::{CosineMask, Geometric, LogLinear, MutualInformation};
 pub use table::{
     Constant, Cosine, Jsd, Laplace, Linear, Listed, Polynomial, Quantity, ScaledLinear, Sigmoid, Sqrt, Table,
 };

@@ -11,6 +11,7 @@
 mod activation;
 mod attention;
 mod conv;
+mod cross_entropy;
 mod math;
 mod norm;
 mod normals;
@@ -27,6 +28,7 @@ mod testing;
 pub use activation::Activation;
 pub use attention::{Attention, Gradients, Rows};
 pub use conv::{Conv2d, Method};
+pub use cross_entropy::{cross_entropy, cross_entropy_gradient};
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;
 pub use optimise::{AdamW, sum_of_squares};

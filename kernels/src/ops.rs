@@ -7,7 +7,7 @@
 //! own operations do not promise it).
 use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
 use burn::backend::{DispatchTensor, TensorMetadata};
-use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
+use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
 
 mod graph;
@@ -124,6 +124,70 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// The logarithm of softmax over the last dimension.
 pub fn log_softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     soft(x, true)
+}
+
+/// −ln softmax at one category, of logits of these sizes.
+#[derive(Clone, Debug)]
+struct CrossEntropy {
+    shape: Vec<usize>,
+    without: Option<usize>,
+}
+
+impl CrossEntropy {
+    fn width(&self) -> usize {
+        self.shape[self.shape.len() - 1]
+    }
+}
+
+impl Operation<2> for CrossEntropy {
+    const KEPT: [bool; 2] = [true, true];
+    fn shape(&self) -> Vec<usize> {
+        [&self.shape[..self.shape.len() - 1], &[1]].concat()
+    }
+    fn input_shape(&self, i: usize) -> Vec<usize> {
+        if i == 0 { self.shape.clone() } else { self.shape() }
+    }
+    fn forward(&self, [x, target]: [&[f32]; 2]) -> Made {
+        let (mut out, mut saved) = (room(target.len()), room(2 * target.len()));
+        crate::cross_entropy(x, self.width(), target, self.without, &mut out, &mut saved);
+        Made { out, saved }
+    }
+    fn backward(&self, seen: Seen<'_, 2>) -> [Option<Vec<f32>>; 2] {
+        let [x, target] = seen.inputs;
+        let dx = seen.wanted[0].then(|| {
+            let mut dx = room(x.len());
+            crate::cross_entropy_gradient(x, self.width(), target, self.without, seen.saved, seen.dy, &mut dx);
+            dx
+        });
+        [dx, seen.wanted[1].then(|| room(target.len()))]
+    }
+}
+
+/// −ln softmax over the last dimension at category number `target`, where category `without` has no share.
+///
+/// Neither forward nor backward makes anything of the size of x but its gradient.
+///
+/// # Shapes
+/// `x: […, K]`, `target: […, 1]` → `[…, 1]`.
+///
+/// # Panics
+/// If the shapes do not fit, or a target is not below K.
+pub fn cross_entropy<const D: usize>(x: Tensor<D>, target: Tensor<D>, without: Option<usize>) -> Tensor<D> {
+    let shape = x.dims().to_vec();
+    let rows = [&shape[..D - 1], &[1]].concat();
+    assert_eq!(target.dims().to_vec(), rows, "categories of logits of sizes {shape:?}");
+    let (x, target) = (x.into_dispatch(), target.into_dispatch());
+    if fits(&x) && fits(&target) && shape[D - 1] > 0 {
+        return Tensor::from_dispatch(apply(CrossEntropy { shape, without }, [x, target]));
+    }
+    let (mut x, target) = (Tensor::<D>::from_dispatch(x), Tensor::<D>::from_dispatch(target));
+    if let Some(without) = without {
+        let mut row = [1; D];
+        row[D - 1] = shape[D - 1];
+        let never = (0..row[D - 1]).map(|i| if i == without { -1e30 } else { 0.0 }).collect::<Vec<f64>>();
+        x = x.clone() + Tensor::from_data(TensorData::new(never, row), (&x.device(), x.dtype()));
+    }
+    activation::log_softmax(x, D - 1).gather(D - 1, target.int()).neg()
 }
 
 /// `x W + b` over the last dimension; `BIAS` is 1 where there is a b.

@@ -80,6 +80,15 @@ fn activations_are_burns() {
         check("gelu_tanh", &[shape], |x| ops::gelu_tanh(x[0].clone()));
         check("softmax", &[shape], |x| ops::softmax(x[0].clone()));
         check("log_softmax", &[shape], |x| ops::log_softmax(x[0].clone()));
+        for without in [None, Some(2)].into_iter().filter(|_| shape[shape.len() - 1] > 3) {
+            check("cross_entropy", &[shape], |x| {
+                let x = x[0].clone();
+                let [a, b, c, _] = x.dims();
+                let target: Vec<f64> = (0..a * b * c).map(|i| if i % 2 == 0 { 1.0 } else { 3.0 }).collect();
+                let target = TensorData::new(target, [a, b, c, 1]);
+                ops::cross_entropy(x.clone(), Tensor::from_data(target, (&x.device(), x.dtype())), without)
+            });
+        }
     }
 }
 

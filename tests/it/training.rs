@@ -504,8 +504,11 @@ fn a_model_learns_where_its_points_are() {
 /// Cross-entropy of a net that knows is near zero, of one that does not is ln K; and categories refuse squared distances.
 #[test]
 fn cross_entropy_is_for_categories() {
-    use tweedie::{loss::CrossEntropy, noise::Discrete};
-    let noise = Discrete::absorbing(FlowMatching {}, 4, 3);
+    use tweedie::{
+        loss::CrossEntropy,
+        noise::{Discrete, Word},
+    };
+    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).predicting(Word::Logits);
     let x: Tensor<3> = Tensor::from_data([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let z: Tensor<3> = Tensor::from_data([[[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let value = |logits: Tensor<3>| {

@@ -1,0 +1,94 @@
+//! Laws of chains of categories.
+use super::Checks;
+use crate::{
+    distribution::{host, one_hot},
+    noise::{Chain, Noise},
+};
+use burn::tensor::{DType, Tensor, TensorData};
+
+/// Kernels that follow each other are one, the reverse chain is Bayes' rule in every form, rates are the slopes of kernels,
+/// and estimate ∘ target = identity; on data `x` as one-hot vectors or numbers.
+pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, x: &Tensor<D>, checks: &mut Checks) {
+    let categories = noise.categories().expect("a chain has categories");
+    let k = categories.k;
+    let mut dims = x.dims();
+    let numbers = dims[D - 1] == 1;
+    dims[D - 1] = k;
+    let double = x.dtype() == DType::F64;
+    let allowed = if double { 1e-9 } else { 5e-5 };
+    let options = (&x.device(), x.dtype());
+    // Category j everywhere, in the form of x.
+    let all = |j: usize| {
+        let mut shape = x.dims();
+        shape[D - 1] = 1;
+        let value = Tensor::<D>::full(shape, j as f64, options);
+        if numbers { value } else { one_hot(value, k) }
+    };
+    let worst = |gap: Tensor<D>| host(gap.abs().max())[0];
+    let ones = |j: usize| one_hot(all(j), k);
+    // Guesses that differ from place to place.
+    let len: usize = dims.iter().product();
+    let uneven: Vec<f64> = (0..len).map(|i| 0.1 + (i as f64 * 0.618_034).fract()).collect();
+    let uneven: Tensor<D> = Tensor::from_data(TensorData::new(uneven, dims), options);
+
+    // Off the grids of tables, where rates jump.
+    for (s, u, t) in [(0.2037, 0.3537, 0.5037), (0.0537, 0.5037, 0.9537)] {
+        let place = |z: usize| format!("z = {z}, s = {s}, t = {t}");
+        for j in 0..k {
+            let z = all(j);
+            let (mut through, mut onward) = (x.clone().zeros_like().expand(dims), x.clone().zeros_like().expand(dims));
+            let (near, far) = (chain.onward(z.clone(), &[u], &[t]), chain.onward(z.clone(), &[s], &[t]));
+            for i in 0..k {
+                let by = |from: Tensor<D>| from.narrow(D - 1, i, 1);
+                through = through + by(near.clone()) * chain.onward(all(i), &[s], &[u]);
+                onward = onward + by(far.clone()) * chain.likelihood(all(i), &[s]);
+            }
+            let likelihood = chain.likelihood(z.clone(), &[t]);
+            checks.note("kernels that follow each other are one", place(j), worst(through - far), allowed);
+            checks.note("so are they from the data on", place(j), worst(onward - likelihood.clone()), allowed);
+            let mut own = x.clone().zeros_like().expand(dims);
+            for i in 0..k {
+                own = own + ones(i) * chain.spread(ones(i), &[t]).narrow(D - 1, j, 1);
+            }
+            checks.note("rows and columns are of one kernel", place(j), worst(own - likelihood.clone()), allowed);
+
+            // What z can have come of, the mask not being data.
+            let never = likelihood.lower_elem(1e-9);
+            let mut guess = uneven.clone().mask_fill(never, 0.0);
+            if let Some(mask) = categories.mask {
+                guess = guess * (ones(mask) * -1.0 + 1.0);
+            }
+            let total = guess.clone().sum_dim(D - 1);
+            if host(total.clone().min())[0] < 1e-6 {
+                continue;
+            }
+            let guess = guess / total;
+            let back = noise.estimate(noise.target(guess.clone(), z.clone(), &[t]), z.clone(), &[t]).mean;
+            let law = "estimate ∘ target = identity";
+            checks.note(law, place(j), worst(back - guess.clone()), if double { 1e-7 } else { 1e-3 });
+            let mut mixture = guess.zeros_like();
+            for i in 0..k {
+                let posterior = noise.posterior(ones(i), one_hot(z.clone(), k), &[s], &[t]).mean();
+                mixture = mixture + posterior * guess.clone().narrow(D - 1, i, 1);
+            }
+            let gap = worst(chain.backward(guess.clone(), z.clone(), &[s], &[t]) - mixture);
+            checks.note("the step back is the mean of the posteriors", place(j), gap, allowed);
+
+            if !chain.continuous() || !double {
+                continue;
+            }
+            let elsewhere = one_hot(z.clone(), k) * -1.0 + 1.0;
+            let h = 1e-7;
+            let slope = chain.onward(z.clone(), &[t - h], &[t + h]) / (2.0 * h);
+            let rates = chain.rates(z.clone(), &[t]);
+            let size = 1.0 + worst(rates.clone());
+            let gap = worst(slope * elsewhere.clone() - rates) / size;
+            checks.note("rates are the slopes of kernels", place(j), gap, 1e-4);
+            let slope = chain.backward(guess.clone(), z.clone(), &[t - h], &[t]) / h;
+            let rates = chain.reverse_rates(guess, z, &[t]);
+            let size = 1.0 + worst(rates.clone());
+            let gap = worst(slope * elsewhere - rates) / size;
+            checks.note("reverse rates are the slopes of steps back", place(j), gap, 1e-4);
+        }
+    }
+}
