@@ -87,7 +87,7 @@ fn a_joint_knows_every_conditional() {
             let t = 0.4;
             let mut guess = [[0.0; 4]; 2];
             for (x, p) in model.sequences() {
-                let law = host(noise.prior(numbers(&[x.clone()]), &[t]).mean());
+                let law = host(noise.prior(numbers(std::slice::from_ref(x)), &[t]).mean());
                 let p = p * law[z[0]] * law[4 + z[1]];
                 (0..2).for_each(|l| guess[l][x[l]] += p);
             }
