@@ -43,8 +43,8 @@
 //! | [`Spacing`](spacing::Spacing) | which times are visited | `Uniform`, `Steps`, … |
 //! | [`Distribution`](distribution::Distribution) | sample, −ln p, KL | `Normal`, `Categorical` |
 //! | [`Noise`](noise::Noise) | the four laws | `Gaussian`, `Discrete` |
-//! | [`Net`](net::Net) | a word on x_t | `UNet`, `Dit`, `Transformer`, `Mlp` |
-//! | [`Transform`](transform::Transform) | data to x and back | `Identity`, `OneHot`, `Patches` |
+//! | [`Net`](net::Net) | a word on x_t | `UNet`, `Dit`, `Transformer`, `Pixels`, `Mlp` |
+//! | [`Transform`](transform::Transform) | data to x and back | `Identity`, `OneHot`, `Embedding`, `Patches` |
 //! | [`Loss`](loss::Loss) | one number a sample | `Simple`, `Vlb`; they add and scale |
 //! | [`Denoiser`](denoise::Denoiser) | x̂ | a net that was told something, `Guided`, `Clamped` |
 //! | [`Sampler`](sample::Sampler) | one step back | `Ancestral`, `Ddim`, `Euler`, `Heun`, … |

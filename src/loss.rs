@@ -36,6 +36,7 @@ pub struct Batch<'a, const D: usize> {
     pub output: Tensor<D>,
     pub(crate) raw: &'a dyn Any,
     pub(crate) condition: &'a dyn Any,
+    pub(crate) transform: &'a dyn Any,
     pub(crate) word: OnceCell<Tensor<D>>,
     pub(crate) target: OnceCell<Tensor<D>>,
     pub(crate) estimate: OnceCell<Estimate<D>>,
@@ -55,7 +56,11 @@ impl<'a, const D: usize> Batch<'a, D> {
         condition: &'a dyn Any,
     ) -> Self {
         let (word, target, estimate) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { noise, x, z, eps, t, output, raw, condition, word, target, estimate }
+        Self { noise, x, z, eps, t, output, raw, condition, transform: &(), word, target, estimate }
+    }
+    /// The same with the data transform, to be found again by its type.
+    pub fn with_transform(self, transform: &'a dyn Any) -> Self {
+        Self { transform, ..self }
     }
     /// The prediction: what the net said of x, without a learned variance.
     pub fn prediction(&self) -> Tensor<D> {
@@ -84,6 +89,10 @@ impl<'a, const D: usize> Batch<'a, D> {
     /// The condition, if it is of this type.
     pub fn condition<C: 'static>(&self) -> Option<&C> {
         self.condition.downcast_ref()
+    }
+    /// The data transform, if it is of this type: for a loss that trains it.
+    pub fn transform<T: 'static>(&self) -> Option<&T> {
+        self.transform.downcast_ref()
     }
 }
 
@@ -115,6 +124,16 @@ pub trait Loss<const D: usize>: Debug + Send + Sync {
     /// Why it has none.
     fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         let _ = noise;
+        Ok(())
+    }
+
+    /// Whether the loss has a meaning for data that come by this transform; asked before the first step.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none.
+    fn check_transform(&self, transform: &dyn Any) -> crate::Result<()> {
+        let _ = transform;
         Ok(())
     }
 
@@ -183,6 +202,14 @@ impl<const D: usize> Objective<D> {
     /// The first term's reason.
     pub fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         self.0.iter().try_for_each(|(_, loss)| loss.check(noise))
+    }
+    /// Whether every term has a meaning for data that come by this transform.
+    ///
+    /// # Errors
+    ///
+    /// The first term's reason.
+    pub fn check_transform(&self, transform: &dyn Any) -> crate::Result<()> {
+        self.0.iter().try_for_each(|(_, loss)| loss.check_transform(transform))
     }
     /// Each term of the sum, weighted: `[batch]` each.
     pub fn compute(&self, batch: &Batch<D>) -> Vec<Tensor<1>> {
@@ -255,6 +282,9 @@ macro_rules! arithmetic {
     )*};
 }
 arithmetic!([] Simple, [] Vlb, [] CrossEntropy, [] MaskedNelbo, [] ScoreEntropy, [L] Scaled<L>, [A B] Sum<A, B>);
+
+mod embedding;
+pub use embedding::{Prior, Rounding};
 
 /// ‖prediction − target‖², the mean over the entries of a sample.
 ///

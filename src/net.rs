@@ -13,11 +13,13 @@ mod blocks;
 pub mod dit;
 pub mod layers;
 pub mod mlp;
+pub mod pixels;
 pub mod transformer;
 pub mod unet;
 pub use blocks::Positions;
 pub use dit::{Dit, DitConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use pixels::{Pixels, PixelsConfig};
 pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{UNet, UNetConfig};
 

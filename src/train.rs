@@ -211,6 +211,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         settings.check()?;
         model.noise().check()?;
         objective.check(&**model.noise())?;
+        objective.check_transform(&model.transform)?;
         if data.is_empty() {
             return Err(Error::Unfit("there are no data to train on".into()));
         }

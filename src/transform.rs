@@ -4,11 +4,13 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
+mod embedding;
 pub mod patches;
+pub use embedding::{Decoding, Embedding, EmbeddingConfig, Rounded};
 pub use patches::Patches;
 
 /// A pair of maps between raw data and x; a burn `Module`, so it may hold weights that are trained.
-pub trait Transform<const D: usize>: Module + ModuleDisplay {
+pub trait Transform<const D: usize>: Module + ModuleDisplay + 'static {
     /// What the data are before.
     type Raw: Clone + Send + 'static;
     /// Raw data to x.

@@ -1,7 +1,9 @@
 //! The modules that come with tweedie.
 use crate::{
-    data::PointSource,
+    categories::{Absorbing, Marginal, Uniform as UniformNoise},
+    data::{Facts, PointSource},
     named::{Modules, NoiseConfig},
+    nets::{ImageNet, SequenceNet},
     session::{NetConfig, Task},
 };
 use burn::tensor::Device;
@@ -24,7 +26,7 @@ use tweedie::{
     },
     spacing::{Beta, LogitNormal, Quadratic, Spacing, Steps, Uniform},
 };
-use tweedie_data::{Digits, Folder, Idx, Parquet};
+use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
 
 pub(crate) fn all(modules: Modules) -> Modules {
     modules
@@ -36,6 +38,8 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("a folder of PNG or JPEG images, sub-folders as classes")
         .data::<Parquet>("parquet")
         .about("Parquet files with a column of images, as Hugging Face lays them out")
+        .data::<Text>("text")
+        .about("lines, windows or a CSV column of text, plain or gzipped, as characters or byte pairs")
         .data::<PointSource>("points")
         .about("points in the plane: moons, rings, spirals and others")
         .schedule::<Linear>("linear")
@@ -76,8 +80,18 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("the signal decays at a constant rate")
         .noise::<GaussianConfig>("gaussian")
         .about("x_t = α x + σ ε; `prediction` is what the net says of it")
+        .noise::<Absorbing>("absorbing")
+        .about("categories are masked, one after the other: masked diffusion")
+        .noise::<UniformNoise>("uniform")
+        .about("categories are redrawn from all alike")
+        .noise::<Marginal>("marginal")
+        .about("categories are redrawn as often as the data have them")
         .net::<4, UnetConfig>("unet")
         .about("for images: residual blocks down and up a ladder of sizes")
+        .net::<4, ImageNet>("dit")
+        .about("for images: a transformer of their patches")
+        .net::<3, SequenceNet>("transformer")
+        .about("for text and other sequences: tokens that look at one another")
         .net::<2, PointNet>("mlp")
         .about("for points: fully connected layers")
         .loss::<CrossEntropy>("cross-entropy")
@@ -163,7 +177,14 @@ impl Default for GaussianConfig {
 }
 impl NoiseConfig for GaussianConfig {
     type Noise = Gaussian;
-    fn noise(&self, schedule: Arc<dyn Schedule>) -> Result<Gaussian> {
+    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
+        if data.categories.is_some() {
+            return Err(Error::Unfit(format!(
+                "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
+                 noise for categories",
+                data.describe()
+            )));
+        }
         Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
     }
 }

@@ -1,4 +1,5 @@
 //! Data as the command line knows them: sets of any rank, and the facts that outlive them.
+use crate::categories::Categories;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -20,6 +21,9 @@ pub struct Facts {
     pub bounded: bool,
     /// How many samples there are to learn from.
     pub samples: usize,
+    /// What the categories are, where x is their numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Categories>,
 }
 impl Facts {
     /// From x to the data's own scale.
@@ -29,6 +33,13 @@ impl Facts {
     }
     /// In a few words.
     pub(crate) fn describe(&self) -> String {
+        if let Some(categories) = &self.categories {
+            let classes = match self.classes.len() {
+                0 => String::new(),
+                n => format!(", {n} classes"),
+            };
+            return format!("{} {}{classes}", crate::words::grouped(self.samples), categories.describe(&self.shape));
+        }
         let what = match *self.shape.as_slice() {
             [channels, height, width] => {
                 let colour = match channels {
@@ -58,6 +69,10 @@ impl Facts {
 pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
     /// What is to be known of it.
     fn facts(&self) -> Facts;
+    /// The text, where it is such.
+    fn texts(&self) -> Option<&tweedie_data::Texts> {
+        None
+    }
 }
 
 /// A set of one rank or another.
@@ -120,6 +135,7 @@ impl Set<4> for ImageSet {
             scale: [0.0, f64::from(self.0.levels - 1)],
             bounded: true,
             samples: self.0.len(),
+            categories: None,
         }
     }
 }
@@ -205,6 +221,7 @@ impl Set<2> for PointSet {
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.n,
+            categories: None,
         }
     }
 }

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `recipe.toml` | the recipe, every default filled in |
 //! | `metrics.jsonl` | a line a step, and a line an evaluation |
-//! | `progress/step-00000250.png` | a few samples as they were at an evaluation |
+//! | `progress/step-00000250.png`, `.txt` | a few samples as they were at an evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, averages, optimiser, counters |
 //! | `model.safetensors` | the weights to sample with |
-//! | `samples.png`, `samples.npy`, `classes.npy`, `trajectory.png`, `report.html` | what it came to |
+//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy`, `trajectory.png` or `.html`, `report.html` | what it came to |
 //!
 //! Every file is there whole or not at all, and a checkpoint goes only when newer ones are there.
 use crate::data::Facts;

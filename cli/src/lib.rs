@@ -11,12 +11,15 @@
 //! `tweedie list` know both.
 mod args;
 mod builtin;
+mod categories;
 mod compare;
 mod data;
 mod device;
 mod folder;
+mod letters;
 mod list;
 mod named;
+mod nets;
 mod picture;
 mod plot;
 mod recipe;
@@ -28,6 +31,7 @@ mod train;
 mod verify;
 mod words;
 
+pub use categories::{Categories, Shown, TextSet};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
 pub use named::{Modules, NoiseConfig, Rank, Settings};
 pub use session::{NetConfig, Task};

@@ -26,7 +26,7 @@
 //! ```
 use crate::{
     builtin,
-    data::Source,
+    data::{Facts, Source},
     session::{Maker, NetConfig},
     words,
 };
@@ -41,7 +41,7 @@ use tweedie::{Result, loss::Loss, noise::Noise, sample::Sampler, schedule::Sched
 pub trait Settings: Serialize + DeserializeOwned + Default + 'static {}
 impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
 
-/// Settings that make a noise of any rank, once they know the schedule.
+/// Settings that make a noise of any rank, once they know the schedule and what the data are.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
 /// struct SayingX0 {}
 /// impl tweedie_cli::NoiseConfig for SayingX0 {
 ///     type Noise = Gaussian;
-///     fn noise(&self, schedule: Arc<dyn Schedule>) -> tweedie::Result<Gaussian> {
+///     fn noise(&self, schedule: Arc<dyn Schedule>, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
 ///         Ok(Gaussian::new(schedule).predicting(Prediction::X0))
 ///     }
 /// }
@@ -61,12 +61,14 @@ impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
 pub trait NoiseConfig: Settings {
     /// The noise.
     type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
-    /// The noise along a schedule.
+    /// Whether it is for categories: then the levels of images are such.
+    const CATEGORICAL: bool = false;
+    /// The noise along a schedule, for data of which these facts are known.
     ///
     /// # Errors
     ///
     /// If the settings make none.
-    fn noise(&self, schedule: Arc<dyn Schedule>) -> Result<Self::Noise>;
+    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Self::Noise>;
 }
 
 /// How the settings of one module are read: its name, its defaults, and whether a table will do.
@@ -148,7 +150,7 @@ impl<T: 'static> Shelf<T> {
 }
 
 /// What makes a noise of a schedule.
-pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>) -> Result<Arc<dyn Noise<D>>>>;
+pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>, &Facts) -> Result<Arc<dyn Noise<D>>>>;
 
 /// The modules that have a rank.
 pub(crate) struct Ranked<const D: usize> {
@@ -200,6 +202,8 @@ pub struct Modules {
     two: Ranked<2>,
     three: Ranked<3>,
     four: Ranked<4>,
+    /// The noises for categories.
+    pub(crate) categorical: Vec<String>,
     abouts: HashMap<(&'static str, String), String>,
     last: (&'static str, String),
 }
@@ -223,6 +227,7 @@ impl Modules {
             two: Ranked::default(),
             three: Ranked::default(),
             four: Ranked::default(),
+            categorical: vec![],
             abouts: HashMap::new(),
             last: ("", String::new()),
         }
@@ -258,11 +263,15 @@ impl Modules {
         where
             C::Noise: Noise<D>,
         {
-            Box::new(move |schedule| Ok(Arc::new(config.noise(schedule)?) as Arc<dyn Noise<D>>))
+            Box::new(move |schedule, data| Ok(Arc::new(config.noise(schedule, data)?) as Arc<dyn Noise<D>>))
         }
         self.two.noises.enter(name, of::<2, C>);
         self.three.noises.enter(name, of::<3, C>);
         self.four.noises.enter(name, of::<4, C>);
+        self.categorical.retain(|known| known != name);
+        if C::CATEGORICAL {
+            self.categorical.push(name.to_owned());
+        }
         self.entered("noise", name)
     }
     /// Adds a loss: `[[loss]]`.

@@ -1,5 +1,8 @@
 //! Pictures of samples: images in a grid, points as a cloud, and either on their way from noise.
-use crate::data::{Facts, told};
+use crate::{
+    categories::pictured,
+    data::{Facts, told},
+};
 use tweedie::{Result, net::Classes};
 use tweedie_data::{
     RgbImage,
@@ -31,6 +34,7 @@ enum Kind {
 }
 fn kind(facts: &Facts) -> Option<Kind> {
     match *facts.shape.as_slice() {
+        _ if facts.categories.is_some() => None,
         [channels @ (1 | 3 | 4), height, width] => Some(Kind::Images([channels, height, width])),
         [2] => Some(Kind::Cloud),
         _ => None,
@@ -39,6 +43,9 @@ fn kind(facts: &Facts) -> Option<Kind> {
 
 /// All samples: a row a class where there are classes; `None` where they cannot be drawn.
 pub fn samples(facts: &Facts, values: &[f32], classes: &Classes) -> Result<Option<RgbImage>> {
+    if let Some((facts, values)) = pictured(facts, values) {
+        return samples(&facts, &values, classes);
+    }
     match kind(facts) {
         Some(Kind::Images(shape)) => images(facts, shape, values, classes).map(Some),
         Some(Kind::Cloud) => {
@@ -80,6 +87,11 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
 
 /// The first samples on their way: a row a sample, a column a time.
 pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &Classes) -> Result<Option<RgbImage>> {
+    if let Some((shown, _)) = pictured(facts, &[]) {
+        let frames: Vec<Vec<f32>> =
+            frames.iter().map(|frame| pictured(facts, frame).expect("as the first").1).collect();
+        return trajectory(&shown, &frames, times, classes);
+    }
     match kind(facts) {
         Some(Kind::Images([channels, height, width])) => {
             let each = channels * height * width;

@@ -35,10 +35,13 @@ h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2.2
 img { max-width: 100%; height: auto; border-radius: .3rem; image-rendering: pixelated; }
 .wide { overflow-x: auto; } .wide img { max-width: none; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
-pre { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
+pre { white-space: pre-wrap; background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
 .key { display: inline-block; width: 1.4em; height: .25em; margin: 0 .4em 0 1.2em; vertical-align: middle; }
 .key:first-child { margin-left: 0; }
 ";
+
+/// How many samples of text are shown.
+const LINES: usize = 50;
 
 /// Writes the report of a run, with the pictures that are in its folder.
 pub(crate) fn write(report: &Report<'_>) -> Result<()> {
@@ -79,6 +82,15 @@ fn page(report: &Report<'_>) -> String {
     );
     if let Some(image) = image(report.folder, "samples.png", "samples of the model") {
         let _ = writeln!(body, "<h2>Samples</h2>\n<div class=\"wide\">{image}</div>");
+    }
+    if let Ok(text) = fs::read_to_string(report.folder.file("samples.txt")) {
+        let link = if report.folder.file("trajectory.html").exists() {
+            "<p class=\"soft\"><a href=\"trajectory.html\">How they came from noise</a></p>\n"
+        } else {
+            ""
+        };
+        let some: Vec<&str> = text.lines().take(LINES).collect();
+        let _ = writeln!(body, "<h2>Samples</h2>\n{link}<pre>{}</pre>", escaped(&some.join("\n")));
     }
     if let Some(image) = image(report.folder, "trajectory.png", "samples on their way from noise") {
         let _ = writeln!(body, "<h2>From noise (t = 1) to data (t = 0)</h2>\n<div class=\"wide\">{image}</div>");

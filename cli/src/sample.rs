@@ -1,9 +1,11 @@
 //! `tweedie sample`: draws from the model of a run.
 use crate::{
     args,
+    categories::pictured,
     data::{Facts, told},
     device,
     folder::{Folder, data_of, facts_of},
+    letters,
     named::{Modules, Rank},
     note, picture,
     recipe::Recipe,
@@ -20,7 +22,11 @@ use std::{
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
-use tweedie::{Error, Result, net::Classes, train::Parameters};
+use tweedie::{
+    Error, Result,
+    net::Classes,
+    train::{Parameters, write_atomically},
+};
 use tweedie_data::npy;
 
 /// How many times a strip shows.
@@ -156,20 +162,16 @@ impl Drawing<'_> {
                 .expect("one of endlessly many folders is free"),
         };
         fs::create_dir_all(&out).map_err(Error::io(&out, "make the folder"))?;
-        let drew = write(&out, facts, &drawn, &classes, plan.sample.n)?;
+        let shown = write(&out, facts, &drawn, &classes, plan.sample.n)?;
         if args.trajectory.is_some() {
-            let all: Vec<f32> = drawn.frames.iter().flatten().map(|x| facts.own(*x)).collect();
-            let shape: Vec<usize> =
-                [drawn.frames.len(), plan.sample.n].into_iter().chain(facts.shape.iter().copied()).collect();
-            npy::save(out.join("trajectory.npy"), &shape, &all).map_err(told)?;
+            let all: Vec<f32> = drawn.frames.concat();
+            numbers(&out.join("trajectory.npy"), facts, &[drawn.frames.len(), plan.sample.n], &all)?;
             npy::save(out.join("times.npy"), &[drawn.times.len()], &drawn.times).map_err(told)?;
-            if let Some(strip) = picture::trajectory(facts, &drawn.frames, &drawn.times, &classes)? {
-                tweedie_data::picture::save(&strip, out.join("trajectory.png")).map_err(told)?;
-            }
+            write_trajectory(&out, facts, &drawn, &classes, "Samples on their way")?;
         }
         if !args.quiet {
-            let picture = if drew { "samples.png and samples.npy" } else { "samples.npy" };
-            say(&format!("{}: {picture}, {} samples", out.display(), plan.sample.n));
+            let files = shown.map_or("samples.npy".into(), |shown| format!("{shown} and samples.npy"));
+            say(&format!("{}: {files}, {} samples", out.display(), plan.sample.n));
         }
         Ok(())
     }
@@ -235,21 +237,70 @@ pub(crate) fn spread(steps: usize, times: usize) -> Vec<usize> {
     (0..times).map(|i| (i * steps + (times - 1) / 2) / (times - 1)).collect()
 }
 
-/// Writes `samples.npy`, `classes.npy` and, where they can be drawn, `samples.png`; whether it was drawn.
-pub(crate) fn write(folder: &Path, facts: &Facts, drawn: &Drawn, classes: &Classes, n: usize) -> Result<bool> {
+/// Writes `samples.npy`, `classes.npy`, and what shows them: `samples.png` where they can be drawn, `samples.txt` where
+/// they are text. The file that shows them.
+pub(crate) fn write(
+    folder: &Path,
+    facts: &Facts,
+    drawn: &Drawn,
+    classes: &Classes,
+    n: usize,
+) -> Result<Option<&'static str>> {
     let last = drawn.frames.last().expect("the samples are kept");
-    let shape: Vec<usize> = [n].into_iter().chain(facts.shape.iter().copied()).collect();
-    let own: Vec<f32> = last.iter().map(|x| facts.own(*x)).collect();
-    npy::save(folder.join("samples.npy"), &shape, &own).map_err(told)?;
+    numbers(&folder.join("samples.npy"), facts, &[n], last)?;
     if !classes.0.is_empty() {
         // −1 stands for none.
         let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
         npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
     }
-    match picture::samples(facts, last, classes)? {
-        Some(picture) => tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told).map(|()| true),
-        None => Ok(false),
+    if let Some(text) = letters::lines(facts, last) {
+        write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
+        return Ok(Some("samples.txt"));
     }
+    match picture::samples(facts, last, classes)? {
+        Some(picture) => {
+            tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told)?;
+            Ok(Some("samples.png"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Samples on their way, as a strip of pictures or a page of text; the file's name.
+pub(crate) fn write_trajectory(
+    folder: &Path,
+    facts: &Facts,
+    drawn: &Drawn,
+    classes: &Classes,
+    title: &str,
+) -> Result<Option<&'static str>> {
+    if let Some(page) = letters::page(facts, &drawn.frames, &drawn.times, title) {
+        write_atomically(&folder.join("trajectory.html"), page.as_bytes())?;
+        return Ok(Some("trajectory.html"));
+    }
+    match picture::trajectory(facts, &drawn.frames, &drawn.times, classes)? {
+        Some(strip) => {
+            tweedie_data::picture::save(&strip, folder.join("trajectory.png")).map_err(told)?;
+            Ok(Some("trajectory.png"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Samples in the data's own scale: whole numbers where they are categories of text.
+fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result<()> {
+    let shape = |facts: &Facts| -> Vec<usize> { rows.iter().chain(&facts.shape).copied().collect() };
+    if let Some((_, tokens)) = letters::rows(facts, values) {
+        let tokens: Vec<i64> = tokens.into_iter().flatten().map(i64::from).collect();
+        let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
+        return npy::save(path, &shape, &tokens).map_err(told);
+    }
+    let own = |facts: &Facts, values: &[f32]| -> Vec<f32> { values.iter().map(|x| facts.own(*x)).collect() };
+    match pictured(facts, values) {
+        Some((facts, values)) => npy::save(path, &shape(&facts), &own(&facts, &values)),
+        None => npy::save(path, &shape(facts), &own(facts, values)),
+    }
+    .map_err(told)
 }
 
 /// How drawing goes, on a terminal.

@@ -24,6 +24,8 @@ pub struct Task<'a> {
     pub classes: usize,
     /// How many numbers it says for each of the data's.
     pub outputs: usize,
+    /// How many categories there are, a mask included, where x is their numbers and the net says a logit for each.
+    pub categories: Option<usize>,
 }
 
 /// Settings that make a net for data of rank `D`: `[net]` in a recipe.
@@ -94,7 +96,8 @@ fn model<const D: usize, C: NetConfig<D>>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Model<D, C::Net>> {
-    let task = Task { shape: &facts.shape, classes: facts.classes.len(), outputs: noise.outputs() };
+    let categories = noise.categories().map(|categories| categories.k);
+    let task = Task { shape: &facts.shape, classes: facts.classes.len(), outputs: noise.outputs(), categories };
     let net = config.init(&task, rng, device)?;
     noise.check()?;
     let model = Model::new(noise, net);

@@ -1,5 +1,6 @@
 //! From a recipe to objects: what was written becomes what was meant.
 use crate::{
+    categories::Levels,
     data::{Facts, Loaded, Source, Split},
     named::{Modules, Rank, Ranked, written},
     recipe::{Part, Recipe},
@@ -59,6 +60,8 @@ impl Default for SampleSettings {
 pub(crate) struct DataSpec {
     pub source: Box<dyn Source>,
     table: Table,
+    /// Whether the levels of images are categories.
+    categorical: bool,
 }
 impl DataSpec {
     pub fn new(recipe: &Recipe, modules: &Modules) -> Result<Self> {
@@ -73,11 +76,20 @@ impl DataSpec {
             }
         }
         let (source, table) = recipe.module("data", "data", &modules.data, &[])?;
-        Ok(Self { source, table })
+        let noise = recipe.get("noise.name").and_then(Value::as_str);
+        let categorical = noise.is_some_and(|noise| modules.categorical.iter().any(|known| known == noise));
+        Ok(Self { source, table, categorical })
     }
     /// Reads one part of the data.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
-        self.source.load(split).map_err(|error| recipe.blame("data", error))
+        let loaded = self.source.load(split).map_err(|error| recipe.blame("data", error))?;
+        Ok(match loaded {
+            Some(Loaded::Four(images)) if self.categorical => {
+                let levels = Levels::new(images).map_err(|error| recipe.blame("noise", error))?;
+                Some(Loaded::Three(Box::new(levels)))
+            }
+            other => other,
+        })
     }
 }
 
@@ -104,7 +116,7 @@ impl<const D: usize> Plan<D> {
         let (schedule, schedule_table) = recipe.module("schedule", "schedule", &modules.schedules, &[])?;
         schedule.check().map_err(|error| recipe.blame("schedule", error))?;
         let (noise, noise_table) = recipe.module("noise", "noise", &ranked.noises, &[])?;
-        let noise = noise(schedule).map_err(|error| recipe.blame("noise", error))?;
+        let noise = noise(schedule, facts).map_err(|error| recipe.blame("noise", error))?;
         noise.check().map_err(|error| recipe.blame("noise", error))?;
         rank_of_net(recipe, modules, D)?;
         let (net, net_table) = recipe.module("net", "net", &ranked.nets, &[])?;
@@ -218,9 +230,10 @@ fn rank_of_net(recipe: &Recipe, modules: &Modules, rank: usize) -> Result<()> {
         .collect();
     let data = recipe.get("data.name").and_then(Value::as_str).unwrap_or("");
     let message = format!(
-        "the net `{name}` is for {}, and the data `{data}` are {}, for which there is {}.",
+        "the net `{name}` is for {}, and the data `{data}` are {}, for which there {} {}.",
         kind(ranks[0]),
         kind(rank),
+        if others.len() == 1 { "is" } else { "are" },
         words::list(&others)
     );
     Err(recipe.fail("net.name", Part::Value, &message))

@@ -4,6 +4,7 @@ use crate::{
     data::{Facts, Loaded, Set, Split, told},
     device,
     folder::{Folder, Line, Metrics},
+    letters,
     named::{Modules, Rank},
     note, picture,
     recipe::{Part, Recipe},
@@ -20,7 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 use toml::Value;
-use tweedie::{Error, Result, data::Data, net::Classes, train::Checkpoint};
+use tweedie::{
+    Error, Result,
+    data::Data,
+    net::Classes,
+    train::{Checkpoint, write_atomically},
+};
 
 /// The recipe that `tweedie train` follows when it is given none.
 const DEFAULT: &str = include_str!("../../recipes/digits.toml");
@@ -173,7 +179,7 @@ fn resume<const D: usize>(
     }
     let old = std::fs::read_to_string(folder.recipe()).unwrap_or_default();
     if old != text {
-        tweedie::train::write_atomically(&folder.recipe(), text.as_bytes())?;
+        write_atomically(&folder.recipe(), text.as_bytes())?;
     }
     if let Some(path) = &args.recipe
         && !args.quiet
@@ -295,7 +301,7 @@ impl<const D: usize> Run<'_, D> {
         Ok(())
     }
 
-    /// A few samples as they are by now: `progress/step-N.png`.
+    /// A few samples as they are by now: `progress/step-N.png`, or `.txt`.
     fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
@@ -313,11 +319,15 @@ impl<const D: usize> Run<'_, D> {
         };
         let drawn = draw(&*session.artist(), &self.facts.shape, &order, &mut |_| true)?.expect("nothing stops it");
         let last = drawn.frames.last().expect("the samples are kept");
-        if let Some(picture) = picture::samples(self.facts, last, &classes)? {
-            let folder = self.folder.file("progress");
+        let folder = self.folder.file("progress");
+        let file = |ending: &str| -> Result<std::path::PathBuf> {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
-            let path = folder.join(format!("step-{step:08}.png"));
-            tweedie_data::picture::save(&picture, path).map_err(told)?;
+            Ok(folder.join(format!("step-{step:08}.{ending}")))
+        };
+        if let Some(text) = letters::lines(self.facts, last) {
+            write_atomically(&file("txt")?, text.as_bytes())?;
+        } else if let Some(picture) = picture::samples(self.facts, last, &classes)? {
+            tweedie_data::picture::save(&picture, file("png")?).map_err(told)?;
         }
         Ok(())
     }
@@ -367,14 +377,12 @@ impl<const D: usize> Run<'_, D> {
         let drawn = draw(&*artist, &self.facts.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
-        sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
-        let strip = picture::trajectory(self.facts, &drawn.frames, &drawn.times, &classes)?;
-        if let Some(strip) = &strip {
-            tweedie_data::picture::save(strip, folder.file("trajectory.png")).map_err(told)?;
-        }
+        let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
+        let shown = sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
+        let walk = sample::write_trajectory(&folder.0, self.facts, &drawn, &classes, &title)?;
         report::write(&report::Report {
             folder,
-            title: &folder.0.file_name().unwrap_or_default().to_string_lossy(),
+            title: &title,
             facts: self.facts,
             recipe: self.text,
             lines,
@@ -382,7 +390,15 @@ impl<const D: usize> Run<'_, D> {
             parameters: session.parameters(),
         })?;
         if !self.args.quiet {
-            let pictures = if strip.is_some() { "samples.png, trajectory.png and " } else { "" };
+            let pictures: String = [shown.filter(|_| walk.is_some()), walk]
+                .into_iter()
+                .flatten()
+                .map(|name| format!("{name}, "))
+                .collect();
+            let pictures = match pictures.strip_suffix(", ") {
+                Some(pictures) => format!("{pictures} and "),
+                None => pictures,
+            };
             say(&format!(
                 "done    {}: {pictures}report.html; next: tweedie sample {}",
                 folder.0.display(),

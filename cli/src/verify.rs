@@ -1,6 +1,8 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
 use crate::{
     args,
+    categories::Categories,
+    data::Facts,
     list::pretty,
     named::{Modules, Rank},
     say, words,
@@ -72,13 +74,24 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         _ => {
             let make = two.noises.build(name, settings).expect(missing).map_err(wrong)?.0;
             let schedule: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
-            let noise = make(schedule)?;
+            let noise = make(schedule, &facts(modules.categorical.iter().any(|known| known == name)))?;
             noise.check()?;
             let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
-            let x = if noise.categorical() { one_hot(&x) } else { x };
+            let x = match noise.categories() {
+                // Data are never the mask, which is the last.
+                Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
+                None => x,
+            };
             laws::noise(&*noise, &x)
         }
     })
+}
+
+/// Three numbers, or three categories.
+fn facts(categorical: bool) -> Facts {
+    let categories =
+        Categories { count: 3, frequencies: vec![0.5, 0.2, 0.3], shown: crate::categories::Shown::Numbers };
+    Facts { shape: vec![3], categories: categorical.then_some(categories), ..Facts::default() }
 }
 
 /// The largest entry of each row.

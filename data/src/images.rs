@@ -55,6 +55,24 @@ impl Images {
         Self { labels: Some(labels), classes, ..self }
     }
 
+    /// The set brought down to fewer levels, in equal bins: level v of n becomes ⌊v · levels / n⌋.
+    ///
+    /// # Errors
+    /// If there are fewer than 2 levels, or more than the set has.
+    pub fn of_levels(mut self, levels: Option<u16>) -> Result<Self, Error> {
+        let Some(levels) = levels else { return Ok(self) };
+        if !(2..=self.levels).contains(&levels) {
+            return Err(Error::setting(
+                format!("`levels = {levels}` is not within 2 and the {} levels that the images have", self.levels),
+                "Say 8, or another number within them.",
+            ));
+        }
+        let binned = |v: u8| (u32::from(v) * u32::from(levels) / u32::from(self.levels)) as u8;
+        self.pixels.iter_mut().for_each(|v| *v = binned(*v));
+        self.levels = levels;
+        Ok(self)
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.pixels.len() / (self.channels * self.height * self.width)

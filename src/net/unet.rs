@@ -136,6 +136,11 @@ impl UNetConfig {
         if let Err(reason) = self.check() {
             panic!("{reason}");
         }
+        self.build(rng, device)
+    }
+
+    /// [`init`](Self::init) with any number of outputs.
+    pub(super) fn build(&self, rng: &Rng, device: &Device) -> UNet {
         let (data, widths) = (self.channels[0], &self.channels[1..]);
         let build = Build { config: self, told: 4 * widths[0], device };
         let last = widths.len() - 1;

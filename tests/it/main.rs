@@ -1,4 +1,5 @@
 //! The one test binary: laws, exact solutions, training.
+mod embedding;
 mod discrete;
 mod exact;
 mod nets;

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 pub struct Digits {
     /// Every how many-th image of a digit is held out; 0 holds out none.
     pub held_out: usize,
+    /// Levels that the 17 are brought down to, in equal bins.
+    pub levels: Option<u16>,
 }
 
 impl Default for Digits {
     fn default() -> Self {
-        Self { held_out: 10 }
+        Self { held_out: 10, levels: None }
     }
 }
 
@@ -28,6 +30,6 @@ impl Source for Digits {
         let labels = set.target.iter().map(|&digit| digit as u32).collect();
         let names = (0..10).map(|digit| digit.to_string()).collect();
         let images = Images { levels: 17, ..Images::new(pixels, [1, 8, 8]) }.labelled(labels, names);
-        part(images, split, self.held_out, || "the built-in digits".into())
+        part(images, split, self.held_out, || "the built-in digits".into())?.of_levels(self.levels)
     }
 }

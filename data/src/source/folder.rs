@@ -36,6 +36,8 @@ pub struct Folder {
     pub flip: bool,
     /// Every how many-th image of a class is held out, where there are no two parts; 0 holds out none.
     pub held_out: usize,
+    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    pub levels: Option<u16>,
 }
 
 impl Default for Folder {
@@ -50,6 +52,7 @@ impl Default for Folder {
             background: Background::WHITE,
             flip: false,
             held_out: 10,
+            levels: None,
         }
     }
 }
@@ -90,10 +93,10 @@ impl Source for Folder {
         if !classes.is_empty() {
             images = images.labelled(labels, classes);
         }
-        if parts.is_some() {
-            return Ok(images);
+        if parts.is_none() {
+            images = part(images, split, self.held_out, || format!("`{}`", folder.display()))?;
         }
-        part(images, split, self.held_out, || format!("`{}`", folder.display()))
+        images.of_levels(self.levels)
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Idx {
     pub flip: bool,
     /// Every how many-th image of a class is held out, where the files do not say; 0 holds out none.
     pub held_out: usize,
+    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    pub levels: Option<u16>,
 }
 
 impl Default for Idx {
@@ -53,6 +55,7 @@ impl Default for Idx {
             pad: None,
             flip: false,
             held_out: 10,
+            levels: None,
         }
     }
 }
@@ -65,7 +68,8 @@ impl Source for Idx {
         }
         let (images, labels, whole) = self.files(split)?;
         let set = self.read(&images, labels.as_deref())?;
-        if whole { part(set, split, self.held_out, || format!("`{}`", images.display())) } else { Ok(set) }
+        let set = if whole { part(set, split, self.held_out, || format!("`{}`", images.display()))? } else { set };
+        set.of_levels(self.levels)
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Parquet {
     pub flip: bool,
     /// Every how many-th image of a class is held out, where the files do not say; 0 holds out none.
     pub held_out: usize,
+    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    pub levels: Option<u16>,
 }
 
 impl Default for Parquet {
@@ -65,6 +67,7 @@ impl Default for Parquet {
             background: Background::WHITE,
             flip: false,
             held_out: 10,
+            levels: None,
         }
     }
 }
@@ -120,7 +123,10 @@ impl Source for Parquet {
             let (labels, classes) = labels(&path, &found, names)?;
             images = images.labelled(labels, classes);
         }
-        if whole { part(images, split, self.held_out, || format!("`{}`", path.display())) } else { Ok(images) }
+        if whole {
+            images = part(images, split, self.held_out, || format!("`{}`", path.display()))?;
+        }
+        images.of_levels(self.levels)
     }
 }
 

@@ -73,6 +73,19 @@ fn holding_out_parts_every_class_alike_and_keeps_every_image() {
 }
 
 #[test]
+fn fewer_levels_are_equal_bins() {
+    let ramp = Images::new((0..=255).collect(), [1, 1, 1]).of_levels(Some(8)).unwrap();
+    assert!((0..256).all(|v| ramp.pixels[v] == (v / 32) as u8), "{:?}", ramp.pixels);
+    assert_eq!((ramp.levels, ramp.to_unit(&[0, 255], None)), (8, vec![-1.0, 1.0]));
+    let digits = Digits { levels: Some(4), ..Digits::default() }.load(Split::Train).unwrap();
+    assert_eq!((digits.levels, digits.pixels.iter().max()), (4, Some(&3)));
+    for wrong in [0, 1, 18] {
+        let error = Digits { levels: Some(wrong), ..Digits::default() }.load(Split::Train).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`levels = {wrong}` is not within 2 and the 17 levels")), "{error}");
+    }
+}
+
+#[test]
 fn padding_centres() {
     let padded = counting(2, [1, 1, 2]).padded(4, [9; 3]).unwrap();
     assert_eq!(padded.get(1), [9, 9, 9, 9, 9, 2, 3, 9, 9, 9, 9, 9, 9, 9, 9, 9]);
@@ -82,7 +95,7 @@ fn padding_centres() {
 
 #[test]
 fn the_built_in_digits_are_there_without_a_file() {
-    let digits = Digits { held_out: 0 }.load(Split::Train).unwrap();
+    let digits = Digits { held_out: 0, levels: None }.load(Split::Train).unwrap();
     assert_eq!((digits.len(), digits.shape(), digits.levels), (1797, [1, 8, 8], 17));
     // Counts, first image and sum as in the original table (0 is the first digit).
     assert_eq!(digits.counts(), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);

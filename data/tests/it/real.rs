@@ -68,7 +68,7 @@ fn the_built_in_digits_equal_those_of_the_files() {
     }
     let files = idx("digits", "digits8x8-images-idx3-ubyte.gz", "digits8x8-labels-idx1-ubyte.gz");
     let files = files.load(Split::Train).unwrap();
-    let built_in = Digits { held_out: 0 }.load(Split::Train).unwrap();
+    let built_in = Digits { held_out: 0, levels: None }.load(Split::Train).unwrap();
     assert_eq!((files.pixels, files.labels), (built_in.pixels, built_in.labels));
 }
 

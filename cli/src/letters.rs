@@ -1,0 +1,137 @@
+//! Text that was drawn: a line a sample, and a page on which letters appear.
+use crate::data::Facts;
+use std::fmt::Write;
+use tweedie_data::Codec;
+
+/// How many samples the page shows.
+const SHOWN: usize = 24;
+
+/// The categories of samples, and how they are text; `None` where they are none.
+pub(crate) fn rows<'a>(facts: &'a Facts, values: &[f32]) -> Option<(&'a Codec, Vec<Vec<u32>>)> {
+    let codec = facts.categories.as_ref()?.codec()?;
+    let length = facts.shape[0].max(1);
+    Some((codec, values.chunks(length).map(|row| row.iter().map(|x| x.round() as u32).collect()).collect()))
+}
+
+/// Samples as text, a line each, in which `\n` stands for an end of line and `\\` for a backslash.
+pub(crate) fn lines(facts: &Facts, values: &[f32]) -> Option<String> {
+    let (codec, rows) = rows(facts, values)?;
+    Some(rows.iter().map(|row| escaped(&codec.decode(row)) + "\n").collect())
+}
+
+/// Text without line breaks.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// Samples on their way from noise, as a page of its own.
+pub(crate) fn page(facts: &Facts, frames: &[Vec<f32>], times: &[f64], title: &str) -> Option<String> {
+    let frames: Vec<(&Codec, Vec<Vec<u32>>)> = frames.iter().map(|frame| rows(facts, frame)).collect::<Option<_>>()?;
+    let codec = frames.first()?.0;
+    let spoken = |category: u32| -> String {
+        match codec.end() {
+            Some(end) if category == end => "·".into(),
+            _ => codec.vocabulary.decode(&[category]).replace('\n', "↵"),
+        }
+    };
+    // The words once, and the samples as numbers.
+    let most = frames.iter().flat_map(|(_, rows)| rows.iter().flatten()).copied().max().unwrap_or(0);
+    let words: Vec<String> = (0..=most).map(spoken).collect();
+    let walk: Vec<Vec<&Vec<u32>>> = frames.iter().map(|(_, rows)| rows.iter().take(SHOWN).collect()).collect();
+    let json = |value: serde_json::Value| value.to_string().replace('<', "\\u003c");
+    let mut page = String::from(HEAD);
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    let _ = write!(
+        page,
+        "<title>{title}</title>\n<h1>{title}</h1>\n<p class=\"soft\">From noise (t = 1) to text (t = 0). What is new at a time is \
+         marked; ░ is masked, ↵ an end of line, · the end of a sample.</p>\n\
+         <p><button id=\"play\">play</button> <input id=\"at\" type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" \
+         aria-label=\"time\"> <output id=\"t\"></output></p>\n<div id=\"text\"></div>\n\
+         <script>\nconst words = {}, walk = {}, times = {};\n{SCRIPT}</script>\n</html>\n",
+        walk.len() - 1,
+        walk.len() - 1,
+        json(words.into()),
+        json(serde_json::json!(walk)),
+        json(serde_json::json!(times)),
+    );
+    Some(page)
+}
+
+const HEAD: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c1e21; --soft: #666c75; --card: #f5f6f8; --new: #bcd8f7; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14161a; --ink: #e6e8eb; --soft: #9aa1ab; --card: #1d2026; --new: #2b4f7a; } }
+body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 60rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0 0 .2rem; } .soft { color: var(--soft); margin: 0; }
+#at { width: 24rem; max-width: 60%; vertical-align: middle; } button { font: inherit; min-width: 5rem; }
+#text p { background: var(--card); border-radius: .5rem; padding: .4rem .8rem; margin: .5rem 0; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+#text .new { background: var(--new); border-radius: .15rem; } #text .none { color: var(--soft); opacity: .6; }
+</style>
+"#;
+
+const SCRIPT: &str = r#"const [play, at, t, text] = ["play", "at", "t", "text"].map(id => document.getElementById(id));
+const lines = walk[0].map(() => text.appendChild(document.createElement("p")));
+function show() {
+  const i = Number(at.value);
+  t.textContent = "t = " + times[i].toFixed(3);
+  lines.forEach((line, row) => {
+    line.replaceChildren(...walk[i][row].map((word, place) => {
+      const span = document.createElement("span");
+      span.textContent = words[word];
+      if (i > 0 && walk[i - 1][row][place] !== word) span.className = "new";
+      if (words[word] === "\u2591" || words[word] === "\u00b7") span.className += " none";
+      return span;
+    }));
+  });
+}
+let timer = 0;
+play.onclick = () => {
+  if (timer) { clearInterval(timer); timer = 0; play.textContent = "play"; return; }
+  if (Number(at.value) === walk.length - 1) at.value = 0;
+  play.textContent = "pause";
+  timer = setInterval(() => {
+    at.value = Number(at.value) + 1;
+    show();
+    if (Number(at.value) >= walk.length - 1) play.click();
+  }, 350);
+  show();
+};
+at.oninput = show;
+show();
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::categories::{Categories, Shown};
+    use tweedie_data::Vocabulary;
+
+    fn facts() -> Facts {
+        let codec = Codec { vocabulary: Vocabulary::characters("ab\n<"), ends: true, length: 4 };
+        let categories = Categories { count: 5, frequencies: vec![0.2; 5], shown: Shown::Text(codec) };
+        Facts { shape: vec![4, 1], categories: Some(categories), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_line_is_a_sample_whatever_is_in_it() {
+        // The order of the letters is \n < a b, 4 the end and 5 a mask.
+        let values = [2., 0., 3., 4., 4., 2., 2., 2., 1., 5., 2., 3.];
+        assert_eq!(lines(&facts(), &values).unwrap(), "a\\nb\n\n<░ab\n");
+        assert_eq!(lines(&Facts::default(), &values), None);
+        assert_eq!(escaped("a\\n\n"), "a\\\\n\\n");
+    }
+
+    #[test]
+    fn the_page_holds_every_frame_and_no_tag_of_the_text() {
+        let page = page(&facts(), &[vec![5.; 4], vec![1., 0., 2., 4.]], &[1.0, 0.0], "a < b").unwrap();
+        assert!(page.contains("walk = [[[5,5,5,5]],[[1,0,2,4]]], times = [1.0,0.0]"), "{page}");
+        assert!(page.contains(r#"words = ["↵","\u003c","a","b","·","░"]"#), "{page}");
+        assert!(page.contains("<title>a &lt; b</title>"));
+    }
+}
