@@ -1,6 +1,6 @@
 //! The one test binary: laws, exact solutions, training.
-mod embedding;
 mod discrete;
+mod embedding;
 mod exact;
 mod nets;
 mod processes;
