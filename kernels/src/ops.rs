@@ -11,6 +11,8 @@ use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
 
 mod graph;
+mod rotary;
+pub use rotary::rotary;
 
 /// What a kernel writes into.
 fn room(len: usize) -> Vec<f32> {

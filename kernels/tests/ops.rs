@@ -170,6 +170,20 @@ fn attention_is_burns() {
 }
 
 #[test]
+fn rotations_are_burns() {
+    for (batch, tokens, heads, half) in [(1, 1, 1, 1), (3, 5, 2, 4), (2, 7, 3, 10)] {
+        check("rotary", &[&[batch, tokens, 6 * heads * half]], |x| {
+            let constant = |seed| tensor(&[tokens, half], seed, x[0].dtype(), &Device::flex());
+            let angles = flat::<2>(&constant(7));
+            let (cos, sin) = (angles.clone().cos(), angles.sin());
+            let place = x[0].device();
+            let lift = |x: Tensor<2>| if place.is_autodiff() { Tensor::from_inner(x) } else { x };
+            four(ops::rotary(flat::<3>(&x[0]), heads, lift(cos), lift(sin)))
+        });
+    }
+}
+
+#[test]
 fn steps_of_adamw_are_those_of_the_formula_and_leave_others_alone() {
     let rule =
         tweedie_kernels::AdamW { rate: 1e-2, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, gradient_scale: 0.7 };

@@ -51,38 +51,25 @@ pub(super) fn sinusoids(places: &[Vec<f64>], width: usize, device: &Device) -> T
 /// token's angle i.
 #[derive(Clone, Debug)]
 pub(super) struct Rotation {
-    /// `[1, tokens · 3 · width]`: cosines; 1 for the values, which are not turned.
+    /// `[tokens, d/2]`.
     cos: Tensor<2>,
-    /// The same of sines, negative for the first of a pair; 0 for the values.
+    /// `[tokens, d/2]`.
     sin: Tensor<2>,
 }
 
 impl Rotation {
     pub(super) fn new(places: &[Vec<f64>], heads: usize, width: usize, device: &Device) -> Self {
-        let (mut cos, mut sin) = (vec![], vec![]);
-        for row in angles(places, width / heads / 2) {
-            for _ in 0..2 * heads {
-                cos.extend(row.iter().chain(&row).map(|a| a.cos() as f32));
-                sin.extend(row.iter().map(|a| -a.sin() as f32).chain(row.iter().map(|a| a.sin() as f32)));
-            }
-            cos.extend(std::iter::repeat_n(1.0, width));
-            sin.extend(std::iter::repeat_n(0.0, width));
-        }
-        let tensor = |x: Vec<f32>| {
-            let len = x.len();
-            Tensor::from_data(TensorData::new(x, [1, len]), (device, DType::F32))
+        let pairs = width / heads / 2;
+        let tensor = |f: fn(f64) -> f64| {
+            let numbers: Vec<f32> = angles(places, pairs).flatten().map(|a| f(a) as f32).collect();
+            Tensor::from_data(TensorData::new(numbers, [places.len(), pairs]), (device, DType::F32))
         };
-        Self { cos: tensor(cos), sin: tensor(sin) }
+        Self { cos: tensor(f64::cos), sin: tensor(f64::sin) }
     }
 
     /// `qkv: [batch, tokens, 3 · width]` → the same, queries and keys turned.
     fn turn(&self, qkv: Tensor<3>, heads: usize) -> Tensor<3> {
-        let dims @ [batch, tokens, wide] = qkv.dims();
-        let half = wide / 3 / heads / 2;
-        let pairs = qkv.clone().reshape([batch * tokens * 3 * heads, 2, half]);
-        let swapped = Tensor::cat(vec![pairs.clone().narrow(1, 1, 1), pairs.narrow(1, 0, 1)], 1);
-        let flat = [batch, tokens * wide];
-        (qkv.reshape(flat) * self.cos.clone() + swapped.reshape(flat) * self.sin.clone()).reshape(dims)
+        ops::rotary(qkv, heads, self.cos.clone(), self.sin.clone())
     }
 }
 

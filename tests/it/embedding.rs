@@ -6,13 +6,14 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use tweedie::{
-    Rng,
+    Error, Rng,
     data::Data,
     denoise::Denoiser,
     loss::{Loss, Objective, Prior, Rounding, Simple, Vlb},
     model::Model,
     net::{Classes, Mlp, MlpConfig, Net, Pixels, PixelsConfig, Transformer, TransformerConfig, UNetConfig},
     noise::{Discrete, Estimate, Gaussian, Noise, Prediction},
+    sample::Ddim,
     schedule::{Cosine, Sqrt},
     train::{Checkpoint, Parameters, Train, Trainer},
     transform::{Decoding, Embedding, EmbeddingConfig, Rounded, Transform},
@@ -235,6 +236,44 @@ fn a_model_of_embedded_words_resumes_to_the_last_bit() {
     let other = Trainer::new(model(6, 6, 4, true), &Sentences, objective(), settings.clone()).expect("it fits");
     let error = other.restore(a).expect_err("refused").to_string();
     assert!(error.contains("transform.table"), "{error}");
+}
+
+#[test]
+fn words_are_learned_by_their_vectors() -> Result<(), Error> {
+    let settings = Train { steps: 800, batch: 64, rate: 5e-3, ema: 0.98, ..Train::default() };
+    let net = TransformerConfig::continuous(6, 4).width(24).depth(2).heads(2).told(16).init(&Rng::new(4), &device());
+    let mut deeper = model(5, 6, 4, true);
+    deeper.net = net;
+    let mut trainer = deeper.train(&Sentences, Simple + Rounding::new(), settings)?;
+    trainer.by_ref().for_each(|step| assert!(step.is_ok()));
+    let model = trainer.model();
+    let words = model.sample(&Ddim { eta: 0.0 }, 25, [64, 4, 6], &Classes::none(), &Rng::new(1))?;
+    assert_eq!(words.dims(), [64, 4, 1]);
+    let right = |words: Vec<f32>| {
+        let steps = |row: &[f32]| (0..3).map(|i| (row[i + 1] - row[i]).rem_euclid(5.0)).collect::<Vec<_>>();
+        words.chunks(4).filter(|row| [vec![0.0; 3], vec![1.0; 3]].contains(&steps(row))).count()
+    };
+    // By chance one row in 62 would be.
+    let plain = right(floats(words));
+    assert!(plain > 48, "{plain} of 64");
+    // The same walk with guesses that are words.
+    let rounded = Rounded { model: model.given(&Classes::none()), embedding: &model.transform, until: 0.8 };
+    let walk = tweedie::sample::reverse(
+        &rounded as &dyn Denoiser<3>,
+        &Ddim { eta: 0.0 },
+        model.grid(25),
+        [64, 4, 6],
+        &Rng::new(1),
+        &device(),
+    )?;
+    let (_, x) = walk.last().expect("an end");
+    let word = model.transform.nearest(x.clone());
+    // The last guess is a word to the bit of its vector, and so is x.
+    let gap = (model.transform.look_up(word.clone()) - x).abs().max().into_scalar::<f32>();
+    assert!(gap < 1e-4, "{gap}");
+    let rounded = right(floats(word));
+    assert!(rounded > 48, "{rounded} of 64");
+    Ok(())
 }
 
 /// What is said is x_t, doubled.
