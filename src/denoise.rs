@@ -2,6 +2,9 @@
 use crate::noise::{Estimate, Noise};
 use burn::tensor::Tensor;
 
+mod truncated;
+pub use truncated::{Truncated, Truncation};
+
 /// What a sampler asks: the noise it undoes, and a guess at any time of it.
 ///
 /// A net that was told something, an exact solution ([`exact`](crate::exact)), or a combination of others.
@@ -40,6 +43,9 @@ forward!(Box<T>, &T);
 ///
 /// A scale of 1 is `strong` alone, 0 is `weak` alone. A learned variance is that of `strong`: guidance moves the mean.
 ///
+/// The words of categorical noise are logarithms, so there the guess is `∝ p_weak(x | z)^(1 − scale) p_strong(x | z)^scale`, the
+/// conditional tempered by the scale, and for score entropy the same of its ratios.
+///
 /// Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022), <https://arxiv.org/abs/2207.12598>; its w is `scale − 1`.
 #[derive(Clone, Debug)]
 pub struct Guided<S, W> {
@@ -60,6 +66,9 @@ impl<const D: usize, S: Denoiser<D>, W: Denoiser<D>> Denoiser<D> for Guided<S, W
         }
         let (strong, variance) = self.noise().split(self.strong.predict(z.clone(), t));
         let (weak, _) = self.noise().split(self.weak.predict(z, t));
+        // What is impossible to both, ln 0, has a difference too.
+        let finite = |word: Tensor<D>| if self.noise().categorical() { word.clamp_min(-1e4) } else { word };
+        let (strong, weak) = (finite(strong), finite(weak));
         let word = weak.clone() + (strong - weak) * self.scale;
         match variance {
             Some(variance) => Tensor::cat(vec![word, variance], 1),

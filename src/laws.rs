@@ -19,7 +19,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
 mod categories;
+mod discrete_sampler;
 mod sampler;
+pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
 
 /// One law, measured.

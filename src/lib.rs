@@ -46,8 +46,8 @@
 //! | [`Net`](net::Net) | a word on x_t | `UNet`, `Dit`, `Transformer`, `Pixels`, `Mlp` |
 //! | [`Transform`](transform::Transform) | data to x and back | `Identity`, `OneHot`, `Embedding`, `Patches` |
 //! | [`Loss`](loss::Loss) | one number a sample | `Simple`, `Vlb`; they add and scale |
-//! | [`Denoiser`](denoise::Denoiser) | x̂ | a net that was told something, `Guided`, `Clamped` |
-//! | [`Sampler`](sample::Sampler) | one step back | `Ancestral`, `Ddim`, `Euler`, `Heun`, … |
+//! | [`Denoiser`](denoise::Denoiser) | x̂ | a net that was told something, `Guided`, `Clamped`, `Truncated` |
+//! | [`Sampler`](sample::Sampler) | one step back | `Ancestral`, `Ddim`, `Euler`, `Heun`, `Analytic`, `Ordered`, … |
 //! | [`Data`](data::Data) | rows to train on | `Samples` |
 //!
 //! What has weights ([`Net`](net::Net), [`Transform`](transform::Transform)) is a burn `Module` and a type parameter; the rest

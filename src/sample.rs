@@ -19,10 +19,25 @@
 //! and those with noise: [`Ancestral`], [`Ddim`] with η > 0, [`EulerAncestral`], [`Dpm2Ancestral`],
 //! [`DpmSolverPp2SAncestral`], [`Churn`], [`EulerMaruyama`], [`SdeHeun`], [`SaSolver`], [`PredictorCorrector`],
 //! [`Restart`] and [`Consistency`].
+//!
+//! Categories come back by these, of which [`Ancestral`], [`Analytic`] and [`TauLeaping`] undo every categorical noise and the
+//! rest reveal the masks of absorbing noise. "Exact" says when draws have the data's joint law, given exact conditionals:
+//!
+//! | sampler | a step | exact |
+//! |---|---|---|
+//! | [`Ancestral`] | draws from p(x_s \| x_t) of the noise | one entry a step |
+//! | [`Analytic`] | draws each entry from q(x_s \| x_t) itself | one entry a step |
+//! | [`FirstHitting`] | jumps from one reveal to the next, at its own times | always |
+//! | [`TauLeaping`] | holds the reverse rates of jumps for the step | in the limit, first order |
+//! | [`Ordered`] | reveals the surest masks first, as many as the schedule says | one entry a step, unless the order looks at what was drawn |
+//! | [`Remasking`] | reveals more, and masks some again | in the limit |
+//!
+//! and around them: [`Cached`] spares calls while nothing changes, [`Blocks`] goes left to right through any length,
+//! [`Infill`] keeps what is known.
 use crate::{
     denoise::Denoiser,
     error::Error,
-    noise::Noise,
+    noise::{Estimate, Noise},
     rng::Rng,
     schedule::{Scales, Schedule},
 };
@@ -34,6 +49,7 @@ mod ancestral;
 mod churn;
 mod consistency;
 mod ddim;
+mod discrete;
 mod dpm;
 mod langevin;
 mod multistep;
@@ -48,6 +64,7 @@ pub use ancestral::{Dpm2Ancestral, DpmSolverPp2SAncestral, EulerAncestral};
 pub use churn::Churn;
 pub use consistency::Consistency;
 pub use ddim::{Ancestral, Ddim, invert};
+pub use discrete::{Analytic, Blocks, By, Cached, FirstHitting, Infill, Ordered, Remask, Remasking, TauLeaping};
 pub use dpm::{Dpm2, DpmSolver, DpmSolverPp, DpmSolverPp2S};
 pub use langevin::PredictorCorrector;
 pub use multistep::{AdamsBashforth, Clock, Deis, Etd, Lms, Multistep, Node, SaSolver, Word, exact_weights};
@@ -106,6 +123,10 @@ pub struct Past<const D: usize> {
     words: VecDeque<(f64, Tensor<D>)>,
     base: Option<Tensor<D>>,
     pace: Option<f64>,
+    /// The last guess, and what it was a guess of.
+    guess: Option<(Tensor<D>, Estimate<D>)>,
+    /// How many entries of each row there are to reveal.
+    hidden: Option<Vec<f64>>,
     steps: usize,
     taken: usize,
 }
@@ -117,7 +138,7 @@ impl<const D: usize> Default for Past<D> {
 impl<const D: usize> Past<D> {
     /// The memory of a walk of `steps` steps, before the first.
     pub fn of(steps: usize) -> Self {
-        Self { words: VecDeque::new(), base: None, pace: None, steps, taken: 0 }
+        Self { words: VecDeque::new(), base: None, pace: None, guess: None, hidden: None, steps, taken: 0 }
     }
     /// Remembers `value` at time `t` and forgets all but the last `keep`.
     pub fn push(&mut self, t: f64, value: Tensor<D>, keep: usize) {
@@ -293,7 +314,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Denoiser<D> for Dyn<'_, M> {
     fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         self.0.predict(z, t)
     }
-    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> crate::noise::Estimate<D> {
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.0.denoise(z, t)
     }
 }

@@ -8,6 +8,7 @@ mod samplers;
 mod spine;
 mod training;
 mod transformer;
+mod unmask;
 
 /// What the README shows is what is compiled.
 #[test]
