@@ -101,12 +101,13 @@ pub mod prelude {
         distribution::{Categorical, Normal},
         loss::{Loss, Objective, Simple, Vlb},
         model::Model,
-        net::{Classes, DitConfig, MlpConfig, Net, TransformerConfig, UNetConfig},
+        net::{Classes, DitConfig, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
         noise::{Discrete, Gaussian, Noise, Prediction, Variance},
         sample::{Ancestral, Ddim, Euler, Heun, Sampler, reverse},
         schedule::{Cosine, Edm, FlowMatching, Linear, Schedule},
         spacing::{Spacing, Steps},
         train::{Train, Trainer},
+        transform::{EmbeddingConfig, Transform},
     };
     pub use burn::tensor::{Device, Tensor};
 }
