@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::denoise::Truncation;
 /// let p = Tensor::<2>::from_floats([[0.1, 0.5, 0.4]], &Device::flex());
-/// let two = Truncation { top_k: Some(1), ..Truncation::default() }.apply(p);
-/// assert_eq!(two.into_data().to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0]);
+/// let first = Truncation { top_k: Some(1), ..Truncation::default() }.apply(p);
+/// assert_eq!(first.into_data().to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
