@@ -21,6 +21,7 @@ use std::fmt;
 mod categories;
 mod discrete_sampler;
 mod sampler;
+pub use categories::bound;
 pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
 

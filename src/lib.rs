@@ -42,10 +42,10 @@
 //! | [`Schedule`](schedule::Schedule) | α(t), σ(t) | `Linear`, `Cosine`, `Sqrt`, `Constant`, `FlowMatching`, `OrnsteinUhlenbeck`, `VarianceExploding`, `VariancePreserving`, `Edm`, … |
 //! | [`Spacing`](spacing::Spacing) | which times are visited | `Uniform`, `Steps`, … |
 //! | [`Distribution`](distribution::Distribution) | sample, −ln p, KL | `Normal`, `Categorical` |
-//! | [`Noise`](noise::Noise) | the four laws | `Gaussian`, `Discrete` |
+//! | [`Noise`](noise::Noise) | the four laws | `Gaussian`, `Discrete`, `DiscreteMatrix` |
 //! | [`Net`](net::Net) | a word on x_t | `UNet`, `Dit`, `Transformer`, `Pixels`, `Mlp` |
 //! | [`Transform`](transform::Transform) | data to x and back | `Identity`, `OneHot`, `Embedding`, `Patches` |
-//! | [`Loss`](loss::Loss) | one number a sample | `Simple`, `Vlb`; they add and scale |
+//! | [`Loss`](loss::Loss) | one number a sample | `Simple`, `Vlb`, `CrossEntropy`, `MaskedNelbo`, `ScoreEntropy`; they add and scale |
 //! | [`Denoiser`](denoise::Denoiser) | x̂ | a net that was told something, `Guided`, `Clamped`, `Truncated` |
 //! | [`Sampler`](sample::Sampler) | one step back | `Ancestral`, `Ddim`, `Euler`, `Heun`, `Analytic`, `Ordered`, … |
 //! | [`Data`](data::Data) | rows to train on | `Samples` |
@@ -73,6 +73,7 @@ pub mod dual;
 pub mod error;
 pub mod exact;
 pub mod laws;
+pub mod likelihood;
 pub mod loss;
 pub mod model;
 pub mod net;
@@ -99,10 +100,10 @@ pub mod prelude {
         data::{Data, Samples},
         denoise::Denoiser,
         distribution::{Categorical, Normal},
-        loss::{Loss, Objective, Simple, Vlb},
+        loss::{CrossEntropy, Loss, MaskedNelbo, Objective, Simple, Vlb},
         model::Model,
         net::{Classes, DitConfig, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
-        noise::{Discrete, Gaussian, Noise, Prediction, Variance},
+        noise::{Discrete, DiscreteMatrix, Gaussian, Noise, Prediction, Variance},
         sample::{Ancestral, Ddim, Euler, Heun, Sampler, reverse},
         schedule::{Cosine, Edm, FlowMatching, Linear, Schedule},
         spacing::{Spacing, Steps},

@@ -6,7 +6,10 @@
 //! let hybrid: Objective<4> = Simple.into_objective() + 1e-3 * Vlb::new(1000).into_objective();
 //! # use tweedie::loss::Loss;
 //! ```
-use crate::noise::{Estimate, Law, Noise};
+use crate::{
+    distribution::{Categorical, Normal},
+    noise::{Estimate, Law, Noise},
+};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -167,13 +170,15 @@ pub enum Times {
 /// # Shapes
 /// x as the noise takes it.
 pub fn prior_term<const D: usize>(noise: &dyn Noise<D>, x: Tensor<D>) -> Tensor<1> {
-    let mut shape = x.dims();
-    if let Some(categories) = noise.categories() {
-        shape[D - 1] = categories.k;
-    }
-    let prior = noise.prior(x, &[1.0]);
-    let start = noise.stationary(shape, &prior.mean().device());
-    per_sample(prior.kl(&*start))
+    let prior = noise.prior(x.clone(), &[1.0]);
+    let mean = prior.mean();
+    per_sample(match noise.chain() {
+        Some(chain) => prior.kl(&Categorical::trusted(chain.limit(&mean).expand(mean.dims()))),
+        None => {
+            let start = noise.stationary(x.dims(), &x.device());
+            prior.kl(&Normal::trusted(start.mean().cast(x.dtype()), start.std().cast(x.dtype())))
+        }
+    })
 }
 
 /// The mean over all axes but the first: `[batch, …]` → `[batch]`.
@@ -382,8 +387,7 @@ impl<const D: usize> Loss<D> for Vlb {
                 return per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t));
             }
             per_sample(if self.levels > 1 {
-                crate::distribution::Normal::trusted(p.mean(), p.std())
-                    .discretised_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)
+                Normal::trusted(p.mean(), p.std()).discretised_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)
             } else {
                 p.nll(batch.x.clone())
             })

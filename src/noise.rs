@@ -15,9 +15,11 @@ use std::{fmt::Debug, sync::Arc};
 mod chain;
 mod discrete;
 mod gaussian;
+mod matrix;
 pub use chain::Chain;
 pub use discrete::{Discrete, Reverse, Word};
 pub use gaussian::{Gaussian, Prediction, Variance};
+pub use matrix::DiscreteMatrix;
 
 /// A guess of the clean data.
 #[derive(Clone, Debug)]

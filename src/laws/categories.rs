@@ -1,10 +1,15 @@
 //! Laws of chains of categories.
-use super::Checks;
+use super::{Check, Checks};
 use crate::{
+    Dual, Rng,
     distribution::{host, one_hot},
+    exact::Joint,
+    likelihood,
+    loss::{Loss, Times},
     noise::{Chain, Noise},
 };
 use burn::tensor::{DType, Tensor, TensorData};
+use std::sync::Arc;
 
 /// Kernels that follow each other are one, the reverse chain is Bayes' rule in every form, rates are the slopes of kernels,
 /// and estimate ∘ target = identity; on data `x` as one-hot vectors or numbers.
@@ -91,4 +96,55 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
             checks.note("reverse rates are the slopes of steps back", place(j), gap, 1e-4);
         }
     }
+}
+
+/// Bounds on likelihoods, on three sequences of two categories whose every conditional is known: no less than −ln p, the same where
+/// nothing is lost (continuous time, with all of x at t = 0 and nothing at t = 1), and more where the model is wrong.
+///
+/// 2000 rows are drawn and five standard errors allowed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tweedie::{laws, loss::MaskedNelbo, noise::Discrete, schedule::FlowMatching};
+/// for check in laws::bound(&MaskedNelbo {}, Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3))) {
+///     assert!(check.holds(), "{check}");
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If the noise has no two categories beside a mask, or the loss is no bound for it.
+pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
+    let mut checks = Checks::default();
+    let categories = noise.categories().expect("a noise of categories");
+    let data: Vec<usize> = (0..categories.k).filter(|i| Some(*i) != categories.mask).collect();
+    let (a, b) = (data[0], data[data.len() - 1]);
+    let model = |weights: [f64; 3]| {
+        let sequences = [vec![a, a], vec![b, b], vec![a, b]].into_iter().zip(weights).collect();
+        Joint::new(noise.clone(), sequences).expect("two categories")
+    };
+    let (right, wrong) = (model([0.5, 0.3, 0.2]), model([0.1, 0.1, 0.8]));
+    let rows = right.sample(2000, &mut Rng::new(7));
+    let truth = rows.iter().map(|x| -right.probability(x).ln()).sum::<f64>() / (2 * rows.len()) as f64;
+    let values: Vec<f64> = rows.iter().flat_map(|x| x.iter().map(|x| *x as f64)).collect();
+    let data = TensorData::new(values, [rows.len(), 2, 1]);
+    let x = Tensor::<3>::from_data(data, (&burn::tensor::Device::flex(), DType::F64));
+    let looks = match loss.times(&*noise) {
+        Some(Times::Steps(steps)) => steps.min(16),
+        _ => 8,
+    };
+    let of = |model: &Joint| {
+        let own =
+            likelihood::bound(model, loss, x.clone(), looks, &Rng::new(8)).unwrap_or_else(|error| panic!("{error}"));
+        (own.per_token(), own.standard_error())
+    };
+    let ((nats, error), (more, _)) = (of(&right), of(&wrong));
+    let place = format!("{looks} looks");
+    checks.note("a bound is no less than −ln p", &place, truth - nats, 5.0 * error);
+    checks.note("a wrong model has a larger bound", &place, nats - more, 0.0);
+    let keep = |t: f64| categories.schedule.keep(Dual::time(t)).value;
+    if loss.times(&*noise) == Some(Times::Continuous) && keep(0.0) == 1.0 && keep(1.0) == 0.0 {
+        checks.note("in continuous time it is −ln p", &place, (nats - truth).abs(), 5.0 * error);
+    }
+    checks.done()
 }

@@ -47,6 +47,9 @@ pub trait Chain<const D: usize>: Noise<D> {
         true
     }
 
+    /// The probabilities of the stationary law, `[1, …, K]`, on the device and in the precision of `like`.
+    fn limit(&self, like: &Tensor<D>) -> Tensor<D>;
+
     /// `w_x = p(x | z) / q_t(z | x)`, and 0 where z cannot have come of x.
     fn weights(&self, guess: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let likelihood = self.likelihood(z, t);

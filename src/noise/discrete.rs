@@ -1,16 +1,18 @@
 //! Categorical noise with a stationary vector: uniform, absorbing, marginal.
 use super::{Categories, Chain, Estimate, Law, Noise, lift};
 use crate::{
-    distribution::{Categorical, Distribution, Sample, numbers as category, one_hot},
+    distribution::{Categorical, Distribution, numbers as category, one_hot},
     dual::Dual,
     error::Error,
-    rng::Rng,
     schedule::Schedule,
 };
 use burn::tensor::{Bool, Device, Tensor, TensorData};
+use redrawn::Redrawn;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie_kernels::ops;
+
+mod redrawn;
 
 /// What a net says about x_t = z, where x is one of K categories.
 ///
@@ -204,62 +206,14 @@ pub(super) fn lift2<const D: usize, const N: usize>(
     t: &[f64],
     f: impl Fn(f64, f64) -> [f64; N],
 ) -> [Tensor<D>; N] {
-    let rows: Vec<f64> = (0..s.len().max(t.len())).map(|i| t[i % t.len()]).collect();
-    lift(like, &rows, |i, t| f(s[i % s.len()], t))
+    let rows: Vec<(f64, f64)> = pairs(s, t).collect();
+    let times: Vec<f64> = rows.iter().map(|(_, t)| *t).collect();
+    lift(like, &times, |i, t| f(rows[i].0, t))
 }
 
-/// Category numbers `[…, 1]`, each kept with the probability of its row and redrawn from π otherwise.
-#[derive(Clone, Debug)]
-struct Redrawn<const D: usize> {
-    x: Tensor<D>,
-    keep: Vec<f64>,
-    noise: Discrete,
-}
-impl<const D: usize> Redrawn<D> {
-    fn whole(&self) -> Categorical<D> {
-        let [keep, lose] = lift(&self.x, &self.keep, |_, keep| [keep, 1.0 - keep]);
-        let x = one_hot(self.x.clone(), self.noise.pi.len());
-        let pi = self.noise.pi(&x);
-        Categorical::trusted(x * keep + pi * lose).in_numbers(true)
-    }
-}
-impl<const D: usize> Distribution<D> for Redrawn<D> {
-    fn mean(&self) -> Tensor<D> {
-        self.whole().mean()
-    }
-    fn std(&self) -> Tensor<D> {
-        self.whole().std()
-    }
-    fn sample(&self, rng: &mut Rng) -> Sample<D> {
-        // Drawn on the host without a look at x: two uniform numbers an entry.
-        let dims = self.x.dims();
-        let (rows, width) = (dims[0], dims[1..].iter().product::<usize>());
-        let u = rng.uniforms(rows, 2 * width);
-        let reached: Vec<f64> = self
-            .noise
-            .pi
-            .iter()
-            .scan(0.0, |sum, p| {
-                *sum += p;
-                Some(*sum)
-            })
-            .collect();
-        let whole = reached[reached.len() - 1];
-        let lost = |i: usize| u[2 * i] >= self.keep[i / width % self.keep.len()];
-        let drawn = |i: usize| reached.partition_point(|sum| *sum <= u[2 * i + 1] * whole);
-        let options = (&self.x.device(), self.x.dtype());
-        let values: Vec<f64> = (0..rows * width).map(|i| if lost(i) { drawn(i) as f64 } else { 0.0 }).collect();
-        let lost: Vec<bool> = (0..rows * width).map(lost).collect();
-        let mask = Tensor::from_data(TensorData::new(lost, dims), &self.x.device());
-        let value = self.x.clone().mask_where(mask, Tensor::from_data(TensorData::new(values, dims), options));
-        Sample { value, eps: None }
-    }
-    fn nll(&self, x: Tensor<D>) -> Tensor<D> {
-        self.whole().nll(x)
-    }
-    fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
-        self.whole().kl(other)
-    }
+/// Two times, each one a row or one for all.
+pub(super) fn pairs<'a>(s: &'a [f64], t: &'a [f64]) -> impl Iterator<Item = (f64, f64)> + 'a {
+    (0..s.len().max(t.len())).map(|i| (s[i % s.len()], t[i % t.len()]))
 }
 
 impl<const D: usize> Noise<D> for Discrete {
@@ -381,6 +335,9 @@ impl<const D: usize> Chain<D> for Discrete {
         });
         let elsewhere = one_hot(z.clone(), self.pi.len()) * -1.0 + 1.0;
         elsewhere * (self.pi_of(z) * beta)
+    }
+    fn limit(&self, like: &Tensor<D>) -> Tensor<D> {
+        self.pi(like)
     }
     fn reverse_rates(&self, guess: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         // β π_z [α w_j + (1 − α) π_j Σw] for w_j = p_j/((1 − α) π_z), j ≠ z, without the 0·∞ where nothing is kept.

@@ -145,9 +145,9 @@ impl MutualInformation {
         let lost = 1.0 - a;
         let ends = |(p, pi): (&f64, &f64)| a * *p + lost * *pi;
         // Σ_y as if all were redrawn, and what is else where y = x.
-        let all =
-            self.data.iter().zip(&self.pi).fold(Dual::from(0.0), |sum, (p, pi)| sum + log(lost * *pi, ends((p, pi))));
-        self.data.iter().zip(&self.pi).fold(all, |sum, (p, pi)| {
+        let both = || self.data.iter().zip(&self.pi);
+        let all = both().fold(Dual::from(0.0), |sum, (p, pi)| sum + log(lost * *pi, ends((p, pi))));
+        both().filter(|(p, _)| **p > 0.0).fold(all, |sum, (p, pi)| {
             let end = ends((p, pi));
             sum + (log(a + lost * *pi, end) - log(lost * *pi, end)) * *p
         })

@@ -2,6 +2,7 @@
 mod discrete;
 mod embedding;
 mod exact;
+mod memory;
 mod nets;
 mod processes;
 mod samplers;
