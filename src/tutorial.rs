@@ -3,6 +3,7 @@
 //! * [`gaussian`]: the mathematics that diffusion is made of, every formula computed.
 //! * [`custom`]: a module of your own of every kind, on a page.
 //! * [`choosing_a_sampler`]: orders, ends, and which to take.
+//! * [`text`]: diffusion over categories: noises, bounds, samplers, and text from a recipe.
 
 #[doc = include_str!("tutorial/gaussian.md")]
 pub mod gaussian {}
@@ -12,3 +13,6 @@ pub mod custom {}
 
 #[doc = include_str!("tutorial/choosing_a_sampler.md")]
 pub mod choosing_a_sampler {}
+
+#[doc = include_str!("tutorial/text.md")]
+pub mod text {}
