@@ -19,6 +19,8 @@ pub enum Command {
     Train(Train),
     /// Draw from the model of a run
     Sample(Sample),
+    /// Measure the model of a run on the data that it did not learn from
+    Evaluate(Evaluate),
     /// Show the modules that a recipe can name, with their parameters and defaults
     List(List),
     /// Draw the pictures that explain: Gaussians, forward processes, schedules, points, runs
@@ -103,10 +105,35 @@ pub struct Sample {
     pub quiet: bool,
 }
 
+/// `tweedie evaluate`.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// Folder of a run, or one of its checkpoints
+    pub run: PathBuf,
+    /// How many samples held out, spread over all of them [default: the recipe's `evaluate_rows`]
+    #[arg(long, value_name = "N")]
+    pub rows: Option<usize>,
+    /// Times at which each sample is looked at, for the bits of categories
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub times: usize,
+    /// Path of the data, in place of the recipe's
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<String>,
+    /// Seed of times and noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub device: String,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `tweedie list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// data, schedule, noise, net, loss, spacing or sampler
+    /// data, transform, schedule, noise, net, loss, spacing or sampler
     pub kind: Option<String>,
     /// One module of that kind
     #[arg(requires = "kind")]

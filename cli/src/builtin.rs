@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
-    loss::{CrossEntropy, Simple, Vlb},
-    net::{Mlp, MlpConfig, UNet, UNetConfig},
+    loss::{CrossEntropy, Prior, Rounding, Simple, Vlb},
+    net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
         AdamsBashforth, Ancestral, Churn, Ddim, Deis, DormandPrince, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp,
@@ -42,6 +42,8 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("lines, windows or a CSV column of text, plain or gzipped, as characters or byte pairs")
         .data::<PointSource>("points")
         .about("points in the plane: moons, rings, spirals and others")
+        .embedding("embedding")
+        .about("a vector for each token, learned with the net: Gaussian diffusion of text")
         .schedule::<Linear>("linear")
         .about("DDPM's table: β rises along a line")
         .schedule::<Cosine>("cosine")
@@ -94,12 +96,17 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("for text and other sequences: tokens that look at one another")
         .net::<2, PointNet>("mlp")
         .about("for points: fully connected layers")
+        .net::<3, UnetConfig>("unet")
         .loss::<CrossEntropy>("cross-entropy")
         .about("−ln p(x | x_t) of categories, in nats")
         .loss::<Simple>("simple")
         .about("the mean square of prediction − target")
         .loss::<Vlb>("vlb")
         .about("the variational bound, term by term, in nats a dimension")
+        .loss_for::<3, Rounding>("rounding")
+        .about("−ln p(token | x) of embedded tokens: keeps their vectors apart")
+        .loss::<Prior>("prior")
+        .about("KL(q(x₁ | x) ‖ stationary): keeps vectors within the noise's reach")
         .spacing::<Uniform>("uniform")
         .about("even times from `from` to 1")
         .spacing::<Grid>("grid")
@@ -232,9 +239,9 @@ impl Default for UnetConfig {
         }
     }
 }
-impl NetConfig<4> for UnetConfig {
-    type Net = UNet;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
+impl UnetConfig {
+    /// The net for images of so many channels.
+    fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
         if self.channels.is_empty() || self.channels.contains(&0) {
             return Err(Error::Unfit(format!(
                 "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
@@ -242,18 +249,37 @@ impl NetConfig<4> for UnetConfig {
                 self.channels
             )));
         }
-        let channels: Vec<usize> = task.shape[..1].iter().chain(&self.channels).copied().collect();
-        let net = UNetConfig {
-            channels,
+        Ok(UNetConfig {
+            channels: [channels].iter().chain(&self.channels).copied().collect(),
             blocks: self.blocks,
             attention: self.attention.clone(),
             head_channels: self.head_channels,
             groups: self.groups,
-            classes: task.classes,
+            classes,
             dropout: self.dropout,
             time_features: self.time_features,
-            outputs: task.outputs,
+            outputs,
+        })
+    }
+}
+impl NetConfig<4> for UnetConfig {
+    type Net = UNet;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
+        let net = self.of(task.shape[0], task.classes, task.outputs)?;
+        net.check().map_err(Error::Unfit)?;
+        Ok(net.init(rng, device))
+    }
+}
+/// The same for images whose levels are categories.
+impl NetConfig<3> for UnetConfig {
+    type Net = Pixels<UNet>;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
+        let (Some(image), Some(categories)) = (task.image, task.categories) else {
+            return Err(Error::Unfit(
+                "the net `unet` is for images, and these data are none: take `transformer`".into(),
+            ));
         };
+        let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
         net.check().map_err(Error::Unfit)?;
         Ok(net.init(rng, device))
     }

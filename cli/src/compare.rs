@@ -85,9 +85,9 @@ impl Of<'_> {
     {
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, self.facts)?;
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
-        let artist = plan.net.artist(self.facts, plan.noise.clone(), self.device, &read)?;
+        let artist = plan.net.artist(plan.made(), self.device, &read)?;
         let classes = sample::in_turn(self.facts, self.args.n);
-        let model = artist.guided(&classes, self.args.n, plan.sample.guidance);
+        let model = artist.guided(&classes, self.args.n, plan.sample.guidance, plan.clamp());
         let mut shape = [self.args.n; D];
         shape[1..].copy_from_slice(&self.facts.shape);
         let z =

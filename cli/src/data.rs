@@ -31,6 +31,35 @@ impl Facts {
         let [low, high] = self.scale;
         (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
     }
+    /// Whether these data are those that a model was made for, of which this is known.
+    ///
+    /// # Errors
+    ///
+    /// How they differ.
+    pub(crate) fn fit(&self, data: &Facts) -> Result<()> {
+        if let (Some(known), Some(found)) = (&self.categories, &data.categories)
+            && (known.count != found.count || known.shown != found.shown)
+        {
+            let what = |categories: &Categories| match categories.codec() {
+                Some(codec) => format!("{}, {} tokens a sample", codec.vocabulary, codec.length),
+                None => format!("{} categories", categories.count),
+            };
+            let (known, found) = (what(known), what(found));
+            let found = if known == found { "others".into() } else { found };
+            return Err(Error::Unfit(format!(
+                "the model was made for a vocabulary of {known}, and the data have {found}: take the data that it was trained \
+                 on, or train anew"
+            )));
+        }
+        if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
+            return Err(Error::Unfit(format!(
+                "the model was made for {}, and the data are {}: take the data that it was trained on, or train anew",
+                self.describe(),
+                data.describe()
+            )));
+        }
+        Ok(())
+    }
     /// In a few words.
     pub(crate) fn describe(&self) -> String {
         if let Some(categories) = &self.categories {

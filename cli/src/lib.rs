@@ -15,6 +15,7 @@ mod categories;
 mod compare;
 mod data;
 mod device;
+mod evaluate;
 mod folder;
 mod letters;
 mod list;
@@ -67,6 +68,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
     let done = match &cli.command {
         args::Command::Train(args) => train::run(args, &modules),
         args::Command::Sample(args) => sample::run(args, &modules).map(|()| true),
+        args::Command::Evaluate(args) => evaluate::run(args, &modules).map(|()| true),
         args::Command::List(args) => list::run(args, &modules).map(|()| true),
         args::Command::Verify(args) => verify::run(args, &modules).map(|()| true),
         args::Command::Compare(args) => compare::run(args, &modules).map(|()| true),

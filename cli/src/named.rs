@@ -27,13 +27,21 @@
 use crate::{
     builtin,
     data::{Facts, Source},
-    session::{Maker, NetConfig},
+    session::{Embedded, Learned, Maker, NetConfig},
     words,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, fmt, sync::Arc};
 use toml::{Table, Value};
-use tweedie::{Result, loss::Loss, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing};
+use tweedie::{
+    Result,
+    loss::Loss,
+    noise::Noise,
+    sample::Sampler,
+    schedule::Schedule,
+    spacing::Spacing,
+    transform::{Embedding, Identity},
+};
 
 /// What a recipe can say of a module: fields that have defaults and go to TOML and back.
 ///
@@ -158,15 +166,25 @@ pub(crate) struct Ranked<const D: usize> {
     pub losses: Shelf<Arc<dyn Loss<D>>>,
     pub samplers: Shelf<Box<dyn Sampler<D>>>,
     pub nets: Shelf<Box<dyn Maker<D>>>,
+    pub transforms: Shelf<Embedded>,
 }
 impl<const D: usize> Default for Ranked<D> {
     fn default() -> Self {
-        Self { noises: Shelf::default(), losses: Shelf::default(), samplers: Shelf::default(), nets: Shelf::default() }
+        Self {
+            noises: Shelf::default(),
+            losses: Shelf::default(),
+            samplers: Shelf::default(),
+            nets: Shelf::default(),
+            transforms: Shelf::default(),
+        }
     }
 }
 
 /// Access to the modules of one rank.
 pub trait Rank<const D: usize>: sealed::Sealed {
+    /// The transform with weights that data of this rank may have.
+    #[doc(hidden)]
+    type Learned: Learned<D>;
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn ranked(&self) -> &Ranked<D>;
@@ -179,9 +197,10 @@ mod sealed {
     impl Sealed for super::Modules {}
 }
 macro_rules! ranks {
-    ($($rank:literal $field:ident),*) => {$(
+    ($($rank:literal $field:ident $learned:ty),*) => {$(
         #[allow(private_interfaces)]
         impl Rank<$rank> for Modules {
+            type Learned = $learned;
             fn ranked(&self) -> &Ranked<$rank> {
                 &self.$field
             }
@@ -191,7 +210,7 @@ macro_rules! ranks {
         }
     )*};
 }
-ranks!(2 two, 3 three, 4 four);
+ranks!(2 two Identity, 3 three Embedding, 4 four Identity);
 
 /// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
 /// or replaces the one of that name.
@@ -216,7 +235,8 @@ impl Default for Modules {
 
 impl Modules {
     /// The kinds of modules, in the order of a recipe.
-    pub const KINDS: [&'static str; 7] = ["data", "schedule", "noise", "net", "loss", "spacing", "sampler"];
+    pub const KINDS: [&'static str; 8] =
+        ["data", "transform", "schedule", "noise", "net", "loss", "spacing", "sampler"];
 
     /// No module at all.
     pub fn none() -> Self {
@@ -281,6 +301,19 @@ impl Modules {
         self.four.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<4>>);
         self.entered("loss", name)
     }
+    /// Adds a loss that has a meaning for data of rank `D` alone.
+    pub fn loss_for<const D: usize, L: Loss<D> + Settings>(mut self, name: &str) -> Self
+    where
+        Self: Rank<D>,
+    {
+        Rank::<D>::ranked_mut(&mut self).losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<D>>);
+        self.entered("loss", name)
+    }
+    /// Adds the embedding of tokens: `[transform]`.
+    pub(crate) fn embedding(mut self, name: &str) -> Self {
+        self.three.transforms.enter(name, |settings: Embedded| settings);
+        self.entered("transform", name)
+    }
     /// Adds a sampler: `sampler` in `[sample]`.
     pub fn sampler<S: Sampler<2> + Sampler<3> + Sampler<4> + Settings>(mut self, name: &str) -> Self {
         self.two.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<2>>);
@@ -304,16 +337,20 @@ impl Modules {
             "spacing" => self.spacings.faces().collect(),
             "data" => self.data.faces().collect(),
             "noise" => self.four.noises.faces().collect(),
-            "loss" => self.four.losses.faces().collect(),
             "sampler" => self.four.samplers.faces().collect(),
+            "transform" => self.three.transforms.faces().collect(),
             _ => vec![],
         };
-        if kind == "net" {
-            let all = self.four.nets.faces().chain(self.three.nets.faces()).chain(self.two.nets.faces());
-            for face in all {
-                if !faces.iter().any(|known| known.name == face.name) {
-                    faces.push(face);
-                }
+        let ranked: Vec<&Face> = match kind {
+            "net" => self.four.nets.faces().chain(self.three.nets.faces()).chain(self.two.nets.faces()).collect(),
+            "loss" => {
+                self.four.losses.faces().chain(self.three.losses.faces()).chain(self.two.losses.faces()).collect()
+            }
+            _ => vec![],
+        };
+        for face in ranked {
+            if !faces.iter().any(|known| known.name == face.name) {
+                faces.push(face);
             }
         }
         let about = |face: &Face| -> Option<&str> {

@@ -138,11 +138,12 @@ impl Drawing<'_> {
             Some(times) => spread(plan.sample.steps, times),
         };
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(&self.weights, like, self.device);
-        let artist = plan.net.artist(facts, plan.noise.clone(), self.device, &read)?;
+        let artist = plan.net.artist(plan.made(), self.device, &read)?;
         let order = Order {
             sampler: &*plan.sampler,
             steps: plan.sample.steps,
             guidance: plan.sample.guidance,
+            clamp: plan.clamp(),
             classes: &classes,
             n: plan.sample.n,
             batch: plan.sample.batch,
@@ -151,7 +152,7 @@ impl Drawing<'_> {
             device: self.device,
         };
         let mut bar = Progress::new(args.quiet);
-        let drawn = draw(&*artist, &facts.shape, &order, &mut |share| bar.at(share))?;
+        let drawn = draw(&*artist, &plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
         let out = match &args.out {

@@ -1,9 +1,17 @@
 //! Training and drawing behind traits that know the rank and not the net.
-use crate::{data::Facts, named::Settings};
-use burn::{module::Module, tensor::Device};
+use crate::{
+    categories::Categories,
+    data::Facts,
+    named::{Modules, Rank, Settings},
+};
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
-    Result, Rng,
+    Error, Result, Rng,
     data::Data,
     denoise::Denoiser,
     loss::Objective,
@@ -11,14 +19,16 @@ use tweedie::{
     net::{Classes, Net},
     noise::Noise,
     sample::{Sampler, reverse},
-    spacing::Spacing,
+    spacing::{Spacing, Steps, Uniform},
     train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
+    transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
 };
+use tweedie_data::Mean;
 
 /// What a net is made for: it takes its widths at both ends from here, so that a recipe need not repeat them.
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
-    /// Sizes of one sample.
+    /// Sizes of one sample of x.
     pub shape: &'a [usize],
     /// How many classes the net may be told; 0 for none.
     pub classes: usize,
@@ -26,6 +36,8 @@ pub struct Task<'a> {
     pub outputs: usize,
     /// How many categories there are, a mask included, where x is their numbers and the net says a logit for each.
     pub categories: Option<usize>,
+    /// Channels, height and width, where categories are the levels of an image.
+    pub image: Option<[usize; 3]>,
 }
 
 /// Settings that make a net for data of rank `D`: `[net]` in a recipe.
@@ -40,12 +52,91 @@ pub trait NetConfig<const D: usize>: Settings {
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
 }
 
+/// `[transform] name = "embedding"`: [`EmbeddingConfig`] without what the data settle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Embedded {
+    /// Numbers of a vector.
+    pub width: usize,
+    /// Whether a vector's mean square is held at 1.
+    pub normalised: bool,
+    /// How vectors become tokens again.
+    pub decoding: Decoding,
+    /// While drawing, guesses at this time and before it are moved to the nearest vectors; 0 moves none.
+    pub clamp: f64,
+}
+impl Default for Embedded {
+    fn default() -> Self {
+        let EmbeddingConfig { width, normalised, decoding, .. } = EmbeddingConfig::default();
+        Self { width, normalised, decoding, clamp: 0.0 }
+    }
+}
+impl Embedded {
+    /// What is known of x where the data are these.
+    pub fn facts(&self, data: &Facts) -> Result<Facts> {
+        if data.categories.is_none() {
+            return Err(Error::Unfit(format!(
+                "the transform `embedding` gives each category a vector, and the data are {}: leave out `[transform]`",
+                data.describe()
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.clamp) {
+            return Err(Error::Unfit(format!("`clamp = {}` is a time, from 0 to 1", self.clamp)));
+        }
+        Ok(Facts { shape: vec![data.shape[0], self.width], categories: None, ..data.clone() })
+    }
+    fn config(&self, data: &Facts) -> Result<EmbeddingConfig> {
+        let count = data.categories.as_ref().map_or(0, |categories| categories.count);
+        let config = EmbeddingConfig::new(count, self.width).normalised(self.normalised).decoding(self.decoding);
+        config.check().map_err(Error::Unfit)?;
+        Ok(config)
+    }
+}
+
+/// A transform that the command line knows how to make, for data of a rank.
+pub trait Learned<const D: usize>: Transform<D, Raw = Tensor<D>> + Sized {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn made(settings: Option<&Embedded>, data: &Facts, rng: &Rng, device: &Device) -> Result<Self>;
+    /// A model whose guesses become data at this time and before it.
+    #[doc(hidden)]
+    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<D> + 'a>, until: f64) -> Box<dyn Denoiser<D> + 'a>;
+}
+impl<const D: usize> Learned<D> for Identity {
+    #[allow(private_interfaces)]
+    fn made(_: Option<&Embedded>, _: &Facts, _: &Rng, _: &Device) -> Result<Self> {
+        Ok(Self {})
+    }
+    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<D> + 'a>, _: f64) -> Box<dyn Denoiser<D> + 'a> {
+        model
+    }
+}
+impl Learned<3> for Embedding {
+    #[allow(private_interfaces)]
+    fn made(settings: Option<&Embedded>, data: &Facts, rng: &Rng, device: &Device) -> Result<Self> {
+        let default = Embedded::default();
+        Ok(settings.unwrap_or(&default).config(data)?.init(&rng.stream("transform"), device))
+    }
+    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<3> + 'a>, until: f64) -> Box<dyn Denoiser<3> + 'a> {
+        if until > 0.0 { Box::new(Rounded { model, embedding: self, until }) } else { model }
+    }
+}
+
+/// What a model is made of beside its net.
+#[derive(Clone)]
+pub(crate) struct Made<'a, const D: usize> {
+    /// What is known of the data, and of x.
+    pub data: &'a Facts,
+    pub x: &'a Facts,
+    pub transform: Option<&'a Embedded>,
+    pub noise: Arc<dyn Noise<D>>,
+}
+
 /// All that training needs beside the net.
 pub(crate) struct Parts<'a, const D: usize> {
-    pub data: &'a dyn Data<burn::tensor::Tensor<D>, Classes>,
-    pub held_out: Option<&'a dyn Data<burn::tensor::Tensor<D>, Classes>>,
-    pub facts: &'a Facts,
-    pub noise: Arc<dyn Noise<D>>,
+    pub data: &'a dyn Data<Tensor<D>, Classes>,
+    pub held_out: Option<&'a dyn Data<Tensor<D>, Classes>>,
+    pub made: Made<'a, D>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
     pub train: Train,
@@ -58,50 +149,78 @@ pub(crate) trait Maker<const D: usize> {
     /// The model of a run, with weights read by `weights` for the shapes of its net.
     fn artist(
         &self,
-        facts: &Facts,
-        noise: Arc<dyn Noise<D>>,
+        made: Made<'_, D>,
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn Artist<D>>>;
 }
 
-impl<const D: usize, C: NetConfig<D>> Maker<D> for C {
+impl<const D: usize, C: NetConfig<D>> Maker<D> for C
+where
+    Modules: Rank<D>,
+{
     fn session<'a>(&self, parts: Parts<'a, D>) -> Result<Box<dyn Session<D> + 'a>> {
-        let device = parts.device.autodiff();
-        let rng = Rng::new(parts.train.seed).stream("weights");
-        let model = model(self, parts.facts, parts.noise, &rng, &device)?;
-        let mut trainer = Trainer::new(model, parts.data, parts.objective, parts.train)?;
-        if let Some(times) = parts.times {
-            trainer = trainer.with_times(times);
+        match parts.made.transform {
+            None => session::<D, C, Identity>(self, parts),
+            Some(_) => session::<D, C, <Modules as Rank<D>>::Learned>(self, parts),
         }
-        Ok(Box::new(Training { trainer: Some(trainer), held_out: parts.held_out }))
     }
     fn artist(
         &self,
-        facts: &Facts,
-        noise: Arc<dyn Noise<D>>,
+        made: Made<'_, D>,
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn Artist<D>>> {
-        let model = model(self, facts, noise, &Rng::new(0), device)?;
-        let weights = weights(&Parameters::of(&model))?;
-        Ok(Box::new(weights.into_module(model)))
+        match made.transform {
+            None => artist::<D, C, Identity>(self, made, device, weights),
+            Some(_) => artist::<D, C, <Modules as Rank<D>>::Learned>(self, made, device, weights),
+        }
     }
 }
 
-fn model<const D: usize, C: NetConfig<D>>(
+fn session<'a, const D: usize, C: NetConfig<D>, T: Learned<D> + 'a>(
     config: &C,
-    facts: &Facts,
-    noise: Arc<dyn Noise<D>>,
+    parts: Parts<'a, D>,
+) -> Result<Box<dyn Session<D> + 'a>> {
+    let device = parts.device.autodiff();
+    let rng = Rng::new(parts.train.seed).stream("weights");
+    let model = model::<D, C, T>(config, parts.made, &rng, &device)?;
+    let mut trainer = Trainer::new(model, parts.data, parts.objective, parts.train)?;
+    if let Some(times) = parts.times {
+        trainer = trainer.with_times(times);
+    }
+    Ok(Box::new(Training { trainer: Some(trainer), held_out: parts.held_out }))
+}
+
+fn artist<const D: usize, C: NetConfig<D>, T: Learned<D> + 'static>(
+    config: &C,
+    made: Made<'_, D>,
+    device: &Device,
+    weights: &dyn Fn(&Parameters) -> Result<Parameters>,
+) -> Result<Box<dyn Artist<D>>> {
+    let model = model::<D, C, T>(config, made, &Rng::new(0), device)?;
+    let weights = weights(&Parameters::of(&model))?;
+    Ok(Box::new(weights.into_module(model)))
+}
+
+fn model<const D: usize, C: NetConfig<D>, T: Learned<D>>(
+    config: &C,
+    made: Made<'_, D>,
     rng: &Rng,
     device: &Device,
-) -> Result<Model<D, C::Net>> {
-    let categories = noise.categories().map(|categories| categories.k);
-    let task = Task { shape: &facts.shape, classes: facts.classes.len(), outputs: noise.outputs(), categories };
+) -> Result<Model<D, C::Net, T>> {
+    let Made { data, x, transform, noise } = made;
+    let task = Task {
+        shape: &x.shape,
+        classes: x.classes.len(),
+        outputs: noise.outputs(),
+        categories: noise.categories().map(|categories| categories.k),
+        image: x.categories.as_ref().and_then(Categories::image),
+    };
     let net = config.init(&task, rng, device)?;
     noise.check()?;
-    let model = Model::new(noise, net);
-    Ok(if facts.bounded { model.within(-1.0, 1.0) } else { model })
+    let model = Model::new(noise, net).with_transform(T::made(transform, data, rng, device)?);
+    Ok(if x.bounded { model.within(-1.0, 1.0) } else { model })
 }
 
 /// A run of training.
@@ -119,17 +238,17 @@ pub(crate) trait Session<const D: usize> {
     fn artist(&self) -> Box<dyn Artist<D> + '_>;
 }
 
-struct Training<'a, const D: usize, N: Net<D>> {
+struct Training<'a, const D: usize, N: Net<D>, T: Learned<D>> {
     /// Taken out only while it is restored.
-    trainer: Option<Trainer<'a, D, N>>,
-    held_out: Option<&'a dyn Data<burn::tensor::Tensor<D>, Classes>>,
+    trainer: Option<Trainer<'a, D, N, T>>,
+    held_out: Option<&'a dyn Data<Tensor<D>, Classes>>,
 }
-impl<'a, const D: usize, N: Net<D, Condition = Classes>> Training<'a, D, N> {
-    fn trainer(&self) -> &Trainer<'a, D, N> {
+impl<'a, const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Training<'a, D, N, T> {
+    fn trainer(&self) -> &Trainer<'a, D, N, T> {
         self.trainer.as_ref().expect("a trainer that failed to be restored is not used again")
     }
 }
-impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_, D, N> {
+impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Session<D> for Training<'_, D, N, T> {
     fn step(&mut self) -> Option<Result<Step>> {
         self.trainer.as_mut().and_then(Iterator::next)
     }
@@ -158,17 +277,59 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_,
     }
 }
 
-/// A model that is drawn from.
+/// A model that is drawn from, or put to the test.
 pub(crate) trait Artist<const D: usize> {
     fn grid(&self, steps: usize) -> Vec<f64>;
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
+    /// The model guided towards a class; at times until `clamp` its guesses are data.
+    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a>;
+    /// x as data.
+    fn decode(&self, x: Tensor<D>) -> Tensor<D>;
+    /// The mean objective.
+    fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean;
 }
-impl<const D: usize, N: Net<D, Condition = Classes>> Artist<D> for Model<D, N> {
+impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> for Model<D, N, T> {
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
-        Model::guided(self, y, rows, scale)
+    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a> {
+        self.transform.clamped(Model::guided(self, y, rows, scale), clamp)
+    }
+    fn decode(&self, x: Tensor<D>) -> Tensor<D> {
+        self.transform.decode(x)
+    }
+    fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean {
+        let own: Box<dyn Spacing> = match self.noise().steps() {
+            Some(steps) => Box::new(Steps(steps)),
+            None => Box::new(Uniform::default()),
+        };
+        let times = times.unwrap_or(&*own);
+        let mut losses = vec![];
+        trial.each(|raw, y, rng| {
+            let t = times.draw(raw.dims()[0], &mut rng.stream("times"));
+            let batch = self.losses(raw, &t, &y, objective, rng, false);
+            losses.extend(batch.total().try_into_vec_as::<f64>().expect("a tensor can be read back"));
+        });
+        Mean::ratio(&losses, &vec![1.0; losses.len()])
+    }
+}
+
+/// Data that a model is put to the test with.
+pub(crate) struct Trial<'a, const D: usize> {
+    pub data: &'a dyn Data<Tensor<D>, Classes>,
+    pub rows: &'a [usize],
+    pub batch: usize,
+    pub seed: u64,
+    pub device: &'a Device,
+}
+impl<const D: usize> Trial<'_, D> {
+    /// Batch after batch, each with a stream of its own.
+    fn each(&self, mut look: impl FnMut(Tensor<D>, Classes, &Rng)) {
+        let rng = Rng::new(self.seed).stream("evaluate");
+        for (i, rows) in self.rows.chunks(self.batch).enumerate() {
+            let rng = rng.at(i as u64);
+            let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
+            look(raw, y, &rng);
+        }
     }
 }
 
@@ -177,6 +338,8 @@ pub(crate) struct Order<'a, const D: usize> {
     pub sampler: &'a dyn Sampler<D>,
     pub steps: usize,
     pub guidance: f64,
+    /// The time until which guesses are moved to data.
+    pub clamp: f64,
     /// The class of each sample, or none for all.
     pub classes: &'a Classes,
     pub n: usize,
@@ -187,7 +350,7 @@ pub(crate) struct Order<'a, const D: usize> {
     pub device: &'a Device,
 }
 
-/// What was drawn: numbers in x, `[n, …]` for each point of the walk that was kept, the last being the samples.
+/// What was drawn: data, `[n, …]` for each point of the walk that was kept, the last being the samples.
 pub(crate) struct Drawn {
     pub times: Vec<f64>,
     pub frames: Vec<Vec<f32>>,
@@ -212,14 +375,14 @@ pub(crate) fn draw<const D: usize>(
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let model = artist.guided(&classes, rows, order.guidance);
+        let model = artist.guided(&classes, rows, order.guidance, order.clamp);
         let mut full = [rows; D];
         full[1..].copy_from_slice(shape);
         let walk = reverse(&*model, order.sampler, times.clone(), full, &rng.from_row(first as u64), order.device)?;
         let mut next = 0;
         for (i, (_, x)) in walk.enumerate() {
             if order.keep.get(next) == Some(&i) {
-                let values: Vec<f32> = x.try_into_vec_as().expect("a tensor can be read back");
+                let values: Vec<f32> = artist.decode(x).try_into_vec_as().expect("a tensor can be read back");
                 frames[next].extend(values);
                 next += 1;
             }

@@ -4,7 +4,7 @@ use crate::{
     data::{Facts, Loaded, Source, Split},
     named::{Modules, Rank, Ranked, written},
     recipe::{Part, Recipe},
-    session::Maker,
+    session::{Embedded, Made, Maker},
     words,
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use toml::{Table, Value};
 use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
 /// The sections of a recipe.
-const SECTIONS: [&str; 9] = ["data", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
+const SECTIONS: [&str; 10] =
+    ["data", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
 
 /// `[run]`: what is kept of a run, and when it is looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +78,8 @@ impl DataSpec {
         }
         let (source, table) = recipe.module("data", "data", &modules.data, &[])?;
         let noise = recipe.get("noise.name").and_then(Value::as_str);
-        let categorical = noise.is_some_and(|noise| modules.categorical.iter().any(|known| known == noise));
+        let categorical = noise.is_some_and(|noise| modules.categorical.iter().any(|known| known == noise))
+            || recipe.get("transform").is_some();
         Ok(Self { source, table, categorical })
     }
     /// Reads one part of the data.
@@ -95,6 +97,10 @@ impl DataSpec {
 
 /// Everything a recipe says beside the data, for data of one rank.
 pub(crate) struct Plan<const D: usize> {
+    pub transform: Option<Embedded>,
+    /// What is known of the data, and of x.
+    pub facts: Facts,
+    pub x: Facts,
     pub noise: Arc<dyn Noise<D>>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
@@ -113,10 +119,25 @@ impl<const D: usize> Plan<D> {
         Modules: Rank<D>,
     {
         let ranked: &Ranked<D> = modules.ranked();
+        let (transform, transform_table) = match recipe.get("transform") {
+            None => (None, None),
+            Some(_) if D != 3 => {
+                let message = format!("there is no transform for {}: leave out `[transform]`.", facts.describe());
+                return Err(recipe.fail("transform", Part::Key, &message));
+            }
+            Some(_) => {
+                let (transform, table) = recipe.module("transform", "transform", &ranked.transforms, &[])?;
+                (Some(transform), Some(table))
+            }
+        };
+        let x = match &transform {
+            None => facts.clone(),
+            Some(transform) => transform.facts(facts).map_err(|error| recipe.blame("transform", error))?,
+        };
         let (schedule, schedule_table) = recipe.module("schedule", "schedule", &modules.schedules, &[])?;
         schedule.check().map_err(|error| recipe.blame("schedule", error))?;
         let (noise, noise_table) = recipe.module("noise", "noise", &ranked.noises, &[])?;
-        let noise = noise(schedule, facts).map_err(|error| recipe.blame("noise", error))?;
+        let noise = noise(schedule, &x).map_err(|error| recipe.blame("noise", error))?;
         noise.check().map_err(|error| recipe.blame("noise", error))?;
         rank_of_net(recipe, modules, D)?;
         let (net, net_table) = recipe.module("net", "net", &ranked.nets, &[])?;
@@ -139,6 +160,7 @@ impl<const D: usize> Plan<D> {
 
         let mut resolved = Table::new();
         resolved.insert("data".into(), Value::Table(data.table.clone()));
+        resolved.extend(transform_table.map(|table| ("transform".to_owned(), Value::Table(table))));
         resolved.insert("schedule".into(), Value::Table(schedule_table));
         resolved.insert("noise".into(), Value::Table(noise_table));
         resolved.insert("net".into(), Value::Table(net_table));
@@ -147,7 +169,20 @@ impl<const D: usize> Plan<D> {
         resolved.insert("train".into(), Value::Table(written(&train, "train")));
         resolved.insert("run".into(), Value::Table(written(&run, "run")));
         resolved.insert("sample".into(), Value::Table(sample_table));
-        Ok(Self { noise, objective, times, net, train, run, sample, sampler, resolved })
+        Ok(Self {
+            transform,
+            facts: facts.clone(),
+            x,
+            noise,
+            objective,
+            times,
+            net,
+            train,
+            run,
+            sample,
+            sampler,
+            resolved,
+        })
     }
 
     fn sampling(
@@ -201,6 +236,15 @@ impl<const D: usize> Plan<D> {
         let mut resolved = written(&sample, "sample");
         resolved.insert("sampler".into(), Value::Table(table));
         Ok((sample, sampler, resolved))
+    }
+
+    /// What a model is made of beside its net.
+    pub fn made(&self) -> Made<'_, D> {
+        Made { data: &self.facts, x: &self.x, transform: self.transform.as_ref(), noise: self.noise.clone() }
+    }
+    /// The time until which guesses are moved to data while drawing.
+    pub fn clamp(&self) -> f64 {
+        self.transform.as_ref().map_or(0.0, |transform| transform.clamp)
     }
 
     /// The resolved recipe as a file.

@@ -3,7 +3,7 @@ use crate::{
     args,
     data::{Facts, Loaded, Set, Split, told},
     device,
-    folder::{Folder, Line, Metrics},
+    folder::{Folder, Line, Metrics, data_of, facts_of},
     letters,
     named::{Modules, Rank},
     note, picture,
@@ -119,8 +119,7 @@ impl Setting<'_> {
         let parts = Parts {
             data: set as &dyn Data<Tensor<D>, Classes>,
             held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
-            facts: &facts,
-            noise: plan.noise.clone(),
+            made: plan.made(),
             objective: plan.objective.clone(),
             times: plan.times.clone(),
             train: plan.train.clone(),
@@ -131,7 +130,7 @@ impl Setting<'_> {
         let folder = match folder {
             None => Folder::create(args.out.as_deref(), name, &text)?,
             Some(folder) => {
-                resume(&folder, &mut *session, device, recipe, &text, args)?;
+                resume(&folder, &mut *session, device, recipe, &facts, &text, args)?;
                 folder
             }
         };
@@ -152,6 +151,7 @@ fn resume<const D: usize>(
     session: &mut dyn Session<D>,
     device: &Device,
     recipe: &Recipe,
+    facts: &Facts,
     text: &str,
     args: &args::Train,
 ) -> Result<()> {
@@ -160,6 +160,8 @@ fn resume<const D: usize>(
     match folder.latest(device, &mut warn) {
         Some(read) => {
             let place = read.path.display().to_string();
+            let known = data_of(&facts_of(&read.path)?, &read.path)?;
+            known.fit(facts).map_err(|error| recipe.blame("data", error))?;
             let step = read.checkpoint.step;
             let steps = recipe.plain::<tweedie::train::Train>("train")?.steps;
             if step > steps {
@@ -310,6 +312,7 @@ impl<const D: usize> Run<'_, D> {
             sampler: &*self.plan.sampler,
             steps,
             guidance: sample.guidance,
+            clamp: self.plan.clamp(),
             classes: &classes,
             n,
             batch: sample.batch,
@@ -317,7 +320,7 @@ impl<const D: usize> Run<'_, D> {
             keep: &[steps],
             device: self.device,
         };
-        let drawn = draw(&*session.artist(), &self.facts.shape, &order, &mut |_| true)?.expect("nothing stops it");
+        let drawn = draw(&*session.artist(), &self.plan.x.shape, &order, &mut |_| true)?.expect("nothing stops it");
         let last = drawn.frames.last().expect("the samples are kept");
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
@@ -365,6 +368,7 @@ impl<const D: usize> Run<'_, D> {
             sampler: &*self.plan.sampler,
             steps: sample.steps,
             guidance: sample.guidance,
+            clamp: self.plan.clamp(),
             classes: &classes,
             n: sample.n,
             batch: sample.batch,
@@ -374,7 +378,7 @@ impl<const D: usize> Run<'_, D> {
         };
         let artist = session.artist();
         let mut bar = sample::Progress::new(self.args.quiet);
-        let drawn = draw(&*artist, &self.facts.shape, &order, &mut |share| bar.at(share))?;
+        let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();

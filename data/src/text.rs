@@ -226,6 +226,12 @@ impl Texts {
         all + usize::from(self.ended(tokens))
     }
 
+    /// How many tokens a sample has, of which the end of a line is one.
+    pub fn count(&self, row: usize) -> usize {
+        let tokens = self.get(row);
+        tokens.len() + usize::from(self.ended(tokens))
+    }
+
     /// How often each category occurs among the numbers that [`batch`](Texts::batch) serves, as a share of them.
     pub fn frequencies(&self) -> Vec<f64> {
         let mut counts = vec![0u64; self.codec.categories()];
