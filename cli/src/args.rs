@@ -88,7 +88,28 @@ pub struct Sample {
     /// Guidance towards the class; 1 is none [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Write trajectory.npy, times.npy and trajectory.png as well, of so many times
+    /// Text that every sample begins with; \n is an end of line
+    #[arg(long, value_name = "TEXT", conflicts_with = "infill")]
+    pub prompt: Option<String>,
+    /// Text with blanks that are drawn, as in 'an___a'; what comes after it is drawn too
+    #[arg(long, value_name = "TEXT")]
+    pub infill: Option<String>,
+    /// What stands for one blank token in --infill
+    #[arg(long, default_value_t = '_', value_name = "CHAR")]
+    pub blank: char,
+    /// Tokens a sample [default: as many as the model reads]
+    #[arg(long, value_name = "N")]
+    pub length: Option<usize>,
+    /// Temperature of guesses of categories: below 1 likelier ones become likelier yet [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
+    /// How many of the likeliest categories may be drawn [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// How much of the mass of a guess may be drawn, the likeliest first [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub top_p: Option<f64>,
+    /// Write trajectory.npy, times.npy and trajectory.png (or .html, for text) as well, of so many times
     #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "11")]
     pub trajectory: Option<usize>,
     /// How many are drawn at a time: this changes the memory needed and not a bit of the samples [default: the recipe's]

@@ -1,6 +1,6 @@
 //! The modules that come with tweedie.
 use crate::{
-    categories::{Absorbing, Marginal, Uniform as UniformNoise},
+    categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
     named::{Modules, NoiseConfig},
     nets::{ImageNet, SequenceNet},
@@ -11,18 +11,19 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
-    loss::{CrossEntropy, Prior, Rounding, Simple, Vlb},
+    loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
     net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
-        AdamsBashforth, Ancestral, Churn, Ddim, Deis, DormandPrince, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp,
-        DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral, EulerMaruyama, Heun, Ipndm, Lms, Plms,
-        PredictorCorrector, Restart, SaSolver, SdeHeun, UniPc,
+        AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Ddim, Deis, DormandPrince, Dpm2, Dpm2Ancestral,
+        DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral, EulerMaruyama,
+        FirstHitting, Heun, Ipndm, Lms, Ordered, Plms, PredictorCorrector, Remasking, Restart, SaSolver, SdeHeun,
+        TauLeaping, UniPc,
     },
     schedule::{
-        Constant, Cosine, CosineAngle, Decaying, Edm, FlowMatching, Jsd, Laplace, Linear, Listed, OrnsteinUhlenbeck,
-        Polynomial, ScaledLinear, Schedule, Sigmoid, Sqrt, SubVariancePreserving, VarianceExploding,
-        VariancePreserving,
+        Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace, Linear,
+        Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Sigmoid, Sqrt, SubVariancePreserving,
+        VarianceExploding, VariancePreserving,
     },
     spacing::{Beta, LogitNormal, Quadratic, Spacing, Steps, Uniform},
 };
@@ -80,6 +81,12 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("variance-preserving with less noise: σ = 1 − α²")
         .schedule::<Decaying>("decaying")
         .about("the signal decays at a constant rate")
+        .schedule::<LogLinear>("log-linear")
+        .about("for categories: kept with probability 1 − t, as masked language models are trained")
+        .schedule::<CosineMask>("cosine-mask")
+        .about("for categories: kept with probability 1 − cos(π(1 − t)/2)")
+        .schedule::<Geometric>("geometric")
+        .about("for categories: lost at a rate that grows geometrically, as score entropy is trained")
         .noise::<GaussianConfig>("gaussian")
         .about("x_t = α x + σ ε; `prediction` is what the net says of it")
         .noise::<Absorbing>("absorbing")
@@ -88,6 +95,10 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("categories are redrawn from all alike")
         .noise::<Marginal>("marginal")
         .about("categories are redrawn as often as the data have them")
+        .noise::<DiscretisedGaussian>("discretised-gaussian")
+        .about("categories go to near ones, as grey levels do: along a table with steep steps")
+        .noise::<NearestNeighbour>("nearest-neighbour")
+        .about("categories walk to one of the nearest at a time")
         .net::<4, UnetConfig>("unet")
         .about("for images: residual blocks down and up a ladder of sizes")
         .net::<4, ImageNet>("dit")
@@ -99,6 +110,10 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .net::<3, UnetConfig>("unet")
         .loss::<CrossEntropy>("cross-entropy")
         .about("−ln p(x | x_t) of categories, in nats")
+        .loss::<MaskedNelbo>("masked-nelbo")
+        .about("the bound of masked diffusion in continuous time, in nats a position")
+        .loss::<ScoreEntropy>("score-entropy")
+        .about("the bound of ratios of probabilities in continuous time, in nats a position")
         .loss::<Simple>("simple")
         .about("the mean square of prediction − target")
         .loss::<Vlb>("vlb")
@@ -119,6 +134,20 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("the quantiles of a beta distribution")
         .sampler::<Ancestral>("ancestral")
         .about("draws from p(x_s | x_t): DDPM's sampler")
+        .sampler::<Analytic>("analytic")
+        .about("categories: draws each from its own law given the rest, to the last digit")
+        .sampler::<FirstHitting>("first-hitting")
+        .about("masks: one reveal at a time, at the times at which reveals happen")
+        .sampler::<TauLeaping>("tau-leaping")
+        .about("categories: holds the rates of jumps for a step")
+        .sampler::<Ordered>("ordered")
+        .about("masks: the surest first")
+        .sampler::<Remasking>("remasking")
+        .about("masks: reveals more and masks some again, to mend what was drawn early")
+        .sampler::<Cached>("cached")
+        .about("ancestral, with calls spared while nothing changes: for nets that do not read the time")
+        .sampler::<Blocks>("blocks")
+        .about("masks: block by block from left to right, through any length")
         .sampler::<Ddim>("ddim")
         .about("from no fresh noise (eta = 0) to ancestral (eta = 1)")
         .sampler::<Euler>("euler")

@@ -7,7 +7,13 @@ use crate::{
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tweedie::{Error, Result, Rng, data::Data, net::Classes, noise::Discrete, schedule::Schedule};
+use tweedie::{
+    Error, Result, Rng,
+    data::Data,
+    net::Classes,
+    noise::{Discrete, DiscreteMatrix, Reverse, Word},
+    schedule::Schedule,
+};
 use tweedie_data::{Codec, Text, Texts, Vocabulary};
 
 /// What the categories of categorical data are, which travel as their numbers, `[batch, length, 1]`.
@@ -203,27 +209,39 @@ fn of<'a>(noise: &str, data: &'a Facts) -> Result<&'a Categories> {
 }
 
 /// `[noise] name = "absorbing"`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Absorbing {}
+pub(crate) struct Absorbing {
+    prediction: Word,
+    reverse: Reverse,
+}
+impl Default for Absorbing {
+    fn default() -> Self {
+        Self { prediction: Word::Subs, reverse: Reverse::default() }
+    }
+}
 impl NoiseConfig for Absorbing {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
         let count = of("absorbing", data)?.count;
-        Ok(Discrete::absorbing(schedule, count + 1, count))
+        Ok(Discrete::absorbing(schedule, count + 1, count).predicting(self.prediction).reverse(self.reverse))
     }
 }
 
 /// `[noise] name = "uniform"`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Uniform {}
+pub(crate) struct Uniform {
+    prediction: Word,
+    reverse: Reverse,
+}
 impl NoiseConfig for Uniform {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
-        Ok(Discrete::uniform(schedule, of("uniform", data)?.count))
+        let count = of("uniform", data)?.count;
+        Ok(Discrete::uniform(schedule, count).predicting(self.prediction).reverse(self.reverse))
     }
 }
 
@@ -231,12 +249,14 @@ impl NoiseConfig for Uniform {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Marginal {
+    prediction: Word,
+    reverse: Reverse,
     /// How much of the whole is shared evenly, so that no category is impossible.
     even: f64,
 }
 impl Default for Marginal {
     fn default() -> Self {
-        Self { even: 1e-3 }
+        Self { prediction: Word::Logits, reverse: Reverse::default(), even: 1e-3 }
     }
 }
 impl NoiseConfig for Marginal {
@@ -248,6 +268,54 @@ impl NoiseConfig for Marginal {
             return Err(Error::Unfit(format!("`even` is a share of the whole, in [0, 1], not {}", self.even)));
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
-        Discrete::marginal(schedule, shares.collect())
+        let noise = Discrete::marginal(schedule, shares.collect())?;
+        Ok(noise.predicting(self.prediction).reverse(self.reverse))
+    }
+}
+
+/// `[noise] name = "discretised-gaussian"`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DiscretisedGaussian {}
+impl NoiseConfig for DiscretisedGaussian {
+    type Noise = DiscreteMatrix;
+    const CATEGORICAL: bool = true;
+    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
+        DiscreteMatrix::gaussian(schedule, of("discretised-gaussian", data)?.count)
+    }
+}
+
+/// `[noise] name = "nearest-neighbour"`: categories on a line, as levels are, in the order of their numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NearestNeighbour {
+    /// How many are near.
+    neighbours: usize,
+    /// How many times as fast as the schedule.
+    rate: f64,
+}
+impl Default for NearestNeighbour {
+    fn default() -> Self {
+        Self { neighbours: 2, rate: 1.0 }
+    }
+}
+impl NoiseConfig for NearestNeighbour {
+    type Noise = DiscreteMatrix;
+    const CATEGORICAL: bool = true;
+    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
+        let categories = of("nearest-neighbour", data)?;
+        if categories.codec().is_some() {
+            return Err(Error::Unfit(
+                "the noise `nearest-neighbour` walks between near levels, and tokens of text are not near each other by their \
+                 numbers: take `absorbing`, `uniform` or `marginal`, or the library's `DiscreteMatrix::nearest` with points of your \
+                 own"
+                    .into(),
+            ));
+        }
+        if !(self.rate > 0.0 && self.rate.is_finite()) {
+            return Err(Error::Unfit(format!("`rate = {}` is a positive number", self.rate)));
+        }
+        let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
+        Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))
     }
 }

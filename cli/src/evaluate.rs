@@ -81,8 +81,21 @@ impl Case<'_> {
             device: self.device,
         };
         let objective = artist.objective(&trial, &plan.objective, plan.times.as_deref());
-        let results = Results { rows: n, of: held_out.len(), objective, bits: None };
-        //BITS
+        let mut results = Results { rows: n, of: held_out.len(), objective, bits: None };
+        if plan.noise.categorical() {
+            let bits = artist.bits(&trial, args.times)?;
+            let tokens: Vec<f64> = rows
+                .iter()
+                .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.count(*row)) as f64)
+                .collect();
+            let mut measured = Bits { per_token: Mean::ratio(&bits, &tokens), per_char: None, baselines: vec![] };
+            if let Some(texts) = held_out.texts() {
+                let characters: Vec<f64> = rows.iter().map(|row| texts.characters(*row) as f64).collect();
+                measured.per_char = Some(Mean::ratio(&bits, &characters));
+                measured.baselines = self.baselines(texts, &rows)?;
+            }
+            results.bits = Some(measured);
+        }
         results.show(args.json, facts);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Text that was drawn: a line a sample, and a page on which letters appear.
-use crate::data::Facts;
+use crate::data::{Facts, told};
 use std::fmt::Write;
+use tweedie::{Error, Result};
 use tweedie_data::Codec;
 
 /// How many samples the page shows.
@@ -22,6 +23,44 @@ pub(crate) fn lines(facts: &Facts, values: &[f32]) -> Option<String> {
 /// Text without line breaks.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// The text that [`escaped`] makes this of; other backslashes stay.
+pub(crate) fn unescaped(line: &str) -> String {
+    let (mut text, mut rest) = (String::new(), line.chars().peekable());
+    while let Some(c) = rest.next() {
+        let stands = match (c, rest.peek()) {
+            ('\\', Some('n')) => Some('\n'),
+            ('\\', Some('r')) => Some('\r'),
+            ('\\', Some('\\')) => Some('\\'),
+            _ => None,
+        };
+        if stands.is_some() {
+            rest.next();
+        }
+        text.push(stands.unwrap_or(c));
+    }
+    text
+}
+
+/// The tokens of a text as categories that are known, −1 for each `blank` in it and for all after it.
+pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usize) -> Result<Vec<f32>> {
+    let mut known = vec![];
+    for (i, piece) in text.split(|c| Some(c) == blank).enumerate() {
+        if i > 0 {
+            known.push(-1.0);
+        }
+        let tokens = codec.vocabulary.encode(piece).map_err(told)?;
+        known.extend(tokens.into_iter().map(|token| token as f32));
+    }
+    if known.len() > length {
+        return Err(Error::Unfit(format!(
+            "this text has {} tokens, and a sample of the model has {length}: shorten it",
+            known.len()
+        )));
+    }
+    known.resize(length, -1.0);
+    Ok(known)
 }
 
 /// Samples on their way from noise, as a page of its own.
@@ -125,6 +164,20 @@ mod tests {
         assert_eq!(lines(&facts(), &values).unwrap(), "a\\nb\n\n<░ab\n");
         assert_eq!(lines(&Facts::default(), &values), None);
         assert_eq!(escaped("a\\n\n"), "a\\\\n\\n");
+    }
+
+    #[test]
+    fn what_is_known_of_a_text_is_said_by_numbers() {
+        let facts = facts();
+        let codec = facts.categories.as_ref().unwrap().codec().unwrap();
+        assert_eq!(known(codec, "b_a", Some('_'), 5).unwrap(), [3., -1., 2., -1., -1.]);
+        assert_eq!(known(codec, &unescaped("a\\n"), None, 2).unwrap(), [2., 0.]);
+        let error = |text, length| known(codec, text, None, length).unwrap_err().to_string();
+        assert!(error("ab", 1).starts_with("this text has 2 tokens, and a sample of the model has 1"));
+        assert!(error("ax", 4).starts_with("`x` (U+0078), character 2 of \"ax\", is not in the vocabulary"));
+        for text in ["a\\nb", "\n\r\\\\", "\\x"] {
+            assert_eq!(unescaped(&escaped(text)), text);
+        }
     }
 
     #[test]

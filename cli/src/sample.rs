@@ -88,14 +88,24 @@ pub(crate) fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
 
 /// Puts the flags into the recipe.
 fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
-    for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch)] {
+    for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch), ("top-k", args.top_k)] {
         if let Some(value) = value {
             let number = i64::try_from(value).map_err(|_| Error::Unfit(format!("`--{flag} {value}` is too large")))?;
-            recipe.put(&format!("sample.{flag}"), Value::Integer(number), format!("--{flag} {value}"))?;
+            recipe.put(
+                &format!("sample.{}", flag.replace('-', "_")),
+                Value::Integer(number),
+                format!("--{flag} {value}"),
+            )?;
         }
     }
-    if let Some(guidance) = args.guidance {
-        recipe.put("sample.guidance", Value::Float(guidance), format!("--guidance {guidance}"))?;
+    for (flag, value) in [("guidance", args.guidance), ("temperature", args.temperature), ("top-p", args.top_p)] {
+        if let Some(value) = value {
+            recipe.put(
+                &format!("sample.{}", flag.replace('-', "_")),
+                Value::Float(value),
+                format!("--{flag} {value}"),
+            )?;
+        }
     }
     if let Some(sampler) = &args.sampler {
         let known = recipe.get("sample.sampler.name").and_then(Value::as_str) == Some(sampler);
@@ -123,6 +133,43 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// Sizes of a sample of x, and what of it is known.
+    fn asked<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+        let args = self.args;
+        let mut shape = plan.x.shape.clone();
+        let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
+        if let Some(length) = args.length {
+            if plan.x.categories.is_none() || codec.is_none() {
+                return Err(Error::Unfit("`--length` is for models of text that know tokens as they are".into()));
+            }
+            let read = plan.resolved.get("sample").and_then(|table| table.get("sampler")).and_then(Value::as_table);
+            let window = read.filter(|sampler| sampler.get("name").and_then(Value::as_str) == Some("blocks"));
+            let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
+            if length == 0 || length > shape[0] && window > shape[0] as i64 {
+                return Err(Error::Unfit(format!(
+                    "`--length {length}`: the model reads sequences of 1 to {most} tokens; longer ones are drawn block by block, by \
+                     --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
+                    most = shape[0],
+                    half = shape[0].div_ceil(2),
+                )));
+            }
+            shape[0] = length;
+        }
+        let (flag, text, blank) = match (&args.prompt, &args.infill) {
+            (None, None) => return Ok((shape, None)),
+            (Some(text), _) => ("--prompt", text, None),
+            (None, Some(text)) => ("--infill", text, Some(args.blank)),
+        };
+        let Some(codec) = codec.filter(|_| plan.x.categories.is_some()) else {
+            return Err(Error::Unfit(format!(
+                "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is categorical"
+            )));
+        };
+        let known = letters::known(codec, &letters::unescaped(text), blank, shape[0])
+            .map_err(|error| Error::Unfit(format!("`{flag}`: {error}")))?;
+        Ok((shape, Some(known)))
+    }
+
     fn draw<const D: usize>(&self) -> Result<()>
     where
         Modules: Rank<D>,
@@ -130,6 +177,8 @@ impl Drawing<'_> {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
         let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let (shape, known) = self.asked(&plan)?;
+        let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let keep = match args.trajectory {
             None => vec![plan.sample.steps],
             Some(0 | 1) => {
@@ -144,6 +193,8 @@ impl Drawing<'_> {
             steps: plan.sample.steps,
             guidance: plan.sample.guidance,
             clamp: plan.clamp(),
+            truncation: plan.sample.truncation(),
+            known: known.as_deref(),
             classes: &classes,
             n: plan.sample.n,
             batch: plan.sample.batch,
@@ -152,7 +203,7 @@ impl Drawing<'_> {
             device: self.device,
         };
         let mut bar = Progress::new(args.quiet);
-        let drawn = draw(&*artist, &plan.x.shape, &order, &mut |share| bar.at(share))?;
+        let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
         let out = match &args.out {

@@ -6,19 +6,20 @@ use crate::{
 };
 use burn::{
     module::Module,
-    tensor::{Device, Tensor},
+    tensor::{Device, Tensor, TensorData},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
     data::Data,
-    denoise::Denoiser,
-    loss::Objective,
+    denoise::{Denoiser, Truncated, Truncation},
+    likelihood,
+    loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
     net::{Classes, Net},
     noise::Noise,
-    sample::{Sampler, reverse},
+    sample::{Infill, Past, Sampler, reverse},
     spacing::{Spacing, Steps, Uniform},
     train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
     transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
@@ -286,6 +287,8 @@ pub(crate) trait Artist<const D: usize> {
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean objective.
     fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean;
+    /// A bound on −log₂ p(x) of each row of categories, looked at so many times.
+    fn bits(&self, trial: &Trial<'_, D>, looks: usize) -> Result<Vec<f64>>;
 }
 impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> for Model<D, N, T> {
     fn grid(&self, steps: usize) -> Vec<f64> {
@@ -304,12 +307,27 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> fo
         };
         let times = times.unwrap_or(&*own);
         let mut losses = vec![];
-        trial.each(|raw, y, rng| {
+        for (raw, y, rng) in trial.batches() {
             let t = times.draw(raw.dims()[0], &mut rng.stream("times"));
-            let batch = self.losses(raw, &t, &y, objective, rng, false);
+            let batch = self.losses(raw, &t, &y, objective, &rng, false);
             losses.extend(batch.total().try_into_vec_as::<f64>().expect("a tensor can be read back"));
-        });
+        }
         Mean::ratio(&losses, &vec![1.0; losses.len()])
+    }
+    fn bits(&self, trial: &Trial<'_, D>, looks: usize) -> Result<Vec<f64>> {
+        let noise = self.noise();
+        // The tightest that the noise has: in continuous time where the chain is one.
+        let loss: Box<dyn Loss<D>> = match (noise.categories().and_then(|known| known.mask), noise.steps()) {
+            (Some(_), _) => Box::new(MaskedNelbo {}),
+            (None, Some(_)) => Box::new(Vlb::new(0)),
+            (None, None) => Box::new(ScoreEntropy {}),
+        };
+        let mut bits = vec![];
+        for (raw, y, rng) in trial.batches() {
+            let bound = likelihood::bound(&*self.given(&y), &*loss, self.transform.encode(raw), looks, &rng)?;
+            bits.extend(bound.rows.into_iter().map(|nats| nats / std::f64::consts::LN_2));
+        }
+        Ok(bits)
     }
 }
 
@@ -323,13 +341,39 @@ pub(crate) struct Trial<'a, const D: usize> {
 }
 impl<const D: usize> Trial<'_, D> {
     /// Batch after batch, each with a stream of its own.
-    fn each(&self, mut look: impl FnMut(Tensor<D>, Classes, &Rng)) {
+    fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Classes, Rng)> {
         let rng = Rng::new(self.seed).stream("evaluate");
-        for (i, rows) in self.rows.chunks(self.batch).enumerate() {
+        self.rows.chunks(self.batch).enumerate().map(move |(i, rows)| {
             let rng = rng.at(i as u64);
             let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
-            look(raw, y, &rng);
-        }
+            (raw, y, rng)
+        })
+    }
+}
+
+/// A sampler that is borrowed.
+#[derive(Debug)]
+struct Lent<'a, const D: usize>(&'a dyn Sampler<D>);
+impl<const D: usize> Sampler<D> for Lent<'_, D> {
+    fn step(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        t: f64,
+        s: f64,
+        past: &mut Past<D>,
+        rng: &mut Rng,
+    ) -> Tensor<D> {
+        self.0.step(model, z, t, s, past, rng)
+    }
+    fn order(&self) -> Option<usize> {
+        self.0.order()
+    }
+    fn calls(&self) -> usize {
+        self.0.calls()
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        self.0.check(noise)
     }
 }
 
@@ -340,6 +384,10 @@ pub(crate) struct Order<'a, const D: usize> {
     pub guidance: f64,
     /// The time until which guesses are moved to data.
     pub clamp: f64,
+    /// How much surer guesses of categories are made.
+    pub truncation: Truncation,
+    /// The categories of a sample that are known, −1 where they are not.
+    pub known: Option<&'a [f32]>,
     /// The class of each sample, or none for all.
     pub classes: &'a Classes,
     pub n: usize,
@@ -370,15 +418,30 @@ pub(crate) fn draw<const D: usize>(
     let rng = Rng::new(order.seed).stream("sample");
     let mut frames = vec![vec![]; order.keep.len()];
     let total = (order.n * (order.steps + 1)) as f64;
+    let infill = order.known.map(|known| {
+        let mut shape = [1; D];
+        shape[1] = known.len();
+        Infill {
+            sampler: Lent(order.sampler),
+            known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), order.device),
+        }
+    });
+    let sampler: &dyn Sampler<D> = match &infill {
+        Some(infill) => infill,
+        None => order.sampler,
+    };
     let mut first = 0;
     while first < order.n {
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let model = artist.guided(&classes, rows, order.guidance, order.clamp);
+        let mut model = artist.guided(&classes, rows, order.guidance, order.clamp);
+        if order.truncation != Truncation::default() {
+            model = Box::new(Truncated { model, truncation: order.truncation });
+        }
         let mut full = [rows; D];
         full[1..].copy_from_slice(shape);
-        let walk = reverse(&*model, order.sampler, times.clone(), full, &rng.from_row(first as u64), order.device)?;
+        let walk = reverse(&*model, sampler, times.clone(), full, &rng.from_row(first as u64), order.device)?;
         let mut next = 0;
         for (i, (_, x)) in walk.enumerate() {
             if order.keep.get(next) == Some(&i) {

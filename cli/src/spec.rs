@@ -10,7 +10,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
+use tweedie::{
+    Error, Result, denoise::Truncation, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train,
+};
 
 /// The sections of a recipe.
 const SECTIONS: [&str; 10] =
@@ -47,13 +49,27 @@ pub(crate) struct SampleSettings {
     pub guidance: f64,
     /// How many are drawn at a time.
     pub batch: usize,
+    /// Below 1, likelier categories become likelier yet.
+    pub temperature: f64,
+    /// How many of the likeliest categories may be drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
+    /// How much of the mass of a guess may be drawn, the likeliest first.
+    pub top_p: f64,
     /// `{ name, … }`; `ddim` for Gaussian noise and `ancestral` for others unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Table>,
 }
 impl Default for SampleSettings {
     fn default() -> Self {
-        Self { n: 100, steps: 50, guidance: 1.0, batch: 100, sampler: None }
+        Self { n: 100, steps: 50, guidance: 1.0, batch: 100, temperature: 1.0, top_k: None, top_p: 1.0, sampler: None }
+    }
+}
+
+impl SampleSettings {
+    /// How much surer guesses of categories are made.
+    pub fn truncation(&self) -> Truncation {
+        Truncation { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
     }
 }
 
@@ -218,6 +234,13 @@ impl<const D: usize> Plan<D> {
             if !sample.guidance.is_finite() {
                 return refuse("guidance", format!("guidance is a number, not {}.", sample.guidance));
             }
+        }
+        let truncation = sample.truncation();
+        truncation.check().map_err(|error| recipe.blame("sample", error))?;
+        if truncation != Truncation::default() && !noise.categorical() {
+            let message = "`temperature`, `top_k` and `top_p` are about guesses of categories, and the noise is for numbers: \
+                           leave them out.";
+            return Err(recipe.fail("sample", Part::Key, message));
         }
         let (sampler, table) = match &sample.sampler {
             Some(_) => recipe.module("sampler", "sample.sampler", &ranked.samplers, &[])?,
