@@ -189,7 +189,7 @@ impl Drawing<'_> {
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(&self.weights, like, self.device);
         let artist = plan.net.artist(plan.made(), self.device, &read)?;
         let order = Order {
-            sampler: &*plan.sampler,
+            sampler: &plan.sampler,
             steps: plan.sample.steps,
             guidance: plan.sample.guidance,
             clamp: plan.clamp(),

@@ -351,10 +351,10 @@ impl<const D: usize> Trial<'_, D> {
     }
 }
 
-/// A sampler that is borrowed.
+/// A sampler that is shared.
 #[derive(Debug)]
-struct Lent<'a, const D: usize>(&'a dyn Sampler<D>);
-impl<const D: usize> Sampler<D> for Lent<'_, D> {
+struct Shared<const D: usize>(Arc<dyn Sampler<D>>);
+impl<const D: usize> Sampler<D> for Shared<D> {
     fn step(
         &self,
         model: &dyn Denoiser<D>,
@@ -379,7 +379,7 @@ impl<const D: usize> Sampler<D> for Lent<'_, D> {
 
 /// What is to be drawn.
 pub(crate) struct Order<'a, const D: usize> {
-    pub sampler: &'a dyn Sampler<D>,
+    pub sampler: &'a Arc<dyn Sampler<D>>,
     pub steps: usize,
     pub guidance: f64,
     /// The time until which guesses are moved to data.
@@ -422,13 +422,13 @@ pub(crate) fn draw<const D: usize>(
         let mut shape = [1; D];
         shape[1] = known.len();
         Infill {
-            sampler: Lent(order.sampler),
+            sampler: Box::new(Shared(order.sampler.clone())),
             known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), order.device),
         }
     });
     let sampler: &dyn Sampler<D> = match &infill {
         Some(infill) => infill,
-        None => order.sampler,
+        None => &**order.sampler,
     };
     let mut first = 0;
     while first < order.n {

@@ -124,7 +124,7 @@ pub(crate) struct Plan<const D: usize> {
     pub train: Train,
     pub run: RunSettings,
     pub sample: SampleSettings,
-    pub sampler: Box<dyn Sampler<D>>,
+    pub sampler: Arc<dyn Sampler<D>>,
     /// The recipe with every default filled in.
     pub resolved: Table,
 }
@@ -196,7 +196,7 @@ impl<const D: usize> Plan<D> {
             train,
             run,
             sample,
-            sampler,
+            sampler: sampler.into(),
             resolved,
         })
     }

@@ -309,7 +309,7 @@ impl<const D: usize> Run<'_, D> {
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
         let classes = sample::in_turn(self.facts, n);
         let order = Order {
-            sampler: &*self.plan.sampler,
+            sampler: &self.plan.sampler,
             steps,
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
@@ -367,7 +367,7 @@ impl<const D: usize> Run<'_, D> {
         let classes = sample::in_turn(self.facts, sample.n);
         let keep = sample::spread(sample.steps, sample::FRAMES);
         let order = Order {
-            sampler: &*self.plan.sampler,
+            sampler: &self.plan.sampler,
             steps: sample.steps,
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
