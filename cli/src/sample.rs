@@ -162,7 +162,8 @@ impl Drawing<'_> {
         };
         let Some(codec) = codec.filter(|_| plan.x.categories.is_some()) else {
             return Err(Error::Unfit(format!(
-                "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is categorical"
+                "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is for categories: leave it \
+                 out"
             )));
         };
         let known = letters::known(codec, &letters::unescaped(text), blank, shape[0])
@@ -347,10 +348,10 @@ fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result
         let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
         return npy::save(path, &shape, &tokens).map_err(told);
     }
-    let own = |facts: &Facts, values: &[f32]| -> Vec<f32> { values.iter().map(|x| facts.own(*x)).collect() };
-    match pictured(facts, values) {
-        Some((facts, values)) => npy::save(path, &shape(&facts), &own(&facts, &values)),
-        None => npy::save(path, &shape(facts), &own(facts, values)),
+    match pictured(facts, &[]) {
+        // Levels are their own numbers, and one more is a mask.
+        Some((image, _)) => npy::save(path, &shape(&image), values),
+        None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
     }
     .map_err(told)
 }

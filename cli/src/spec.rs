@@ -235,12 +235,29 @@ impl<const D: usize> Plan<D> {
                 return refuse("guidance", format!("guidance is a number, not {}.", sample.guidance));
             }
         }
-        let truncation = sample.truncation();
-        truncation.check().map_err(|error| recipe.blame("sample", error))?;
-        if truncation != Truncation::default() && !noise.categorical() {
-            let message = "`temperature`, `top_k` and `top_p` are about guesses of categories, and the noise is for numbers: \
-                           leave them out.";
-            return Err(recipe.fail("sample", Part::Key, message));
+        if !(sample.temperature >= 0.0 && sample.temperature.is_finite()) {
+            return refuse("temperature", format!("a temperature is 0 or more, not {}.", sample.temperature));
+        }
+        if sample.top_k == Some(0) {
+            return refuse("top_k", "`top_k` is how many of the likeliest categories may be drawn, 1 or more.".into());
+        }
+        if !(sample.top_p > 0.0 && sample.top_p <= 1.0) {
+            return refuse(
+                "top_p",
+                format!("`top_p` is a share of the mass, above 0 and up to 1, not {}.", sample.top_p),
+            );
+        }
+        if !noise.categorical() {
+            let set = [
+                ("temperature", sample.temperature != 1.0),
+                ("top_k", sample.top_k.is_some()),
+                ("top_p", sample.top_p != 1.0),
+            ];
+            if let Some((field, _)) = set.into_iter().find(|(_, set)| *set) {
+                let message =
+                    format!("`{field}` is about guesses of categories, and the noise is for numbers: leave it out.");
+                return refuse(field, message);
+            }
         }
         let (sampler, table) = match &sample.sampler {
             Some(_) => recipe.module("sampler", "sample.sampler", &ranked.samplers, &[])?,

@@ -326,9 +326,9 @@ impl Text {
         let held = if held.is_empty() {
             None
         } else {
-            Some(self.serve(test_path.as_ref().unwrap_or(&path), &codec, held, Split::Test)?)
+            Some(self.serve(test_path.as_ref().unwrap_or(&path), &codec, held, longest, Split::Test)?)
         };
-        Ok((self.serve(&path, &codec, learned, Split::Train)?, held))
+        Ok((self.serve(&path, &codec, learned, longest, Split::Train)?, held))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -436,6 +436,7 @@ impl Text {
         path: &std::path::Path,
         codec: &Codec,
         mut pieces: Vec<Vec<u32>>,
+        longest: usize,
         split: Split,
     ) -> Result<Texts, Error> {
         let length = codec.length;
@@ -456,15 +457,14 @@ impl Text {
             return Ok(Texts { codec: codec.clone(), tokens, rows: Rows::Windows { stride } });
         }
         let longer = pieces.iter().filter(|piece| piece.len() > length).count();
-        let longest = pieces.iter().map(Vec::len).max().unwrap_or(0);
         match self.longer {
             _ if longer == 0 => {}
             Longer::Refuse => {
                 return Err(Error::text(
                     path,
                     format!(
-                        "has {longer} of {} samples in its {part} part that are longer than `length = {length}` tokens, the \
-                         longest {longest}",
+                        "has {longer} of {} samples in its {part} part that are longer than `length = {length}` tokens; the \
+                         longest of all has {longest}",
                         pieces.len()
                     ),
                     format!(

@@ -5,6 +5,7 @@ mod own;
 mod pictures;
 mod recipes;
 mod runs;
+mod text;
 mod transcripts;
 
 use std::{

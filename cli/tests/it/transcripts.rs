@@ -18,6 +18,11 @@ fn a_run_says_where_it_stands() {
 }
 
 #[test]
+fn text_is_drawn_and_evaluated_and_what_does_not_fit_is_refused() {
+    transcript("text");
+}
+
+#[test]
 fn modules_are_listed_with_their_parameters() {
     transcript("list");
 }

@@ -155,8 +155,8 @@ fn what_is_wrong_is_said_in_a_sentence_with_the_remedy() {
     assert!(message(&ragged, &folder).contains("line: 3"), "{}", message(&ragged, &folder));
     assert_eq!(
         message(&Text { length: Some(4), ..good.clone() }, &folder),
-        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens, the longest 5. Say \
-         `length = 6`, or `longer = \"cut\"` to keep their beginnings, or `longer = \"drop\"` to leave them out."
+        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of all has \
+         5. Say `length = 6`, or `longer = \"cut\"` to keep their beginnings, or `longer = \"drop\"` to leave them out."
     );
     fs::write(folder.path().join("odd"), "two\nthé").unwrap();
     assert_eq!(

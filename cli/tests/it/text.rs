@@ -1,0 +1,183 @@
+//! Text and other categories: every noise through training, stopping, going on, drawing and evaluating.
+use super::{done, tensors, text};
+use serde_json::Value;
+use std::{fs, path::Path};
+use tempfile::tempdir;
+use tweedie_data::npy;
+
+const NAMES: &str = include_str!("../cmd/text/names.txt");
+
+/// A recipe that takes milliseconds a step: `noise`, `schedule` and `loss` are its own.
+fn recipe(schedule: &str, noise: &str, loss: &str, more: &str) -> String {
+    format!(
+        r#"
+[data]
+name = "text"
+path = "names.txt"
+held_out = 5
+[schedule]
+{schedule}
+[noise]
+{noise}
+[net]
+name = "transformer"
+width = 16
+depth = 1
+heads = 2
+[[loss]]
+name = "{loss}"
+[train]
+steps = 4
+batch = 8
+[run]
+checkpoint_every = 2
+evaluate_every = 2
+[sample]
+n = 5
+steps = 3
+{more}
+"#
+    )
+}
+
+/// Trains, stops, goes on, draws and evaluates; the evaluation.
+fn through(at: &Path, recipe: &str) -> Value {
+    fs::write(at.join("names.txt"), NAMES).unwrap();
+    fs::write(at.join("r.toml"), recipe).unwrap();
+    let _ = fs::remove_dir_all(at.join("whole"));
+    let _ = fs::remove_dir_all(at.join("parts"));
+    done(at, "train r.toml --out whole -q");
+    done(at, "train r.toml --out parts --steps 2 -q");
+    done(at, "train --resume --out parts --steps 4 -q");
+    let model = |run: &str| tensors(&at.join(run).join("model.safetensors"));
+    assert!(model("whole") == model("parts"), "a run gone on with is the run not stopped:\n{recipe}");
+    let samples = |run: &str| fs::read(at.join(run).join("samples.npy")).unwrap();
+    assert_eq!(samples("whole"), samples("parts"));
+    done(at, "sample parts --out drawn --batch 2 -q");
+    assert_eq!(samples("drawn"), samples("whole"), "samples do not depend on the batch:\n{recipe}");
+    let said = done(at, "evaluate parts --json --times 4");
+    serde_json::from_str(&text(&said.stdout)).unwrap()
+}
+
+#[test]
+fn every_noise_of_categories_goes_through_a_run_and_its_bits_are_told_beside_n_grams() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    let table = "name = \"cosine\"\nsteps = 20";
+    for (schedule, noise, loss) in [
+        ("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo"),
+        ("name = \"jsd\"\nsteps = 10", "name = \"absorbing\"\nprediction = \"logits\"", "vlb"),
+        ("name = \"geometric\"\nmax = 5", "name = \"uniform\"\nprediction = \"score\"", "score-entropy"),
+        (table, "name = \"uniform\"\nreverse = \"plug-in\"", "vlb"),
+        (table, "name = \"marginal\"", "cross-entropy"),
+    ] {
+        let results = through(at, &recipe(schedule, noise, loss, ""));
+        let bits = |key: &str| results[key].as_f64().unwrap();
+        assert_eq!(bits("rows"), 5.0);
+        assert!(bits("bits_per_char").is_finite() && bits("bits_per_char") == bits("bits_per_token"), "{results}");
+        assert!(bits("bits_per_char") > 1.0 && bits("bits_per_char_error") > 0.0, "{results}");
+        let known = &results["baselines"];
+        let baseline = |name: &str| known[name]["bits_per_char"].as_f64().unwrap();
+        // Twenty names teach few pairs, but the share of letters is known.
+        assert!(baseline("unigram") < 20f64.log2() && baseline("bigram") > 1.0 && baseline("5-gram") > 1.0, "{known}");
+        // A line a sample, and letters that the data have.
+        let lines = fs::read_to_string(at.join("whole/samples.txt")).unwrap();
+        assert_eq!(lines.lines().count(), 5);
+        assert!(lines.chars().all(|c| c == '\n' || NAMES.contains(c)), "{lines}");
+        assert_eq!(npy::load::<i64>(at.join("whole/samples.npy")).unwrap().shape, [5, 9]);
+        for file in ["trajectory.html", "report.html", "progress/step-00000004.txt"] {
+            assert!(at.join("whole").join(file).exists(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_net_that_knows_nothing_has_the_bits_of_an_even_guess() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES).unwrap();
+    for (schedule, noise, loss) in [
+        ("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo"),
+        ("name = \"cosine\"\nsteps = 10", "name = \"uniform\"", "vlb"),
+    ] {
+        let recipe = recipe(schedule, noise, loss, "").replace("batch = 8", "batch = 8\nrate = 1e-12");
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        let _ = fs::remove_dir_all(at.join("run"));
+        done(at, "train r.toml --out run -q");
+        let results: Value = serde_json::from_str(&text(&done(at, "evaluate run --json --times 100").stdout)).unwrap();
+        // Nine of twenty categories a row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their ends.
+        let (bits, even) = (results["bits_per_char"].as_f64().unwrap(), 5.0 * 9.0 * 20f64.log2() / 34.0);
+        assert!((bits / even - 1.0).abs() < 0.05, "{noise}: {bits}, not {even}");
+    }
+}
+
+#[test]
+fn what_is_known_stays_and_a_line_of_samples_can_be_given_back() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), "a\\b\n".repeat(3) + &NAMES.replace('\n', "\u{b}\n")).unwrap();
+    fs::write(at.join("r.toml"), recipe("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo", ""))
+        .unwrap();
+    done(at, "train r.toml --out run -q");
+    let lines = |flags: &str| -> Vec<String> {
+        done(at, &format!("sample run --n 6 --out s -q {flags}"));
+        fs::read_to_string(at.join("s/samples.txt")).unwrap().lines().map(str::to_owned).collect()
+    };
+    for sampler in ["ancestral", "analytic", "first-hitting", "ordered", "remasking", "cached"] {
+        for line in lines(&format!("--prompt em --sampler {sampler} --trajectory 3")) {
+            assert!(line.starts_with("em"), "{sampler}: {line}");
+        }
+        for line in lines(&format!("--infill em.a --blank . --sampler {sampler}")) {
+            assert!(line.starts_with("em") && line.chars().nth(3).is_none_or(|c| c == 'a'), "{sampler}: {line}");
+        }
+    }
+    assert!(lines(r"--prompt a\\b").iter().all(|line| line.starts_with(r"a\\b")));
+    // A sure guess leaves nothing to chance but the order in which things are revealed.
+    let sure = lines("--temperature 0 --sampler ordered --seed 3");
+    assert!(sure.iter().all(|line| *line == sure[0]), "{sure:?}");
+    assert_ne!(lines("--seed 3"), lines("--seed 4"));
+    let page = fs::read_to_string(at.join("run/trajectory.html")).unwrap();
+    assert!(page.contains("<script>") && !page.contains("http"), "the page needs nothing from elsewhere");
+}
+
+#[test]
+fn embedded_text_goes_through_a_run() {
+    let folder = tempdir().unwrap();
+    let noise = "name = \"gaussian\"\nprediction = \"x0\"\n[transform]\nname = \"embedding\"\nwidth = 8\nclamp = 0.5";
+    let losses = recipe("name = \"sqrt\"\nsteps = 50", noise, "simple", "")
+        .replace("[train]", "[[loss]]\nname = \"rounding\"\n[train]");
+    let results = through(folder.path(), &losses);
+    assert!(results["objective"].as_f64().unwrap().is_finite() && results.get("bits_per_char").is_none(), "{results}");
+    let table = tensors(&folder.path().join("whole/model.safetensors"));
+    assert!(
+        table.iter().any(|(name, shape, _)| name.contains("transform.table") && *shape == [20, 8]),
+        "the table is kept"
+    );
+    let lines = fs::read_to_string(folder.path().join("whole/samples.txt")).unwrap();
+    assert!(lines.chars().all(|c| c == '\n' || NAMES.contains(c)), "{lines}");
+}
+
+#[test]
+fn levels_of_images_are_categories() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    for (noise, schedule) in [
+        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nfirst = 0.05\nlast = 0.9"),
+        ("nearest-neighbour", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
+        ("absorbing", "name = \"cosine\"\nsteps = 20"),
+    ] {
+        let recipe = recipe(schedule, &format!("name = \"{noise}\""), "vlb", "")
+            .replace("name = \"text\"\npath = \"names.txt\"\nheld_out = 5", "name = \"digits\"\nlevels = 4")
+            .replace(
+                "name = \"transformer\"\nwidth = 16\ndepth = 1\nheads = 2",
+                "name = \"unet\"\nchannels = [8]\nblocks = 1\ngroups = 4",
+            );
+        let results = through(at, &recipe);
+        let bits = results["bits_per_token"].as_f64().unwrap();
+        assert!(bits > 0.1 && bits.is_finite() && results.get("bits_per_char").is_none(), "{noise}: {results}");
+        let samples = npy::load::<f32>(at.join("whole/samples.npy")).unwrap();
+        assert_eq!(samples.shape, [5, 1, 8, 8]);
+        assert!(samples.data.iter().all(|level| [0.0, 1.0, 2.0, 3.0].contains(level)), "{noise}");
+        assert!(at.join("whole/samples.png").exists() && at.join("whole/trajectory.png").exists());
+    }
+}
