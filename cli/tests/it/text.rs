@@ -96,18 +96,16 @@ fn a_net_that_knows_nothing_has_the_bits_of_an_even_guess() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("names.txt"), NAMES).unwrap();
-    for (schedule, noise, loss) in [
-        ("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo"),
-        ("name = \"cosine\"\nsteps = 10", "name = \"uniform\"", "vlb"),
-    ] {
-        let recipe = recipe(schedule, noise, loss, "").replace("batch = 8", "batch = 8\nrate = 1e-12");
+    for schedule in ["name = \"flow-matching\"", "name = \"cosine-mask\"", "name = \"jsd\"\nsteps = 100"] {
+        let recipe = recipe(schedule, "name = \"absorbing\"", "cross-entropy", "")
+            .replace("batch = 8", "batch = 8\nrate = 1e-12");
         fs::write(at.join("r.toml"), recipe).unwrap();
         let _ = fs::remove_dir_all(at.join("run"));
         done(at, "train r.toml --out run -q");
-        let results: Value = serde_json::from_str(&text(&done(at, "evaluate run --json --times 100").stdout)).unwrap();
+        let results: Value = serde_json::from_str(&text(&done(at, "evaluate run --json --times 1000").stdout)).unwrap();
         // Nine of twenty categories a row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their ends.
         let (bits, even) = (results["bits_per_char"].as_f64().unwrap(), 5.0 * 9.0 * 20f64.log2() / 34.0);
-        assert!((bits / even - 1.0).abs() < 0.05, "{noise}: {bits}, not {even}");
+        assert!((bits / even - 1.0).abs() < 0.06, "{schedule}: {bits}, not {even}");
     }
 }
 
