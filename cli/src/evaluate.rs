@@ -1,4 +1,7 @@
 //! `tweedie evaluate`: a run on the data it did not learn from.
+//!
+//! For categories the bits are those of a bound on −log₂ p(x), in continuous time where the noise allows it. A line of text is
+//! described whole, the ends after it included, and its bits are shared by its characters and one end: what n-grams are asked too.
 use crate::{
     args,
     data::{Facts, Loaded, Set, Split},
