@@ -20,9 +20,13 @@ use std::fmt;
 
 mod categories;
 mod discrete_sampler;
+mod loss;
+mod net;
 mod sampler;
 pub use categories::bound;
 pub use discrete_sampler::{discrete_sampler, distance, draws};
+pub use loss::{loss, zero_if_perfect};
+pub use net::net;
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
 
 /// One law, measured.

@@ -68,6 +68,7 @@
 
 pub mod data;
 pub mod denoise;
+pub mod distance;
 pub mod distribution;
 pub mod dual;
 pub mod error;

@@ -12,7 +12,7 @@
 //! | [`DpmSolverPp`] | multistep in λ on x̂; with η > 0 its stochastic form | 1, 2, 3 | 1 |
 //! | [`UniPc`] | the same with a corrector that costs no call | p + 1 | 1 |
 //! | [`Etd`] | exponential Adams–Bashforth on x̂ | any | 1 |
-//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock | any | 1 |
+//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock; with a corrector one order more | any | 1 |
 //! | [`Ipndm`], [`Plms`] | even-step Adams–Bashforth weights on uneven steps | 2 | 1 |
 //! | [`DormandPrince`] | embedded Runge–Kutta pair with tolerances | – | – |
 //!
@@ -44,6 +44,7 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use std::{collections::VecDeque, fmt::Debug};
 
+mod adams;
 mod adaptive;
 mod ancestral;
 mod churn;
@@ -58,6 +59,7 @@ mod pndm;
 mod restart;
 mod sde;
 mod unipc;
+pub use adams::{AdamsBashforth, Deis, Etd, Lms, SaSolver};
 pub use adaptive::{DormandPrince, State, integrate};
 pub(crate) use adaptive::{angle, polar};
 pub use ancestral::{Dpm2Ancestral, DpmSolverPp2SAncestral, EulerAncestral};
@@ -67,7 +69,7 @@ pub use ddim::{Ancestral, Ddim, invert};
 pub use discrete::{Analytic, Blocks, By, Cached, FirstHitting, Infill, Ordered, Remask, Remasking, TauLeaping};
 pub use dpm::{Dpm2, DpmSolver, DpmSolverPp, DpmSolverPp2S};
 pub use langevin::PredictorCorrector;
-pub use multistep::{AdamsBashforth, Clock, Deis, Etd, Lms, Multistep, Node, SaSolver, Word, exact_weights};
+pub use multistep::{Clock, Multistep, Node, Word, exact_weights};
 pub use ode::{Euler, Heun};
 pub use pndm::{Ipndm, Plms};
 pub use restart::Restart;
@@ -185,20 +187,7 @@ pub fn combine<const D: usize, const N: usize>(terms: [(f64, Tensor<D>); N]) -> 
 }
 
 pub(crate) fn sum<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
-    let mut total: Option<Tensor<D>> = None;
-    let mut last = None;
-    for (weight, x) in terms {
-        if weight == 0.0 {
-            last = Some(x);
-            continue;
-        }
-        let x = if weight == 1.0 { x } else { x * weight };
-        total = Some(match total {
-            Some(total) => total + x,
-            None => x,
-        });
-    }
-    total.unwrap_or_else(|| last.expect("a sum has a term") * 0.0)
+    tweedie_kernels::ops::combine(terms.into_iter().collect())
 }
 
 /// Standard noise shaped like `z`.

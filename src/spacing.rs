@@ -9,15 +9,18 @@
 //! | [`Steps`], [`Leading`], [`Linspace`] | of a table of T steps |
 //! | [`Listed`] | a list; [`Listed::sections`] respaces a table |
 //! | [`Beta`], [`LogitNormal`] | the quantiles of a distribution |
-//! | [`Shifted`], [`Antithetic`] | made of another |
+//! | [`Shifted`], [`Antithetic`], [`Independent`] | made of another |
+//! | [`Importance`] | made of another: oftener where losses are large |
 //! | [`Karras`], [`Exponential`], [`LogNormal`], [`CosineInterpolated`], [`AlignYourSteps`] | noise levels, [`Levels::on`] a schedule |
-use crate::rng::Rng;
+use crate::{error::Error, rng::Rng};
 use serde::{Deserialize, Serialize};
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 mod discrete;
+mod importance;
 mod levels;
 pub use discrete::{Leading, Linspace, Listed};
+pub use importance::{Drawn, Importance, Memory};
 pub use levels::{AlignYourSteps, CosineInterpolated, Exponential, Karras, Levels, LogNormal, On};
 
 /// A rising map of (0, 1] into [0, 1].
@@ -34,10 +37,62 @@ pub trait Spacing: Debug + Send + Sync {
         strata.into_iter().map(|i| self.at((i as f64 + shift) / n as f64)).collect()
     }
 
+    /// [`draw`](Spacing::draw) with the weight that each row's loss has, so that the weighted mean is that of `draw`: 1,
+    /// unless some times are drawn oftener than others because of the losses `seen`.
+    fn draw_weighted(&self, n: usize, rng: &mut Rng, seen: &Memory) -> Drawn {
+        let _ = seen;
+        Drawn::plain(self.draw(n, rng))
+    }
+
+    /// What is to be remembered of the losses of a run: nothing, unless the spacing learns from them.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
+
     /// n + 1 falling times from `at(1)` to 0.
     fn grid(&self, n: usize) -> Vec<f64> {
         (1..=n).rev().map(|i| self.at(i as f64 / n as f64)).chain([0.0]).collect()
     }
+
+    /// Whether the parameters make a spacing; asked before the first step.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, in a sentence.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<S: Spacing + ?Sized> Spacing for $pointer {
+            fn at(&self, u: f64) -> f64 {
+                (**self).at(u)
+            }
+            fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
+                (**self).draw(n, rng)
+            }
+            fn draw_weighted(&self, n: usize, rng: &mut Rng, seen: &Memory) -> Drawn {
+                (**self).draw_weighted(n, rng, seen)
+            }
+            fn memory(&self) -> Memory {
+                (**self).memory()
+            }
+            fn grid(&self, n: usize) -> Vec<f64> {
+                (**self).grid(n)
+            }
+            fn check(&self) -> Result<(), Error> {
+                (**self).check()
+            }
+        }
+    )*};
+}
+forward!(Arc<S>, Box<S>, &S);
+
+/// A demand on parameters.
+fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Unfit(what())) }
 }
 
 /// Even times from `from` to 1.
@@ -59,6 +114,11 @@ impl Spacing for Uniform {
     fn grid(&self, n: usize) -> Vec<f64> {
         (0..=n).rev().map(|i| i as f64 / n as f64).collect()
     }
+    fn check(&self) -> Result<(), Error> {
+        demand((0.0..1.0).contains(&self.from), || {
+            format!("`from` is the smallest time, in [0, 1), and not {}", self.from)
+        })
+    }
 }
 
 /// Discrete time: 1/T, 2/T, …, 1.
@@ -75,6 +135,9 @@ impl Spacing for Steps {
     fn at(&self, u: f64) -> f64 {
         // A quantile that is a grid point up to rounding is that grid point.
         (u * self.0 as f64 - 1e-9).ceil().max(1.0) / self.0 as f64
+    }
+    fn check(&self) -> Result<(), Error> {
+        demand(self.0 > 0, || "discrete time has one step or more, and `steps` is 0".into())
     }
 }
 
@@ -110,6 +173,11 @@ impl Default for LogitNormal {
 impl Spacing for LogitNormal {
     fn at(&self, u: f64) -> f64 {
         (1.0 + (-self.mean - self.std * normal_quantile(u.clamp(0.0, 1.0))).exp()).recip()
+    }
+    fn check(&self) -> Result<(), Error> {
+        demand(self.mean.is_finite() && self.std > 0.0 && self.std.is_finite(), || {
+            format!("a logit-normal has a mean and a positive std, but mean = {} and std = {}", self.mean, self.std)
+        })
     }
 }
 
@@ -171,6 +239,12 @@ impl Spacing for Beta {
             if Self::below(self.a, self.b, middle) < u { low = middle } else { high = middle }
         }
         0.5 * (low + high)
+    }
+    fn check(&self) -> Result<(), Error> {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        demand(positive(self.a) && positive(self.b), || {
+            format!("the exponents of a beta distribution are positive, but a = {} and b = {}", self.a, self.b)
+        })
     }
 }
 
@@ -251,8 +325,17 @@ impl<S: Spacing> Spacing for Shifted<S> {
     fn at(&self, u: f64) -> f64 {
         self.moved(self.spacing.at(u))
     }
+    fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
+        self.spacing.draw(n, rng).into_iter().map(|t| self.moved(t)).collect()
+    }
     fn grid(&self, n: usize) -> Vec<f64> {
         self.spacing.grid(n).into_iter().map(|t| self.moved(t)).collect()
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.spacing.check()?;
+        demand(self.factor > 0.0 && self.factor.is_finite(), || {
+            format!("the factor of shifted times is positive, not {}", self.factor)
+        })
     }
 }
 impl<S> Shifted<S> {
@@ -274,5 +357,26 @@ impl<S: Spacing> Spacing for Antithetic<S> {
     }
     fn grid(&self, n: usize) -> Vec<f64> {
         self.0.grid(n)
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.0.check()
+    }
+}
+
+/// Training times of which none knows the others, as most programs draw them; all other spacings are stratified.
+#[derive(Clone, Copy, Debug)]
+pub struct Independent<S>(pub S);
+impl<S: Spacing> Spacing for Independent<S> {
+    fn at(&self, u: f64) -> f64 {
+        self.0.at(u)
+    }
+    fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
+        rng.uniforms(n, 1).into_iter().map(|u| self.0.at(u)).collect()
+    }
+    fn grid(&self, n: usize) -> Vec<f64> {
+        self.0.grid(n)
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.0.check()
     }
 }

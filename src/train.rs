@@ -1,7 +1,7 @@
 //! Training: an iterator over steps that can be looked into, sampled from, stopped and resumed to the last bit.
 //!
 //! All randomness of step k comes from `(seed, purpose, k)`, so the state of a run is its weights, their averages, the
-//! optimiser's moments and the number k.
+//! optimiser's moments, the number k and, where the times are drawn by them, the last losses.
 use crate::{
     data::Data,
     error::Error,
@@ -9,12 +9,12 @@ use crate::{
     model::{Losses, Model},
     net::{Condition, Net},
     rng::Rng,
-    spacing::{Spacing, Steps, Uniform},
+    spacing::{Memory, Spacing, Steps, Uniform},
     transform::{Identity, Transform},
 };
 use burn::{
     module::{Module, ModuleDisplay},
-    tensor::{Device, Gradients, Tensor},
+    tensor::{Device, Gradients, Tensor, TensorData},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -188,6 +188,7 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     data: &'a dyn Data<T::Raw, N::Condition>,
     objective: Objective<D>,
     times: Arc<dyn Spacing>,
+    seen: Memory,
     settings: Train,
     device: Device,
     moments: Moments,
@@ -224,12 +225,13 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let parameters = Parameters::of(&model);
         let moments = Moments::new(&parameters);
         let average = (settings.ema > 0.0).then_some(parameters);
-        Ok(Self { model, data, objective, times, settings, device, moments, average, done: 0, order: None })
+        let seen = times.memory();
+        Ok(Self { model, data, objective, times, seen, settings, device, moments, average, done: 0, order: None })
     }
 
     /// With other training times than those the noise suggests (its table's steps, or even times from 1e-3).
     pub fn with_times(self, times: Arc<dyn Spacing>) -> Self {
-        Self { times, ..self }
+        Self { seen: times.memory(), times, ..self }
     }
 
     /// How many steps have been done.
@@ -296,6 +298,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             weights: Parameters::of(&self.model),
             average: self.average.clone(),
             moments: self.moments.clone(),
+            losses: self.seen.numbers().to_vec(),
         }
     }
 
@@ -321,6 +324,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
                     .into(),
             ));
         }
+        self.seen = self.seen.with_numbers(checkpoint.losses)?;
         let inner = self.device.clone().inner();
         self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
         self.average = checkpoint.average.map(|average| average.to_device(&inner));
@@ -348,20 +352,29 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let step = self.done;
         let rng = Rng::new(self.settings.seed).stream("train").at(step);
         let rows = self.rows(step);
-        let times = self.times.draw(rows.len(), &mut rng.stream("times"));
+        let drawn = self.times.draw_weighted(rows.len(), &mut rng.stream("times"), &self.seen);
         let drops = rng.stream("drop").uniforms(rows.len(), 1);
         let Self { data, objective, device, settings, model, .. } = &*self;
         let (parts, n) = (settings.accumulate * settings.shards, rows.len());
 
-        // The terms and the gradient of one piece. Its model has parameters of its own: backward passes through the same
+        // The terms, the gradient and, where they are remembered, the losses of one piece. Its model has parameters of its own: backward passes through the same
         // ones would wait for each other.
-        let compute = |part: usize, model: Model<D, N, T>| -> Result<(Vec<f64>, Parameters), Error> {
+        let compute = |part: usize, model: Model<D, N, T>| -> Result<(Vec<f64>, Parameters, Vec<f64>), Error> {
             let range = part * n / parts..(part + 1) * n / parts;
             let rng = rng.from_row(range.start as u64);
             let (raw, y) = data.batch(&rows[range.clone()], &rng.stream("data"), device);
             let drop: Vec<bool> = drops[range.clone()].iter().map(|u| *u < settings.drop).collect();
             let y = y.without(&drop);
-            let losses = model.losses(raw, &times[range], &y, objective, &rng, true);
+            let mut losses = model.losses(raw, &drawn.times[range.clone()], &y, objective, &rng, true);
+            let mut seen = vec![];
+            if !drawn.strata.is_empty() {
+                seen = losses.total().inner().try_into_vec_as::<f64>().expect("a tensor can be read back");
+            }
+            if let Some(weights) = &drawn.weights {
+                let weights = TensorData::new(weights[range.clone()].to_vec(), [range.len()]);
+                let weights = Tensor::<1>::from_data(weights, (device, losses.terms[0].dtype()));
+                losses.terms.iter_mut().for_each(|term| *term = term.clone() * weights.clone());
+            }
             let mean = |term: &Tensor<1>| f64::from(term.clone().inner().sum().into_scalar::<f32>()) / n as f64;
             let terms: Vec<f64> = losses.terms.iter().map(mean).collect();
             if !terms.iter().all(|term| term.is_finite()) {
@@ -369,11 +382,12 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
                 return Err(Error::NotFinite { step: step + 1, place });
             }
             let mut gradients: Gradients = (losses.total().sum() / n as f64).backward();
-            Ok((terms, Parameters::gradients(&model, &mut gradients)))
+            Ok((terms, Parameters::gradients(&model, &mut gradients), seen))
         };
 
         let mut gradient: Option<Parameters> = None;
         let mut terms = vec![0.0; objective.terms().len()];
+        let mut seen = vec![];
         for part in 0..settings.accumulate {
             let shards: Vec<_> = (part * settings.shards..(part + 1) * settings.shards)
                 .filter(|shard| shard * n / parts < (shard + 1) * n / parts)
@@ -382,7 +396,8 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             let shards: Vec<_> = shards.into_par_iter().map(|(shard, model)| compute(shard, model)).collect();
             // In their order, whichever was ready first.
             for shard in shards {
-                let (new_terms, new) = shard?;
+                let (new_terms, new, new_seen) = shard?;
+                seen.extend(new_seen);
                 terms.iter_mut().zip(new_terms).for_each(|(sum, term)| *sum += term);
                 gradient = Some(match gradient {
                     Some(sum) => sum.add(new),
@@ -404,6 +419,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let (weights, average) = self.moments.step(&self.settings.adam, rate, weights, gradient, scale, average);
         self.average = average;
         self.model = weights.into_module(self.model.clone());
+        self.seen.note(&drawn.strata, &seen);
         self.done += 1;
         Ok(Step {
             step: self.done,

@@ -82,6 +82,9 @@ pub struct Sample {
     /// Name of a sampler, or a table such as '{ name = "ddim", eta = 1 }' [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub sampler: Option<String>,
+    /// Name of a spacing for the sampler's times, or a table such as '{ name = "karras", rho = 5 }' [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub times: Option<String>,
     /// Steps of the sampler [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
@@ -167,10 +170,11 @@ pub struct List {
 /// `tweedie verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// schedule, noise, spacing or sampler [default: all of them]
-    pub kind: Option<String>,
+    /// schedule, noise, net, loss, spacing or sampler, or the TOML file of a recipe for the modules it names [default: every
+    /// module]
+    pub what: Option<String>,
     /// One module of that kind
-    #[arg(requires = "kind")]
+    #[arg(requires = "what")]
     pub name: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -185,13 +189,27 @@ pub struct Compare {
     /// Numbers of steps
     #[arg(long, value_delimiter = ',', default_value = "5,10,20,40", value_name = "N,…")]
     pub steps: Vec<usize>,
+    /// A sampler by name, or a table such as '{ name = "deis", order = 2 }'; may be given again [default: every
+    /// deterministic one]
+    #[arg(long, value_name = "NAME")]
+    pub sampler: Vec<String>,
+    /// Times of the steps: a spacing by name, or a table; may be given again [default: even ones, on the grid of the
+    /// schedule's table]
+    #[arg(long, value_name = "NAME")]
+    pub times: Vec<String>,
+    /// Leave x̂ as the net says it, where a run keeps it within the range of the data
+    #[arg(long)]
+    pub unclamped: bool,
+    /// Also the distance of so many samples from data: sliced Wasserstein and energy distance, of every sampler
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
     /// How many samples
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub n: usize,
     /// Seed of the starting noise
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// Folder for compare.html and compare.png [default: no pictures]
+    /// Folder for compare.html, compare.png and compare.svg [default: no pictures]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// As JSON

@@ -2,13 +2,14 @@
 use crate::{
     categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
-    named::{Modules, NoiseConfig},
+    named::{Modules, NoiseConfig, ScheduleOf, SpacingOf, part},
     nets::{ImageNet, SequenceNet},
     session::{NetConfig, Task},
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use toml::Table;
 use tweedie::{
     Error, Result, Rng,
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
@@ -21,11 +22,14 @@ use tweedie::{
         TauLeaping, UniPc,
     },
     schedule::{
-        Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace, Linear,
-        Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Sigmoid, Sqrt, SubVariancePreserving,
-        VarianceExploding, VariancePreserving,
+        Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace, Linear,
+        Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid, Sqrt,
+        SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
-    spacing::{Beta, LogitNormal, Quadratic, Spacing, Steps, Uniform},
+    spacing::{
+        self, AlignYourSteps, Antithetic, Beta, CosineInterpolated, Exponential, Importance, Independent, Karras,
+        Leading, Levels, Linspace, LogNormal, LogitNormal, Quadratic, Spacing, Steps, Uniform,
+    },
 };
 use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
 
@@ -87,6 +91,12 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("for categories: kept with probability 1 − cos(π(1 − t)/2)")
         .schedule::<Geometric>("geometric")
         .about("for categories: lost at a rate that grows geometrically, as score entropy is trained")
+        .schedule_of::<ZeroTerminalConfig>("zero-terminal")
+        .about("another schedule, rescaled so that no signal is left at t = 1")
+        .schedule_of::<ShiftedConfig>("shifted")
+        .about("another schedule with its noise `factor` times as strong: for larger images")
+        .schedule_of::<BetweenConfig>("between")
+        .about("two schedules interpolated in log-SNR")
         .noise::<GaussianConfig>("gaussian")
         .about("x_t = α x + σ ε; `prediction` is what the net says of it")
         .noise::<Absorbing>("absorbing")
@@ -132,6 +142,34 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("most times at middling noise, as rectified flows are trained")
         .spacing::<Beta>("beta")
         .about("the quantiles of a beta distribution")
+        .spacing::<Leading>("leading")
+        .about("step numbers 0, T/n, 2T/n, … of a table")
+        .spacing::<Linspace>("linspace")
+        .about("step numbers of a table even from 0 to T − 1")
+        .spacing_of::<Sections>("sections")
+        .about("so many steps of each of as many equal sections of a table")
+        .spacing_of::<ListedTimes>("listed")
+        .about("a list of times, or of noise levels σ/α")
+        .levels::<Karras>("karras")
+        .about("noise levels whose ρ-th root is even, on the schedule")
+        .levels::<Exponential>("exponential")
+        .about("noise levels even in ln(σ/α)")
+        .levels::<Exponential>("log-snr")
+        .about("the same by its other name, even in the log-SNR; also Lu's λ")
+        .levels::<LogNormal>("log-normal")
+        .about("log-normal noise levels, as EDM is trained")
+        .levels::<CosineInterpolated>("cosine-interpolated")
+        .about("noise levels between two shifted cosine schedules")
+        .levels::<Aligned>("align-your-steps")
+        .about("noise levels optimised for a model of Stable Diffusion's kind")
+        .spacing_of::<ShiftedTimes>("shifted")
+        .about("another spacing moved towards the noise")
+        .spacing_of::<AntitheticTimes>("antithetic")
+        .about("another spacing's training times in pairs u, 1 − u")
+        .spacing_of::<IndependentTimes>("independent")
+        .about("another spacing's training times, none of which knows the others")
+        .spacing_of::<ImportanceTimes>("importance")
+        .about("another spacing's training times, oftener where the losses are large")
         .sampler::<Ancestral>("ancestral")
         .about("draws from p(x_s | x_t): DDPM's sampler")
         .sampler::<Analytic>("analytic")
@@ -198,6 +236,160 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("Heun's steps, with jumps back to more noise")
 }
 
+/// `[schedule] name = "zero-terminal"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ZeroTerminalConfig {
+    schedule: Table,
+}
+impl Default for ZeroTerminalConfig {
+    fn default() -> Self {
+        Self { schedule: part("linear") }
+    }
+}
+impl ScheduleOf for ZeroTerminalConfig {
+    const PARTS: &'static [&'static str] = &["schedule"];
+    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        Arc::new(ZeroTerminal(parts.remove(0)))
+    }
+}
+
+/// `[schedule] name = "shifted"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ShiftedConfig {
+    factor: f64,
+    schedule: Table,
+}
+impl Default for ShiftedConfig {
+    fn default() -> Self {
+        Self { factor: 2.0, schedule: part("cosine-angle") }
+    }
+}
+impl ScheduleOf for ShiftedConfig {
+    const PARTS: &'static [&'static str] = &["schedule"];
+    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
+    }
+}
+
+/// `[schedule] name = "between"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BetweenConfig {
+    first: Table,
+    second: Table,
+    share: f64,
+}
+impl Default for BetweenConfig {
+    fn default() -> Self {
+        Self { first: part("cosine-angle"), second: part("flow-matching"), share: 0.5 }
+    }
+}
+impl ScheduleOf for BetweenConfig {
+    const PARTS: &'static [&'static str] = &["first", "second"];
+    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        let [first, second] = parts.try_into().expect("a schedule for each field");
+        Arc::new(Between { first, second, share: self.share })
+    }
+}
+
+/// `{ name = "sections" }`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Sections {
+    steps: usize,
+    counts: Vec<usize>,
+}
+impl Default for Sections {
+    fn default() -> Self {
+        Self { steps: 1000, counts: vec![10, 10, 5, 5] }
+    }
+}
+impl SpacingOf for Sections {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(spacing::Listed::sections(self.steps, &self.counts)?))
+    }
+}
+
+/// `{ name = "listed" }`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListedTimes {
+    times: Vec<f64>,
+    levels: Vec<f64>,
+}
+impl Default for ListedTimes {
+    fn default() -> Self {
+        Self { times: (1..=10).map(|i| f64::from(i) / 10.0).collect(), levels: vec![] }
+    }
+}
+impl SpacingOf for ListedTimes {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(match self.levels.as_slice() {
+            [] => spacing::Listed::new(self.times.clone())?,
+            levels if self.times == Self::default().times || self.times.is_empty() => {
+                spacing::Listed::levels(levels, schedule)?
+            }
+            _ => {
+                return Err(Error::Unfit(
+                    "`levels` are noise levels that take the place of `times`: give one of the two lists".into(),
+                ));
+            }
+        }))
+    }
+}
+
+/// `{ name = "align-your-steps" }`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Aligned {
+    model: AlignYourSteps,
+}
+impl Levels for Aligned {
+    fn level(&self, u: f64) -> f64 {
+        self.model.level(u)
+    }
+}
+
+macro_rules! of_times {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct $name {
+            $($field: $type,)*
+            times: Table,
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* times: part($default_times) }
+            }
+        }
+        impl SpacingOf for $name {
+            const PARTS: &'static [&'static str] = &["times"];
+            fn spacing(&self, mut parts: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let make: fn(&Self, Arc<dyn Spacing>) -> Arc<dyn Spacing> = $make;
+                Ok(make(self, parts.remove(0)))
+            }
+        }
+    )*};
+}
+of_times! {
+    /// `{ name = "shifted" }`.
+    ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
+        Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
+    };
+    /// `{ name = "antithetic" }`.
+    AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
+    /// `{ name = "independent" }`.
+    IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
+    /// `{ name = "importance" }`.
+    ImportanceTimes { strata: usize = 100, keep: usize = 10, floor: f64 = 1e-3 } "uniform" |own, times| {
+        Arc::new(Importance { spacing: times, strata: own.strata, keep: own.keep, floor: own.floor })
+    };
+}
+
 /// `[noise] name = "gaussian"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -238,7 +430,10 @@ impl Default for Grid {
 }
 impl Spacing for Grid {
     fn at(&self, u: f64) -> f64 {
-        Steps(self.steps.max(1)).at(u)
+        Steps(self.steps).at(u)
+    }
+    fn check(&self) -> Result<()> {
+        Steps(self.steps).check()
     }
 }
 

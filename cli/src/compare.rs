@@ -1,27 +1,28 @@
-//! `tweedie compare`: every deterministic sampler on one model, against a solution of high accuracy.
+//! `tweedie compare`: samplers on one model, against a solution of high accuracy and against the data.
 use crate::{
     args,
-    data::Facts,
+    data::{Facts, Loaded, Set, Split},
     device,
     folder::{data_of, facts_of},
     list::pretty,
     named::{Modules, Rank},
     recipe::Recipe,
     sample, say,
-    spec::{DataSpec, Plan},
+    spec::{self, DataSpec, Plan},
     words,
 };
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde_json::json;
-use std::{cell::Cell, fs, path::Path, time::Instant};
-use toml::Table;
+use std::{cell::Cell, fs, path::Path, sync::Arc, time::Instant};
 use tweedie::{
     Error, Result, Rng,
     denoise::Denoiser,
-    laws,
+    distance, laws,
+    net::Classes,
     noise::{Estimate, Noise},
     sample::{DormandPrince, Sampler, reverse_from},
-    schedule::{Edm, OrnsteinUhlenbeck, VariancePreserving},
+    schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
+    spacing::Spacing,
     train::{Parameters, write_atomically},
 };
 use tweedie_plot::{Axis, Figure, Mark, Page, Panel, Theme};
@@ -29,20 +30,18 @@ use tweedie_plot::{Axis, Figure, Mark, Page, Panel, Theme};
 /// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
 const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
 
+/// How many samples are drawn at a time.
+const BATCH: usize = 100;
+
 pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     if args.steps.is_empty() || args.steps.contains(&0) || args.n == 0 {
         return Err(Error::Unfit("`--steps` lists numbers of 1 or more, and `--n` is 1 or more".into()));
     }
+    if args.samples.is_some_and(|n| n < 2) {
+        return Err(Error::Unfit("`--samples` is 2 or more: a distance between sets needs sets".into()));
+    }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
-        let model = match problem {
-            "edm" => laws::problem(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
-            "ornstein-uhlenbeck" => laws::problem(OrnsteinUhlenbeck {}),
-            _ => laws::problem(VariancePreserving::default()),
-        };
-        let noise = Denoiser::<2>::noise(&model);
-        let sigma = noise.path().expect("the noise is Gaussian").at(1.0).sigma;
-        let z = Rng::new(args.seed).normal_tensor([args.n, 2], &Device::flex(), DType::F64) * sigma;
-        return compare::<2>(&model, modules, z, 1e-10, args, problem);
+        return exact(problem, args, modules);
     }
     if !args.model.exists() {
         let known = EXACT.map(str::to_owned);
@@ -62,11 +61,48 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?;
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
     match facts.shape.len() {
-        1 => from.compare::<2>(),
-        2 => from.compare::<3>(),
-        3 => from.compare::<4>(),
+        1 => from.compare::<2>(|loaded| match loaded {
+            Loaded::Two(set) => Some(set),
+            _ => None,
+        }),
+        2 => from.compare::<3>(|loaded| match loaded {
+            Loaded::Three(set) => Some(set),
+            _ => None,
+        }),
+        3 => from.compare::<4>(|loaded| match loaded {
+            Loaded::Four(set) => Some(set),
+            _ => None,
+        }),
         _ => Err(Error::Unfit(format!("samples of shape {:?} cannot be drawn by this build", facts.shape))),
     }
+}
+
+fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
+    let schedule: Arc<dyn Schedule> = match problem {
+        "edm" => Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
+        "ornstein-uhlenbeck" => Arc::new(OrnsteinUhlenbeck {}),
+        _ => Arc::new(VariancePreserving::default()),
+    };
+    let model = laws::problem(schedule.clone());
+    let plane = |rows: Vec<Vec<f64>>| -> Tensor<2> {
+        Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), 2]), (&Device::flex(), DType::F64))
+    };
+    let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
+    let case = Case::<2> {
+        model_of: &|_, _| Box::new(&model),
+        classes: Classes::none(),
+        clamped: false,
+        schedule,
+        dtype: DType::F64,
+        tolerance: 1e-10,
+        data: args.samples.map(|n| [draw(n, "data"), draw(n, "other data")]),
+        told: Classes::none(),
+        shape: [args.n, 2],
+        title: problem,
+        args,
+        modules,
+    };
+    case.compare()
 }
 
 struct Of<'a> {
@@ -79,20 +115,63 @@ struct Of<'a> {
     weights: &'a Path,
 }
 impl Of<'_> {
-    fn compare<const D: usize>(&self) -> Result<()>
+    fn compare<const D: usize>(&self, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<()>
     where
         Modules: Rank<D>,
     {
-        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, self.facts)?;
+        let clamped = self.facts.bounded && !self.args.unclamped;
+        let facts = Facts { bounded: clamped, ..self.facts.clone() };
+        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, &facts)?;
+        if plan.noise.path().is_none() {
+            return Err(Error::Unfit(format!(
+                "{} is a model of categories, whose samplers draw at random: there is no flow to compare them on; \
+                 `tweedie evaluate` measures it",
+                self.args.model.display()
+            )));
+        }
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
         let artist = plan.net.artist(plan.made(), self.device, &read)?;
-        let classes = sample::in_turn(self.facts, self.args.n);
-        let model = artist.guided(&classes, self.args.n, plan.sample.guidance, plan.clamp());
         let mut shape = [self.args.n; D];
-        shape[1..].copy_from_slice(&self.facts.shape);
-        let z =
-            model.noise().stationary(shape, self.device).sample(&mut Rng::new(self.args.seed).stream("start")).value;
-        compare::<D>(&*model, self.modules, z, 1e-5, self.args, &self.args.model.display().to_string())
+        shape[1..].copy_from_slice(&plan.x.shape);
+        if plan.transform.is_some() && self.args.samples.is_some() {
+            return Err(Error::Unfit(format!(
+                "`--samples` measures distances of samples to data, and those of {} are words: `tweedie evaluate` measures it",
+                self.args.model.display()
+            )));
+        }
+        let (mut data, mut told) = (None, Classes::none());
+        if let Some(n) = self.args.samples {
+            let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank));
+            let take = |set: &dyn Set<D>| {
+                let mut rows = Rng::new(self.args.seed).stream("rows").permutation(set.len());
+                rows.truncate(n);
+                set.batch(&rows, &Rng::new(self.args.seed).stream("data"), self.device)
+            };
+            let learnt = load(Split::Train)?.ok_or_else(|| Error::Unfit("the run's data are gone".into()))?;
+            let (other, _) = take(&*learnt);
+            // Held out, where there are any: what was learned by heart is no nearer to them.
+            let (own, classes) = match load(Split::Test)? {
+                Some(set) if set.len() > 1 => take(&*set),
+                _ => take(&*learnt),
+            };
+            told = classes;
+            data = Some([own, other]);
+        }
+        let case = Case::<D> {
+            model_of: &|classes, rows| artist.guided(classes, rows, plan.sample.guidance, plan.clamp()),
+            classes: sample::in_turn(&facts, self.args.n),
+            clamped,
+            schedule: plan.schedule.clone(),
+            dtype: DType::F32,
+            tolerance: 1e-5,
+            data,
+            told,
+            shape,
+            title: &self.args.model.display().to_string(),
+            args: self.args,
+            modules: self.modules,
+        };
+        case.compare()
     }
 }
 
@@ -115,114 +194,278 @@ impl<const D: usize> Denoiser<D> for Counting<'_, D> {
     }
 }
 
+/// A model, and what its samplers are measured against.
+struct Case<'a, const D: usize> {
+    model_of: &'a dyn Fn(&Classes, usize) -> Box<dyn Denoiser<D> + 'a>,
+    /// What the rows of the walks are told.
+    classes: Classes,
+    clamped: bool,
+    schedule: Arc<dyn Schedule>,
+    dtype: DType,
+    tolerance: f64,
+    /// Data to measure the samples by, and others.
+    data: Option<[Tensor<D>; 2]>,
+    /// What the samples are told: the classes of the data.
+    told: Classes,
+    shape: [usize; D],
+    title: &'a str,
+    args: &'a args::Compare,
+    modules: &'a Modules,
+}
+
+/// A sampler on some times.
+struct Entrant<const D: usize> {
+    name: String,
+    sampler: Box<dyn Sampler<D>>,
+    /// None for those of the noise.
+    times: Option<(String, Arc<dyn Spacing>)>,
+}
+/// What a flag says of a module, in a few words: its name, and the fields that were given.
+fn short(text: &str) -> String {
+    let table = sample::module_of(text);
+    let name = table.get("name").and_then(|name| name.as_str()).unwrap_or(text);
+    let fields = table.iter().filter(|(key, _)| *key != "name").map(|(key, value)| format!(" {key}={value}"));
+    fields.fold(name.to_owned(), |all, field| all + &field)
+}
+
+impl<const D: usize> Entrant<D> {
+    fn label(&self) -> String {
+        match &self.times {
+            None => short(&self.name),
+            Some((times, _)) => format!("{} on {}", short(&self.name), short(times)),
+        }
+    }
+    fn times(&self, noise: &dyn Noise<D>, steps: usize) -> Result<Vec<f64>> {
+        match &self.times {
+            None => Ok(tweedie::model::grid(noise, steps)),
+            Some((_, times)) => spec::from_noise(&**times, steps),
+        }
+    }
+}
+
 /// One walk.
 struct Row {
     sampler: String,
     steps: usize,
     calls: usize,
-    error: f64,
+    /// The distance from the flow's end, of samplers without noise of their own.
+    error: Option<f64>,
     seconds: f64,
+    /// Sliced Wasserstein and energy distance of samples to data.
+    distances: Option<[f64; 2]>,
 }
 
-fn compare<const D: usize>(
-    model: &dyn Denoiser<D>,
-    modules: &Modules,
-    z: Tensor<D>,
-    tolerance: f64,
-    args: &args::Compare,
-    title: &str,
-) -> Result<()>
+/// As many directions as tell distances of samples apart by a few per cent.
+const DIRECTIONS: usize = 200;
+
+fn distances<const D: usize>(x: &Tensor<D>, y: &Tensor<D>) -> [f64; 2] {
+    let numbers = |x: &Tensor<D>| x.clone().try_into_vec_as::<f64>().expect("a tensor can be read back");
+    let width = x.dims()[1..].iter().product();
+    let (x, y) = (numbers(x), numbers(y));
+    let sliced = distance::sliced_wasserstein(&x, &y, width, DIRECTIONS, &mut Rng::new(0).stream("directions"));
+    [sliced, distance::energy(&x, &y, width)]
+}
+
+impl<const D: usize> Case<'_, D>
 where
     Modules: Rank<D>,
 {
-    let counting = Counting { model, calls: Cell::new(0) };
-    let walk = |sampler: &dyn Sampler<D>, steps: usize| -> Result<Tensor<D>> {
-        let times = tweedie::model::grid(model.noise(), steps);
-        let walk = reverse_from(&counting, sampler, times, z.clone(), &Rng::new(args.seed))?;
-        Ok(walk.last().expect("a walk has points").1)
-    };
-    let reference = DormandPrince { absolute: tolerance, relative: tolerance };
-    let truth = walk(&reference, 1)?;
-    let reference_calls = counting.calls.get();
-    let mut rows = vec![];
-    let shelf = &Rank::<D>::ranked(modules).samplers;
-    let names: Vec<String> = shelf.faces().map(|face| face.name.clone()).collect();
-    for name in names {
-        let wrong = |error| Error::Unfit(format!("the defaults of sampler `{name}` make none: {error}"));
-        let (sampler, _) = shelf.build(&name, Table::new()).expect("it is listed").map_err(wrong)?;
-        if sampler.order().is_none() || sampler.check(model.noise()).is_err() {
-            continue;
+    /// Each sampler on each list of times.
+    fn entrants(&self, noise: &dyn Noise<D>) -> Result<Vec<Entrant<D>>> {
+        let shelf = &Rank::<D>::ranked(self.modules).samplers;
+        let mut asked: Vec<String> = self.args.sampler.clone();
+        let all = asked.is_empty();
+        if all {
+            asked = shelf.faces().map(|face| face.name.clone()).collect();
         }
-        for &steps in &args.steps {
-            counting.calls.set(0);
-            let start = Instant::now();
-            let end = walk(&*sampler, steps)?;
-            let seconds = start.elapsed().as_secs_f64();
-            let square = (end - truth.clone()).square().mean().sqrt();
-            let error = square.try_into_vec_as::<f64>().expect("a tensor can be read back")[0];
-            rows.push(Row { sampler: name.clone(), steps, calls: counting.calls.get(), error, seconds });
+        let times: Vec<Option<&String>> = match self.args.times.as_slice() {
+            [] => vec![None],
+            times => times.iter().map(Some).collect(),
+        };
+        let mut entrants = vec![];
+        for name in &asked {
+            for text in &times {
+                let mut recipe = Recipe::parse("the sampler", String::new())?;
+                let table = toml::Value::Table(sample::module_of(name));
+                recipe.put("sample.sampler", table, format!("--sampler {name}"))?;
+                let (sampler, _) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+                let fits = sampler.check(noise);
+                if all {
+                    // Samplers with noise of their own are measured by their samples alone.
+                    if fits.is_err() || sampler.order().is_none() && self.data.is_none() {
+                        continue;
+                    }
+                } else {
+                    fits.map_err(|error| recipe.blame("sample.sampler", error))?;
+                }
+                let times = match text.filter(|text| *text != "even") {
+                    None => None,
+                    Some(text) => {
+                        let table = toml::Value::Table(sample::module_of(text));
+                        recipe.put("sample.times", table, format!("--times {text}"))?;
+                        let (times, _) = spec::spacing(&recipe, self.modules, "sample.times", &self.schedule)?;
+                        Some((text.clone(), times))
+                    }
+                };
+                entrants.push(Entrant { name: name.clone(), sampler, times });
+            }
         }
+        Ok(entrants)
     }
-    if args.json {
-        say(&pretty(&json!({
-            "model": title, "samples": args.n, "reference": { "calls": reference_calls, "tolerance": tolerance },
-            "rows": rows.iter().map(Row::entry).collect::<Vec<_>>(),
-        })));
-    } else {
-        say(&format!("{title}: {} samples, reference of {reference_calls} calls to {tolerance:.0e}", args.n));
-        table(&rows);
-    }
-    if let Some(out) = &args.out {
-        fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
-        let page = page(&rows, title);
-        write_atomically(&out.join("compare.html"), page.html(&[]).as_bytes())?;
-        write_atomically(&out.join("compare.png"), &page.figures[0].png(Theme::Light))?;
-        if !args.json {
-            say(&format!("{}: compare.html and compare.png", out.display()));
+
+    fn compare(&self) -> Result<()> {
+        let args = self.args;
+        let model = (self.model_of)(&self.classes, self.shape[0]);
+        let sigma = self.schedule.at(1.0).sigma;
+        let start = |rows: usize, purpose: &str| {
+            let mut shape = self.shape;
+            shape[0] = rows;
+            Rng::new(args.seed).stream(purpose).normal_tensor(shape, &Device::flex(), self.dtype) * sigma
+        };
+        let z = start(self.shape[0], "start");
+        let counting = Counting { model: &*model, calls: Cell::new(0) };
+        let walk = |model: &dyn Denoiser<D>, sampler: &dyn Sampler<D>, times: Vec<f64>, z: Tensor<D>, rng: &Rng| {
+            let walk = reverse_from(model, sampler, times, z, rng)?;
+            Ok::<_, Error>(walk.last().expect("a walk has points").1)
+        };
+        let rng = Rng::new(args.seed);
+        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
+        let truth = walk(&counting, &reference, vec![1.0, 0.0], z.clone(), &rng)?;
+        let reference_calls = counting.calls.get();
+
+        let mut rows = vec![];
+        for entrant in self.entrants(model.noise())? {
+            for &steps in &args.steps {
+                let times = entrant.times(model.noise(), steps)?;
+                counting.calls.set(0);
+                let begun = Instant::now();
+                let end = walk(&counting, &*entrant.sampler, times.clone(), z.clone(), &rng)?;
+                let seconds = begun.elapsed().as_secs_f64();
+                let calls = counting.calls.get();
+                let root = (end - truth.clone()).square().mean().sqrt();
+                let error = root.try_into_vec_as::<f64>().expect("a tensor can be read back")[0];
+                let error = entrant.sampler.order().map(|_| error);
+                let distances = match &self.data {
+                    None => None,
+                    Some([data, _]) => Some(distances(&self.draw(&entrant, times, data.dims()[0], &start)?, data)),
+                };
+                rows.push(Row { sampler: entrant.label(), steps, calls, error, seconds, distances });
+            }
         }
+        // What no model can be nearer than, up to chance.
+        let floor = self.data.as_ref().map(|[data, other]| distances(other, data));
+        self.tell(&rows, reference_calls, floor)
     }
-    Ok(())
+
+    /// As many samples as there are data, of the same classes.
+    fn draw(
+        &self,
+        entrant: &Entrant<D>,
+        times: Vec<f64>,
+        n: usize,
+        start: &dyn Fn(usize, &str) -> Tensor<D>,
+    ) -> Result<Tensor<D>> {
+        use tweedie::net::Condition as _;
+        let z = start(n, "samples");
+        let mut drawn = vec![];
+        for first in (0..n).step_by(BATCH) {
+            let rows = BATCH.min(n - first);
+            let classes = self.told.select(&(first..first + rows).collect::<Vec<_>>());
+            let model = (self.model_of)(&classes, rows);
+            let rng = Rng::new(self.args.seed).stream("samples").from_row(first as u64);
+            let z = z.clone().narrow(0, first, rows);
+            let walk = reverse_from(&*model, &*entrant.sampler, times.clone(), z, &rng)?;
+            drawn.push(walk.last().expect("a walk has points").1);
+        }
+        Ok(Tensor::cat(drawn, 0))
+    }
+
+    fn tell(&self, rows: &[Row], reference_calls: usize, floor: Option<[f64; 2]>) -> Result<()> {
+        let args = self.args;
+        let clamped = if self.clamped { "x̂ kept within the range of the data" } else { "x̂ as the model says it" };
+        if args.json {
+            say(&pretty(&json!({
+                "model": self.title, "samples": args.n, "clamped": self.clamped,
+                "reference": { "calls": reference_calls, "tolerance": self.tolerance },
+                "data": floor.map(|[sliced, energy]| json!({ "wasserstein": sliced, "energy": energy })),
+                "rows": rows.iter().map(Row::entry).collect::<Vec<_>>(),
+            })));
+        } else {
+            say(&format!(
+                "{}: {} samples, {clamped}; reference of {reference_calls} calls to {:.0e}",
+                self.title, args.n, self.tolerance
+            ));
+            table(rows, floor);
+        }
+        if let Some(out) = &args.out {
+            fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
+            let page = page(rows, self.title, clamped);
+            write_atomically(&out.join("compare.html"), page.html(&[]).as_bytes())?;
+            write_atomically(&out.join("compare.png"), &page.figures[0].png(Theme::Light))?;
+            write_atomically(&out.join("compare.svg"), page.figures[0].svg(Theme::Light).as_bytes())?;
+            if !args.json {
+                say(&format!("{}: compare.html, compare.png and compare.svg", out.display()));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Row {
     fn entry(&self) -> serde_json::Value {
-        json!({
+        let mut entry = json!({
             "sampler": self.sampler, "steps": self.steps, "calls": self.calls, "error": self.error,
             "ms": self.seconds * 1e3,
-        })
+        });
+        if let Some([sliced, energy]) = self.distances {
+            entry["wasserstein"] = json!(sliced);
+            entry["energy"] = json!(energy);
+        }
+        entry
     }
 }
 
-fn table(rows: &[Row]) {
-    let width = rows.iter().map(|row| row.sampler.len()).max().unwrap_or(0).max(7);
-    say(&format!("{:width$}  steps  calls     error        ms", "sampler"));
+fn table(rows: &[Row], floor: Option<[f64; 2]>) {
+    let width = rows.iter().map(|row| row.sampler.chars().count()).max().unwrap_or(0).max(14);
+    let far = if floor.is_some() { "  wasserstein    energy" } else { "" };
+    let apart = |distances: Option<[f64; 2]>| match distances {
+        None => String::new(),
+        Some([sliced, energy]) => format!("  {sliced:>11.4}  {energy:>8.4}"),
+    };
+    say(&format!("{:width$}  steps  calls     error        ms{far}", "sampler"));
     for row in rows {
         say(&format!(
-            "{:width$}  {:>5}  {:>5}  {:>8.2e}  {:>8.2}",
+            "{:width$}  {:>5}  {:>5}  {:>8}  {:>8.2}{}",
             row.sampler,
             row.steps,
             row.calls,
-            row.error,
-            row.seconds * 1e3
+            row.error.map_or("–".into(), |error| format!("{error:.2e}")),
+            row.seconds * 1e3,
+            apart(row.distances)
         ));
+    }
+    if floor.is_some() {
+        say(&format!("{:width$}  {:>5}  {:>5}  {:>8}  {:>8}{}", "data and data", "", "", "", "", apart(floor)));
     }
 }
 
 /// Error over calls, both logarithmic.
-fn page(rows: &[Row], title: &str) -> Page {
-    let mut names: Vec<&str> = rows.iter().map(|row| &*row.sampler).collect();
+fn page(rows: &[Row], title: &str, clamped: &str) -> Page {
+    let mut names: Vec<&str> = rows.iter().filter(|row| row.error.is_some()).map(|row| &*row.sampler).collect();
     names.dedup();
     let mut panel = Panel::plane("", Axis::new("calls of the model").log(), Axis::new("root mean square error").log());
     for (i, name) in names.iter().enumerate() {
-        let own = || rows.iter().filter(|row| row.sampler == *name && row.error > 0.0 && row.error.is_finite());
-        let x: Vec<f64> = own().map(|row| row.calls as f64).collect();
-        let y: Vec<f64> = own().map(|row| row.error).collect();
+        let own = rows.iter().filter(|row| row.sampler == *name);
+        let points = own.filter_map(|row| Some((row.calls as f64, row.error.filter(|e| *e > 0.0 && e.is_finite())?)));
+        let (x, y): (Vec<f64>, Vec<f64>) = points.unzip();
         panel = panel.mark(Mark::line(x, y).name(*name).series(i));
     }
     Page {
         slug: "compare".into(),
         title: format!("Samplers on {title}"),
-        text: "The distance from the solution of the probability flow, from the same starting noise.".into(),
+        text: format!(
+            "The distance from the solution of the probability flow, from the same starting noise; {clamped}."
+        ),
         figures: vec![Figure::new("", 1).panel(panel)],
         ..Page::default()
     }

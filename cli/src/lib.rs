@@ -34,8 +34,10 @@ mod words;
 
 pub use categories::{Categories, Shown, TextSet};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
-pub use named::{Modules, NoiseConfig, Rank, Settings};
+pub use named::{Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
 pub use session::{NetConfig, Task};
+/// A table of a recipe.
+pub use toml::Table;
 
 use clap::Parser;
 use std::{

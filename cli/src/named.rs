@@ -39,7 +39,7 @@ use tweedie::{
     noise::Noise,
     sample::Sampler,
     schedule::Schedule,
-    spacing::Spacing,
+    spacing::{Levels, Spacing},
     transform::{Embedding, Identity},
 };
 
@@ -125,10 +125,11 @@ pub(crate) fn written<S: Serialize>(settings: &S, name: &str) -> Table {
     Table::try_from(settings).unwrap_or_else(|error| panic!("the settings of `{name}` are no TOML table: {error}"))
 }
 
-type Build<T> = Box<dyn Fn(Table) -> Result<(T, Table), toml::de::Error>>;
+/// A module of its settings and of the modules that it is made of.
+type Build<T> = Box<dyn Fn(Table, Vec<T>) -> Result<(T, Table), toml::de::Error>>;
 
 /// Modules of one kind by name; `T` is what a table of settings becomes.
-pub(crate) struct Shelf<T>(Vec<(Face, Build<T>)>);
+pub(crate) struct Shelf<T>(Vec<(Face, &'static [&'static str], Build<T>)>);
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
         Self(vec![])
@@ -136,26 +137,126 @@ impl<T> Default for Shelf<T> {
 }
 impl<T: 'static> Shelf<T> {
     fn enter<S: Settings>(&mut self, name: &str, make: impl Fn(S) -> T + 'static) {
-        self.0.retain(|(face, _)| face.name != name);
+        self.enter_made::<S>(name, &[], move |settings, _| make(settings));
+    }
+    /// Enters a module whose fields `parts` are tables that name modules of the same kind.
+    fn enter_made<S: Settings>(
+        &mut self,
+        name: &str,
+        parts: &'static [&'static str],
+        make: impl Fn(S, Vec<T>) -> T + 'static,
+    ) {
+        self.0.retain(|(face, ..)| face.name != name);
         let of = name.to_owned();
-        let build = move |table: Table| {
+        let build = move |table: Table, made: Vec<T>| {
             let settings: S = table.try_into()?;
             let resolved = written(&settings, &of);
-            Ok((make(settings), resolved))
+            Ok((make(settings, made), resolved))
         };
-        self.0.push((Face::of::<S>(name), Box::new(build)));
+        self.0.push((Face::of::<S>(name), parts, Box::new(build)));
     }
     pub fn faces(&self) -> impl Iterator<Item = &Face> {
-        self.0.iter().map(|(face, _)| face)
+        self.0.iter().map(|(face, ..)| face)
     }
     pub fn face(&self, name: &str) -> Option<&Face> {
         self.faces().find(|face| face.name == name)
     }
-    /// A module and its settings with all defaults filled in.
-    pub fn build(&self, name: &str, table: Table) -> Option<Result<(T, Table), toml::de::Error>> {
-        self.0.iter().find(|(face, _)| face.name == name).map(|(_, build)| build(table))
+    /// The fields of a module that name the modules it is made of.
+    pub fn parts(&self, name: &str) -> &'static [&'static str] {
+        self.0.iter().find(|(face, ..)| face.name == name).map_or(&[], |(_, parts, _)| parts)
+    }
+    /// A module and its settings with all defaults filled in; the modules it is made of are built first.
+    pub fn build(&self, name: &str, mut table: Table) -> Option<Result<(T, Table), toml::de::Error>> {
+        let mut made = vec![];
+        for part in self.parts(name) {
+            let own = table.remove(*part).or_else(|| self.face(name)?.defaults.get(*part).cloned());
+            let mut own = own.and_then(|own| own.try_into::<Table>().ok())?;
+            let Some(Value::String(inner)) = own.remove("name") else { return None };
+            match self.build(&inner, own)? {
+                Ok((module, resolved)) => made.push((module, named(&inner, resolved))),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.assemble(name, table, made)
+    }
+    /// [`build`](Self::build) of modules that were built before, each with its settings, name included.
+    pub fn assemble(
+        &self,
+        name: &str,
+        table: Table,
+        made: Vec<(T, Table)>,
+    ) -> Option<Result<(T, Table), toml::de::Error>> {
+        let (_, parts, build) = self.0.iter().find(|(face, ..)| face.name == name)?;
+        let (modules, tables): (Vec<T>, Vec<Table>) = made.into_iter().unzip();
+        Some(build(table, modules).map(|(module, mut resolved)| {
+            resolved.extend(parts.iter().zip(tables).map(|(part, own)| ((*part).to_owned(), Value::Table(own))));
+            (module, resolved)
+        }))
     }
 }
+
+/// Settings with the name of what they are of.
+pub(crate) fn named(name: &str, settings: Table) -> Table {
+    let mut table = Table::from_iter([("name".to_owned(), Value::String(name.into()))]);
+    table.extend(settings);
+    table
+}
+
+/// Settings that make a schedule of other schedules.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use std::sync::Arc;
+/// # use tweedie::schedule::{Schedule, Shifted};
+/// # use tweedie_cli::{Modules, ScheduleOf, Table};
+/// /// A schedule for images twice as wide.
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct Twice {
+///     of: Table,
+/// }
+/// impl Default for Twice {
+///     fn default() -> Self {
+///         Self { of: tweedie_cli::part("cosine") }
+///     }
+/// }
+/// impl ScheduleOf for Twice {
+///     const PARTS: &'static [&'static str] = &["of"];
+///     fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+///         Arc::new(Shifted { schedule: parts.remove(0), factor: 2.0 })
+///     }
+/// }
+/// // [schedule]
+/// // name = "twice"
+/// // of = { name = "linear", steps = 100 }
+/// # let _ = Modules::default().schedule_of::<Twice>("twice");
+/// ```
+pub trait ScheduleOf: Settings {
+    /// The fields, of type [`Table`](crate::Table), that name the other schedules.
+    const PARTS: &'static [&'static str];
+    /// The schedule made of those that the fields name, in their order.
+    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule>;
+}
+
+/// Settings that make a spacing of other spacings, or of the recipe's schedule.
+pub trait SpacingOf: Settings {
+    /// The fields, of type [`Table`](crate::Table), that name the other spacings.
+    const PARTS: &'static [&'static str] = &[];
+    /// The spacing made of those that the fields name, in their order, and of the schedule.
+    ///
+    /// # Errors
+    ///
+    /// If the settings make none.
+    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>;
+}
+
+/// A field of [`ScheduleOf`] or [`SpacingOf`] that names a module of default settings.
+pub fn part(name: &str) -> Table {
+    named(name, Table::new())
+}
+
+/// What makes a spacing of a schedule.
+pub(crate) type SpacingOn = Box<dyn Fn(&Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>>;
 
 /// What makes a noise of a schedule.
 pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>, &Facts) -> Result<Arc<dyn Noise<D>>>>;
@@ -216,7 +317,7 @@ ranks!(2 two Identity, 3 three Embedding, 4 four Identity);
 /// or replaces the one of that name.
 pub struct Modules {
     pub(crate) schedules: Shelf<Arc<dyn Schedule>>,
-    pub(crate) spacings: Shelf<Arc<dyn Spacing>>,
+    pub(crate) spacings: Shelf<SpacingOn>,
     pub(crate) data: Shelf<Box<dyn Source>>,
     two: Ranked<2>,
     three: Ranked<3>,
@@ -267,9 +368,36 @@ impl Modules {
         self.schedules.enter(name, |schedule: S| Arc::new(schedule) as Arc<dyn Schedule>);
         self.entered("schedule", name)
     }
-    /// Adds a spacing of training times: `[times]`.
+    /// Adds a schedule made of others, which are named in tables of their own.
+    pub fn schedule_of<C: ScheduleOf>(mut self, name: &str) -> Self {
+        self.schedules.enter_made(name, C::PARTS, |config: C, parts| config.schedule(parts));
+        self.entered("schedule", name)
+    }
+    /// Adds a spacing: `[times]` of training, `times` in `[sample]`.
     pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
-        self.spacings.enter(name, |spacing: S| Arc::new(spacing) as Arc<dyn Spacing>);
+        self.spacings.enter(name, |spacing: S| {
+            let spacing: Arc<dyn Spacing> = Arc::new(spacing);
+            Box::new(move |_: &Arc<dyn Schedule>| Ok(spacing.clone())) as SpacingOn
+        });
+        self.entered("spacing", name)
+    }
+    /// Adds a spacing made of others or of the recipe's schedule.
+    pub fn spacing_of<C: SpacingOf>(mut self, name: &str) -> Self {
+        self.spacings.enter_made(name, C::PARTS, |config: C, parts: Vec<SpacingOn>| {
+            Box::new(move |schedule: &Arc<dyn Schedule>| {
+                config.spacing(parts.iter().map(|part| part(schedule)).collect::<Result<_>>()?, schedule)
+            }) as SpacingOn
+        });
+        self.entered("spacing", name)
+    }
+    /// Adds a spacing by noise levels, which are those of the recipe's schedule.
+    pub fn levels<L: Levels + Settings + Clone>(mut self, name: &str) -> Self {
+        self.spacings.enter(name, |levels: L| {
+            Box::new(move |schedule: &Arc<dyn Schedule>| {
+                levels.check()?;
+                Ok(Arc::new(levels.clone().on(schedule.clone())) as Arc<dyn Spacing>)
+            }) as SpacingOn
+        });
         self.entered("spacing", name)
     }
     /// Adds a source of data: `[data]`.

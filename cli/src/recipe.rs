@@ -1,6 +1,6 @@
 //! A recipe as written: TOML, with the place of every field, so that a mistake can be shown where it stands.
 use crate::{
-    named::{Face, Settings, Shelf},
+    named::{Face, Settings, Shelf, named},
     words,
 };
 use std::{collections::HashMap, fs, ops::Range, path::Path};
@@ -156,28 +156,12 @@ impl Recipe {
     /// An error that a module raised about its settings at `path`, shown at the field it speaks of.
     pub fn blame(&self, path: &str, error: Error) -> Error {
         let Error::Unfit(message) = error else { return error };
-        let table = match self.get(path) {
-            Some(Value::Table(table)) => table,
-            _ => return self.fail(path, Part::Key, &message),
-        };
-        let spoken = words::quoted(&message);
-        let says =
-            |word: &str| message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|w| w == word);
-        // What a field is known by in a message, the surest first.
-        let clues: [&dyn Fn(&str, &Value) -> bool; 4] = [
-            &|key, value| spoken.iter().any(|word| word == key || value.as_str() == Some(word)),
-            &|key, _| {
-                let set = format!("{key} = ");
-                spoken.iter().any(|word| word.starts_with(&set))
-                    || message.starts_with(&set)
-                    || message.starts_with(&format!("the {key} of "))
+        match self.get(path) {
+            Some(Value::Table(table)) => match spoken_of(&message, table) {
+                Some(field) => self.fail(&format!("{path}.{field}"), Part::Value, &message),
+                None => self.fail(path, Part::Key, &message),
             },
-            &|_, value| value.as_str().is_some_and(|text| spoken.iter().any(|word| Path::new(word).ends_with(text))),
-            &|key, value| key != "name" && value.as_str().is_some_and(says),
-        ];
-        match clues.iter().find_map(|clue| table.iter().find(|(key, value)| clue(key, value))) {
-            Some((key, _)) => self.fail(&format!("{path}.{key}"), Part::Value, &message),
-            None => self.fail(path, Part::Key, &message),
+            _ => self.fail(path, Part::Key, &message),
         }
     }
 
@@ -255,7 +239,7 @@ impl Recipe {
         for field in extra {
             table.remove(*field);
         }
-        let Some(built) = shelf.build(&name, table.clone()) else {
+        if shelf.face(&name).is_none() {
             let message = format!(
                 "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
                 words::meant(&name, &known),
@@ -264,14 +248,27 @@ impl Recipe {
                 if known.len() == 1 { "it" } else { "them" },
             );
             return Err(self.fail(&format!("{path}.name"), Part::Value, &message));
-        };
-        let (module, settings) = built.map_err(|error| {
-            let face = shelf.face(&name).expect("it was built from");
-            self.explain(face, &format!("the {kind} `{name}`"), path, &table, &error)
-        })?;
-        let mut resolved = Table::from_iter([("name".to_owned(), Value::String(name))]);
-        resolved.extend(settings);
-        Ok((module, resolved))
+        }
+        let face = shelf.face(&name).expect("it was just found");
+        let mut made = vec![];
+        for part in shelf.parts(&name) {
+            made.push(match (table.remove(*part), face.defaults.get(*part)) {
+                (None, Some(Value::Table(default))) => {
+                    let mut own = default.clone();
+                    let inner =
+                        own.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+                    match shelf.build(&inner, own) {
+                        Some(Ok((module, resolved))) => (module, named(&inner, resolved)),
+                        _ => panic!("the default `{part}` of the {kind} `{name}` makes none"),
+                    }
+                }
+                _ => self.module(kind, &format!("{path}.{part}"), shelf, &[])?,
+            });
+        }
+        let built = shelf.assemble(&name, table.clone(), made).expect("it was just found");
+        let (module, settings) =
+            built.map_err(|error| self.explain(face, &format!("the {kind} `{name}`"), path, &table, &error))?;
+        Ok((module, named(&name, settings)))
     }
 
     /// Finds the field that a table was refused for.
@@ -312,6 +309,29 @@ impl Recipe {
         text.push('.');
         self.fail(&full, Part::Value, &text)
     }
+}
+
+/// The field that a message speaks of: in the table itself, or in one of the tables within it.
+fn spoken_of(message: &str, table: &Table) -> Option<String> {
+    let spoken = words::quoted(message);
+    let says = |word: &str| message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|w| w == word);
+    // What a field is known by in a message, the surest first.
+    let clues: [&dyn Fn(&str, &Value) -> bool; 4] = [
+        &|key, value| spoken.iter().any(|word| word == key || value.as_str() == Some(word)),
+        &|key, _| {
+            let set = format!("{key} = ");
+            spoken.iter().any(|word| word.starts_with(&set))
+                || message.starts_with(&set)
+                || message.contains(&format!(" {set}"))
+                || message.starts_with(&format!("the {key} of "))
+        },
+        &|_, value| value.as_str().is_some_and(|text| spoken.iter().any(|word| Path::new(word).ends_with(text))),
+        &|key, value| key != "name" && value.as_str().is_some_and(says),
+    ];
+    let own = clues.iter().find_map(|clue| table.iter().find(|(key, value)| clue(key, value)));
+    own.map(|(key, _)| key.clone()).or_else(|| {
+        table.iter().find_map(|(key, value)| Some(format!("{key}.{}", spoken_of(message, value.as_table()?)?)))
+    })
 }
 
 /// Puts a value at a path of keys and, in lists, numbers.

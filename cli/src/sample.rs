@@ -6,7 +6,7 @@ use crate::{
     device,
     folder::{Folder, data_of, facts_of},
     letters,
-    named::{Modules, Rank},
+    named::{Modules, Rank, part},
     note, picture,
     recipe::Recipe,
     say,
@@ -107,18 +107,23 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
             )?;
         }
     }
-    if let Some(sampler) = &args.sampler {
-        let known = recipe.get("sample.sampler.name").and_then(Value::as_str) == Some(sampler);
-        let value = match format!("x = {sampler}").parse::<Table>() {
-            Ok(mut table) if sampler.trim_start().starts_with('{') => table.remove("x").expect("it was parsed"),
-            _ => Value::Table(Table::from_iter([("name".to_owned(), Value::String(sampler.clone()))])),
-        };
-        // The recipe's own sampler keeps the recipe's settings.
-        if !known {
-            recipe.put("sample.sampler", value, format!("--sampler {sampler}"))?;
+    for (field, value) in [("sampler", &args.sampler), ("times", &args.times)] {
+        let Some(value) = value else { continue };
+        let path = format!("sample.{field}");
+        // The recipe's own keeps the recipe's settings.
+        if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
+            recipe.put(&path, Value::Table(module_of(value)), format!("--{field} {value}"))?;
         }
     }
     Ok(())
+}
+
+/// What a flag says of a module: its name, or a table with its name.
+pub(crate) fn module_of(text: &str) -> Table {
+    match format!("x = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("x")) {
+        Some(Value::Table(table)) => table,
+        _ => part(text),
+    }
 }
 
 struct Drawing<'a> {
@@ -192,6 +197,7 @@ impl Drawing<'_> {
         let order = Order {
             sampler: &plan.sampler,
             steps: plan.sample.steps,
+            times: plan.walk.as_deref(),
             guidance: plan.sample.guidance,
             clamp: plan.clamp(),
             truncation: plan.sample.truncation(),

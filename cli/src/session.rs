@@ -3,10 +3,11 @@ use crate::{
     categories::Categories,
     data::Facts,
     named::{Modules, Rank, Settings},
+    spec::from_noise,
 };
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tweedie::{
     Error, Result, Rng,
     data::Data,
     denoise::{Denoiser, Truncated, Truncation},
+    laws::Check,
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
@@ -154,6 +156,8 @@ pub(crate) trait Maker<const D: usize> {
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn Artist<D>>>;
+    /// The laws of a net of these settings.
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
 }
 
 impl<const D: usize, C: NetConfig<D>> Maker<D> for C
@@ -176,6 +180,42 @@ where
             None => artist::<D, C, Identity>(self, made, device, weights),
             Some(_) => artist::<D, C, <Modules as Rank<D>>::Learned>(self, made, device, weights),
         }
+    }
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
+        const ROWS: usize = 3;
+        let device = Device::flex();
+        let rng = Rng::new(0);
+        let net = self.init(&task(facts, noise), &rng.stream("weights"), &device)?;
+        let mut shape = [ROWS; D];
+        shape[1..].copy_from_slice(&facts.shape);
+        let mut expected = shape;
+        let z = match noise.categories() {
+            None => {
+                expected[1] *= noise.outputs();
+                rng.stream("z").normal_tensor(shape, &device, DType::F32)
+            }
+            Some(categories) => {
+                expected[D - 1] = categories.k;
+                let all = rng.stream("z").uniform_tensor(shape, &device, DType::F32);
+                (all * categories.k as f64).floor()
+            }
+        };
+        let classes = match facts.classes.len() as u32 {
+            0 => Classes::none(),
+            n => (0..ROWS as u32).map(|i| i % n).collect::<Vec<_>>().into(),
+        };
+        Ok(tweedie::laws::net(&net, &z, &classes, expected))
+    }
+}
+
+/// What a net is made for, with such data and noise.
+fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> {
+    Task {
+        shape: &facts.shape,
+        classes: facts.classes.len(),
+        outputs: noise.outputs(),
+        categories: noise.categories().map(|categories| categories.k),
+        image: facts.categories.as_ref().and_then(Categories::image),
     }
 }
 
@@ -211,14 +251,7 @@ fn model<const D: usize, C: NetConfig<D>, T: Learned<D>>(
     device: &Device,
 ) -> Result<Model<D, C::Net, T>> {
     let Made { data, x, transform, noise } = made;
-    let task = Task {
-        shape: &x.shape,
-        classes: x.classes.len(),
-        outputs: noise.outputs(),
-        categories: noise.categories().map(|categories| categories.k),
-        image: x.categories.as_ref().and_then(Categories::image),
-    };
-    let net = config.init(&task, rng, device)?;
+    let net = config.init(&task(x, &*noise), rng, device)?;
     noise.check()?;
     let model = Model::new(noise, net).with_transform(T::made(transform, data, rng, device)?);
     Ok(if x.bounded { model.within(-1.0, 1.0) } else { model })
@@ -381,6 +414,8 @@ impl<const D: usize> Sampler<D> for Shared<D> {
 pub(crate) struct Order<'a, const D: usize> {
     pub sampler: &'a Arc<dyn Sampler<D>>,
     pub steps: usize,
+    /// The times of the steps; those of the noise unless given.
+    pub times: Option<&'a dyn Spacing>,
     pub guidance: f64,
     /// The time until which guesses are moved to data.
     pub clamp: f64,
@@ -414,7 +449,10 @@ pub(crate) fn draw<const D: usize>(
     watch: &mut dyn FnMut(f64) -> bool,
 ) -> Result<Option<Drawn>> {
     use tweedie::net::Condition as _;
-    let times = artist.grid(order.steps);
+    let times = match order.times {
+        Some(times) => from_noise(times, order.steps)?,
+        None => artist.grid(order.steps),
+    };
     let rng = Rng::new(order.seed).stream("sample");
     let mut frames = vec![vec![]; order.keep.len()];
     let total = (order.n * (order.steps + 1)) as f64;

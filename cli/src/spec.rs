@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::{Table, Value};
 use tweedie::{
-    Error, Result, denoise::Truncation, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train,
+    Error, Result, denoise::Truncation, loss::Objective, noise::Noise, sample::Sampler, schedule::Schedule,
+    spacing::Spacing, train::Train,
 };
 
 /// The sections of a recipe.
@@ -56,13 +57,16 @@ pub(crate) struct SampleSettings {
     pub top_k: Option<usize>,
     /// How much of the mass of a guess may be drawn, the likeliest first.
     pub top_p: f64,
+    /// `{ name, … }`: a spacing; those of the schedule's table, or even ones, unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<Table>,
     /// `{ name, … }`; `ddim` for Gaussian noise and `ancestral` for others unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Table>,
 }
 impl Default for SampleSettings {
     fn default() -> Self {
-        Self { n: 100, steps: 50, guidance: 1.0, batch: 100, temperature: 1.0, top_k: None, top_p: 1.0, sampler: None }
+        Self { n: 100, steps: 50, guidance: 1.0, batch: 100, temperature: 1.0, top_k: None, top_p: 1.0, times: None, sampler: None }
     }
 }
 
@@ -117,6 +121,7 @@ pub(crate) struct Plan<const D: usize> {
     /// What is known of the data, and of x.
     pub facts: Facts,
     pub x: Facts,
+    pub schedule: Arc<dyn Schedule>,
     pub noise: Arc<dyn Noise<D>>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
@@ -125,6 +130,8 @@ pub(crate) struct Plan<const D: usize> {
     pub run: RunSettings,
     pub sample: SampleSettings,
     pub sampler: Arc<dyn Sampler<D>>,
+    /// The times of sampling, where the recipe names some.
+    pub walk: Option<Arc<dyn Spacing>>,
     /// The recipe with every default filled in.
     pub resolved: Table,
 }
@@ -153,7 +160,7 @@ impl<const D: usize> Plan<D> {
         let (schedule, schedule_table) = recipe.module("schedule", "schedule", &modules.schedules, &[])?;
         schedule.check().map_err(|error| recipe.blame("schedule", error))?;
         let (noise, noise_table) = recipe.module("noise", "noise", &ranked.noises, &[])?;
-        let noise = noise(schedule, &x).map_err(|error| recipe.blame("noise", error))?;
+        let noise = noise(schedule.clone(), &x).map_err(|error| recipe.blame("noise", error))?;
         noise.check().map_err(|error| recipe.blame("noise", error))?;
         rank_of_net(recipe, modules, D)?;
         let (net, net_table) = recipe.module("net", "net", &ranked.nets, &[])?;
@@ -161,7 +168,7 @@ impl<const D: usize> Plan<D> {
         let (times, times_table) = match recipe.get("times") {
             None => (None, None),
             Some(_) => {
-                let (times, table) = recipe.module("spacing", "times", &modules.spacings, &[])?;
+                let (times, table) = spacing(recipe, modules, "times", &schedule)?;
                 (Some(times), Some(table))
             }
         };
@@ -172,7 +179,14 @@ impl<const D: usize> Plan<D> {
             let message = "`keep` is the number of checkpoints kept, 1 or more, or there were none to go on from.";
             return Err(recipe.fail("run.keep", Part::Value, message));
         }
-        let (sample, sampler, sample_table) = Self::sampling(recipe, ranked, &*noise, facts, &train)?;
+        let (sample, sampler, mut sample_table) = Self::sampling(recipe, ranked, &*noise, facts, &train)?;
+        let mut walk = None;
+        if sample.times.is_some() {
+            let (times, table) = spacing(recipe, modules, "sample.times", &schedule)?;
+            from_noise(&*times, sample.steps).map_err(|error| recipe.blame("sample.times", error))?;
+            sample_table.insert("times".into(), Value::Table(table));
+            walk = Some(times);
+        }
 
         let mut resolved = Table::new();
         resolved.insert("data".into(), Value::Table(data.table.clone()));
@@ -189,6 +203,7 @@ impl<const D: usize> Plan<D> {
             transform,
             facts: facts.clone(),
             x,
+            schedule,
             noise,
             objective,
             times,
@@ -197,6 +212,7 @@ impl<const D: usize> Plan<D> {
             run,
             sample,
             sampler: sampler.into(),
+            walk,
             resolved,
         })
     }
@@ -292,6 +308,39 @@ impl<const D: usize> Plan<D> {
         let body = toml::to_string(&self.resolved).expect("what was read from TOML can be written as TOML");
         format!("# The recipe of this run with every default filled in; it runs as it is.\n\n{body}")
     }
+}
+
+/// The spacing that the table at `path` names, for a schedule.
+pub(crate) fn spacing(
+    recipe: &Recipe,
+    modules: &Modules,
+    path: &str,
+    schedule: &Arc<dyn Schedule>,
+) -> Result<(Arc<dyn Spacing>, Table)> {
+    let (times, table) = recipe.module("spacing", path, &modules.spacings, &[])?;
+    let times = times(schedule).map_err(|error| recipe.blame(path, error))?;
+    times.check().map_err(|error| recipe.blame(path, error))?;
+    Ok((times, table))
+}
+
+/// The times of a walk of `steps` steps: those of the spacing's grid, but the first is 1, where the noise is drawn.
+pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
+    let mut grid = times.grid(steps);
+    if let Some(first) = grid.first_mut() {
+        *first = 1.0;
+    }
+    let falls = grid.windows(2).all(|pair| pair[0] > pair[1]);
+    if grid.len() == steps + 1 && falls && grid[steps] == 0.0 {
+        return Ok(grid);
+    }
+    grid.dedup();
+    Err(Error::Unfit(format!(
+        "sampling in {steps} steps goes through {} falling times from 1 to 0, and these `times` give {}: take {} steps, or \
+         other times",
+        steps + 1,
+        grid.len(),
+        grid.len().saturating_sub(1)
+    )))
 }
 
 /// A net for data of another rank is told apart from one that does not exist.

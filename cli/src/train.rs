@@ -311,6 +311,7 @@ impl<const D: usize> Run<'_, D> {
         let order = Order {
             sampler: &self.plan.sampler,
             steps,
+            times: None,
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
             truncation: sample.truncation(),
@@ -369,6 +370,7 @@ impl<const D: usize> Run<'_, D> {
         let order = Order {
             sampler: &self.plan.sampler,
             steps: sample.steps,
+            times: self.plan.walk.as_deref(),
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
             truncation: sample.truncation(),

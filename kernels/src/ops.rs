@@ -10,8 +10,10 @@ use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
 
+mod combine;
 mod graph;
 mod rotary;
+pub use combine::combine;
 pub use rotary::rotary;
 
 /// What a kernel writes into.

@@ -8,6 +8,7 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
+use tweedie_kernels::ops::combine;
 
 /// What a net says about `x_t = α x + σ ε`: a row (a, b), meaning `a·x + b·ε`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +165,23 @@ impl Step {
         let rest = ((t.sigma - r * s.sigma) * (t.sigma + r * s.sigma) / t.sigma.powi(2)).max(0.0);
         Self { noisy: r * k, clean: s.alpha * rest, variance: s.sigma.powi(2) * rest, forward: rest * t.sigma.powi(2) }
     }
+    /// Those of x_t and x in the mean.
+    fn weights(&self) -> [f64; 2] {
+        [self.noisy, self.clean]
+    }
+}
+
+/// Σ cᵢ xᵢ with the coefficients of each row's time: as numbers where one time is for all rows, lifted otherwise.
+fn blend<const D: usize, const N: usize>(
+    terms: [Tensor<D>; N],
+    t: &[f64],
+    f: impl Fn(usize, f64) -> [f64; N],
+) -> Tensor<D> {
+    if let [t] = *t {
+        return combine(f(0, t).into_iter().zip(terms).collect());
+    }
+    let weights = lift(&terms[0], t, f);
+    terms.into_iter().zip(weights).map(|(x, weight)| x * weight).reduce(|a, b| a + b).expect("there is a term")
 }
 
 impl<const D: usize> Noise<D> for Gaussian {
@@ -173,73 +191,62 @@ impl<const D: usize> Noise<D> for Gaussian {
         Box::new(Normal::trusted(mean, std))
     }
     fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
-        let [alpha, std] = lift(&x, t, |_, t| {
-            let c = self.schedule.at(t);
-            [c.alpha, c.sigma]
-        });
-        Box::new(Normal::trusted(x * alpha, std))
+        let [std] = lift(&x, t, |_, t| [self.schedule.at(t).sigma]);
+        Box::new(Normal::trusted(blend([x], t, |_, t| [self.schedule.at(t).alpha]), std))
     }
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
-        let [noisy, clean, std] = lift(&x, t, |i, t| {
-            let step = Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-            [step.noisy, step.clean, step.variance.sqrt()]
-        });
-        Box::new(Normal::trusted(z * noisy + x * clean, std))
+        let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
+        let [std] = lift(&x, t, |i, t| [step(i, t).variance.sqrt()]);
+        Box::new(Normal::trusted(blend([z, x], t, |i, t| step(i, t).weights()), std))
     }
     fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
-        let [noisy, clean, small, large, low, high] = lift(&z, t, |i, t| {
-            let step = Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-            let [low, high] = self.log_bounds(s[i], t);
-            [step.noisy, step.clean, step.variance.sqrt(), step.forward.sqrt(), low, high]
-        });
+        let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
         let std = match (self.variance, guess.variance) {
-            (Variance::Small, _) => small,
-            (Variance::Large, _) => large,
-            (Variance::Learned, Some(share)) => ((share * (high - low.clone()) + low) * 0.5).exp(),
+            (Variance::Small, _) => lift(&z, t, |i, t| [step(i, t).variance.sqrt()])[0].clone(),
+            (Variance::Large, _) => lift(&z, t, |i, t| [step(i, t).forward.sqrt()])[0].clone(),
+            (Variance::Learned, Some(share)) => {
+                let [low, high] = lift(&z, t, |i, t| self.log_bounds(s[i], t));
+                ((share * (high - low.clone()) + low) * 0.5).exp()
+            }
             (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
         };
-        Box::new(Normal::trusted(z * noisy + guess.mean * clean, std))
+        Box::new(Normal::trusted(blend([z, guess.mean], t, |i, t| step(i, t).weights()), std))
     }
     fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> Law<D> {
-        let [noisy, clean, low, high] = lift(&z, t, |_, t| {
-            let step = Step::between(self.schedule.at(0.0), self.schedule.at(t));
-            let [low, high] = self.log_bounds(0.0, t);
-            [step.noisy, step.clean, low, high]
-        });
+        let [low, high] = lift(&z, t, |_, t| self.log_bounds(0.0, t));
         let log = match (self.variance, guess.variance) {
             (Variance::Small, _) => low,
             (Variance::Large, _) => high,
             (Variance::Learned, Some(share)) => share * (high - low.clone()) + low,
             (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
         };
-        Box::new(Normal::trusted(z * noisy + guess.mean * clean, (log * 0.5).exp()))
+        let weights = |_, t| Step::between(self.schedule.at(0.0), self.schedule.at(t)).weights();
+        Box::new(Normal::trusted(blend([z, guess.mean], t, weights), (log * 0.5).exp()))
     }
     fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let [scale] = lift(&z, t, |_, t| {
+        blend([z], t, |_, t| {
             let c = self.schedule.at(t);
             [c.sigma.hypot(c.alpha * self.data_std).recip()]
-        });
-        z * scale
+        })
     }
     fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         // a x + b ε with ε = (z − α x)/σ.
-        let [p, q] = lift(&x, t, |_, t| {
+        blend([x, z], t, |_, t| {
             let c = self.schedule.at(t);
             let [a, b] = self.row(c);
             [a - b * c.alpha / c.sigma, b / c.sigma]
-        });
-        x * p + z * q
+        })
     }
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         // Solves z = α x + σ ε, output = a x + b ε for x.
-        let [p, q] = lift(&z, t, |_, t| {
+        let (word, variance) = Noise::<D>::split(self, output);
+        let mean = blend([z, word], t, |_, t| {
             let c = self.schedule.at(t);
             let [a, b] = self.row(c);
             let det = c.alpha * b - c.sigma * a;
             [b / det, -c.sigma / det]
         });
-        let (word, variance) = Noise::<D>::split(self, output);
-        Estimate { mean: z * p + word * q, variance: variance.map(|v| (v + 1.0) * 0.5) }
+        Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5) }
     }
     fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {
         if self.variance != Variance::Learned {

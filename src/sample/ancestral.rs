@@ -42,7 +42,7 @@ fn ancestral<const D: usize>(
         return z;
     }
     let noise = draw(&z);
-    z + noise * up
+    super::combine([(1.0, z), (up, noise)])
 }
 
 fn euler<const D: usize>(model: &dyn Denoiser<D>, path: &dyn Schedule, z: Tensor<D>, t: f64, to: Scales) -> Tensor<D> {

@@ -128,7 +128,10 @@ pub(super) fn midpoint_noise<const D: usize>(
     };
     let ahead = straight(z.clone(), x, from, middle.scales);
     let x = model.denoise(ahead.clone(), &[middle.t]).mean;
-    along_noise(z, noise_of(ahead, x, middle.scales), from, to)
+    // Along ε̂_m = (ahead − α_m x̂)/σ_m.
+    let kept = to.alpha / from.alpha;
+    let turn = (to.sigma - from.sigma * kept) / middle.scales.sigma;
+    combine([(kept, z), (turn, ahead), (-turn * middle.scales.alpha, x)])
 }
 
 /// DPM-Solver++ (2S): the midpoint method in λ on x̂, second order, two calls.

@@ -45,6 +45,8 @@ pub enum Clock {
     Ratio,
     /// t.
     Time,
+    /// arctan(σ/α), which is finite at both ends of every schedule.
+    Angle,
 }
 
 /// A time and its scales.
@@ -74,6 +76,7 @@ impl Node {
             Clock::LogSnr => self.lambda(),
             Clock::Ratio => self.ratio(),
             Clock::Time => self.t,
+            Clock::Angle => self.scales.sigma.atan2(self.scales.alpha),
         }
     }
 }
@@ -106,6 +109,11 @@ pub trait Multistep: Debug + Send + Sync {
     fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
         let _ = (path, nodes, to);
         None
+    }
+
+    /// Whether [`correct`](Multistep::correct) ever answers.
+    fn corrects(&self) -> bool {
+        false
     }
 
     /// τ: how much noise of its own a step adds, in units of the reverse process's. Methods on the data only.
@@ -148,12 +156,13 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         // Nodes with a finite clock, latest first; `before` are those the last step was taken from.
         let node = |&(t, _): &(f64, _)| Node::new(path, t);
         // Where the clock and σ/α (or α/σ) are numbers.
+        let timed = |node: &Node| node.clock(self.clock()).is_finite();
         let finite = |node: &Node| {
             let charted = match self.word() {
                 Word::Data => node.scales.sigma > 0.0,
                 Word::Noise => node.scales.alpha > 0.0,
             };
-            charted && node.clock(self.clock()).is_finite()
+            charted && timed(node)
         };
         if let Some(base) = past.base.take() {
             let before: Vec<Node> = past.words.iter().take(self.keeps()).map(node).take_while(finite).collect();
@@ -164,21 +173,26 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         }
         // A corrector looks back one word further than the predictor before it.
         past.push(t, word, self.keeps() + 1);
-        if !(finite(&from) && finite(&to)) {
+        // Of z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ)) the limit σ_s → 0 is a number.
+        let reached = finite(&to) || self.word() == Word::Data && timed(&to);
+        if !(finite(&from) && reached) {
             return straight(z, guess, from.scales, to.scales);
         }
         let reach = if self.lower_final() { self.keeps().min(past.left().max(1)) } else { self.keeps() };
         let nodes: Vec<Node> = past.words.iter().take(reach).map(node).take_while(finite).collect();
         let (kept, noise) = decay(self.word(), self.tau(), from, to);
-        let mut base = z * kept;
+        let mut base = vec![(kept, z)];
         if noise > 0.0 {
-            base = base.clone() + fresh(rng, &base) * noise;
+            let fresh = fresh(rng, &base[0].1);
+            base.push((noise, fresh));
         }
         let weights = self.weights(path, &nodes, to);
-        let words = past.words.iter().map(|(_, word)| word.clone());
-        let ahead = sum(std::iter::once((1.0, base.clone())).chain(weights.into_iter().zip(words)));
-        past.base = Some(base);
-        ahead
+        let words = weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone()));
+        if self.corrects() {
+            past.base = Some(sum(base));
+            base = vec![(1.0, past.base.clone().expect("just kept"))];
+        }
+        sum(base.into_iter().chain(words))
     }
     fn order(&self) -> Option<usize> {
         Multistep::order(self).filter(|_| self.tau() == 0.0)
@@ -290,12 +304,17 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
                 .collect()
         }
         (Word::Noise, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
-        (Word::Data, Clock::Ratio) | (_, Clock::Time) => {
+        (Word::Data, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {
             // ∫ θᵏ dq with q = σ/α (or α/σ) = whole·[1 − k ∫ θ^(k−1) share dθ], where share = (q − q_t)/(q_s − q_t): by
             // parts, so that no slope of q is asked for.
             let share = |theta: f64| {
                 let here = match clock {
                     Clock::Time => path.at(from.t + theta * (to.t - from.t)),
+                    Clock::Angle => {
+                        let (start, end) = (from.clock(clock), to.clock(clock));
+                        let (sigma, alpha) = (start + theta * (end - start)).sin_cos();
+                        Scales { alpha, sigma, ..a }
+                    }
                     _ => {
                         let r = from.ratio() + theta * (to.ratio() - from.ratio());
                         Scales { alpha: 1.0, sigma: r, ..a }
@@ -306,7 +325,15 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
                     Word::Data => b.sigma * (here.alpha / here.sigma - a.alpha / a.sigma) / whole,
                 }
             };
-            let points: [(f64, f64, f64); 8] = GAUSS.map(|(node, weight)| (node, weight, share(node)));
+            // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their own.
+            let panels: &[(f64, f64)] = match clock {
+                Clock::Angle => &[(0.0, 0.5), (0.5, 0.25), (0.75, 0.125), (0.875, 0.125)],
+                _ => &[(0.0, 1.0)],
+            };
+            let points = panels
+                .iter()
+                .flat_map(|(start, length)| GAUSS.map(|(node, weight)| (start + length * node, length * weight)));
+            let points: Vec<(f64, f64, f64)> = points.map(|(node, weight)| (node, weight, share(node))).collect();
             (0..n)
                 .map(|k| {
                     let parts: f64 = points.iter().map(|(x, w, q)| w * q * x.powi(k as i32 - 1)).sum();
@@ -328,185 +355,3 @@ const GAUSS: [(f64, f64); 8] = [
     (0.898_333_238_706_813_4, 0.111_190_517_226_687_2),
     (0.980_144_928_248_768_1, 0.050_614_268_145_188_1),
 ];
-
-/// Exponential Adams–Bashforth on x̂ in λ, the exponential-time-differencing or RES form: order p from p words.
-///
-/// `z_s = (σ_s/σ_t) z_t + α_s ∫ e^(λ − λ_s) x̂(λ) dλ`, x̂ the polynomial through the last p words.
-///
-/// Zhang et al., "Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling" (2023),
-/// <https://arxiv.org/abs/2308.02157>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Etd {
-    /// p, from 1 to 8.
-    pub order: usize,
-}
-impl Default for Etd {
-    fn default() -> Self {
-        Self { order: 2 }
-    }
-}
-impl Multistep for Etd {
-    fn word(&self) -> Word {
-        Word::Data
-    }
-    fn keeps(&self) -> usize {
-        self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Data, Clock::LogSnr, 0.0, nodes, nodes[0], to)
-    }
-}
-
-/// Adams–Bashforth of any order, in any clock, on either word.
-///
-/// `{ word = "noise", clock = "ratio" }` is the linear multistep method on the equation `dy/dr = ε̂`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamsBashforth {
-    /// The order, from 1 to 8.
-    pub order: usize,
-    /// Which word is a polynomial.
-    pub word: Word,
-    /// In which variable.
-    pub clock: Clock,
-}
-impl Default for AdamsBashforth {
-    fn default() -> Self {
-        Self { order: 2, word: Word::Noise, clock: Clock::LogSnr }
-    }
-}
-impl Multistep for AdamsBashforth {
-    fn word(&self) -> Word {
-        self.word
-    }
-    fn clock(&self) -> Clock {
-        self.clock
-    }
-    fn keeps(&self) -> usize {
-        self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, self.word, self.clock, 0.0, nodes, nodes[0], to)
-    }
-}
-
-/// The linear multistep method in σ/α: ε̂ is a polynomial in r, `y_s = y_t + ∫ ε̂ dr`.
-///
-/// The LMS sampler of k-diffusion; DEIS calls it ρAB. Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential
-/// Integrator" (2023), section 3.4, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Lms {
-    /// The order, from 1 to 4 in the original.
-    pub order: usize,
-}
-impl Default for Lms {
-    fn default() -> Self {
-        Self { order: 4 }
-    }
-}
-impl Multistep for Lms {
-    fn word(&self) -> Word {
-        Word::Noise
-    }
-    fn clock(&self) -> Clock {
-        Clock::Ratio
-    }
-    fn keeps(&self) -> usize {
-        self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Noise, Clock::Ratio, 0.0, nodes, nodes[0], to)
-    }
-}
-
-/// The diffusion exponential integrator sampler, tAB: ε̂ is a polynomial in t.
-///
-/// Its relatives in other clocks are [`Lms`] (ρAB) and [`DpmSolver`](super::DpmSolver)'s multistep form,
-/// `AdamsBashforth { clock: LogSnr }` (log-ρ AB).
-///
-/// Zhang and Chen (2023), eq. 15, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Deis {
-    /// The order, from 1 to 3 in the original.
-    pub order: usize,
-}
-impl Default for Deis {
-    fn default() -> Self {
-        Self { order: 3 }
-    }
-}
-impl Multistep for Deis {
-    fn word(&self) -> Word {
-        Word::Noise
-    }
-    fn clock(&self) -> Clock {
-        Clock::Time
-    }
-    fn keeps(&self) -> usize {
-        self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Noise, Clock::Time, 0.0, nodes, nodes[0], to)
-    }
-}
-
-/// Stochastic Adams: exponential Adams–Bashforth and Adams–Moulton on x̂ with noise of strength τ.
-///
-/// `z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂(λ) dλ + σ_s √(1 − e^(−2 τ² h)) ξ`; the corrector
-/// takes the step again, with the same ξ, once x̂ at its end is known. τ = 1 is the reverse process, 0 the flow.
-///
-/// Xue et al., "SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models" (2023),
-/// <https://arxiv.org/abs/2309.05019>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SaSolver {
-    /// The words a prediction uses.
-    pub predictor: usize,
-    /// The words a correction uses besides the new one; 0 for no correction.
-    pub corrector: usize,
-    /// τ ≥ 0.
-    pub tau: f64,
-}
-impl Default for SaSolver {
-    fn default() -> Self {
-        Self { predictor: 3, corrector: 3, tau: 1.0 }
-    }
-}
-impl Multistep for SaSolver {
-    fn word(&self) -> Word {
-        Word::Data
-    }
-    fn keeps(&self) -> usize {
-        self.predictor.max(self.corrector)
-    }
-    fn order(&self) -> Option<usize> {
-        Some(if self.corrector == 0 { self.predictor } else { self.predictor.min(self.corrector) + 1 })
-    }
-    fn tau(&self) -> f64 {
-        self.tau
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        let nodes = &nodes[..nodes.len().min(self.predictor)];
-        exact_weights(path, Word::Data, Clock::LogSnr, self.tau, nodes, nodes[0], to)
-    }
-    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
-        if self.corrector == 0 {
-            return None;
-        }
-        let from = *nodes.first()?;
-        let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied().take(self.corrector)).collect();
-        Some(exact_weights(path, Word::Data, Clock::LogSnr, self.tau, &places, from, to))
-    }
-    fn check(&self) -> Result<(), Error> {
-        if self.predictor > 0 && self.tau >= 0.0 && self.tau.is_finite() {
-            return Ok(());
-        }
-        Err(Error::Unfit(format!(
-            "sa-solver needs a predictor of order 1 or more and a finite tau of 0 or more, but predictor = {} and tau = {}",
-            self.predictor, self.tau
-        )))
-    }
-}

@@ -1,5 +1,5 @@
 //! Solvers of the probability-flow equation in σ/α, in one step.
-use super::{Past, Sampler, noise_of, path, straight};
+use super::{Past, Sampler, combine, path, straight};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -55,9 +55,9 @@ pub(super) fn heun<const D: usize>(
     if to.sigma == 0.0 || from.alpha == 0.0 {
         return ahead;
     }
-    let eps = noise_of(z, x, from);
-    let x = model.denoise(ahead.clone(), &[s]).mean;
-    // The formula as a correction of Euler's point: no large terms cancel where α_s/α_t is large.
-    let turn = noise_of(ahead.clone(), x, to) - eps;
-    ahead + turn * (0.5 * (to.sigma - to.alpha / from.alpha * from.sigma))
+    let next = model.denoise(ahead.clone(), &[s]).mean;
+    // The formula as a correction of Euler's point: ahead + half (ε̂_s − ε̂_t).
+    let half = 0.5 * (to.sigma - to.alpha / from.alpha * from.sigma);
+    let (new, old) = (half / to.sigma, half / from.sigma);
+    combine([(1.0 + new, ahead), (-new * to.alpha, next), (-old, z), (old * from.alpha, x)])
 }

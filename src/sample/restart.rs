@@ -40,7 +40,8 @@ impl<const D: usize> Sampler<D> for Restart {
         let kept = top.alpha / bottom.alpha;
         let added = (top.sigma.powi(2) - (kept * bottom.sigma).powi(2)).max(0.0).sqrt();
         for _ in 0..self.repeats {
-            z = z.clone() * kept + fresh(rng, &z) * added;
+            let noise = fresh(rng, &z);
+            z = super::combine([(kept, z), (added, noise)]);
             let mut here = (high, top);
             for i in 1..=self.steps {
                 let next = if i == self.steps {

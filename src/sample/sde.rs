@@ -1,5 +1,5 @@
 //! Solvers of the reverse process `dz = [f z + g² ε̂/σ] dt + g dw`, from 1 to 0.
-use super::{Past, Sampler, fresh, noise_of, path};
+use super::{Past, Sampler, fresh, path};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,9 @@ fn drift<const D: usize>(model: &dyn Denoiser<D>, c: Scales, z: Tensor<D>, t: f6
         return None;
     }
     let x = model.denoise(z.clone(), &[t]).mean;
-    let eps = noise_of(z.clone(), x, c);
-    Some((super::combine([(f, z), (g2 / c.sigma, eps)]), g2.max(0.0).sqrt()))
+    // ε̂ = (z − α x̂)/σ.
+    let pull = g2 / c.sigma.powi(2);
+    Some((super::combine([(f + pull, z), (-pull * c.alpha, x)]), g2.max(0.0).sqrt()))
 }
 
 /// The step by the law p(x_s | x_t), in which nothing is infinite.
@@ -37,12 +38,11 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
         let Some((slope, g)) = drift(model, from, z.clone(), t) else {
             return posterior(model, z, t, s, rng);
         };
-        let mean = super::combine([(1.0, z), (s - t, slope)]);
         if s == 0.0 {
-            return mean;
+            return super::combine([(1.0, z), (s - t, slope)]);
         }
-        let noise = fresh(rng, &mean);
-        mean + noise * (g * (t - s).sqrt())
+        let noise = fresh(rng, &z);
+        super::combine([(1.0, z), (s - t, slope), (g * (t - s).sqrt(), noise)])
     }
     fn order(&self) -> Option<usize> {
         None
@@ -75,11 +75,11 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         let Some((slope, g)) = drift(model, from, z.clone(), t) else {
             return posterior(model, z, t, s, rng);
         };
-        let noise = fresh(rng, &z) * (t - s).sqrt();
-        let ahead = super::combine([(1.0, z.clone()), (s - t, slope.clone()), (g, noise.clone())]);
+        let (noise, root) = (fresh(rng, &z), (t - s).sqrt());
+        let ahead = super::combine([(1.0, z.clone()), (s - t, slope.clone()), (g * root, noise.clone())]);
         let (next, end) = drift(model, to, ahead, s).expect("α rises on the way down");
         let both = (0.5 * (g * g + end * end)).sqrt();
-        super::combine([(1.0, z), (0.5 * (s - t), slope), (0.5 * (s - t), next), (both, noise)])
+        super::combine([(1.0, z), (0.5 * (s - t), slope), (0.5 * (s - t), next), (both * root, noise)])
     }
     fn order(&self) -> Option<usize> {
         None

@@ -72,6 +72,9 @@ impl Multistep for UniPc {
         }
         exact_weights(path, self.word, Clock::LogSnr, 0.0, nodes, nodes[0], to)
     }
+    fn corrects(&self) -> bool {
+        self.corrector
+    }
     fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
         let from = *nodes.first().filter(|_| self.corrector)?;
         if nodes.len() == 1 {

@@ -1,6 +1,6 @@
 //! Times of a table of T steps, and lists of times.
 use super::Spacing;
-use crate::error::Error;
+use crate::{error::Error, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
 /// A list of times, each as likely as another.
@@ -31,6 +31,18 @@ impl Listed {
             return Err(Error::Unfit("a list of times needs one above 0".into()));
         }
         Ok(Self(times))
+    }
+
+    /// The times at which a schedule has the noise levels `σ/α`; levels beyond the schedule's own are at its ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and if a level is no positive number.
+    pub fn levels(levels: &[f64], schedule: &dyn Schedule) -> Result<Self, Error> {
+        if let Some(level) = levels.iter().find(|level| !(**level >= 0.0 && level.is_finite())) {
+            return Err(Error::Unfit(format!("noise levels are σ/α, 0 or more, but the list has {level}")));
+        }
+        Self::new(levels.iter().map(|level| schedule.time(-2.0 * level.ln()).clamp(0.0, 1.0)).collect())
     }
 
     /// The `counts[i]` steps that OpenAI's respacing takes of the i-th of as many equal sections of T steps: a net trained
@@ -98,6 +110,9 @@ impl Spacing for Leading {
         let n = n.min(self.steps);
         (0..n).rev().map(|i| ((i * stride) as f64 + 1.0) / self.steps as f64).chain([0.0]).collect()
     }
+    fn check(&self) -> Result<(), Error> {
+        super::Steps(self.steps).check()
+    }
 }
 
 /// Step numbers of a table even from 0 to T − 1, rounded; see [`Leading`].
@@ -121,5 +136,8 @@ impl Spacing for Linspace {
         // One step alone starts from the noise.
         let number = |i: usize| if n == 1 { self.steps as f64 } else { (i as f64 * stride).round_ties_even() + 1.0 };
         (0..n).rev().map(|i| number(i) / self.steps as f64).chain([0.0]).collect()
+    }
+    fn check(&self) -> Result<(), Error> {
+        super::Steps(self.steps).check()
     }
 }

@@ -1,6 +1,6 @@
 //! Spacings that are defined by noise levels, and so need a schedule to become times.
-use super::{Spacing, normal_quantile};
-use crate::schedule::Schedule;
+use super::{Spacing, demand, normal_quantile};
+use crate::{error::Error, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
@@ -14,11 +14,36 @@ pub trait Levels: Debug + Send + Sync {
     where
         Self: Sized,
     {
-        On { levels: self, schedule }
+        let end = |t: f64| {
+            let c = schedule.at(t);
+            c.sigma / c.alpha
+        };
+        let (least, most) = (end(0.0), end(1.0));
+        // The quantile of a level, or the end nearer to it; a level that is an end's up to rounding is that end's.
+        let quantile = |level: f64| {
+            let (mut low, mut high) = (0.0_f64, 1.0_f64);
+            for _ in 0..60 {
+                let middle = 0.5 * (low + high);
+                if self.level(middle) < level { low = middle } else { high = middle }
+            }
+            0.5 * (low + high)
+        };
+        let from = if self.level(0.0) >= least * (1.0 - 1e-9) { 0.0 } else { quantile(least) };
+        let to = if self.level(1.0) <= most * (1.0 + 1e-9) { 1.0 } else { quantile(most) };
+        On { levels: self, schedule, span: [from, to.max(from)] }
+    }
+
+    /// Whether the parameters make levels.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, in a sentence.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
     }
 }
 
-/// The times at which a schedule has the levels of a rule; a level beyond the schedule's is at its end.
+/// The times at which a schedule has the levels of a rule, of which those that the schedule does not reach are left out.
 ///
 /// ```
 /// use tweedie::{schedule::{FlowMatching, Schedule}, spacing::{Karras, Levels, Spacing}};
@@ -30,22 +55,43 @@ pub trait Levels: Debug + Send + Sync {
 pub struct On<L, S> {
     levels: L,
     schedule: S,
+    /// The quantiles of the least and of the largest level that the schedule has.
+    span: [f64; 2],
 }
 impl<L: Levels, S: Schedule> Spacing for On<L, S> {
     fn at(&self, u: f64) -> f64 {
-        self.schedule.time(-2.0 * self.levels.level(u).ln()).clamp(0.0, 1.0)
+        let [from, to] = self.span;
+        self.schedule.time(-2.0 * self.levels.level(from + u * (to - from)).ln()).clamp(0.0, 1.0)
     }
-    /// n levels from the largest to the smallest, and 0.
+    /// n levels from the largest to the smallest, and 0; n + 1 levels where the schedule begins at the smallest.
     fn grid(&self, n: usize) -> Vec<f64> {
-        let part = |i: usize| if n == 1 { 1.0 } else { i as f64 / (n - 1) as f64 };
-        let mut grid: Vec<f64> = (0..n).rev().map(|i| self.at(part(i))).collect();
-        // A schedule that begins at the smallest level reaches t = 0 there.
-        if grid[n - 1] <= 1e-12 {
-            grid.pop();
-        }
+        let last = if self.at(0.0) <= 1e-12 { n } else { n - 1 };
+        let part = |i: usize| if last == 0 { 1.0 } else { i as f64 / last as f64 };
+        let mut grid: Vec<f64> = (0..=last).rev().take(n).map(|i| self.at(part(i))).collect();
         grid.push(0.0);
         grid
     }
+    fn check(&self) -> Result<(), Error> {
+        self.levels.check()?;
+        let [from, to] = self.span;
+        demand(from + 1e-9 < to, || {
+            let (c, d) = (self.schedule.at(0.0), self.schedule.at(1.0));
+            format!(
+                "the noise levels go from {:.3} to {:.3}, and those of the schedule from {:.3} to {:.3}: they do not meet",
+                self.levels.level(0.0),
+                self.levels.level(1.0),
+                c.sigma / c.alpha,
+                d.sigma / d.alpha
+            )
+        })
+    }
+}
+
+/// 0 < min < max.
+fn rising(min: f64, max: f64) -> Result<(), Error> {
+    demand(min > 0.0 && min < max && max.is_finite(), || {
+        format!("noise levels rise from min to max, so 0 < min < max, but min = {min} and max = {max}")
+    })
 }
 
 /// Levels whose ρ-th root is even: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`; EDM's constants unless said otherwise.
@@ -71,6 +117,10 @@ impl Levels for Karras {
         let (low, high) = (self.min.powf(self.rho.recip()), self.max.powf(self.rho.recip()));
         (low + u * (high - low)).powf(self.rho)
     }
+    fn check(&self) -> Result<(), Error> {
+        rising(self.min, self.max)?;
+        demand(self.rho > 0.0 && self.rho.is_finite(), || format!("rho is a positive exponent, not {}", self.rho))
+    }
 }
 
 /// Levels even in ln(σ/α), and so in the log-SNR and in Lu's λ = ln(α/σ): those three names are one spacing.
@@ -92,6 +142,9 @@ impl Default for Exponential {
 impl Levels for Exponential {
     fn level(&self, u: f64) -> f64 {
         self.min * (self.max / self.min).powf(u)
+    }
+    fn check(&self) -> Result<(), Error> {
+        rising(self.min, self.max)
     }
 }
 
@@ -115,6 +168,11 @@ impl Levels for LogNormal {
     fn level(&self, u: f64) -> f64 {
         // The quantiles of 0 and 1 are no numbers; a table of levels ends four standard deviations out.
         (self.mean + self.std * normal_quantile(u.clamp(3e-5, 1.0 - 3e-5))).exp()
+    }
+    fn check(&self) -> Result<(), Error> {
+        demand(self.mean.is_finite() && self.std > 0.0 && self.std.is_finite(), || {
+            format!("a log-normal has a mean and a positive std, but mean = {} and std = {}", self.mean, self.std)
+        })
     }
 }
 
@@ -148,6 +206,14 @@ impl Levels for CosineInterpolated {
         let (from, to) = (self.min.atan(), self.max.atan());
         let plain = (from + u * (to - from)).tan();
         plain * (self.size / self.low).powf(u) * (self.size / self.high).powf(1.0 - u)
+    }
+    fn check(&self) -> Result<(), Error> {
+        rising(self.min, self.max)?;
+        let widths = [("size", self.size), ("low", self.low), ("high", self.high)];
+        match widths.into_iter().find(|(_, width)| !(*width > 0.0 && width.is_finite())) {
+            None => Ok(()),
+            Some((name, width)) => Err(Error::Unfit(format!("`{name}` is the width of an image, not {width}"))),
+        }
     }
 }
 

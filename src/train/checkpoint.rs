@@ -13,7 +13,7 @@ use std::{
 /// The state of a run after some steps.
 ///
 /// As a file: weights under their names, averages as `ema.NAME`, Adam's moments as `adam.first.NAME` and
-/// `adam.second.NAME`, and the counters in the metadata. Any reader of safetensors reads it.
+/// `adam.second.NAME`, remembered losses as `times.losses`, and the counters in the metadata. Any reader of safetensors reads it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Steps done.
@@ -26,8 +26,12 @@ pub struct Checkpoint {
     pub average: Option<Parameters>,
     /// The optimiser's state.
     pub moments: Moments,
+    /// The losses that times are drawn by ([`Memory`](crate::spacing::Memory)); empty where they are not.
+    pub losses: Vec<f64>,
 }
 
+/// What remembered losses are called in a file.
+const LOSSES: &str = "times.losses";
 const FORMAT: &str = "tweedie-checkpoint-1";
 
 /// Writes a file beside its place, flushes it to the disk and renames it: at any moment `path` holds the old content
@@ -78,7 +82,7 @@ impl Checkpoint {
         facts.insert("updates".into(), self.moments.updates.to_string());
         let names = self.weights.to_host().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("\n");
         facts.insert("parameters".into(), names);
-        write_atomically(path, &encode(&self.groups(), facts))
+        write_atomically(path, &encode(&self.groups(), &self.losses, facts))
     }
 
     /// Writes the weights to sample with (the average where there is one) alone, for use elsewhere.
@@ -88,7 +92,7 @@ impl Checkpoint {
     /// If the file cannot be written.
     pub fn save_weights(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
         let facts = metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
-        write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], facts))
+        write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], &[], facts))
     }
 
     /// Reads the weights to sample with, for a net whose parameters are `like`: from a checkpoint (the average where
@@ -153,6 +157,13 @@ impl Checkpoint {
             };
             Ok(Parameters::from_host(names.lines().map(read).collect::<Result<_, _>>()?, device))
         };
+        let losses = match tensors.tensor(LOSSES) {
+            Ok(view) if view.dtype() == Dtype::F64 => {
+                view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes"))).collect()
+            }
+            Ok(view) => return Err(broken(format!("{LOSSES} is {:?} and not F64", view.dtype()))),
+            Err(_) => vec![],
+        };
         let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
         let checkpoint = Self {
             step: number("step")?,
@@ -164,22 +175,28 @@ impl Checkpoint {
                 second: group("adam.second.")?,
                 updates: number("updates")?,
             },
+            losses,
         };
         Ok((checkpoint, facts))
     }
 }
 
-fn encode(groups: &[(&str, &Parameters)], facts: HashMap<String, String>) -> Vec<u8> {
-    let entries: Vec<(String, Vec<usize>, Vec<u8>)> = groups
+fn encode(groups: &[(&str, &Parameters)], losses: &[f64], facts: HashMap<String, String>) -> Vec<u8> {
+    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = groups
         .iter()
         .flat_map(|(prefix, parameters)| {
             parameters.to_host().into_iter().map(move |(name, shape, values)| {
-                (format!("{prefix}{name}"), shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+                let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (format!("{prefix}{name}"), Dtype::F32, shape.to_vec(), bytes)
             })
         })
         .collect();
-    let views = entries.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape asks for"))
+    if !losses.is_empty() {
+        let bytes = losses.iter().flat_map(|v| v.to_le_bytes()).collect();
+        entries.push((LOSSES.into(), Dtype::F64, vec![losses.len()], bytes));
+    }
+    let views = entries.iter().map(|(name, dtype, shape, bytes)| {
+        (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("as many bytes as the shape asks for"))
     });
     safetensors::serialize(views, Some(facts)).expect("tensors of one type serialise")
 }

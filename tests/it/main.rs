@@ -6,10 +6,12 @@ mod memory;
 mod nets;
 mod processes;
 mod samplers;
+mod spacings;
 mod spine;
 mod training;
 mod transformer;
 mod unmask;
+mod verified;
 
 /// What the README shows is what is compiled.
 #[test]

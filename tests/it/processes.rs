@@ -306,6 +306,20 @@ fn a_hutchinson_likelihood_is_near_the_exact_one() {
     }
 }
 
+/// Where x̂'s slopes are a diagonal, a probe of signs gives their trace: Hutchinson's estimate is exact.
+#[test]
+fn a_hutchinson_likelihood_without_chance_is_exact() {
+    let schedule = VariancePreserving { min: 0.1, max: 60.0 };
+    let noise = Gaussian::new(schedule).predicting(Prediction::V);
+    let model = Mixture::gaussian(noise, vec![0.4, -0.2], Covariance::Diagonal(vec![0.3, 2.0])).unwrap();
+    let x = points([[0.1, 0.9], [-1.0, -2.0]]);
+    let exact = model.log_density(x.clone(), 0.05);
+    let ours = tweedie::exact::log_likelihood(&model, x, 0.05, (1e-10, 1e-10), (1, 1e-3), &mut Rng::new(0));
+    for (ours, exact) in ours.iter().zip(exact) {
+        assert!((ours - exact).abs() < 1e-6, "{ours} for {exact}");
+    }
+}
+
 #[test]
 fn dynamic_thresholds_follow_the_row() {
     let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::X0);

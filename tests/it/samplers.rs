@@ -3,12 +3,13 @@ use crate::exact::{gap, latents, mixture, numbers, walk};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use tweedie::{
     Rng,
-    denoise::{Clamped, Denoiser},
+    denoise::{Clamped, Denoiser, Thresholded},
     exact::FlowEnd,
     laws,
     noise::{Gaussian, Noise, Prediction},
     sample::*,
     schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, VariancePreserving},
+    spacing::{Karras, Levels, Spacing},
 };
 
 fn all() -> Vec<Box<dyn Sampler<2>>> {
@@ -51,13 +52,16 @@ fn all() -> Vec<Box<dyn Sampler<2>>> {
     for order in 1..=4 {
         all.push(Box::new(Ipndm { words: order }));
         all.push(Box::new(Lms { order }));
-        for clock in [Clock::LogSnr, Clock::Ratio, Clock::Time] {
+        for clock in [Clock::LogSnr, Clock::Ratio, Clock::Time, Clock::Angle] {
             for word in [Word::Data, Word::Noise] {
-                all.push(Box::new(AdamsBashforth { order, word, clock }));
+                // A corrector on three words is of fourth order, whose errors are rounding before their slope has settled.
+                for corrector in [false, true].into_iter().take(if order < 3 { 2 } else { 1 }) {
+                    all.push(Box::new(AdamsBashforth { order, word, clock, corrector }));
+                }
             }
         }
     }
-    all.push(Box::new(AdamsBashforth { order: 6, word: Word::Noise, clock: Clock::LogSnr }));
+    all.push(Box::new(AdamsBashforth { order: 6, word: Word::Noise, clock: Clock::LogSnr, corrector: false }));
     all
 }
 
@@ -132,8 +136,8 @@ fn samplers_that_are_equal_are_equal() {
         (&Euler {}, &Ddim { eta: 0.0 }),
         (&Ddim { eta: 1.0 }, &EulerAncestral { eta: 1.0 }),
         (&DpmSolverPp::default(), &predictor),
-        (&Lms { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Ratio }),
-        (&Deis { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Time }),
+        (&Lms { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Ratio, corrector: false }),
+        (&Deis { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Time, corrector: false }),
         (&SaSolver { predictor: 1, corrector: 0, tau: 1.0 }, &DpmSolverPp { order: 1, eta: 1.0, lower_final: false }),
         // One step of the reverse process on x̂ is the posterior's.
         (&DpmSolverPp { order: 1, eta: 1.0, lower_final: false }, &Ancestral {}),
@@ -197,7 +201,7 @@ fn what_does_not_fit_is_refused() {
 /// diffusers' deterministic dummy model: word = z τ/(τ + 1), τ the number of the training step, from 0.
 struct Dummy {
     noise: Gaussian,
-    tau: fn(f64) -> f64,
+    tau: Box<dyn Fn(f64) -> f64>,
 }
 impl Denoiser<2> for Dummy {
     fn noise(&self) -> &dyn Noise<2> {
@@ -219,7 +223,7 @@ fn the_sums_of_diffusers() {
     );
     let sum = |z: Tensor<2>| numbers(z).iter().map(|x| x.abs()).sum::<f64>();
     let table = |steps, prediction| Gaussian::new(Linear::new(steps)).predicting(prediction);
-    let dummy = |prediction| Dummy { noise: table(1000, prediction), tau: |t| (t * 1000.0).round() - 1.0 };
+    let dummy = |prediction| Dummy { noise: table(1000, prediction), tau: Box::new(|t| (t * 1000.0).round() - 1.0) };
     let clip = |model| Clamped { model, low: -1.0, high: 1.0 };
     let leading: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 100.0 + 1.0) / 1000.0).chain([0.0]).collect();
     let trailing: Vec<f64> = (0..=10).rev().map(|i| f64::from(i) / 10.0).collect();
@@ -228,7 +232,43 @@ fn the_sums_of_diffusers() {
         .iter()
         .map(|tau| (f64::from(*tau) + 1.0) / 1000.0)
         .collect();
-    use Prediction::{Epsilon, V, Velocity};
+    // Karras' levels on a table, and the numbers that go with their times: diffusers interpolates between those of the table,
+    // and DPM-Solver's scheduler rounds them.
+    let karras = |table: usize| {
+        let schedule = Linear::new(table);
+        let ratio = |t: f64| {
+            let c = schedule.at(t);
+            c.sigma / c.alpha
+        };
+        let levels = Karras { min: ratio((table as f64).recip()), max: ratio(1.0), rho: 7.0 };
+        levels.on(schedule).grid(10)
+    };
+    let numbered = |times: &[f64], numbers: [f64; 10]| -> Box<dyn Fn(f64) -> f64> {
+        let times = times.to_vec();
+        Box::new(move |t| {
+            let near = |a: &usize, b: &usize| (times[*a] - t).abs().total_cmp(&(times[*b] - t).abs());
+            numbers[(0..10).min_by(near).unwrap()]
+        })
+    };
+    let rounded = [999.0, 937.0, 864.0, 775.0, 663.0, 511.0, 301.0, 102.0, 18.0, 0.0];
+    let interpolated = [
+        1099.0,
+        1035.5400390625,
+        961.0531005859375,
+        871.10009765625,
+        757.8349609375,
+        605.7828979492188,
+        387.2960510253906,
+        139.53793334960938,
+        23.536714553833008,
+        0.0,
+    ];
+    let karras_dummy = |table: usize, numbers| {
+        let times = karras(table);
+        let tau = numbered(&times, numbers);
+        (Dummy { noise: Gaussian::new(Linear::new(table)), tau }, times)
+    };
+    use Prediction::{Epsilon, V, Velocity, X0};
     let pp = |order| DpmSolverPp { order, ..DpmSolverPp::default() };
     let unipc = UniPc { lower_final: true, ..UniPc::default() };
     let cases: Vec<(&str, f64, Tensor<2>)> = vec![
@@ -245,21 +285,49 @@ fn the_sums_of_diffusers() {
         ("DPM++ 2M, v", 172.87398533453234, walk(&pp(2), &dummy(V), &linspace, start.clone())),
         ("UniPC", 189.23184886260424, walk(&unipc, &dummy(Epsilon), &linspace, start.clone())),
         ("Euler", 168.05158473207848, {
-            let model = Dummy { noise: table(1100, Epsilon), tau: |t| t * 1100.0 - 1.0 };
+            let model = Dummy { noise: table(1100, Epsilon), tau: Box::new(|t| t * 1100.0 - 1.0) };
             let times: Vec<f64> =
                 (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
             let first = model.noise.schedule().at(1.0).sigma;
             walk(&Euler {}, &model, &times, start.clone() * first)
         }),
         ("Heun", 244.6024812157848, {
-            let model = Dummy { noise: table(1100, Epsilon), tau: |t| t * 1100.0 - 1.0 };
+            let model = Dummy { noise: table(1100, Epsilon), tau: Box::new(|t| t * 1100.0 - 1.0) };
             let times: Vec<f64> =
                 (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
             let first = model.noise.schedule().at(1.0).sigma;
             walk(&Heun {}, &model, &times, start.clone() * first)
         }),
+        // The last step of theirs stays at the smallest level, so there are nine.
+        ("DPM++ 2M, Karras", 226.17453232128173, {
+            let (model, times) = karras_dummy(1000, rounded);
+            walk(&pp(2), &model, &times[..10], start.clone())
+        }),
+        ("Euler, Karras", 156.68451880058274, {
+            let (model, times) = karras_dummy(1100, interpolated);
+            let first = model.noise.schedule().at(1.0).sigma;
+            walk(&Euler {}, &model, &times, start.clone() * first)
+        }),
+        ("Heun, Karras", 248.20564811775694, {
+            let (model, times) = karras_dummy(1100, interpolated);
+            let first = model.noise.schedule().at(1.0).sigma;
+            walk(&Heun {}, &model, &times, start.clone() * first)
+        }),
+        // Theirs clips x̂ but keeps the ε̂ of the x̂ that was not, which no x̂ and z go together with: this sum, of the first
+        // nine steps, is by a step of theirs. The dummy's last word is 0, and so is the sum after ten.
+        ("DDIM, sample, nine steps", 548.6595942820422, {
+            let model = dummy(X0);
+            leading[..10].windows(2).fold(start.clone(), |z, pair| {
+                let (from, to) = (model.noise.schedule().at(pair[0]), model.noise.schedule().at(pair[1]));
+                let x = model.denoise(z.clone(), &[pair[0]]).mean;
+                let eps = (z - x.clone() * from.alpha) / from.sigma;
+                x.clamp(-1.0, 1.0) * to.alpha + eps * to.sigma
+            })
+        }),
+        ("DDIM, sample", 0.0, walk(&Ddim { eta: 0.0 }, &clip(dummy(X0)), &leading, start.clone())),
         ("flow matching", 133.36204533613636, {
-            let model = Dummy { noise: Gaussian::new(FlowMatching {}).predicting(Velocity), tau: |t| t * 1000.0 };
+            let model =
+                Dummy { noise: Gaussian::new(FlowMatching {}).predicting(Velocity), tau: Box::new(|t| t * 1000.0) };
             let times: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 111.0 + 1.0) / 1000.0).chain([0.0]).collect();
             walk(&Euler {}, &model, &times, start.clone())
         }),
@@ -273,5 +341,48 @@ fn the_sums_of_diffusers() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let _ = Rng::new(0);
+}
+
+/// Thresholds and times of one's own are a denoiser's and a list's business: every sampler takes them.
+#[test]
+fn every_sampler_takes_thresholds_and_any_times() {
+    let uneven = [1.0, 0.93, 0.52, 0.5, 0.11, 0.0];
+    for (name, model) in [
+        ("flow matching", laws::problem(FlowMatching {})),
+        ("variance preserving", laws::problem(VariancePreserving::default())),
+    ] {
+        for sampler in all() {
+            let free = walk(&*sampler, &model, &uneven, latents());
+            let clamped = walk(&*sampler, &Clamped { model: &model, low: -0.5, high: 0.5 }, &uneven, latents());
+            let dynamic = Thresholded { model: &model, quantile: 0.6, most: 1.5 };
+            let dynamic = walk(&*sampler, &dynamic, &uneven, latents());
+            for (kind, x) in [("free", &free), ("clamped", &clamped), ("dynamic", &dynamic)] {
+                let wrong = numbers(x.clone()).iter().filter(|x| !x.is_finite()).count();
+                assert_eq!(wrong, 0, "{sampler:?}, {name}, {kind}");
+            }
+            assert!(gap(free, clamped) > 1e-3, "{sampler:?}, {name}");
+        }
+    }
+}
+
+/// What a walk holds is the same after ten steps and after a hundred.
+#[test]
+fn nothing_grows_with_the_number_of_steps() {
+    let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
+    for sampler in all() {
+        let held = |steps: usize| {
+            let (mut past, rng) = (Past::of(steps), Rng::new(0));
+            let mut z = latents();
+            let mut most = 0;
+            for i in 0..steps {
+                let time = |i: usize| 0.9 - 0.8 * i as f64 / steps as f64;
+                z = sampler.step(&model, z, time(i), time(i + 1), &mut past, &mut rng.at(i as u64));
+                past.advance();
+                most = most.max(past.len());
+            }
+            most
+        };
+        let (few, many) = (held(10), held(100));
+        assert!(few == many && few <= 9, "{sampler:?}: {few} and {many} words");
+    }
 }

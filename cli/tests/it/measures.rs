@@ -42,3 +42,77 @@ fn compare_measures_what_it_says() {
     assert!(table.contains("sampler") && table.contains("ddim"), "{table}");
     assert!(refused(folder.path(), "compare edn").contains("did you mean `edm`?"));
 }
+
+#[test]
+fn the_modules_of_a_recipe_are_verified() {
+    let folder = tempdir().unwrap();
+    let recipe = r#"
+        [data]
+        name = "points"
+        n = 64
+
+        [schedule]
+        name = "shifted"
+        factor = 1.5
+        schedule = { name = "cosine", steps = 100 }
+
+        [noise]
+        name = "gaussian"
+        prediction = "v"
+
+        [net]
+        name = "mlp"
+        hidden = [16]
+
+        [[loss]]
+        name = "simple"
+
+        [times]
+        name = "importance"
+        times = { name = "karras" }
+
+        [sample]
+        sampler = { name = "deis", order = 2 }
+        times = { name = "beta", a = 0.5, b = 0.5 }
+    "#;
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let laws: Vec<Value> = serde_json::from_slice(&done(folder.path(), "verify r.toml --json").stdout).unwrap();
+    assert!(laws.iter().all(|law| law["holds"] == true), "{laws:?}");
+    let mut modules: Vec<String> = laws.iter().map(|law| format!("{} {}", law["kind"], law["name"])).collect();
+    modules.dedup();
+    let expected = [
+        ("schedule", "shifted"),
+        ("noise", "gaussian"),
+        ("net", "mlp"),
+        ("loss", "simple"),
+        ("spacing", "importance"),
+        ("spacing", "beta"),
+        ("sampler", "deis"),
+    ];
+    assert_eq!(modules, expected.map(|(kind, name)| format!("{kind:?} {name:?}")));
+    // The run itself takes them too, and goes on from where it stopped.
+    done(folder.path(), "train r.toml --out run --steps 12 --set train.batch=8 --set run.evaluate_every=0 -q");
+    let drawn = text(&done(folder.path(), "sample run --n 4 --steps 6 --times karras").stdout);
+    assert!(drawn.contains("4 samples"), "{drawn}");
+    let wrong = refused(folder.path(), "sample run --n 4 --steps 6 --times {name=\"listed\",times=[1.0]}");
+    assert!(wrong.contains("6 steps") && wrong.contains("take 1 steps"), "{wrong}");
+}
+
+#[test]
+fn compare_measures_samples_against_data() {
+    let folder = tempdir().unwrap();
+    let line = "compare ornstein-uhlenbeck --steps 1,40 --n 4 --samples 400 --sampler ancestral --sampler deis --json";
+    let told: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
+    let floor = told["data"]["energy"].as_f64().unwrap();
+    assert!(floor.abs() < 0.02, "{told}");
+    for rows in told["rows"].as_array().unwrap().chunks(2) {
+        let far = |row: &Value, distance: &str| row[distance].as_f64().unwrap();
+        // In one step all samples are the mean; in forty they are the data's.
+        assert!(far(&rows[0], "energy") > 0.5 && far(&rows[1], "energy") < 0.05, "{rows:?}");
+        assert!(far(&rows[0], "wasserstein") > 0.8 && far(&rows[1], "wasserstein") < 0.3, "{rows:?}");
+    }
+    // What draws at random has no error against the flow.
+    assert!(told["rows"][0]["error"].is_null() && told["rows"][2]["error"].is_number(), "{told}");
+    let table = text(&done(folder.path(), "compare edm --steps 5 --n 4 --sampler deis --times karras").stdout);
+    assert!(table.contains("deis on karras") && table.contains("x̂ as the model says it"), "{table}");
+}

@@ -24,8 +24,33 @@ fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
         assert!(resolved.contains(part), "{resolved}");
     }
     assert!(run("list schedule power"));
+    // Its modules are held to the laws like the built-in ones.
+    for module in ["schedule power", "loss huber", "net tiny", recipe] {
+        assert!(run(&format!("verify {module}")), "{module}");
+    }
     // What they do not know is refused as ever.
     assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.exponent=-1 -q")));
     assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.power=1 -q")));
     assert!(!run(&format!("train {recipe} --out {out}-2 --set net.name=none -q")));
+}
+
+/// A schedule whose σ is not that of its α, and whose signal comes back.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Returning {}
+impl tweedie::schedule::Schedule for Returning {
+    fn alpha(&self, t: tweedie::Dual) -> tweedie::Dual {
+        1.0 - t * (1.0 - t) * 3.9
+    }
+}
+
+#[test]
+fn a_module_that_breaks_a_law_fails_the_tool() {
+    let modules = || tweedie_cli::Modules::default().schedule::<Returning>("returning");
+    let exit = |line: &str| {
+        let arguments = ["tool"].into_iter().chain(line.split_whitespace());
+        format!("{:?}", tweedie_cli::run_from(modules(), arguments))
+    };
+    assert_eq!(exit("verify schedule returning"), format!("{:?}", ExitCode::FAILURE));
+    assert_eq!(exit("verify schedule cosine"), format!("{:?}", ExitCode::SUCCESS));
 }
