@@ -7,7 +7,7 @@
 use burn::{
     module::Module,
     nn::{Linear, LinearConfig},
-    tensor::{Device, Tensor, activation::silu},
+    tensor::{Device, Int, Tensor, activation::silu},
 };
 use serde::{Deserialize, Serialize};
 use tweedie::{
@@ -97,23 +97,30 @@ impl NetConfig<2> for TinyConfig {
             layer
         };
         let numbers = task.shape[0];
+        // The point, the time, and a number for each class and for none.
         Ok(Tiny {
-            hidden: layer(numbers + 1, self.hidden, "hidden"),
+            hidden: layer(numbers + 2 + task.classes, self.hidden, "hidden"),
             last: layer(self.hidden, task.outputs * numbers, "last"),
+            classes: task.classes,
         })
     }
 }
 
-/// Two layers that read the point and the time.
+/// Two layers that read the point, the time and the class.
 #[derive(Module, Debug)]
 struct Tiny {
     hidden: Linear,
     last: Linear,
+    #[module(skip)]
+    classes: usize,
 }
 impl Net<2> for Tiny {
     type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, _: &Classes) -> Tensor<2> {
-        let input = Tensor::cat(vec![z, t.unsqueeze_dim(1)], 1);
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+        let (batch, all) = (z.dims()[0], self.classes + 1);
+        let class = y.indices(batch, self.classes, &z.device()).reshape([batch, 1]).expand([batch, all]);
+        let each = Tensor::<1, Int>::arange(0..all as i64, &z.device()).reshape([1, all]).expand([batch, all]);
+        let input = Tensor::cat(vec![z, t.unsqueeze_dim(1), class.equal(each).float()], 1);
         self.last.forward(silu(self.hidden.forward(input)))
     }
 }

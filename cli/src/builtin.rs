@@ -22,8 +22,8 @@ use tweedie::{
         TauLeaping, UniPc,
     },
     schedule::{
-        Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace, Linear,
-        Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid, Sqrt,
+        Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid, Sqrt,
         SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
     spacing::{

@@ -66,7 +66,17 @@ pub(crate) struct SampleSettings {
 }
 impl Default for SampleSettings {
     fn default() -> Self {
-        Self { n: 100, steps: 50, guidance: 1.0, batch: 100, temperature: 1.0, top_k: None, top_p: 1.0, times: None, sampler: None }
+        Self {
+            n: 100,
+            steps: 50,
+            guidance: 1.0,
+            batch: 100,
+            temperature: 1.0,
+            top_k: None,
+            top_p: 1.0,
+            times: None,
+            sampler: None,
+        }
     }
 }
 
