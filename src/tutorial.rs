@@ -12,6 +12,7 @@ pub mod gaussian {}
 pub mod custom {}
 
 #[doc = include_str!("tutorial/choosing_a_sampler.md")]
+#[doc = concat!("<div>\n", include_str!("../docs/samplers.svg"), "\n</div>\n")]
 pub mod choosing_a_sampler {}
 
 #[doc = include_str!("tutorial/text.md")]

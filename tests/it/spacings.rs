@@ -168,5 +168,9 @@ fn independent_times_are_no_grid() {
     let far = times.iter().enumerate().map(|(i, t)| (t - (i as f64 + 0.5) / 1000.0).abs()).fold(0.0, f64::max);
     // Kolmogorov's distance of 1000 draws: 0.02 to 0.06; of a grid it is 0.0005.
     assert!((0.01..0.062).contains(&far), "{far}");
+    // All others are stratified: one time in each part.
+    let mut times = Uniform { from: 0.0 }.draw(1000, &mut Rng::new(3));
+    times.sort_by(f64::total_cmp);
+    assert!(times.iter().enumerate().all(|(i, t)| (t * 1000.0) as usize == i), "{times:?}");
     assert!(laws::spacing(&Uniform::default()).iter().all(laws::Check::holds));
 }
