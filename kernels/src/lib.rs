@@ -13,6 +13,7 @@ mod attention;
 mod conv;
 mod cross_entropy;
 mod math;
+mod memory;
 mod norm;
 mod normals;
 #[cfg(feature = "burn")]
@@ -29,6 +30,7 @@ pub use activation::Activation;
 pub use attention::{Attention, Gradients, Rows};
 pub use conv::{Conv2d, Method};
 pub use cross_entropy::{cross_entropy, cross_entropy_gradient};
+pub use memory::keep_memory;
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;
 pub use optimise::{AdamW, sum_of_squares};

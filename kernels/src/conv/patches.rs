@@ -4,16 +4,30 @@
 //! pixels as the vector's lanes the output of a block lands where it belongs.
 use super::Conv2d;
 use crate::parallel::{Scratch, Shared, for_each};
-use crate::product::{DEPTH, Start, panel, panel_width};
+use crate::product::{DEPTH, Start, deep_panel, panel, panel_width};
 use crate::simd::{Level, Simd, dispatch};
 use std::ops::Range;
 
 /// Output pixels of a task.
 const PIXELS: usize = 256;
 
+/// Output pixels gathered together. Those of a 1×1 kernel are read line by line once, in runs as long as the second-level
+/// cache allows: memory is what it waits for.
+fn block_size(conv: &Conv2d) -> usize {
+    let pixelwise = conv.kernel == [1, 1] && conv.size[0] == 1;
+    if pixelwise { ((1 << 17) / conv.ci.clamp(1, DEPTH)).clamp(PIXELS, 1024) } else { PIXELS }
+}
+
 /// A kernel `[out, in …]` as rows a whole number of chains long, and off the page size.
 fn row_length(k: usize) -> usize {
     if k.is_multiple_of(256) { k + 16 } else { k }
+}
+
+/// The same convolution of images whose lines are one: pixels of a 1×1 kernel have no neighbours.
+fn flat(conv: &Conv2d) -> Conv2d {
+    let [h, w] = conv.size;
+    let pixelwise = conv.kernel == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0];
+    Conv2d { size: if pixelwise { [1, h * w] } else { [h, w] }, ..*conv }
 }
 
 /// Pixels `first..first + len` of one line of the output, which go to `to..` of the block.
@@ -103,6 +117,7 @@ fn scatter(conv: &Conv2d, planes: &mut [f32], pixels: Range<usize>, patches: &[f
 
 /// One correlation of an image with a kernel: also the input's gradient at stride 1, with the kernel turned about.
 pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    let conv = &flat(conv);
     let k = conv.ci * conv.kernel[0] * conv.kernel[1];
     let [oh, ow] = conv.output_size();
     let (pixels, ld) = (oh * ow, row_length(k));
@@ -124,11 +139,12 @@ pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: O
         }
         &copy[..]
     };
-    let blocks = pixels.div_ceil(PIXELS);
+    let size = block_size(conv);
+    let blocks = pixels.div_ceil(size);
     let y = Shared::new(y);
     for_each(conv.batch * blocks, |task| {
         let (n, block) = (task / blocks, task % blocks);
-        let range = block * PIXELS..pixels.min(block * PIXELS + PIXELS);
+        let range = block * size..pixels.min(block * size + size);
         let bias = bias.map(|bias| conv.bias_of(bias, n));
         let image = &x[n * conv.ci * conv.size[0] * conv.size[1]..][..conv.ci * conv.size[0] * conv.size[1]];
         // SAFETY: every task has its own pixels of its own image; y has `co` planes of `pixels` an image.
@@ -192,6 +208,7 @@ dispatch! { unsafe fn pixels_at(conv: &Conv2d, image: &[f32], weights: &[f32], l
 
 /// The gradient by the input.
 pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+    let conv = &flat(conv);
     let [kh, kw] = conv.kernel;
     let taps = kh * kw;
     let fits = conv.padding[0] < kh && conv.padding[1] < kw;
@@ -289,6 +306,7 @@ dispatch! { fn back_at(co: usize, dy: &[f32], plane: usize, pixels: Range<usize>
 /// Tasks are groups of channels in and groups of samples, both fixed by the shapes; the groups of samples are added in
 /// order.
 pub(super) fn weight_gradient(level: Level, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let conv = &flat(conv);
     let taps = conv.kernel[0] * conv.kernel[1];
     let (k, len) = (conv.ci * taps, dw.len());
     let [oh, ow] = conv.output_size();
@@ -331,7 +349,7 @@ unsafe fn slice<S: Simd>(
     let pixels = oh * ow;
     let ks = channels.start * taps..channels.end * taps;
     let (rows, cols) = (ks.len(), conv.co.next_multiple_of(width));
-    let block = PIXELS.min(pixels);
+    let block = block_size(conv).min(pixels);
     let row = block + 16;
     let (in_len, out_len) = (conv.ci * conv.size[0] * conv.size[1], conv.co * pixels);
     let mut scratch = Scratch::new(rows * (row + cols) + block * (cols + 8));
@@ -354,16 +372,8 @@ unsafe fn slice<S: Simd>(
                 while o < conv.co {
                     let a = (patches.as_ptr(), row, 1);
                     let have = width.min((conv.co - o).next_multiple_of(S::LANES));
-                    panel(
-                        s,
-                        rows,
-                        count,
-                        a,
-                        (turned.as_ptr().add(o), ld),
-                        (sums.as_mut_ptr().add(o), cols),
-                        have,
-                        Start::Old,
-                    );
+                    let (b, sums) = ((turned.as_ptr().add(o), ld), (sums.as_mut_ptr().add(o), cols));
+                    deep_panel(s, rows, count, a, b, sums, have, Start::Old);
                     o += width;
                 }
             }

@@ -112,6 +112,7 @@ pub(super) fn fits(x: &DispatchTensor) -> bool {
 
 /// Runs an operation on tensors that [`fits`] has approved of.
 pub(super) fn apply<O: Operation<N>, const N: usize>(operation: O, inputs: [DispatchTensor; N]) -> DispatchTensor {
+    crate::keep_memory();
     let context = inputs.iter().fold(DispatchAutodiffContext::Disabled, |context, x| context.merge(x.autodiff));
     let run = |inputs: &[Plain; N]| {
         let Made { out, saved } = operation.forward(inputs.each_ref().map(numbers));
