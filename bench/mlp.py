@@ -67,4 +67,5 @@ for i in range(steps + 20):
     times.append(time.perf_counter() - start)
 cpu = (time.process_time() - cpu) / steps
 times = times[20:]
-print(json.dumps(dict(model=f"mlp {name}", mode="train", variant=variant, median=statistics.median(times), min=min(times), cpu=cpu, params=sum(p.numel() for p in net.parameters()), loss=value)))
+peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1]
+print(json.dumps(dict(model=f"mlp {name}", mode="train", variant=variant, median=statistics.median(times), min=min(times), cpu=cpu, rss_mb=int(peak) // 1024, params=sum(p.numel() for p in net.parameters()), loss=value)))

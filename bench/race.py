@@ -1,60 +1,125 @@
-"""Races the kernels against PyTorch: `python bench/race.py PYTHON [RUNS]`.
+"""Races tweedie against PyTorch: `python bench/race.py PYTHON`, PYTHON being one that has torch.
 
-PYTHON is a Python that has torch; its side of the race is in the folder that TWEEDIE_PEER names (`ops.py`, `bench.py`,
-`models.py`). Both sides run in turn, RUNS times, and medians are compared. A table goes to the terminal, one JSON line a
-row to `bench/race.jsonl`: work, tweedie_ms, torch_ms, ratio, and peak memory where whole nets are compared; the `cpu`
-figures are processor time of all threads, which other processes hardly disturb.
+The PyTorch side of nets and operations (`bench.py`, `ops.py`, `models.py`) is in the folder that TWEEDIE_PEER names; that of the net
+for points is `mlp.py` here. Both sides run in turn, `--rounds` times, and medians over the rounds are compared. A table goes to
+the terminal, one JSON line a row to `bench/race.jsonl`:
+
+    work, tweedie_ms, torch_ms, ratio          medians of wall time, and PyTorch's over ours
+    tweedie_cpu_ms, torch_cpu_ms, cpu_ratio    processor time of all threads, which other processes hardly disturb
+    tweedie_mb, torch_mb                       peak memory of the process, where whole nets are compared
+
+PyTorch waits without spinning (OMP_WAIT_POLICY=passive), so that it does not disturb the other side. Rows named `compile` compare with
+torch.compile; where that fails, the row says why. The row `default recipe` compares with burn's own operations in the place of the
+kernels, from the start of the process to the finished digits.
 """
-import json, os, statistics, subprocess, sys
+import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
-python, runs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
 here = Path(__file__).resolve().parent
-peer = Path(os.environ.get("TWEEDIE_PEER", here.parent.parent / "shared" / "peer"))
-binaries = Path(os.environ.get("CARGO_TARGET_DIR", here.parent / "target")) / "release"
-# Threads that wait without spinning do not disturb the other side.
+root = here.parent
+arguments = argparse.ArgumentParser(description="tweedie beside PyTorch")
+arguments.add_argument("python", help="a Python that has torch")
+arguments.add_argument("--rounds", type=int, default=3, help="how often both sides run in turn")
+arguments.add_argument("--only", default="nets,mlp,ops,compile,recipe", help="parts, separated by commas")
+arguments = arguments.parse_args()
+parts = arguments.only.split(",")
+peer = Path(os.environ.get("TWEEDIE_PEER", root.parent / "shared" / "peer"))
+binaries = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
 environment = dict(os.environ, OMP_WAIT_POLICY="passive")
-nets = [("unet", "train"), ("unet", "forward"), ("dit", "train"), ("dit", "forward")]
 
 
-def lines(command, folder=None):
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+def run(command, folder=None):
+    """The JSON lines that a program prints."""
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
+        raise RuntimeError(f"{' '.join(map(str, command))} failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-subprocess.run(["cargo", "build", "--release", "-p", "tweedie-bench"], cwd=here.parent, check=True)
-ours, theirs = {}, {}
+class Side:
+    """What one side took, by the name of the work."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def note(self, name, row):
+        unit = 1 if "ms" in row else 1000
+        entry = self.seen.setdefault(name, {"ms": [], "cpu": [], "mb": []})
+        entry["ms"].append(row.get("ms", row.get("median")) * unit)
+        entry["cpu"].append(row["cpu"] * unit)
+        if "rss_mb" in row:
+            entry["mb"].append(row["rss_mb"])
+
+    def get(self, name):
+        return {key: statistics.median(values) for key, values in self.seen[name].items() if values}
 
 
-def note(side, name, row, factor):
-    entry = side.setdefault(name, {"ms": [], "cpu": [], "rss": []})
-    entry["ms"].append(row.get("ms", row.get("median")) * factor)
-    entry["cpu"].append(row["cpu"] * factor)
-    entry["rss"].append(row.get("rss_mb", 0))
+ours, theirs, failed = Side(), Side(), {}
 
 
-for _ in range(runs):
-    for row in lines([binaries / "ops"]):
-        note(ours, row["op"], row, 1)
-    for row in lines([python, "ops.py"], peer):
-        note(theirs, row["op"], row, 1)
-    for net, mode in nets:
-        for row in lines([binaries / "nets", net, mode, "5"]):
-            note(ours, f"{net} {mode}", row, 1000)
-        for row in lines([python, "bench.py", net, mode, "eager", "5"], peer):
-            note(theirs, f"{net} {mode}", row, 1000)
+def both(name, our, their, folder=None):
+    """One round of one work; a name of None takes the rows' own names."""
+    try:
+        rows = run(their, folder)
+    except RuntimeError as error:
+        failed[name] = str(error)
+        return
+    for row in rows:
+        theirs.note(name or row["op"], row)
+    for row in run(our):
+        ours.note(name or row["op"], row)
+
+
+bins = [word for name in ("ops", "nets", "mlp", "tweedie") for word in ("--bin", name)]
+subprocess.run(["cargo", "build", "--release", "--workspace", *bins], cwd=root, check=True)
+works = [(net, mode) for net in ("unet", "dit") for mode in ("train", "forward")]
+for _ in range(arguments.rounds):
+    if "nets" in parts:
+        for net, mode in works:
+            command = [arguments.python, "bench.py", net, mode, "eager", 5]
+            both(f"{net} {mode}", [binaries / "nets", net, mode, 7], command, peer)
+    if "mlp" in parts:
+        for net in ("plain", "told"):
+            both(f"mlp {net}", [binaries / "mlp", net, 400], [arguments.python, here / "mlp.py", net, 400])
+    if "ops" in parts:
+        both(None, [binaries / "ops"], [arguments.python, "ops.py"], peer)
+    if "compile" in parts:
+        for net, mode in works:
+            name = f"{net} {mode} compile"
+            if name not in failed:
+                command = [arguments.python, "bench.py", net, mode, "compile", 5]
+                both(name, [binaries / "nets", net, mode, 7], command, peer)
+
+rows = []
+for name in [name for name in ours.seen if name in theirs.seen]:
+    a, b = ours.get(name), theirs.get(name)
+    row = {"work": name, "tweedie_ms": round(a["ms"], 3), "torch_ms": round(b["ms"], 3), "ratio": round(b["ms"] / a["ms"], 2)}
+    row |= {"tweedie_cpu_ms": round(a["cpu"], 3), "torch_cpu_ms": round(b["cpu"], 3), "cpu_ratio": round(b["cpu"] / a["cpu"], 2)}
+    if "mb" in a and "mb" in b:
+        row |= {"tweedie_mb": a["mb"], "torch_mb": b["mb"]}
+    rows.append(row)
+rows += [{"work": name, "torch": reason} for name, reason in failed.items()]
+
+if "recipe" in parts:
+    row = {"work": "default recipe"}
+    for key, kernels in (("tweedie", "on"), ("before", "off")):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [binaries / "tweedie", "train", "--out", Path(folder) / "run"]
+            start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, env=dict(environment, TWEEDIE_KERNELS=kernels), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            row[f"{key}_ms"] = round((time.monotonic() - start) * 1e3)
+            row[f"{key}_cpu_ms"] = round((now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) * 1e3)
+    row |= {"ratio": round(row["before_ms"] / row["tweedie_ms"], 2), "cpu_ratio": round(row["before_cpu_ms"] / row["tweedie_cpu_ms"], 2)}
+    rows.append(row)
 
 with open(here / "race.jsonl", "w") as out:
-    print(f"{'work':32}{'tweedie ms':>12}{'torch ms':>12}{'ratio':>8}{'cpu ratio':>11}")
-    for name in ours:
-        if name not in theirs:
-            continue
-        a, b = ({k: statistics.median(v) for k, v in side[name].items()} for side in (ours, theirs))
-        row = {"work": name, "tweedie_ms": round(a["ms"], 3), "torch_ms": round(b["ms"], 3)}
-        row |= {"ratio": round(b["ms"] / a["ms"], 2), "cpu_ratio": round(b["cpu"] / max(a["cpu"], 1e-9), 2)}
-        if a["rss"]:
-            row |= {"tweedie_mb": a["rss"], "torch_mb": b["rss"]}
-        out.write(json.dumps(row) + "\n")
-        print(f"{name:32}{row['tweedie_ms']:12.2f}{row['torch_ms']:12.2f}{row['ratio']:8.2f}{row['cpu_ratio']:11.2f}")
+    out.writelines(json.dumps(row) + "\n" for row in rows)
+print(f"{'work':32}{'tweedie ms':>12}{'other ms':>12}{'ratio':>8}{'cpu ratio':>11}{'MB':>8}{'other MB':>10}")
+for row in rows:
+    if "ratio" not in row:
+        print(f"{row['work']:32}{row['torch']}")
+        continue
+    other = row.get("torch_ms", row.get("before_ms"))
+    memory = f"{row['tweedie_mb']:8.0f}{row['torch_mb']:10.0f}" if "tweedie_mb" in row else ""
+    print(f"{row['work']:32}{row['tweedie_ms']:12.2f}{other:12.2f}{row['ratio']:8.2f}{row['cpu_ratio']:11.2f}{memory}")

@@ -74,10 +74,13 @@ fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: 
     let cpu = (processor_seconds() - before) / steps as f64;
     let mut times = times.split_off(20);
     times.sort_by(f64::total_cmp);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
     println!(
-        r#"{{"model":"mlp {name}","mode":"train","median":{:.6},"min":{:.6},"cpu":{cpu:.6},"params":{parameters},"loss":{loss}}}"#,
+        r#"{{"model":"mlp {name}","mode":"train","median":{:.6},"min":{:.6},"cpu":{cpu:.6},"params":{parameters},"rss_mb":{},"loss":{loss}}}"#,
         times[times.len() / 2],
-        times[0]
+        times[0],
+        peak.unwrap_or(0) / 1024
     );
 }
 

@@ -1,15 +1,19 @@
 //! Times single operations and prints a JSON line for each: `ops [part of a name]`.
+//!
+//! What a net calls is timed as a net calls it, on tensors, with the memory of its result and, where a name ends in `fwdbwd`,
+//! with burn's autodiff around it: `(f(x) · g).sum().backward()`, as the PyTorch side does. Gradients of convolutions and
+//! products with a transposed factor are the kernels alone, again with the memory of the result.
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::hint::black_box;
 use std::time::Instant;
-use tweedie_kernels::{
-    Activation, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, fill_normals, matmul, softmax,
-};
+use tweedie_kernels::{Attention, Conv2d, Gradients, Matrix, fill_normals, keep_memory, matmul, ops};
 
 struct Bench {
     filter: String,
 }
 
 impl Bench {
-    fn time(&self, name: &str, runs: usize, mut f: impl FnMut()) {
+    fn time<R>(&self, name: &str, runs: usize, mut f: impl FnMut() -> R) {
         if !name.contains(&self.filter) {
             return;
         }
@@ -19,13 +23,31 @@ impl Bench {
         let mut times: Vec<f64> = (0..runs)
             .map(|_| {
                 let start = Instant::now();
-                f();
+                black_box(f());
                 start.elapsed().as_secs_f64() * 1e3
             })
             .collect();
         let cpu = (processor_ms() - before) / runs as f64;
         times.sort_by(f64::total_cmp);
         println!(r#"{{"op":"{name}","ms":{:.4},"min":{:.4},"cpu":{cpu:.4}}}"#, times[times.len() / 2], times[0]);
+    }
+
+    /// Forward, and forward and backward of a function of `x` and `others`, all of them tracked.
+    fn both<const D: usize>(
+        &self,
+        name: &str,
+        x: [usize; D],
+        others: [[usize; 2]; 2],
+        f: impl Fn(Tensor<D>, [Tensor<2>; 2]) -> Tensor<D>,
+    ) {
+        let device = Device::flex();
+        let (v, w) = (tensor(x, 1, &device), others.map(|shape| tensor(shape, 2, &device)));
+        self.time(&format!("{name}_fwd"), 25, || f(v.clone(), w.clone()));
+        let device = device.autodiff();
+        let g = tensor(x, 3, &device);
+        let (v, w) =
+            (tensor(x, 1, &device).require_grad(), others.map(|shape| tensor(shape, 2, &device).require_grad()));
+        self.time(&format!("{name}_fwdbwd"), 15, || (f(v.clone(), w.clone()) * g.clone()).sum().backward());
     }
 }
 
@@ -36,94 +58,86 @@ fn processor_ms() -> f64 {
     times.filter_map(|line| line.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e6
 }
 
-/// Numbers spread over (−2, 2).
-fn numbers(len: usize) -> Vec<f32> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 22) as f32 - 2.0
-        })
-        .collect()
+fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    let mut out = vec![0.0; len];
+    fill_normals([seed, 0], 0, 0, 1, len, &mut out);
+    out
+}
+
+fn tensor<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
+    let values = numbers(shape.iter().product(), seed);
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
 fn main() {
+    keep_memory();
     let bench = Bench { filter: std::env::args().nth(1).unwrap_or_default() };
-    for (ci, co, h) in [(64, 64, 32), (128, 128, 16), (128, 64, 32), (128, 128, 8), (256, 128, 16)] {
-        let conv = Conv2d::new([32, ci, h, h], [co, ci, 3, 3], [1, 1], [1, 1]);
-        let (x, w, b, g) = (numbers(32 * ci * h * h), numbers(co * ci * 9), numbers(co), numbers(32 * co * h * h));
-        let (mut y, mut dx, mut dw) = (g.clone(), x.clone(), w.clone());
-        let name = format!("conv3x3_{ci}_{co}_{h}");
-        bench.time(&format!("{name}_fwd"), 15, || conv.forward(&x, &w, Some(&b), &mut y));
-        bench.time(&format!("{name}_bwd_w"), 15, || conv.weight_gradient(&x, &g, &mut dw));
-        bench.time(&format!("{name}_bwd_x"), 15, || conv.input_gradient(&g, &w, &mut dx));
-    }
-    for (ci, co, h, k, s) in [(128, 64, 32, 1, 1), (64, 64, 32, 3, 2), (1, 64, 32, 3, 1), (64, 1, 32, 3, 1)] {
+    let device = Device::flex();
+    for (ci, co, h, k, s) in [
+        (64, 64, 32, 3, 1),
+        (128, 128, 16, 3, 1),
+        (128, 64, 32, 3, 1),
+        (128, 128, 8, 3, 1),
+        (256, 128, 16, 3, 1),
+        (128, 64, 32, 1, 1),
+        (64, 64, 32, 3, 2),
+        (1, 64, 32, 3, 1),
+        (64, 1, 32, 3, 1),
+    ] {
         let conv = Conv2d::new([32, ci, h, h], [co, ci, k, k], [s, s], [k / 2, k / 2]);
         let o = conv.output_size()[0];
-        let (x, w, g) = (numbers(32 * ci * h * h), numbers(co * ci * k * k), numbers(32 * co * o * o));
-        let (mut y, mut dx, mut dw) = (g.clone(), x.clone(), w.clone());
+        let (x, w) = (tensor([32, ci, h, h], 1, &device), tensor([co, ci, k, k], 2, &device));
+        let b = (k == 3).then(|| tensor([co], 3, &device));
         let name = if s == 1 { format!("conv{k}x{k}_{ci}_{co}_{h}") } else { format!("conv{k}x{k}s{s}_{ci}_{co}_{h}") };
-        bench.time(&format!("{name}_fwd"), 15, || conv.forward(&x, &w, None, &mut y));
-        bench.time(&format!("{name}_bwd_w"), 15, || conv.weight_gradient(&x, &g, &mut dw));
-        bench.time(&format!("{name}_bwd_x"), 15, || conv.input_gradient(&g, &w, &mut dx));
-    }
-    let (a, b) = (numbers(2048 * 256), numbers(256 * 1024));
-    let mut c = vec![0.0; 2048 * 1024];
-    bench.time("matmul_2048_256_1024", 15, || {
-        matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 256, 1024), None, &mut c)
-    });
-    bench.time("matmul_2048_256_1024_bT", 15, || {
-        matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 1024, 256).transposed(), None, &mut c)
-    });
-    bench.time("matmul_aT", 15, || {
-        matmul(Matrix::new(&a, 256, 2048).transposed(), Matrix::new(&b, 256, 1024), None, &mut c)
-    });
-    let x = numbers(32 * 64 * 32 * 32);
-    let (g, mut y) = (numbers(x.len()), x.clone());
-    for (name, f) in [("silu", Activation::Silu), ("gelu_tanh", Activation::GeluTanh), ("gelu", Activation::Gelu)] {
-        bench.time(&format!("{name}_2M_fwd"), 25, || f.forward(&x, &mut y));
-        bench.time(&format!("{name}_2M_bwd"), 25, || f.backward(&x, &g, &mut y));
-    }
-    for (name, f) in [("silu", Activation::Silu), ("gelu_tanh", Activation::GeluTanh)] {
-        bench.time(&format!("{name}_2M_fwdbwd"), 15, || {
-            f.forward(&x, &mut y);
-            f.backward(&x, &g, &mut y);
+        bench.time(&format!("{name}_fwd"), 15, || ops::conv2d(x.clone(), w.clone(), b.clone(), [s, s], [k / 2, k / 2]));
+        let (x, w, g) = (numbers(32 * ci * h * h, 1), numbers(co * ci * k * k, 2), numbers(32 * co * o * o, 3));
+        bench.time(&format!("{name}_bwd_w"), 15, || {
+            let mut dw = vec![0.0; w.len()];
+            conv.weight_gradient(&x, &g, &mut dw);
+            dw
+        });
+        bench.time(&format!("{name}_bwd_x"), 15, || {
+            let mut dx = vec![0.0; x.len()];
+            conv.input_gradient(&g, &w, &mut dx);
+            dx
         });
     }
-    let mut z = vec![0.0; 4 << 20];
-    bench.time("randn_4M", 15, || fill_normals([1, 2], 0, 0, 32, 1 << 17, &mut z));
-    let (s, mut p) = (numbers(128 * 256 * 256), vec![0.0; 128 * 256 * 256]);
-    bench.time("softmax_128x256x256", 15, || softmax(&s, 256, &mut p));
-    let norm = GroupNorm { batch: 32, channels: 64, pixels: 1024, groups: 8, epsilon: 1e-5, silu: false };
-    let (gain, offset) = (vec![1.0; 64], vec![0.0; 64]);
-    let (mut stats, mut dx, mut dg, mut db) = (vec![0.0; 512], x.clone(), vec![0.0; 64], vec![0.0; 64]);
-    bench.time("groupnorm_32x64x32x32_fwd", 25, || norm.forward(&x, &gain, &offset, &mut y, &mut stats));
-    bench.time("groupnorm_32x64x32x32_fwdbwd", 15, || {
-        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
-        norm.backward(&x, &gain, &offset, &stats, &g, &mut dx, &mut dg, &mut db);
+    let (a, b) = (tensor([2048, 256], 1, &device), tensor([256, 1024], 2, &device));
+    bench.time("matmul_2048_256_1024", 15, || ops::linear(a.clone(), b.clone(), None));
+    let (a, b) = (numbers(2048 * 256, 1), numbers(256 * 1024, 2));
+    bench.time("matmul_2048_256_1024_bT", 15, || {
+        let mut c = vec![0.0; 2048 * 1024];
+        matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 1024, 256).transposed(), None, &mut c);
+        c
     });
-    let norm = GroupNorm { silu: true, ..norm };
-    bench.time("groupnorm_silu_32x64x32x32_fwdbwd", 15, || {
-        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
-        norm.backward(&x, &gain, &offset, &stats, &g, &mut dx, &mut dg, &mut db);
+    bench.time("matmul_aT", 15, || {
+        let mut c = vec![0.0; 2048 * 1024];
+        matmul(Matrix::new(&a, 256, 2048).transposed(), Matrix::new(&b, 256, 1024), None, &mut c);
+        c
     });
-    let norm = LayerNorm { samples: 128, tokens: 64, width: 256, epsilon: 1e-5, root_mean_square: false };
-    let (gain, offset) = (vec![1.0; 256], vec![0.0; 256]);
-    let (mut stats, mut dg, mut db) = (vec![0.0; 8192 * 2], vec![0.0; 256], vec![0.0; 256]);
-    bench.time("layernorm_8192x256_fwd", 25, || norm.forward(&x, &gain, &offset, &mut y, &mut stats));
-    bench.time("layernorm_8192x256_fwdbwd", 15, || {
-        norm.forward(&x, &gain, &offset, &mut y, &mut stats);
-        norm.backward(&x, &gain, &stats, &g, &mut dx, &mut dg, &mut db);
-    });
+    let (image, one) = ([32, 64, 32, 32], [[1, 1]; 2]);
+    bench.both("silu_2M", image, one, |x, _| ops::silu(x));
+    bench.both("gelu_tanh_2M", image, one, |x, _| ops::gelu_tanh(x));
+    bench.both("gelu_2M", image, one, |x, _| ops::gelu(x));
+    bench.both("groupnorm_32x64x32x32", image, [[1, 64]; 2], |x, [w, b]| ops::group_norm(x, w, b, 8, 1e-5));
+    bench.both("groupnorm_silu_32x64x32x32", image, [[1, 64]; 2], |x, [w, b]| ops::group_norm_silu(x, w, b, 8, 1e-5));
+    bench.both("layernorm_8192x256", [8192, 256], [[1, 256]; 2], |x, [w, b]| ops::layer_norm(x, w, b, 1e-5));
+    let s = tensor([128, 256, 256], 1, &device);
+    bench.time("softmax_128x256x256", 15, || ops::softmax(s.clone()));
+    let q = tensor([32, 4, 64, 64], 1, &device);
+    bench.time("sdpa_32x4x64x64", 25, || ops::attention(q.clone(), q.clone(), q.clone()));
     let shape = Attention::contiguous([32, 4, 64, 64], 64, 64);
-    let (q, mut out, mut stats) = (numbers(32 * 4 * 64 * 64), numbers(32 * 4 * 64 * 64), vec![0.0; 32 * 4 * 64 * 2]);
-    bench.time("sdpa_32x4x64x64", 25, || shape.forward(&q, &q, &q, &mut out, &mut stats));
-    let (mut dq, mut dk, mut dv) = (q.clone(), q.clone(), q.clone());
+    let (q, mut out, mut stats) =
+        (numbers(32 * 4 * 64 * 64, 1), numbers(32 * 4 * 64 * 64, 2), vec![0.0; 32 * 4 * 64 * 2]);
+    shape.forward(&q, &q, &q, &mut out, &mut stats);
     bench.time("sdpa_32x4x64x64_bwd", 15, || {
-        let gradients = Gradients::Apart(&mut dq, &mut dk, &mut dv);
-        shape.backward(&q, &q, &q, &out, &stats, &q, gradients);
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
+        shape.backward(&q, &q, &q, &out, &stats, &q, Gradients::Apart(&mut dq, &mut dk, &mut dv));
+        [dq, dk, dv]
+    });
+    bench.time("randn_4M", 15, || {
+        let mut z = vec![0.0; 4 << 20];
+        fill_normals([1, 2], 0, 0, 32, 1 << 17, &mut z);
+        z
     });
 }

@@ -579,6 +579,10 @@ mod tests {
 
     #[test]
     fn attention_and_its_gradients_are_right() {
+        let mut random = Numbers::new(5);
+        let mut size = |most| random.below(most) + 1;
+        let random: Vec<_> =
+            (0..12).map(|_| ([size(2), size(3), size(80), size(40)], size(80) + 1, size(40))).collect();
         for (query, keys, value_width) in [
             ([1, 1, 1, 1], 1, 1),
             ([2, 3, 5, 7], 9, 3),
@@ -586,7 +590,10 @@ mod tests {
             ([2, 1, 70, 33], 130, 17),
             ([1, 1, 300, 16], 20, 40),
             ([1, 1, 3, 300], 270, 8),
-        ] {
+        ]
+        .into_iter()
+        .chain(random)
+        {
             let shape = Attention::contiguous(query, keys, value_width);
             let heads = query[0] * query[1];
             let (q, k) = (numbers(heads * query[2] * query[3], 1, 1.5), numbers(heads * keys * query[3], 2, 1.5));

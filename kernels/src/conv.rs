@@ -367,6 +367,8 @@ mod tests {
             ([1, 4, 8, 8], [4, 4, 3, 3], [1, 1], [0, 0]),
             ([1, 4, 5, 5], [7, 4, 3, 3], [3, 2], [2, 0]),
             ([3, 256, 4, 4], [19, 256, 1, 1], [1, 1], [0, 0]),
+            ([2, 35, 37, 29], [16, 35, 1, 1], [1, 1], [0, 0]),
+            ([1, 260, 20, 33], [9, 260, 1, 1], [1, 1], [0, 0]),
             ([1, 30, 20, 17], [33, 30, 3, 3], [2, 2], [1, 1]),
             ([1, 2, 3, 3], [3, 2, 1, 1], [1, 1], [2, 2]),
             ([1, 1, 1, 1], [1, 1, 7, 7], [1, 1], [3, 3]),
@@ -376,6 +378,23 @@ mod tests {
             for level in Level::available() {
                 let e = errors(&case(conv, 7 * seed as u64), level);
                 assert!(e.iter().all(|e| *e < 1e-6), "{conv:?} at {level:?}: {e:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn random_shapes_are_right() {
+        let mut random = Numbers::new(11);
+        for seed in 0..40 {
+            let (n, ci, co) = (random.below(3) + 1, random.below(40) + 1, random.below(40) + 1);
+            let [k, stride, pad] =
+                [[3, 1, 1], [1, 1, 0], [3, 2, 1], [random.below(5) + 1, random.below(3) + 1, random.below(3)]]
+                    [random.below(4)];
+            let [h, w] = [0, 1].map(|_| k + random.below(if k == 1 { 30 } else { 12 }));
+            let conv = Conv2d::new([n, ci, h, w], [co, ci, k, k], [stride; 2], [pad; 2]);
+            for level in Level::available() {
+                let e = errors(&case(conv, seed), level);
+                assert!(e.iter().all(|e| *e < 5e-6), "{conv:?} at {level:?}: {e:?}");
             }
         }
     }

@@ -559,8 +559,15 @@ mod tests {
 
     #[test]
     fn group_norm_and_its_gradients_are_right() {
+        let mut random = Numbers::new(7);
+        let random = (0..10).map(|_| {
+            let (groups, wide) = (random.below(5) + 1, random.below(5) + 1);
+            (random.below(3) + 1, groups * wide, random.below(70) + 2, groups)
+        });
         for (batch, channels, pixels, groups) in
             [(1, 1, 1, 1), (2, 8, 9, 2), (3, 6, 35, 3), (1, 4, 64, 1), (2, 32, 17, 8), (1, 3, 100, 3)]
+                .into_iter()
+                .chain(random)
         {
             for (silu, per_sample) in [(false, false), (true, false), (false, true), (true, true)] {
                 let norm = GroupNorm { batch, channels, pixels, groups, epsilon: 1e-5, silu };
@@ -590,7 +597,11 @@ mod tests {
 
     #[test]
     fn row_norms_and_their_gradients_are_right() {
-        for (samples, tokens, width) in [(1, 1, 1), (2, 3, 7), (2, 5, 16), (3, 4, 33), (1, 70, 300), (4, 1, 24)] {
+        let mut random = Numbers::new(9);
+        let random = (0..10).map(|_| (random.below(4) + 1, random.below(9) + 1, random.below(90) + 3));
+        for (samples, tokens, width) in
+            [(1, 1, 1), (2, 3, 7), (2, 5, 16), (3, 4, 33), (1, 70, 300), (4, 1, 24)].into_iter().chain(random)
+        {
             for (root_mean_square, per_sample) in [(false, false), (true, false), (false, true), (true, true)] {
                 let norm = LayerNorm { samples, tokens, width, epsilon: 1e-6, root_mean_square };
                 let x = numbers(samples * tokens * width, 5, 2.0);

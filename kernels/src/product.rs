@@ -500,6 +500,8 @@ mod tests {
 
     #[test]
     fn products_of_any_size_and_layout_are_right() {
+        let mut random = Numbers::new(3);
+        let random = (0..15).map(|_| (random.below(60) + 1, random.below(300) + 1, random.below(70) + 1));
         for (q, (m, k, n)) in [
             (1, 1, 1),
             (1, 300, 17),
@@ -511,6 +513,7 @@ mod tests {
             (200, 70, 300),
         ]
         .into_iter()
+        .chain(random)
         .enumerate()
         {
             let (x, y, bias) =

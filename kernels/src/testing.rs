@@ -17,6 +17,22 @@ pub(crate) fn numbers(len: usize, seed: u64, size: f32) -> Vec<f32> {
         .collect()
 }
 
+/// Small whole numbers, the same on every machine: shapes to test.
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % n
+    }
+}
+
 /// The distance from the exact value in units in the last place.
 pub(crate) fn ulps(value: f32, exact: f64) -> f64 {
     let exponent = exact.abs().log2().floor().max(-126.0);

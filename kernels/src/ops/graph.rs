@@ -13,7 +13,7 @@ use burn::backend::{
 };
 use burn::tensor::{DType, TensorData};
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 type Plain = FloatTensor<Flex>;
 type Tracked = FloatTensor<Autodiff<Flex>>;
@@ -99,6 +99,12 @@ fn plain(out: Vec<f32>, shape: Vec<usize>) -> Plain {
     Plain::from_data(TensorData::new(out, shape))
 }
 
+/// Whether the kernels are to be used at all: `TWEEDIE_KERNELS=off` leaves everything to burn's own operations, to compare.
+fn wanted() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| std::env::var_os("TWEEDIE_KERNELS").is_none_or(|value| value != "off"))
+}
+
 /// Whether a kernel can take this tensor.
 pub(super) fn fits(x: &DispatchTensor) -> bool {
     let flex = match &x.kind {
@@ -107,7 +113,7 @@ pub(super) fn fits(x: &DispatchTensor) -> bool {
         #[allow(unreachable_patterns)]
         _ => false,
     };
-    flex && x.dtype() == DType::F32
+    flex && x.dtype() == DType::F32 && wanted()
 }
 
 /// Runs an operation on tensors that [`fits`] has approved of.
