@@ -5,31 +5,17 @@
 //!
 //! Row, sample or image i of a result does not depend on the others, nor on how many there are (with the kernels; burn's
 //! own operations do not promise it).
-use crate::parallel::{PIECE, Shared, for_each};
+use crate::memory::room;
 use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
-use std::mem::MaybeUninit;
 
 mod combine;
 mod graph;
 mod rotary;
 pub use combine::combine;
 pub use rotary::rotary;
-
-/// What a kernel writes into: zeros, written by all threads.
-fn room(len: usize) -> Vec<f32> {
-    let mut room = Vec::with_capacity(len);
-    let places = Shared::new(&mut room.spare_capacity_mut()[..len]);
-    for_each(len.div_ceil(PIECE), |piece| {
-        // SAFETY: every task has its own piece.
-        unsafe { places.part(piece * PIECE..len.min((piece + 1) * PIECE)) }.fill(MaybeUninit::new(0.0));
-    });
-    // SAFETY: all `len` places have just been written.
-    unsafe { room.set_len(len) };
-    room
-}
 
 #[derive(Clone, Debug)]
 struct Map {
