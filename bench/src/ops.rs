@@ -6,7 +6,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::hint::black_box;
 use std::time::Instant;
-use tweedie_kernels::{Attention, Conv2d, Gradients, Matrix, fill_normals, keep_memory, matmul, ops, room};
+use tweedie_kernels::{Attention, Conv2d, Gradients, Matrix, fill_normals, keep_memory, matmul, ops, unwritten};
 
 struct Bench {
     filter: String,
@@ -92,12 +92,12 @@ fn main() {
         bench.time(&format!("{name}_fwd"), 15, || ops::conv2d(x.clone(), w.clone(), b.clone(), [s, s], [k / 2, k / 2]));
         let (x, w, g) = (numbers(32 * ci * h * h, 1), numbers(co * ci * k * k, 2), numbers(32 * co * o * o, 3));
         bench.time(&format!("{name}_bwd_w"), 15, || {
-            let mut dw = room(w.len());
+            let mut dw = unwritten(w.len());
             conv.weight_gradient(&x, &g, &mut dw);
             dw
         });
         bench.time(&format!("{name}_bwd_x"), 15, || {
-            let mut dx = room(x.len());
+            let mut dx = unwritten(x.len());
             conv.input_gradient(&g, &w, &mut dx);
             dx
         });
@@ -106,12 +106,12 @@ fn main() {
     bench.time("matmul_2048_256_1024", 15, || ops::linear(a.clone(), b.clone(), None));
     let (a, b) = (numbers(2048 * 256, 1), numbers(256 * 1024, 2));
     bench.time("matmul_2048_256_1024_bT", 15, || {
-        let mut c = room(2048 * 1024);
+        let mut c = unwritten(2048 * 1024);
         matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 1024, 256).transposed(), None, &mut c);
         c
     });
     bench.time("matmul_aT", 15, || {
-        let mut c = room(2048 * 1024);
+        let mut c = unwritten(2048 * 1024);
         matmul(Matrix::new(&a, 256, 2048).transposed(), Matrix::new(&b, 256, 1024), None, &mut c);
         c
     });
@@ -131,12 +131,12 @@ fn main() {
         (numbers(32 * 4 * 64 * 64, 1), numbers(32 * 4 * 64 * 64, 2), vec![0.0; 32 * 4 * 64 * 2]);
     shape.forward(&q, &q, &q, &mut out, &mut stats);
     bench.time("sdpa_32x4x64x64_bwd", 15, || {
-        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| room(q.len()));
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| unwritten(q.len()));
         shape.backward(&q, &q, &q, &out, &stats, &q, Gradients::Apart(&mut dq, &mut dk, &mut dv));
         [dq, dk, dv]
     });
     bench.time("randn_4M", 15, || {
-        let mut z = room(4 << 20);
+        let mut z = unwritten(4 << 20);
         fill_normals([1, 2], 0, 0, 32, 1 << 17, &mut z);
         z
     });

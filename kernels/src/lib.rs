@@ -30,7 +30,7 @@ pub use activation::Activation;
 pub use attention::{Attention, Gradients, Rows};
 pub use conv::{Conv2d, Method};
 pub use cross_entropy::{cross_entropy, cross_entropy_gradient};
-pub use memory::{keep_memory, room};
+pub use memory::{keep_memory, unwritten};
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;
 pub use optimise::{AdamW, sum_of_squares};

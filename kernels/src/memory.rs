@@ -39,22 +39,22 @@ fn keep() {}
 /// Numbers for a kernel to write over: whatever the memory held before.
 ///
 /// ```
-/// let mut y = tweedie_kernels::room(3);
+/// let mut y = tweedie_kernels::unwritten(3);
 /// tweedie_kernels::Activation::Exp.forward(&[0.0; 3], &mut y);
 /// assert_eq!(y, [1.0; 3]);
 /// ```
-pub fn room(len: usize) -> Vec<f32> {
+pub fn unwritten(len: usize) -> Vec<f32> {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     {
-        let mut room = Vec::<f32>::with_capacity(len);
+        let mut numbers = Vec::<f32>::with_capacity(len);
         // SAFETY: the assembly is empty, but may for all the compiler knows have written any numbers to the memory whose
         // address it is given: afterwards it holds some, as every pattern of bits is a number. So what a kernel is going to
         // write over need not be filled with zeros first, a whole pass over memory.
         unsafe {
-            std::arch::asm!("/* {0} */", in(reg) room.as_mut_ptr(), options(nostack, preserves_flags));
-            room.set_len(len);
+            std::arch::asm!("/* {0} */", in(reg) numbers.as_mut_ptr(), options(nostack, preserves_flags));
+            numbers.set_len(len);
         }
-        room
+        numbers
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
     vec![0.0; len]

@@ -5,7 +5,7 @@
 //!
 //! Row, sample or image i of a result does not depend on the others, nor on how many there are (with the kernels; burn's
 //! own operations do not promise it).
-use crate::memory::room;
+use crate::memory::unwritten;
 use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
@@ -32,12 +32,12 @@ impl Operation<1> for Map {
         self.shape.clone()
     }
     fn forward(&self, [x]: [&[f32]; 1]) -> Made {
-        let mut out = room(x.len());
+        let mut out = unwritten(x.len());
         self.f.forward(x, &mut out);
         Made { out, saved: vec![] }
     }
     fn backward(&self, seen: Seen<'_, 1>) -> [Option<Vec<f32>>; 1] {
-        let mut dx = room(seen.dy.len());
+        let mut dx = unwritten(seen.dy.len());
         self.f.backward(seen.inputs[0], seen.dy, &mut dx);
         [Some(dx)]
     }
@@ -87,7 +87,7 @@ impl Operation<1> for Softmax {
         self.shape.clone()
     }
     fn forward(&self, [x]: [&[f32]; 1]) -> Made {
-        let (width, mut out) = (self.shape[self.shape.len() - 1], room(x.len()));
+        let (width, mut out) = (self.shape[self.shape.len() - 1], unwritten(x.len()));
         if self.log {
             crate::log_softmax(x, width, &mut out)
         } else {
@@ -96,7 +96,7 @@ impl Operation<1> for Softmax {
         Made { out, saved: vec![] }
     }
     fn backward(&self, seen: Seen<'_, 1>) -> [Option<Vec<f32>>; 1] {
-        let (width, mut dx) = (self.shape[self.shape.len() - 1], room(seen.dy.len()));
+        let (width, mut dx) = (self.shape[self.shape.len() - 1], unwritten(seen.dy.len()));
         if self.log {
             crate::log_softmax_gradient(seen.out, seen.dy, width, &mut dx);
         } else {
@@ -148,18 +148,18 @@ impl Operation<2> for CrossEntropy {
         if i == 0 { self.shape.clone() } else { self.shape() }
     }
     fn forward(&self, [x, target]: [&[f32]; 2]) -> Made {
-        let (mut out, mut saved) = (room(target.len()), room(2 * target.len()));
+        let (mut out, mut saved) = (unwritten(target.len()), unwritten(2 * target.len()));
         crate::cross_entropy(x, self.width(), target, self.without, &mut out, &mut saved);
         Made { out, saved }
     }
     fn backward(&self, seen: Seen<'_, 2>) -> [Option<Vec<f32>>; 2] {
         let [x, target] = seen.inputs;
         let dx = seen.wanted[0].then(|| {
-            let mut dx = room(x.len());
+            let mut dx = vec![0.0; x.len()];
             crate::cross_entropy_gradient(x, self.width(), target, self.without, seen.saved, seen.dy, &mut dx);
             dx
         });
-        [dx, seen.wanted[1].then(|| room(target.len()))]
+        [dx, seen.wanted[1].then(|| vec![0.0; target.len()])]
     }
 }
 
@@ -201,7 +201,7 @@ struct Linear {
 
 impl Linear {
     fn run(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Made {
-        let mut out = room(self.rows * self.outputs);
+        let mut out = unwritten(self.rows * self.outputs);
         let x = Matrix::new(x, self.rows, self.inputs);
         matmul(x, Matrix::new(w, self.inputs, self.outputs), bias, &mut out);
         Made { out, saved: vec![] }
@@ -211,7 +211,7 @@ impl Linear {
         let (x, w) = (Matrix::new(x, self.rows, self.inputs), Matrix::new(w, self.inputs, self.outputs));
         let dy = Matrix::new(dy, self.rows, self.outputs);
         let product = |a, b, len| {
-            let mut out = room(len);
+            let mut out = unwritten(len);
             matmul(a, b, None, &mut out);
             out
         };
@@ -262,7 +262,7 @@ impl Operation<3> for Linear {
         let [x, w, _] = seen.inputs;
         let [dx, dw] = self.back(x, w, seen.dy, [seen.wanted[0], seen.wanted[1]]);
         let db = seen.wanted[2].then(|| {
-            let mut db = room(self.outputs);
+            let mut db = unwritten(self.outputs);
             crate::product::column_sums(seen.dy, &mut db);
             db
         });
@@ -296,7 +296,7 @@ struct Convolution(Conv2d, Vec<usize>);
 
 impl Convolution {
     fn run(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Made {
-        let mut out = room(self.0.shapes()[2].iter().product());
+        let mut out = unwritten(self.0.shapes()[2].iter().product());
         self.0.forward(x, w, b, &mut out);
         Made { out, saved: vec![] }
     }
@@ -304,12 +304,12 @@ impl Convolution {
     fn back(&self, x: &[f32], w: &[f32], dy: &[f32], wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
         [
             wanted[0].then(|| {
-                let mut dx = room(x.len());
+                let mut dx = unwritten(x.len());
                 self.0.input_gradient(dy, w, &mut dx);
                 dx
             }),
             wanted[1].then(|| {
-                let mut dw = room(w.len());
+                let mut dw = unwritten(w.len());
                 self.0.weight_gradient(x, dy, &mut dw);
                 dw
             }),
@@ -358,7 +358,7 @@ impl Operation<3> for Convolution {
         let [x, w, _] = seen.inputs;
         let [dx, dw] = self.back(x, w, seen.dy, [seen.wanted[0], seen.wanted[1]]);
         let db = seen.wanted[2].then(|| {
-            let mut db = room(self.1.iter().product());
+            let mut db = unwritten(self.1.iter().product());
             self.0.bias_gradient(seen.dy, &mut db);
             db
         });
@@ -440,13 +440,13 @@ impl Operation<3> for Groups {
         if i == 0 { self.shape.clone() } else { self.gain.clone() }
     }
     fn forward(&self, [x, gain, offset]: [&[f32]; 3]) -> Made {
-        let (mut out, mut saved) = (room(x.len()), room(2 * self.norm.batch * self.norm.groups));
+        let (mut out, mut saved) = (unwritten(x.len()), unwritten(2 * self.norm.batch * self.norm.groups));
         self.norm.forward(x, gain, offset, &mut out, &mut saved);
         Made { out, saved }
     }
     fn backward(&self, seen: Seen<'_, 3>) -> [Option<Vec<f32>>; 3] {
         let [x, gain, offset] = seen.inputs;
-        let (mut dx, mut d_gain, mut d_offset) = (room(x.len()), room(gain.len()), room(gain.len()));
+        let (mut dx, mut d_gain, mut d_offset) = (unwritten(x.len()), unwritten(gain.len()), unwritten(gain.len()));
         self.norm.backward(x, gain, offset, seen.saved, seen.dy, &mut dx, &mut d_gain, &mut d_offset);
         [Some(dx), Some(d_gain), Some(d_offset)]
     }
@@ -537,13 +537,13 @@ impl Operation<3> for Lines {
         if i == 0 { self.shape.clone() } else { self.gain.clone() }
     }
     fn forward(&self, [x, gain, offset]: [&[f32]; 3]) -> Made {
-        let (mut out, mut saved) = (room(x.len()), room(2 * self.norm.samples * self.norm.tokens));
+        let (mut out, mut saved) = (unwritten(x.len()), unwritten(2 * self.norm.samples * self.norm.tokens));
         self.norm.forward(x, gain, offset, &mut out, &mut saved);
         Made { out, saved }
     }
     fn backward(&self, seen: Seen<'_, 3>) -> [Option<Vec<f32>>; 3] {
         let [x, gain, _] = seen.inputs;
-        let (mut dx, mut d_gain, mut d_offset) = (room(x.len()), room(gain.len()), room(gain.len()));
+        let (mut dx, mut d_gain, mut d_offset) = (unwritten(x.len()), unwritten(gain.len()), unwritten(gain.len()));
         self.norm.backward(x, gain, seen.saved, seen.dy, &mut dx, &mut d_gain, &mut d_offset);
         [Some(dx), Some(d_gain), Some(d_offset)]
     }
@@ -611,8 +611,8 @@ struct Attend {
 
 impl Attend {
     fn run(&self, q: &[f32], k: &[f32], v: &[f32]) -> Made {
-        let mut out = room(Operation::<1>::shape(self).iter().product());
-        let mut saved = room(2 * self.shape.batch * self.shape.heads * self.shape.queries);
+        let mut out = unwritten(Operation::<1>::shape(self).iter().product());
+        let mut saved = unwritten(2 * self.shape.batch * self.shape.heads * self.shape.queries);
         self.shape.forward(q, k, v, &mut out, &mut saved);
         Made { out, saved }
     }
@@ -632,7 +632,7 @@ impl Operation<1> for Attend {
     }
     fn backward(&self, seen: Seen<'_, 1>) -> [Option<Vec<f32>>; 1] {
         let [qkv] = seen.inputs;
-        let mut gradient = room(qkv.len());
+        let mut gradient = unwritten(qkv.len());
         self.shape.backward(qkv, qkv, qkv, seen.out, seen.saved, seen.dy, Gradients::Fused(&mut gradient));
         [Some(gradient)]
     }
@@ -652,7 +652,7 @@ impl Operation<3> for Attend {
     }
     fn backward(&self, seen: Seen<'_, 3>) -> [Option<Vec<f32>>; 3] {
         let [q, k, v] = seen.inputs;
-        let (mut dq, mut dk, mut dv) = (room(q.len()), room(k.len()), room(v.len()));
+        let (mut dq, mut dk, mut dv) = (unwritten(q.len()), unwritten(k.len()), unwritten(v.len()));
         let gradients = Gradients::Apart(&mut dq, &mut dk, &mut dv);
         self.shape.backward(q, k, v, seen.out, seen.saved, seen.dy, gradients);
         [Some(dq), Some(dk), Some(dv)]

@@ -1,6 +1,6 @@
 //! Queries and keys turned by angles.
 use super::graph::{Made, Operation, Seen, apply, fits};
-use super::room;
+use crate::memory::unwritten;
 use crate::parallel::for_pieces;
 use burn::tensor::Tensor;
 
@@ -18,7 +18,7 @@ impl Rotary {
     fn turn(&self, x: &[f32], cos: &[f32], sin: &[f32], sign: f32) -> Vec<f32> {
         let (head, turned) = (2 * self.half, 4 * self.half * self.heads);
         let wide = turned / 2 * 3;
-        let mut out = room(x.len());
+        let mut out = unwritten(x.len());
         for_pieces((self.tokens * wide).max(1), [x], &mut out, |[x], out| {
             let angles = cos.chunks_exact(self.half).zip(sin.chunks_exact(self.half));
             for ((x, out), (cos, sin)) in x.chunks_exact(wide).zip(out.chunks_exact_mut(wide)).zip(angles) {
