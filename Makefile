@@ -13,6 +13,6 @@ doc:
 deny:
 	cargo deny check licenses bans sources
 
-# Kernels and nets beside PyTorch: make race PYTHON=/path/to/python (one that has torch).
+# Beside PyTorch: make race PYTHON=/path/to/python (one that has torch). RACE="--only nets --rounds 5" says what and how often.
 race:
-	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON)
+	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON) $(RACE)

@@ -1,8 +1,7 @@
 """Races tweedie against PyTorch: `python bench/race.py PYTHON`, PYTHON being one that has torch.
 
-The PyTorch side of nets and operations (`bench.py`, `ops.py`, `models.py`) is in the folder that TWEEDIE_PEER names; that of the net
-for points is `mlp.py` here. Both sides run in turn, `--rounds` times, and medians over the rounds are compared. A table goes to
-the terminal, one JSON line a row to `bench/race.jsonl`:
+The PyTorch side is `torch_nets.py`, `torch_ops.py` and `mlp.py` beside this file, the same nets and operations. Both sides run in turn, `--rounds` times, and medians over the rounds are compared. A table goes to
+the terminal, one JSON line a row to `--out`, `target/race.jsonl` unless told:
 
     work, tweedie_ms, torch_ms, ratio          medians of wall time, and PyTorch's over ours
     tweedie_cpu_ms, torch_cpu_ms, cpu_ratio    processor time of all threads, which other processes hardly disturb
@@ -21,16 +20,17 @@ arguments = argparse.ArgumentParser(description="tweedie beside PyTorch")
 arguments.add_argument("python", help="a Python that has torch")
 arguments.add_argument("--rounds", type=int, default=3, help="how often both sides run in turn")
 arguments.add_argument("--only", default="nets,mlp,ops,compile,recipe", help="parts, separated by commas")
+arguments.add_argument("--out", type=Path, default=root / "target" / "race.jsonl", help="where the JSON lines go")
+arguments.add_argument("--built", action="store_true", help="take the programs as they were built before")
 arguments = arguments.parse_args()
 parts = arguments.only.split(",")
-peer = Path(os.environ.get("TWEEDIE_PEER", root.parent / "shared" / "peer"))
 binaries = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
 environment = dict(os.environ, OMP_WAIT_POLICY="passive")
 
 
-def run(command, folder=None):
+def run(command):
     """The JSON lines that a program prints."""
-    done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))} failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -57,10 +57,10 @@ class Side:
 ours, theirs, failed = Side(), Side(), {}
 
 
-def both(name, our, their, folder=None):
+def both(name, our, their):
     """One round of one work; a name of None takes the rows' own names."""
     try:
-        rows = run(their, folder)
+        rows = run([arguments.python, *their])
     except RuntimeError as error:
         failed[name] = str(error)
         return
@@ -71,24 +71,23 @@ def both(name, our, their, folder=None):
 
 
 bins = [word for name in ("ops", "nets", "mlp", "tweedie") for word in ("--bin", name)]
-subprocess.run(["cargo", "build", "--release", "--workspace", *bins], cwd=root, check=True)
+if not arguments.built:
+    subprocess.run(["cargo", "build", "--release", "--workspace", *bins], cwd=root, check=True)
 works = [(net, mode) for net in ("unet", "dit") for mode in ("train", "forward")]
 for _ in range(arguments.rounds):
     if "nets" in parts:
         for net, mode in works:
-            command = [arguments.python, "bench.py", net, mode, "eager", 5]
-            both(f"{net} {mode}", [binaries / "nets", net, mode, 7], command, peer)
+            both(f"{net} {mode}", [binaries / "nets", net, mode, 7], [here / "torch_nets.py", net, mode, "eager", 5])
     if "mlp" in parts:
         for net in ("plain", "told"):
-            both(f"mlp {net}", [binaries / "mlp", net, 400], [arguments.python, here / "mlp.py", net, 400])
+            both(f"mlp {net}", [binaries / "mlp", net, 400], [here / "mlp.py", net, 400])
     if "ops" in parts:
-        both(None, [binaries / "ops"], [arguments.python, "ops.py"], peer)
+        both(None, [binaries / "ops"], [here / "torch_ops.py"])
     if "compile" in parts:
         for net, mode in works:
             name = f"{net} {mode} compile"
             if name not in failed:
-                command = [arguments.python, "bench.py", net, mode, "compile", 5]
-                both(name, [binaries / "nets", net, mode, 7], command, peer)
+                both(name, [binaries / "nets", net, mode, 7], [here / "torch_nets.py", net, mode, "compile", 5])
 
 rows = []
 for name in [name for name in ours.seen if name in theirs.seen]:
@@ -113,7 +112,7 @@ if "recipe" in parts:
     row |= {"ratio": round(row["before_ms"] / row["tweedie_ms"], 2), "cpu_ratio": round(row["before_cpu_ms"] / row["tweedie_cpu_ms"], 2)}
     rows.append(row)
 
-with open(here / "race.jsonl", "w") as out:
+with open(arguments.out, "w") as out:
     out.writelines(json.dumps(row) + "\n" for row in rows)
 print(f"{'work':32}{'tweedie ms':>12}{'other ms':>12}{'ratio':>8}{'cpu ratio':>11}{'MB':>8}{'other MB':>10}")
 for row in rows:
