@@ -78,6 +78,13 @@ fn gather(conv: &Conv2d, image: &[f32], ks: Range<usize>, pixels: Range<usize>, 
                 let inside = &mut out[begin..end];
                 if step == 1 {
                     inside.copy_from_slice(&line[..inside.len()]);
+                } else if step == 2 {
+                    // In pairs, which the compiler makes vectors of; the last may lack its second.
+                    let (last, most) = inside.split_last_mut().expect("a pixel at least");
+                    *last = line[2 * most.len()];
+                    for (out, pair) in most.iter_mut().zip(line.chunks_exact(2)) {
+                        *out = pair[0];
+                    }
                 } else {
                     for (out, x) in inside.iter_mut().zip(line.iter().step_by(step)) {
                         *out = *x;
@@ -106,8 +113,19 @@ fn scatter(conv: &Conv2d, planes: &mut [f32], pixels: Range<usize>, patches: &[f
             let begin = border.saturating_sub(x).div_ceil(step).min(run.len);
             let end = (w + border).saturating_sub(x).div_ceil(step).clamp(begin, run.len);
             if begin < end {
-                let line = &mut plane[y * w + x + begin * step - border..];
-                for (x, patch) in line.iter_mut().step_by(step).zip(&row[run.to + begin..run.to + end]) {
+                let (line, patches) =
+                    (&mut plane[y * w + x + begin * step - border..], &row[run.to + begin..run.to + end]);
+                if step == 1 {
+                    line.iter_mut().zip(patches).for_each(|(x, patch)| *x += patch);
+                    continue;
+                }
+                if step == 2 {
+                    let (last, most) = patches.split_last().expect("a pixel at least");
+                    line[2 * most.len()] += last;
+                    line.chunks_exact_mut(2).zip(most).for_each(|(pair, patch)| pair[0] += patch);
+                    continue;
+                }
+                for (x, patch) in line.iter_mut().step_by(step).zip(patches) {
                     *x += patch;
                 }
             }
