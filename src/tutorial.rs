@@ -18,5 +18,6 @@ pub mod choosing_a_sampler {}
 
 #[doc = include_str!("tutorial/text.md")]
 pub mod text {}
+
 #[doc = include_str!("tutorial/kernels.md")]
 pub mod kernels {}
