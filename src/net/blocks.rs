@@ -17,6 +17,9 @@ use tweedie_kernels::ops;
 pub enum Positions {
     /// Queries and keys are turned by angles in proportion to their place, so that a score depends on distances alone.
     ///
+    /// Places themselves are then unknown: where all tokens are alike (masked, say) every one of them is told the same. That is
+    /// right for windows of a long text, and wrong for lines, which have a beginning and an end: take another there.
+    ///
     /// Su et al., "RoFormer" (2021), <https://arxiv.org/abs/2104.09864>.
     #[default]
     Rotary,
