@@ -109,7 +109,8 @@ pub fn loss<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor
     let pull = |output: Tensor<D>| -> f64 {
         let up = |x: &Tensor<D>| Tensor::from_inner(x.clone());
         let output = Tensor::from_inner(output).require_grad();
-        let sum = losses(loss, noise, [&up(x), &up(&z), &output], &t).sum();
+        // A loss may ask nothing of the net.
+        let sum = losses(loss, noise, [&up(x), &up(&z), &output], &t).sum() + output.clone().sum() * 0.0;
         output.grad(&sum.backward()).map_or(0.0, |gradient| {
             let (word, _) = noise.split(gradient);
             host(word.abs().max())[0]

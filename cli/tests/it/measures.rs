@@ -15,6 +15,11 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
     }
     assert!(table.ends_with(&format!("{} laws of 1 modules, 0 broken\n", laws.len())), "{table}");
     assert!(refused(folder.path(), "verify schedule cosin").contains("did you mean `cosine`?"));
+    // Every built-in module but the samplers, which the library's own tests hold to more.
+    for kind in ["schedule", "noise", "net", "loss", "spacing"] {
+        let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
+        assert!(table.ends_with(" 0 broken\n"), "{table}");
+    }
 }
 
 #[test]
