@@ -16,9 +16,10 @@ use std::{path::Path, sync::Arc};
 use tweedie::{
     Error, Result, Rng,
     laws::{self, Check},
+    loss::Loss,
     noise::{Discrete, Gaussian, Noise},
     sample::Sampler,
-    schedule::{Linear, Schedule, VariancePreserving},
+    schedule::{FlowMatching, Linear, Schedule, VariancePreserving},
 };
 
 /// The kinds that have laws of their own.
@@ -109,14 +110,16 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F32);
             let table = || Linear::new(100);
             let (uniform, absorbing) = (Discrete::uniform(table(), 3), Discrete::absorbing(table(), 4, 3));
-            if loss.check(&Gaussian::new(table())).is_ok() {
+            let mut checks = if loss.check(&Gaussian::new(table())).is_ok() {
                 laws::loss(&*loss, &Gaussian::new(table()), &x)
             } else if loss.check(&uniform).is_ok() {
                 laws::loss(&*loss, &uniform, &one_hot(&x))
             } else {
                 loss.check(&absorbing)?;
                 laws::loss(&*loss, &absorbing, &one_hot(&x).pad([(0, 0), (0, 1)], 0.0))
-            }
+            };
+            checks.extend(bounds(&*usual(kind, name, &Rank::<3>::ranked(modules).losses)?));
+            checks
         }
         "net" => match modules.ranks_of_net(name) {
             ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
@@ -230,6 +233,14 @@ fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
     };
     let at = path[1..].iter().fold(resolved.get(path[0]).cloned(), |value, key| step(value.as_ref(), key));
     at.and_then(|module| Some(module.get("name")?.as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// The laws of a loss that bounds the likelihood of categories, in continuous time if it can.
+fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
+    let continuous: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3));
+    let steps: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(Linear::new(100), 4, 3));
+    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.times(noise).is_some();
+    [continuous, steps].into_iter().find(bounded).map_or(vec![], |noise| laws::bound(loss, noise))
 }
 
 /// What is known of data of `width` numbers, or of three categories.

@@ -1,5 +1,5 @@
 //! The terms of models whose data are embedded tokens.
-use super::{Batch, Loss, Scaled, Sum, per_sample};
+use super::{Batch, Loss, Scaled, Sum, per_sample, prior_term};
 use crate::{error::Error, noise::Noise, transform::Embedding};
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,7 @@ pub struct Prior {}
 
 impl<const D: usize> Loss<D> for Prior {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        let end = batch.noise.prior(batch.x.clone(), &[1.0]);
-        per_sample(end.kl(&*batch.noise.stationary(batch.x.dims(), &batch.x.device())))
+        prior_term(batch.noise, batch.x.clone())
     }
 }
 
