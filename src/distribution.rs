@@ -2,7 +2,7 @@
 pub mod gaussian;
 
 use crate::{error::Error, rng::Rng};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, Tensor, TensorData};
 use std::{f64::consts::TAU, fmt::Debug};
 
 /// A value drawn, and the standard noise it was made of where that has a meaning.
@@ -96,7 +96,7 @@ impl<const D: usize> Normal<D> {
 }
 
 /// Where both ends of a bin lie above the mean.
-fn x_above<const D: usize>(upper: &Tensor<D>, lower: &Tensor<D>) -> Tensor<D, burn::tensor::Bool> {
+fn x_above<const D: usize>(upper: &Tensor<D>, lower: &Tensor<D>) -> Tensor<D, Bool> {
     upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5))
 }
 
@@ -151,6 +151,14 @@ pub fn one_hot<const D: usize>(x: Tensor<D>, k: usize) -> Tensor<D> {
     );
     let hot = places.reshape(shape).expand(dims).equal(x.clone().expand(dims));
     hot.float().cast(x.dtype())
+}
+
+/// Where a category, in either form, is `number`: `[…, 1]`.
+pub(crate) fn is<const D: usize>(x: &Tensor<D>, number: usize) -> Tensor<D, Bool> {
+    match x.dims()[D - 1] {
+        1 => x.clone().equal_elem(number as f64),
+        _ => x.clone().narrow(D - 1, number, 1).greater_elem(0.5),
+    }
 }
 
 /// Categories as their numbers: `[…, K]` → `[…, 1]`, the likeliest of each; what is `[…, 1]` already stays.

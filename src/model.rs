@@ -157,12 +157,18 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     }
 }
 
+/// The times at which a noise is trained and undone unless told otherwise: its table's steps where it has one, even times
+/// otherwise.
+pub fn times<const D: usize>(noise: &dyn Noise<D>) -> Arc<dyn Spacing> {
+    match noise.steps() {
+        Some(steps) => Arc::new(Steps(steps)),
+        None => Arc::new(Uniform::default()),
+    }
+}
+
 /// The times of `n` sampling steps of a noise: on the grid of its table where it has one, even otherwise.
 pub fn grid<const D: usize>(noise: &dyn Noise<D>, n: usize) -> Vec<f64> {
-    match noise.steps() {
-        Some(steps) => Steps(steps).grid(n),
-        None => Uniform::default().grid(n),
-    }
+    times(noise).grid(n)
 }
 
 /// The terms of an objective on a batch, and the tensors they were made from.

@@ -42,7 +42,7 @@ use crate::{
     schedule::{Scales, Schedule},
 };
 use burn::tensor::{Device, Tensor};
-use std::{collections::VecDeque, fmt::Debug};
+use std::{collections::VecDeque, fmt::Debug, sync::Arc};
 
 mod adams;
 mod adaptive;
@@ -104,6 +104,30 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
     /// Why it cannot.
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         gaussian(self, noise).map(|_| ())
+    }
+}
+
+/// A sampler that is shared, by a recipe and an [`Infill`] say.
+impl<const D: usize, S: Sampler<D> + ?Sized> Sampler<D> for Arc<S> {
+    fn step(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        t: f64,
+        s: f64,
+        past: &mut Past<D>,
+        rng: &mut Rng,
+    ) -> Tensor<D> {
+        (**self).step(model, z, t, s, past, rng)
+    }
+    fn order(&self) -> Option<usize> {
+        (**self).order()
+    }
+    fn calls(&self) -> usize {
+        (**self).calls()
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
+        (**self).check(noise)
     }
 }
 

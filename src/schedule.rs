@@ -118,14 +118,20 @@ pub trait Schedule: Debug + Send + Sync {
     /// The time at which the log signal-to-noise ratio is `log_snr`: the inverse of [`Scales::log_snr`], by bisection
     /// to the last bit; 0 or 1 where the ratio is never reached.
     fn time(&self, log_snr: f64) -> f64 {
-        let (mut low, mut high) = (0.0_f64, 1.0_f64);
-        loop {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                return middle;
-            }
-            if self.at(middle).log_snr() > log_snr { low = middle } else { high = middle }
+        let (low, high) = bisect(|t| self.at(t).log_snr() > log_snr);
+        0.5 * (low + high)
+    }
+}
+
+/// The two neighbours in [0, 1] between which `holds`, true below, turns false.
+pub(crate) fn bisect(holds: impl Fn(f64) -> bool) -> (f64, f64) {
+    let (mut low, mut high) = (0.0_f64, 1.0_f64);
+    loop {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            return (low, high);
         }
+        if holds(middle) { low = middle } else { high = middle }
     }
 }
 

@@ -6,10 +6,10 @@ use crate::{
     data::Data,
     error::Error,
     loss::Objective,
-    model::{Losses, Model},
+    model::{Losses, Model, times},
     net::{Condition, Net},
     rng::Rng,
-    spacing::{Memory, Spacing, Steps, Uniform},
+    spacing::{Memory, Spacing},
     transform::{Identity, Transform},
 };
 use burn::{
@@ -216,10 +216,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         if data.is_empty() {
             return Err(Error::Unfit("there are no data to train on".into()));
         }
-        let times: Arc<dyn Spacing> = match model.noise().steps() {
-            Some(steps) => Arc::new(Steps(steps)),
-            None => Arc::new(Uniform::default()),
-        };
+        let times = times(&**model.noise());
         let model = Module::train(model);
         let device = model.devices().first().cloned().unwrap_or_default();
         let parameters = Parameters::of(&model);

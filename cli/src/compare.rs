@@ -3,7 +3,6 @@ use crate::{
     args,
     data::{Facts, Loaded, Set, Split},
     device,
-    folder::{data_of, facts_of},
     list::pretty,
     named::{Modules, Rank},
     recipe::Recipe,
@@ -53,11 +52,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
         )));
     }
     let device = device::named("cpu")?;
-    let (weights, _) = sample::weights(&args.model)?;
-    let notes = facts_of(&weights)?;
-    let facts = data_of(&notes, &weights)?;
-    let text = notes.get("recipe").cloned().unwrap_or_default();
-    let recipe = Recipe::parse(&format!("the recipe of {}", args.model.display()), text)?;
+    let sample::Opened { weights, facts, recipe, .. } = sample::open(&args.model)?;
     let data = DataSpec::new(&recipe, modules)?;
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
     match facts.shape.len() {

@@ -6,7 +6,6 @@ use crate::{
     args,
     data::{Facts, Loaded, Set, Split},
     device,
-    folder::{data_of, facts_of},
     list::pretty,
     named::{Modules, Rank},
     recipe::Recipe,
@@ -29,11 +28,7 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
         return Err(Error::Unfit("`--rows` and `--times` are numbers of 1 or more".into()));
     }
     let device = device::named(&args.device)?;
-    let (weights, _) = sample::weights(&args.run)?;
-    let notes = facts_of(&weights)?;
-    let facts = data_of(&notes, &weights)?;
-    let text = notes.get("recipe").cloned().unwrap_or_default();
-    let mut recipe = Recipe::parse(&format!("the recipe of {}", args.run.display()), text)?;
+    let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
     if let Some(path) = &args.data {
         recipe.put("data.path", toml::Value::String(path.clone()), format!("--data {path}"))?;
     }

@@ -35,11 +35,7 @@ pub(crate) const FRAMES: usize = 11;
 /// Draws.
 pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let device = device::named(&args.device)?;
-    let (weights, base) = weights(&args.run)?;
-    let notes = facts_of(&weights)?;
-    let facts = data_of(&notes, &weights)?;
-    let text = notes.get("recipe").cloned().unwrap_or_default();
-    let mut recipe = Recipe::parse(&format!("the recipe of {}", args.run.display()), text)?;
+    let Opened { weights, base, facts, mut recipe } = open(&args.run)?;
     flags(&mut recipe, args)?;
     let data = DataSpec::new(&recipe, modules)?;
     let drawing =
@@ -52,8 +48,27 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     }
 }
 
+/// What is read of a run before its net is made.
+pub(crate) struct Opened {
+    pub weights: PathBuf,
+    /// The folder beside which samples go.
+    pub base: PathBuf,
+    pub facts: Facts,
+    pub recipe: Recipe,
+}
+
+/// Opens a run, or one of its checkpoints.
+pub(crate) fn open(run: &Path) -> Result<Opened> {
+    let (weights, base) = weights(run)?;
+    let notes = facts_of(&weights)?;
+    let facts = data_of(&notes, &weights)?;
+    let text = notes.get("recipe").cloned().unwrap_or_default();
+    let recipe = Recipe::parse(&format!("the recipe of {}", run.display()), text)?;
+    Ok(Opened { weights, base, facts, recipe })
+}
+
 /// The file of weights that a path means, and the folder beside which samples go.
-pub(crate) fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
+fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     if run.is_file() {
         return match run.extension().is_some_and(|ending| ending == "safetensors") {
             true => Ok((run.to_path_buf(), run.with_extension(""))),

@@ -21,8 +21,8 @@ use tweedie::{
     model::Model,
     net::{Classes, Net},
     noise::Noise,
-    sample::{Infill, Past, Sampler, reverse},
-    spacing::{Spacing, Steps, Uniform},
+    sample::{Infill, Sampler, reverse},
+    spacing::Spacing,
     train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
     transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
 };
@@ -339,10 +339,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> fo
         self.transform.decode(x)
     }
     fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean {
-        let own: Box<dyn Spacing> = match self.noise().steps() {
-            Some(steps) => Box::new(Steps(steps)),
-            None => Box::new(Uniform::default()),
-        };
+        let own = tweedie::model::times(&**self.noise());
         let times = times.unwrap_or(&*own);
         let mut losses = vec![];
         for (raw, y, rng) in trial.batches() {
@@ -386,32 +383,6 @@ impl<const D: usize> Trial<'_, D> {
             let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
             (raw, y, rng)
         })
-    }
-}
-
-/// A sampler that is shared.
-#[derive(Debug)]
-struct Shared<const D: usize>(Arc<dyn Sampler<D>>);
-impl<const D: usize> Sampler<D> for Shared<D> {
-    fn step(
-        &self,
-        model: &dyn Denoiser<D>,
-        z: Tensor<D>,
-        t: f64,
-        s: f64,
-        past: &mut Past<D>,
-        rng: &mut Rng,
-    ) -> Tensor<D> {
-        self.0.step(model, z, t, s, past, rng)
-    }
-    fn order(&self) -> Option<usize> {
-        self.0.order()
-    }
-    fn calls(&self) -> usize {
-        self.0.calls()
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
-        self.0.check(noise)
     }
 }
 
@@ -465,7 +436,7 @@ pub(crate) fn draw<const D: usize>(
         let mut shape = [1; D];
         shape[1] = known.len();
         Infill {
-            sampler: Box::new(Shared(order.sampler.clone())),
+            sampler: Box::new(order.sampler.clone()),
             known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), order.device),
         }
     });

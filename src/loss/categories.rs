@@ -2,7 +2,7 @@
 use super::{Batch, Loss, Times, per_sample};
 use crate::{
     Dual, Error, Result,
-    distribution::one_hot,
+    distribution::{is, one_hot},
     noise::{Chain, Noise, lift},
 };
 use burn::tensor::Tensor;
@@ -60,10 +60,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
             let keep = categories.schedule.keep(Dual::time(t));
             [-keep.slope / (1.0 - keep.value).max(1e-9)]
         });
-        let kept = match batch.z.dims()[D - 1] {
-            1 => batch.z.clone().not_equal_elem(mask as f64),
-            _ => batch.z.clone().narrow(D - 1, mask, 1).lower_elem(0.5),
-        };
+        let kept = is(&batch.z, mask).bool_not();
         per_sample(nll.mask_fill(kept, 0.0) * weight)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {

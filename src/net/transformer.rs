@@ -5,7 +5,7 @@ use super::{
     layers::Linear,
     unet::check_common,
 };
-use crate::rng::Rng;
+use crate::{distribution::is, rng::Rng};
 use burn::{
     module::{Module, Param},
     tensor::{Bool, DType, Device, Int, Tensor},
@@ -350,17 +350,14 @@ impl Transformer {
 
     /// Which token (third axis) does not see which (last axis).
     fn hidden(&self, z: &Tensor<3>) -> Option<Tensor<4, Bool>> {
-        let [batch, n, wide] = z.dims();
+        let [batch, n, _] = z.dims();
         let device = z.device();
         let places = || Tensor::<1, Int>::arange(0..n as i64, &device);
         let (seeing, seen) = (places().reshape([1, 1, n, 1]), places().reshape([1, 1, 1, n]));
         let grid = |x: Tensor<4, Int>| x.expand([1, 1, n, n]);
         let later = self.config.causal.then(|| grid(seen.clone()).greater(grid(seeing.clone())));
         let padding = self.config.pad.map(|pad| {
-            let pads = match wide {
-                1 => z.clone().equal_elem(pad as f64),
-                _ => z.clone().narrow(2, pad, 1).greater_elem(0.5),
-            };
+            let pads = is(z, pad);
             let others = grid(seen).not_equal(grid(seeing));
             pads.reshape([batch, 1, 1, n]).expand([batch, 1, n, n]).bool_and(others.expand([batch, 1, n, n]))
         });

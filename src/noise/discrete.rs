@@ -1,12 +1,12 @@
 //! Categorical noise with a stationary vector: uniform, absorbing, marginal.
 use super::{Categories, Chain, Estimate, Law, Noise, lift};
 use crate::{
-    distribution::{Categorical, Distribution, numbers as category, one_hot},
+    distribution::{Categorical, Distribution, is, numbers as category, one_hot},
     dual::Dual,
     error::Error,
     schedule::Schedule,
 };
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use redrawn::Redrawn;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Discrete {
         }
         if let Some(mask) = self.mask() {
             let dtype = z.dtype();
-            return z.equal_elem(mask as f64).float().cast(dtype);
+            return is(&z, mask).float().cast(dtype);
         }
         dims[D - 1] = 1;
         let pi = Tensor::<1>::from_data(TensorData::new(self.pi.clone(), [self.pi.len()]), (&z.device(), z.dtype()));
@@ -173,13 +173,6 @@ impl Discrete {
     fn column<const D: usize>(&self, z: Tensor<D>, keep: Tensor<D>) -> Tensor<D> {
         let lost = self.pi_of(z.clone()) * (keep.clone() * -1.0 + 1.0);
         one_hot(z, self.pi.len()) * keep + lost
-    }
-    /// Where z is the mask: `[…, 1]`.
-    fn hidden<const D: usize>(z: &Tensor<D>, mask: usize) -> Tensor<D, Bool> {
-        match z.dims()[D - 1] {
-            1 => z.clone().equal_elem(mask as f64),
-            _ => z.clone().narrow(D - 1, mask, 1).greater_elem(0.5),
-        }
     }
     /// Logits of which category `mask` has no share.
     fn without<const D: usize>(&self, logits: Tensor<D>, mask: usize) -> Tensor<D> {
@@ -261,7 +254,7 @@ impl<const D: usize> Noise<D> for Discrete {
     }
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let carried = |logits: Tensor<D>, mask: usize| {
-            let hidden = Self::hidden(&z, mask).expand(logits.dims());
+            let hidden = is(&z, mask).expand(logits.dims());
             let guess = ops::softmax(self.without(logits, mask));
             one_hot(z.clone(), self.pi.len()).mask_where(hidden, guess)
         };
@@ -366,7 +359,7 @@ impl<const D: usize> Chain<D> for Discrete {
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         match (self.word, self.mask()) {
             (Word::Subs | Word::Score, Some(mask)) => {
-                let kept = Self::hidden(&z, mask).bool_not();
+                let kept = is(&z, mask).bool_not();
                 ops::cross_entropy(output, category(x), Some(mask)).mask_fill(kept, 0.0)
             }
             (Word::Logits | Word::Subs, _) => ops::cross_entropy(output, category(x), None),

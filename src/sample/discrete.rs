@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     noise::{Categories, Estimate, Noise},
     rng::Rng,
-    schedule::Schedule,
+    schedule::{Schedule, bisect},
 };
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -83,14 +83,8 @@ fn lost(schedule: &dyn Schedule, t: f64) -> f64 {
 
 /// The time at which an entry is kept with probability `keep`, by bisection to the last bit.
 fn when(schedule: &dyn Schedule, keep: f64) -> f64 {
-    let (mut low, mut high) = (0.0_f64, 1.0_f64);
-    loop {
-        let middle = 0.5 * (low + high);
-        if middle <= low || middle >= high {
-            return middle;
-        }
-        if schedule.keep(Dual::time(middle)).value > keep { low = middle } else { high = middle }
-    }
+    let (low, high) = bisect(|t| schedule.keep(Dual::time(t)).value > keep);
+    0.5 * (low + high)
 }
 
 /// A model that is asked before all is lost, at a keep probability of 1e-6 or more: where some entries are known and no noise

@@ -1,5 +1,5 @@
 //! Schedules for categories: the probability of being kept, said directly as α.
-use super::Schedule;
+use super::{Schedule, bisect};
 use crate::{dual::Dual, error::Error};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
@@ -160,14 +160,7 @@ impl Schedule for MutualInformation {
         if goal >= whole {
             return Dual { value: 1.0, slope: 0.0 };
         }
-        let (mut low, mut high) = (0.0_f64, 1.0_f64);
-        loop {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                break;
-            }
-            if self.information(middle.into()).value > goal { high = middle } else { low = middle }
-        }
+        let (low, _) = bisect(|a| self.information(a.into()).value <= goal);
         // At t = 1 the information is flat in a, and the slope of its inverse infinite.
         let rise = self.information(Dual::time(low)).slope.max(1e-9 * whole);
         Dual { value: low, slope: -whole / rise * t.slope }
