@@ -46,7 +46,14 @@ pub trait Distribution<const D: usize>: Debug {
 #[derive(Clone, Debug)]
 pub struct Normal<const D: usize> {
     mean: Tensor<D>,
-    std: Tensor<D>,
+    std: Std<D>,
+}
+
+/// A standard deviation for all entries, or one each.
+#[derive(Clone, Debug)]
+enum Std<const D: usize> {
+    One(f64),
+    Each(Tensor<D>),
 }
 
 impl<const D: usize> Normal<D> {
@@ -58,7 +65,7 @@ impl<const D: usize> Normal<D> {
     pub fn new(mean: Tensor<D>, std: Tensor<D>) -> Result<Self, Error> {
         let values = host(std.clone());
         match values.iter().position(|s| !(*s >= 0.0 && s.is_finite())) {
-            None => Ok(Self { mean, std }),
+            None => Ok(Self::trusted(mean, std)),
             Some(i) => Err(Error::Unfit(format!(
                 "a standard deviation is 0 or more, but entry {:?} is {}",
                 place(i, std.dims()),
@@ -69,7 +76,12 @@ impl<const D: usize> Normal<D> {
 
     /// [`new`](Normal::new) without a look at the numbers: nothing is read back from the device.
     pub fn trusted(mean: Tensor<D>, std: Tensor<D>) -> Self {
-        Self { mean, std }
+        Self { mean, std: Std::Each(std) }
+    }
+
+    /// The normal of these means and one standard deviation, 0 or more, for all of them: nothing goes to the device.
+    pub(crate) fn around(mean: Tensor<D>, std: f64) -> Self {
+        Self { mean, std: Std::One(std) }
     }
 
     /// −ln of the mass in the bin of width `2·half` around x, where the first and the last bin (x = −1 and x = 1)
@@ -79,7 +91,7 @@ impl<const D: usize> Normal<D> {
     ///
     /// Ho, Jain and Abbeel (2020), eq. 13, <https://arxiv.org/abs/2006.11239>.
     pub fn discretised_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
-        let scale = self.std.clone() * std::f64::consts::SQRT_2;
+        let scale = self.std() * std::f64::consts::SQRT_2;
         let low = (x.clone() - half - self.mean.clone()) / scale.clone();
         let high = (x.clone() + half - self.mean.clone()) / scale;
         // A level is anywhere within its bin: half a bin from the end is the end.
@@ -105,19 +117,27 @@ impl<const D: usize> Distribution<D> for Normal<D> {
         self.mean.clone()
     }
     fn std(&self) -> Tensor<D> {
-        self.std.clone()
+        match &self.std {
+            Std::One(std) => Tensor::full([1; D], *std, (&self.mean.device(), self.mean.dtype())),
+            Std::Each(std) => std.clone(),
+        }
     }
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
         let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
-        Sample { value: self.mean.clone() + self.std.clone() * eps.clone(), eps: Some(eps) }
+        let value = match &self.std {
+            Std::One(std) => tweedie_kernels::ops::combine([(1.0, self.mean.clone()), (*std, eps.clone())]),
+            Std::Each(std) => self.mean.clone() + std.clone() * eps.clone(),
+        };
+        Sample { value, eps: Some(eps) }
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
-        let z = (x - self.mean.clone()) / self.std.clone();
-        z.square() * 0.5 + self.std.clone().log() + 0.5 * TAU.ln()
+        let std = self.std();
+        let z = (x - self.mean.clone()) / std.clone();
+        z.square() * 0.5 + std.log() + 0.5 * TAU.ln()
     }
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
         let gap = (self.mean.clone() - other.mean()).square();
-        let ratio = self.std.clone() / other.std();
+        let ratio = self.std() / other.std();
         (gap / other.std().square() + ratio.clone().square() - 1.0) * 0.5 - ratio.log()
     }
 }

@@ -517,7 +517,7 @@ fn transport<const D: usize>(
     let count = z.dims()[1..].iter().product::<usize>() as f64;
     let zero = Tensor::<1>::zeros([z.dims()[0]], (&z.device(), z.dtype()));
     let ((w, gained), _) = integrate(
-        |phi, (w, _): &(Tensor<D>, Tensor<1>)| {
+        |phi, (w, _): (Tensor<D>, Tensor<1>)| {
             let (time, c) = if phi == from {
                 (s, start)
             } else if phi == to {
@@ -530,7 +530,7 @@ fn transport<const D: usize>(
             let z = w.clone() * n;
             let x = model.denoise(z.clone(), &[time]).mean;
             let divergence = trace(z, time) * (-n / sin) + count * cos / sin;
-            (w.clone() * (cos / sin) - x * sin.recip(), divergence)
+            (w * (cos / sin) - x * sin.recip(), divergence)
         },
         (z * norm.recip(), zero),
         from,

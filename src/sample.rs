@@ -149,6 +149,8 @@ pub struct Past<const D: usize> {
     words: VecDeque<(f64, Tensor<D>)>,
     base: Option<Tensor<D>>,
     pace: Option<f64>,
+    /// The last few times and their scales.
+    nodes: VecDeque<Node>,
     /// The last guess, and what it was a guess of.
     guess: Option<(Tensor<D>, Estimate<D>)>,
     /// How many entries of each row there are to reveal.
@@ -164,7 +166,17 @@ impl<const D: usize> Default for Past<D> {
 impl<const D: usize> Past<D> {
     /// The memory of a walk of `steps` steps, before the first.
     pub fn of(steps: usize) -> Self {
-        Self { words: VecDeque::new(), base: None, pace: None, guess: None, hidden: None, steps, taken: 0 }
+        Self { words: VecDeque::new(), base: None, pace: None, nodes: VecDeque::new(), guess: None, hidden: None, steps, taken: 0 }
+    }
+    /// The scales of a schedule at `t`, those of the last few times from memory: a walk has one schedule.
+    pub fn node(&mut self, path: &dyn Schedule, t: f64) -> Node {
+        if let Some(node) = self.nodes.iter().find(|node| node.t == t) {
+            return *node;
+        }
+        let node = Node::new(path, t);
+        self.nodes.push_front(node);
+        self.nodes.truncate(12);
+        node
     }
     /// Remembers `value` at time `t` and forgets all but the last `keep`.
     pub fn push(&mut self, t: f64, value: Tensor<D>, keep: usize) {
@@ -211,7 +223,7 @@ pub fn combine<const D: usize, const N: usize>(terms: [(f64, Tensor<D>); N]) -> 
 }
 
 pub(crate) fn sum<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
-    tweedie_kernels::ops::combine(terms.into_iter().collect())
+    tweedie_kernels::ops::combine(terms)
 }
 
 /// Standard noise shaped like `z`.
@@ -230,9 +242,20 @@ pub(crate) fn straight<const D: usize>(z: Tensor<D>, x: Tensor<D>, from: Scales,
     combine([(kept, z), (to.alpha - from.alpha * kept, x)])
 }
 
+/// The terms of `weight · ε̂ = weight · (z − α x̂)/σ`.
+pub(crate) fn noise_terms<const D: usize>(
+    weight: f64,
+    z: Tensor<D>,
+    x: Tensor<D>,
+    c: Scales,
+) -> [(f64, Tensor<D>); 2] {
+    let each = weight / c.sigma;
+    [(each, z), (-each * c.alpha, x)]
+}
+
 /// ε̂ = (z − α x̂)/σ.
 pub(crate) fn noise_of<const D: usize>(z: Tensor<D>, x: Tensor<D>, c: Scales) -> Tensor<D> {
-    combine([(c.sigma.recip(), z), (-c.alpha / c.sigma, x)])
+    combine(noise_terms(1.0, z, x, c))
 }
 
 /// The walk from x₁ to x₀: an iterator over (time, x_t) that starts with the noise and holds one x_t at a time.

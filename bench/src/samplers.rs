@@ -2,7 +2,7 @@
 //!
 //! The net's word is a tensor made beforehand; reading x̂ from it is in the figure, and so is the noise of a stochastic step,
 //! which a row of its own shows at the end. A step of Restart and of the adaptive pair is one of those they take within a
-//! step of the walk.
+//! step of the walk. An argument picks the rows whose name contains it.
 use burn::tensor::{DType, Device, Tensor};
 use std::{cell::Cell, hint::black_box, time::Instant};
 use tweedie::{
@@ -83,12 +83,14 @@ fn main() {
     let word = Rng::new(0).normal_tensor(shape, &device, DType::F32);
     let start = Rng::new(1).normal_tensor(shape, &device, DType::F32);
     let model = Fixed { noise: Gaussian::new(Linear::new(1000)), word, calls: Cell::new(0) };
-    println!("{:26} {:>10} {:>12} {:>10}", "sampler", "µs a step", "calls a step", "µs a call");
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let samplers: Vec<_> = samplers().into_iter().filter(|(name, _)| name.contains(&only)).collect();
     let steps = 200;
     let time = |i: usize| 1.0 - i as f64 * 0.9 / steps as f64;
-    for (name, sampler) in samplers() {
-        let (mut best, mut taken) = (f64::INFINITY, 1.0);
-        for _ in 0..30 {
+    let mut rows = vec![(f64::INFINITY, 0.0); samplers.len()];
+    // In turn, so that a slow moment of the machine is everybody's.
+    for _ in 0..60 {
+        for ((_, sampler), (best, each)) in samplers.iter().zip(&mut rows) {
             let (mut past, mut rng) = (Past::of(steps), Rng::new(2));
             let mut z = start.clone();
             model.calls.set(0);
@@ -99,10 +101,13 @@ fn main() {
             }
             black_box(z);
             let calls = model.calls.get() as f64;
-            taken = calls / sampler.calls() as f64;
-            best = best.min(clock.elapsed().as_secs_f64() / taken);
+            let taken = calls / sampler.calls() as f64;
+            *best = best.min(clock.elapsed().as_secs_f64() / taken);
+            *each = calls / taken;
         }
-        let calls = model.calls.get() as f64 / taken;
+    }
+    println!("{:26} {:>10} {:>12} {:>10}", "sampler", "µs a step", "calls a step", "µs a call");
+    for ((name, _), (best, calls)) in samplers.iter().zip(rows) {
         println!("{name:26} {:>10.2} {calls:>12} {:>10.2}", best * 1e6, best * 1e6 / calls);
     }
     let mut rng = Rng::new(3);

@@ -178,39 +178,44 @@ fn blend<const D: usize, const N: usize>(
     f: impl Fn(usize, f64) -> [f64; N],
 ) -> Tensor<D> {
     if let [t] = *t {
-        return combine(f(0, t).into_iter().zip(terms).collect());
+        return combine(f(0, t).into_iter().zip(terms));
     }
     let weights = lift(&terms[0], t, f);
     terms.into_iter().zip(weights).map(|(x, weight)| x * weight).reduce(|a, b| a + b).expect("there is a term")
 }
 
+/// The normal with the standard deviation of each row's time: as a number where one time is for all rows.
+fn normal<const D: usize>(mean: Tensor<D>, t: &[f64], std: impl Fn(usize, f64) -> f64) -> Law<D> {
+    if let [t] = *t {
+        return Box::new(Normal::around(mean, std(0, t)));
+    }
+    let [std] = lift(&mean, t, |i, t| [std(i, t)]);
+    Box::new(Normal::trusted(mean, std))
+}
+
 impl<const D: usize> Noise<D> for Gaussian {
     fn stationary(&self, shape: [usize; D], device: &Device) -> Law<D> {
-        let mean = Tensor::<D>::zeros(shape, device);
-        let [std] = lift(&mean, &[1.0], |_, t| [self.schedule.at(t).sigma]);
-        Box::new(Normal::trusted(mean, std))
+        Box::new(Normal::around(Tensor::zeros(shape, device), self.schedule.at(1.0).sigma))
     }
     fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
-        let [std] = lift(&x, t, |_, t| [self.schedule.at(t).sigma]);
-        Box::new(Normal::trusted(blend([x], t, |_, t| [self.schedule.at(t).alpha]), std))
+        normal(blend([x], t, |_, t| [self.schedule.at(t).alpha]), t, |_, t| self.schedule.at(t).sigma)
     }
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
         let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-        let [std] = lift(&x, t, |i, t| [step(i, t).variance.sqrt()]);
-        Box::new(Normal::trusted(blend([z, x], t, |i, t| step(i, t).weights()), std))
+        normal(blend([z, x], t, |i, t| step(i, t).weights()), t, |i, t| step(i, t).variance.sqrt())
     }
     fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
         let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-        let std = match (self.variance, guess.variance) {
-            (Variance::Small, _) => lift(&z, t, |i, t| [step(i, t).variance.sqrt()])[0].clone(),
-            (Variance::Large, _) => lift(&z, t, |i, t| [step(i, t).forward.sqrt()])[0].clone(),
+        let mean = |z| blend([z, guess.mean], t, |i, t| step(i, t).weights());
+        match (self.variance, guess.variance) {
+            (Variance::Small, _) => normal(mean(z), t, |i, t| step(i, t).variance.sqrt()),
+            (Variance::Large, _) => normal(mean(z), t, |i, t| step(i, t).forward.sqrt()),
             (Variance::Learned, Some(share)) => {
                 let [low, high] = lift(&z, t, |i, t| self.log_bounds(s[i], t));
-                ((share * (high - low.clone()) + low) * 0.5).exp()
+                Box::new(Normal::trusted(mean(z), ((share * (high - low.clone()) + low) * 0.5).exp()))
             }
             (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
-        };
-        Box::new(Normal::trusted(blend([z, guess.mean], t, |i, t| step(i, t).weights()), std))
+        }
     }
     fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> Law<D> {
         let [low, high] = lift(&z, t, |_, t| self.log_bounds(0.0, t));

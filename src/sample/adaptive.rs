@@ -1,5 +1,5 @@
 //! An embedded Runge–Kutta pair that chooses its own steps.
-use super::{Past, Sampler, path, straight, sum};
+use super::{Past, Sampler, combine, path, straight, sum};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -8,27 +8,26 @@ use std::f64::consts::FRAC_PI_2;
 /// What [`integrate`] moves: something with linear combinations and a size of errors.
 pub trait State: Clone {
     /// Σ cᵢ xᵢ.
-    fn sum(terms: Vec<(f64, Self)>) -> Self;
-    /// The largest |error|/(absolute + relative·|value|) over all the numbers; not a number where one is not.
-    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64;
+    fn sum(terms: impl IntoIterator<Item = (f64, Self)>) -> Self;
+    /// The largest |error|/(absolute + relative·|value|) over all the numbers; not a number where one is not finite.
+    fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64;
 }
 impl<const D: usize> State for Tensor<D> {
-    fn sum(terms: Vec<(f64, Self)>) -> Self {
+    fn sum(terms: impl IntoIterator<Item = (f64, Self)>) -> Self {
         sum(terms)
     }
-    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64 {
-        let worst = (error.clone().abs() / (value.clone().abs() * relative + absolute)).max();
-        crate::distribution::host(worst)[0]
+    fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64 {
+        tweedie_kernels::ops::worst(error, value.clone(), absolute, relative)
     }
 }
 impl<const D: usize, const E: usize> State for (Tensor<D>, Tensor<E>) {
-    fn sum(terms: Vec<(f64, Self)>) -> Self {
+    fn sum(terms: impl IntoIterator<Item = (f64, Self)>) -> Self {
         let (first, second): (Vec<_>, Vec<_>) = terms.into_iter().map(|(c, (a, b))| ((c, a), (c, b))).unzip();
         (sum(first), sum(second))
     }
-    fn size(error: &Self, value: &Self, absolute: f64, relative: f64) -> f64 {
-        let first = State::size(&error.0, &value.0, absolute, relative);
-        let second = State::size(&error.1, &value.1, absolute, relative);
+    fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64 {
+        let first = State::size(error.0, &value.0, absolute, relative);
+        let second = State::size(error.1, &value.1, absolute, relative);
         if first.is_nan() { first } else { first.max(second) }
     }
 }
@@ -58,7 +57,7 @@ const FOURTH: [f64; 7] =
 ///
 /// If the step falls below rounding: f is not finite or not smooth there.
 pub fn integrate<Y: State>(
-    mut f: impl FnMut(f64, &Y) -> Y,
+    mut f: impl FnMut(f64, Y) -> Y,
     y: Y,
     from: f64,
     to: f64,
@@ -69,7 +68,8 @@ pub fn integrate<Y: State>(
     let sign = (to - from).signum();
     let (mut y, mut u) = (y, 0.0);
     let mut step = pace.unwrap_or(0.05 * length).min(length);
-    let mut slopes = vec![f(from, &y)];
+    let mut slopes = Vec::with_capacity(7);
+    slopes.push(f(from, y.clone()));
     while u < length {
         let last = u + step >= length * (1.0 - 1e-14);
         let h = if last { length - u } else { step };
@@ -77,17 +77,17 @@ pub fn integrate<Y: State>(
         let mix = |slopes: &[Y], weights: &[f64], y: Option<&Y>| {
             let terms = slopes.iter().zip(weights).filter(|(_, w)| **w != 0.0);
             let terms = terms.map(|(slope, w)| (sign * h * w, slope.clone()));
-            Y::sum(y.map(|y| (1.0, y.clone())).into_iter().chain(terms).collect())
+            Y::sum(y.map(|y| (1.0, y.clone())).into_iter().chain(terms))
         };
         slopes.truncate(1);
         for i in 1..6 {
             let stage = mix(&slopes, STAGES[i], Some(&y));
-            slopes.push(f(at(NODES[i]), &stage));
+            slopes.push(f(at(NODES[i]), stage));
         }
         let next = mix(&slopes, &FIFTH, Some(&y));
-        slopes.push(f(at(1.0), &next));
+        slopes.push(f(at(1.0), next.clone()));
         let gap: [f64; 7] = std::array::from_fn(|i| FIFTH[i] - FOURTH[i]);
-        let error = Y::size(&mix(&slopes, &gap, None), &next, absolute, relative);
+        let error = Y::size(mix(&slopes, &gap, None), &next, absolute, relative);
         let factor = if error.is_nan() { 0.1 } else { (0.9 * error.powf(-0.2)).clamp(0.2, 5.0) };
         if error <= 1.0 {
             u = if last { length } else { u + h };
@@ -154,7 +154,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         // Down to where the walk stops, or up from σ > 0: an inversion.
         if stop < from || to > from {
             let (w, pace) = integrate(
-                |phi, w: &Tensor<D>| {
+                |phi, w: Tensor<D>| {
                     let (t, c) = if phi == from {
                         (t, start)
                     } else if phi == to {
@@ -163,9 +163,10 @@ impl<const D: usize> Sampler<D> for DormandPrince {
                         angle(path, phi)
                     };
                     let (sin, cos) = phi.sin_cos();
-                    let z = w.clone() * c.alpha.hypot(c.sigma);
-                    let x = model.denoise(z, &[t]).mean;
-                    super::combine([(cos / sin, w.clone()), (-sin.recip(), x)])
+                    let norm = c.alpha.hypot(c.sigma);
+                    let z = combine([(norm, w)]);
+                    let x = model.denoise(z.clone(), &[t]).mean;
+                    combine([(cos / (sin * norm), z), (-sin.recip(), x)])
                 },
                 z * norm.recip(),
                 begin,

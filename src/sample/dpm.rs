@@ -1,5 +1,5 @@
 //! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
-use super::{Clock, Multistep, Node, Past, Sampler, Word, combine, exact_weights, noise_of, path, straight};
+use super::{Clock, Multistep, Node, Past, Sampler, Word, combine, exact_weights, noise_terms, path, straight, sum};
 use crate::{
     denoise::Denoiser,
     error::Error,
@@ -19,12 +19,6 @@ fn lambda(c: Scales) -> f64 {
 fn between(path: &dyn Schedule, from: Scales, to: Scales, part: f64) -> Option<Node> {
     let (a, b) = (lambda(from), lambda(to));
     (a.is_finite() && b.is_finite()).then(|| Node::new(path, path.time(2.0 * (a + part * (b - a)))))
-}
-
-/// z carried from one place to another along a constant ε̂: `(α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂`.
-fn along_noise<const D: usize>(z: Tensor<D>, eps: Tensor<D>, from: Scales, to: Scales) -> Tensor<D> {
-    let kept = to.alpha / from.alpha;
-    combine([(kept, z), (to.sigma - from.sigma * kept, eps)])
 }
 
 /// DPM-Solver in one step: exponential Runge–Kutta on ε̂, of order 1, 2 or 3 with as many calls.
@@ -57,25 +51,26 @@ impl<const D: usize> Sampler<D> for DpmSolver {
         let Some(first) = between(path, from, to, third).filter(|_| self.order > 1) else {
             return straight(z, x, from, to);
         };
-        let eps = noise_of(z.clone(), x, from);
-        let ask = |z: Tensor<D>, node: Node| noise_of(z.clone(), model.denoise(z, &[node.t]).mean, node.scales);
-        let h = lambda(to) - lambda(from);
-        let ahead = ask(along_noise(z.clone(), eps.clone(), from, first.scales), first);
-        let (r, turn) = if self.order == 2 {
-            (h.exp_m1(), ahead)
-        } else {
-            let second = between(path, from, to, 2.0 / 3.0).expect("the ends are finite");
-            let part = 2.0 / 3.0 * h;
-            // r₂/r₁ = 2.
-            let bend = -2.0 * second.scales.sigma * (part.exp_m1() / part - 1.0);
-            let kept = second.scales.alpha / from.alpha;
-            let straight = second.scales.sigma - from.sigma * kept;
-            let z = combine([(kept, z.clone()), (straight - bend, eps.clone()), (bend, ahead)]);
-            (1.5 * (h.exp_m1() / h - 1.0), ask(z, second))
+        // (α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂_t + bend (ε̂ − ε̂_t), with ε̂ that of a later point and its guess.
+        let turned = |to: Scales, bend: f64, ahead: Tensor<D>, guess: Tensor<D>, node: Node| {
+            let kept = to.alpha / from.alpha;
+            let [(old, z), x] = noise_terms(to.sigma - from.sigma * kept - bend, z.clone(), x.clone(), from);
+            sum([(kept + old, z), x].into_iter().chain(noise_terms(bend, ahead, guess, node.scales)))
         };
-        let kept = to.alpha / from.alpha;
-        let bend = -to.sigma * r;
-        combine([(kept, z), (to.sigma - from.sigma * kept - bend, eps), (bend, turn)])
+        let ask = |z: &Tensor<D>, node: Node| model.denoise(z.clone(), &[node.t]).mean;
+        let h = lambda(to) - lambda(from);
+        let ahead = straight(z.clone(), x.clone(), from, first.scales);
+        let guess = ask(&ahead, first);
+        if self.order == 2 {
+            return turned(to, -to.sigma * h.exp_m1(), ahead, guess, first);
+        }
+        let second = between(path, from, to, 2.0 / 3.0).expect("the ends are finite");
+        let part = 2.0 / 3.0 * h;
+        // r₂/r₁ = 2.
+        let bend = -2.0 * second.scales.sigma * (part.exp_m1() / part - 1.0);
+        let ahead = turned(second.scales, bend, ahead, guess, first);
+        let guess = ask(&ahead, second);
+        turned(to, -to.sigma * 1.5 * (h.exp_m1() / h - 1.0), ahead, guess, second)
     }
     fn order(&self) -> Option<usize> {
         Some(self.order)
@@ -128,10 +123,9 @@ pub(super) fn midpoint_noise<const D: usize>(
     };
     let ahead = straight(z.clone(), x, from, middle.scales);
     let x = model.denoise(ahead.clone(), &[middle.t]).mean;
-    // Along ε̂_m = (ahead − α_m x̂)/σ_m.
     let kept = to.alpha / from.alpha;
-    let turn = (to.sigma - from.sigma * kept) / middle.scales.sigma;
-    combine([(kept, z), (turn, ahead), (-turn * middle.scales.alpha, x)])
+    let [ahead, x] = noise_terms(to.sigma - from.sigma * kept, ahead, x, middle.scales);
+    combine([(kept, z), ahead, x])
 }
 
 /// DPM-Solver++ (2S): the midpoint method in λ on x̂, second order, two calls.

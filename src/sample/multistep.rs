@@ -140,21 +140,19 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
     fn step(
         &self,
         model: &dyn Denoiser<D>,
-        mut z: Tensor<D>,
+        z: Tensor<D>,
         t: f64,
         s: f64,
         past: &mut Past<D>,
         rng: &mut Rng,
     ) -> Tensor<D> {
         let path = path(model);
-        let (from, to) = (Node::new(path, t), Node::new(path, s));
+        let (from, to) = (past.node(path, t), past.node(path, s));
         let guess = model.denoise(z.clone(), &[t]).mean;
         let word = match self.word() {
             Word::Data => guess.clone(),
             Word::Noise => noise_of(z.clone(), guess.clone(), from.scales),
         };
-        // Nodes with a finite clock, latest first; `before` are those the last step was taken from.
-        let node = |&(t, _): &(f64, _)| Node::new(path, t);
         // Where the clock and σ/α (or α/σ) are numbers.
         let timed = |node: &Node| node.clock(self.clock()).is_finite();
         let finite = |node: &Node| {
@@ -164,35 +162,44 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
             };
             charted && timed(node)
         };
-        if let Some(base) = past.base.take() {
-            let before: Vec<Node> = past.words.iter().take(self.keeps()).map(node).take_while(finite).collect();
-            if let Some(weights) = self.correct(path, &before, from) {
-                let words = std::iter::once(&word).chain(past.words.iter().map(|(_, word)| word));
-                z = sum(std::iter::once((1.0, base)).chain(weights.into_iter().zip(words.cloned())));
-            }
-        }
+        // Nodes with a finite clock that the last step was taken from, latest first.
+        let remembered = 0..past.words.len().min(self.keeps());
+        let mut nodes: Vec<Node> = remembered.map(|k| past.node(path, past.words[k].0)).take_while(finite).collect();
+        let base = past.base.take();
+        let correction = base.and_then(|base| Some((base, self.correct(path, &nodes, from)?)));
         // A corrector looks back one word further than the predictor before it.
         past.push(t, word, self.keeps() + 1);
+        let words = |weights: Vec<f64>, past: &Past<D>| {
+            weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone())).collect::<Vec<_>>()
+        };
+        // z, as what it is the sum of.
+        let mut parts = match correction {
+            Some((base, weights)) => [vec![(1.0, base)], words(weights, past)].concat(),
+            None => vec![(1.0, z)],
+        };
         // Of z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ)) the limit σ_s → 0 is a number.
         let reached = finite(&to) || self.word() == Word::Data && timed(&to);
         if !(finite(&from) && reached) {
-            return straight(z, guess, from.scales, to.scales);
+            return straight(sum(parts), guess, from.scales, to.scales);
         }
+        nodes.insert(0, from);
         let reach = if self.lower_final() { self.keeps().min(past.left().max(1)) } else { self.keeps() };
-        let nodes: Vec<Node> = past.words.iter().take(reach).map(node).take_while(finite).collect();
+        nodes.truncate(reach);
         let (kept, noise) = decay(self.word(), self.tau(), from, to);
-        let mut base = vec![(kept, z)];
+        for (weight, _) in &mut parts {
+            *weight *= kept;
+        }
         if noise > 0.0 {
-            let fresh = fresh(rng, &base[0].1);
-            base.push((noise, fresh));
+            let fresh = fresh(rng, &parts[0].1);
+            parts.push((noise, fresh));
         }
-        let weights = self.weights(path, &nodes, to);
-        let words = weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone()));
+        let ahead = words(self.weights(path, &nodes, to), past);
         if self.corrects() {
-            past.base = Some(sum(base));
-            base = vec![(1.0, past.base.clone().expect("just kept"))];
+            let base = sum(parts);
+            past.base = Some(base.clone());
+            parts = vec![(1.0, base)];
         }
-        sum(base.into_iter().chain(words))
+        sum(parts.into_iter().chain(ahead))
     }
     fn order(&self) -> Option<usize> {
         Multistep::order(self).filter(|_| self.tau() == 0.0)
@@ -230,22 +237,36 @@ pub(super) fn stretch(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) 
     }
 }
 
-/// φ_k(x) = (φ_{k−1}(x) − 1/(k−1)!)/x, φ₀ = eˣ: `∫₀¹ e^((1−u)x) u^(k−1)/(k−1)! du`.
-pub(super) fn phi(k: usize, x: f64) -> f64 {
-    let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
-    if x.abs() < 1.0 + k as f64 * 0.5 {
-        // Σ xⁿ/(n + k)!, where the recursion would cancel.
-        let (mut term, mut total) = (factorial(k).recip(), 0.0);
-        for n in 0..60 {
-            total += term;
-            term *= x / (n + k + 1) as f64;
-            if term.abs() < 1e-18 * total.abs() {
+/// φ₁ … φ_n at x, where φ_k(x) = (φ_{k−1}(x) − 1/(k−1)!)/x and φ₀ = eˣ: `∫₀¹ e^((1−u)x) u^(k−1)/(k−1)! du`.
+pub(super) fn phi(n: usize, x: f64) -> Vec<f64> {
+    let factorials: Vec<f64> = std::iter::once(1.0)
+        .chain((1..=n).scan(1.0, |product, k| {
+            *product *= k as f64;
+            Some(*product)
+        }))
+        .collect();
+    let mut values = vec![0.0; n];
+    if x.abs() < 1.0 + n as f64 * 0.5 {
+        // The last by Σ xⁱ/(i + n)!, where the recursion upwards would cancel, and downwards from it.
+        let mut term = factorials[n].recip();
+        for i in 0..60 {
+            values[n - 1] += term;
+            term *= x / (i + n + 1) as f64;
+            if term.abs() < 1e-18 * values[n - 1].abs() {
                 break;
             }
         }
-        return total;
+        for k in (1..n).rev() {
+            values[k - 1] = x * values[k] + factorials[k].recip();
+        }
+        return values;
     }
-    (1..=k).fold(x.exp(), |value, i| (value - factorial(i - 1).recip()) / x)
+    let mut value = x.exp();
+    for k in 1..=n {
+        value = (value - factorials[k - 1].recip()) / x;
+        values[k - 1] = value;
+    }
+    values
 }
 
 /// Solves `Σⱼ wⱼ θⱼᵏ = momentₖ` for the weights w (Björck and Pereyra's algorithm on the dual Vandermonde system).
@@ -296,12 +317,11 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
         (_, Clock::LogSnr) => {
             let (stretch, scale) = stretch(word, tau, from, to);
             let mut factorial = 1.0;
-            (0..n)
-                .map(|k| {
-                    factorial *= k.max(1) as f64;
-                    if k == 0 { -scale * stretch.exp_m1() } else { -scale * stretch * factorial * phi(k + 1, stretch) }
-                })
-                .collect()
+            let higher = phi(n, stretch).into_iter().enumerate().skip(1).map(|(k, phi)| {
+                factorial *= k as f64;
+                -scale * stretch * factorial * phi
+            });
+            std::iter::once(-scale * stretch.exp_m1()).chain(higher).collect()
         }
         (Word::Noise, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
         (Word::Data, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {

@@ -1,19 +1,15 @@
 //! Solvers of the reverse process `dz = [f z + g² ε̂/σ] dt + g dw`, from 1 to 0.
-use super::{Past, Sampler, fresh, path};
+use super::{Past, Sampler, combine, fresh, path};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// f z + g² ε̂/σ and g at a time; none where the drift has no bound (α = 0).
-fn drift<const D: usize>(model: &dyn Denoiser<D>, c: Scales, z: Tensor<D>, t: f64) -> Option<(Tensor<D>, f64)> {
+/// The weights of z and of x̂ in f z + g² ε̂/σ, and g; none where the drift has no bound (α = 0).
+fn drift(c: Scales) -> Option<([f64; 2], f64)> {
     let (f, g2) = (c.drift(), c.diffusion());
-    if !(f.is_finite() && g2.is_finite()) {
-        return None;
-    }
-    let x = model.denoise(z.clone(), &[t]).mean;
     // ε̂ = (z − α x̂)/σ.
     let pull = g2 / c.sigma.powi(2);
-    Some((super::combine([(f + pull, z), (-pull * c.alpha, x)]), g2.max(0.0).sqrt()))
+    (f.is_finite() && g2.is_finite()).then(|| ([f + pull, -pull * c.alpha], g2.max(0.0).sqrt()))
 }
 
 /// The step by the law p(x_s | x_t), in which nothing is infinite.
@@ -34,15 +30,16 @@ fn posterior<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f
 pub struct EulerMaruyama {}
 impl<const D: usize> Sampler<D> for EulerMaruyama {
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, rng: &mut Rng) -> Tensor<D> {
-        let from = path(model).at(t);
-        let Some((slope, g)) = drift(model, from, z.clone(), t) else {
+        let Some(([own, pull], g)) = drift(path(model).at(t)) else {
             return posterior(model, z, t, s, rng);
         };
+        let x = model.denoise(z.clone(), &[t]).mean;
+        let (own, pull) = (1.0 + (s - t) * own, (s - t) * pull);
         if s == 0.0 {
-            return super::combine([(1.0, z), (s - t, slope)]);
+            return combine([(own, z), (pull, x)]);
         }
         let noise = fresh(rng, &z);
-        super::combine([(1.0, z), (s - t, slope), (g * (t - s).sqrt(), noise)])
+        combine([(own, z), (pull, x), (g * (t - s).sqrt(), noise)])
     }
     fn order(&self) -> Option<usize> {
         None
@@ -72,14 +69,23 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         if s == 0.0 || to.sigma == 0.0 {
             return EulerMaruyama {}.step(model, z, t, s, past, rng);
         }
-        let Some((slope, g)) = drift(model, from, z.clone(), t) else {
+        let Some(([own, pull], g)) = drift(from) else {
             return posterior(model, z, t, s, rng);
         };
-        let (noise, root) = (fresh(rng, &z), (t - s).sqrt());
-        let ahead = super::combine([(1.0, z.clone()), (s - t, slope.clone()), (g * root, noise.clone())]);
-        let (next, end) = drift(model, to, ahead, s).expect("α rises on the way down");
-        let both = (0.5 * (g * g + end * end)).sqrt();
-        super::combine([(1.0, z), (0.5 * (s - t), slope), (0.5 * (s - t), next), (both * root, noise)])
+        let ([own_s, pull_s], g_s) = drift(to).expect("α rises on the way down");
+        let (h, root) = (s - t, (t - s).sqrt());
+        let x = model.denoise(z.clone(), &[t]).mean;
+        let noise = fresh(rng, &z);
+        let ahead = combine([(1.0 + h * own, z.clone()), (h * pull, x.clone()), (g * root, noise.clone())]);
+        let next = model.denoise(ahead.clone(), &[s]).mean;
+        let (half, both) = (0.5 * h, (0.5 * (g * g + g_s * g_s)).sqrt());
+        combine([
+            (1.0 + half * own, z),
+            (half * pull, x),
+            (half * own_s, ahead),
+            (half * pull_s, next),
+            (both * root, noise),
+        ])
     }
     fn order(&self) -> Option<usize> {
         None

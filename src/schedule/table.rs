@@ -1,5 +1,5 @@
 //! Discrete-time schedules β₁ … β_T, which are continuous as well.
-use super::Schedule;
+use super::{Scales, Schedule};
 use crate::{dual::Dual, error::Error};
 use serde::{Deserialize, Serialize};
 use std::{f64::consts::FRAC_PI_2, path::PathBuf, sync::OnceLock};
@@ -80,6 +80,17 @@ impl Schedule for Table {
     fn steps(&self) -> Option<usize> {
         Some(self.len())
     }
+    fn at(&self, t: f64) -> Scales {
+        // The same with half the exponentials.
+        let log = self.log_signal(Dual::time(t));
+        let (alpha, sigma) = ((0.5 * log.value).exp(), (-log.value.exp_m1()).sqrt());
+        Scales {
+            alpha,
+            sigma,
+            alpha_dot: 0.5 * alpha * log.slope,
+            sigma_dot: -0.5 * alpha * alpha / sigma * log.slope,
+        }
+    }
     fn time(&self, log_snr: f64) -> f64 {
         // ln ᾱ = −ln(1 + e^(−λ)) falls from point to point, linearly.
         let log = -(-log_snr).exp().ln_1p();
@@ -126,6 +137,9 @@ macro_rules! tabled {
             }
             fn steps(&self) -> Option<usize> {
                 Some(self.table().len())
+            }
+            fn at(&self, t: f64) -> Scales {
+                self.table().at(t)
             }
             fn time(&self, log_snr: f64) -> f64 {
                 self.table().time(log_snr)

@@ -1,118 +1,246 @@
 //! Linear combinations of tensors in one pass, in single and in double precision.
+use crate::memory::unwritten;
 use crate::parallel::{PIECE, Shared, for_each};
+use crate::simd::{Level, Simd, dispatch};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex};
-use burn::tensor::{DType, Tensor, TensorData};
-use std::ops::{AddAssign, Mul};
+use burn::tensor::{DType, Element, Tensor, TensorData};
+use std::ops::{Add, Div, Mul};
 
 type Plain = FloatTensor<Flex>;
 
 /// `Σ wᵢ xᵢ`, rounded after each product and each sum as if the terms were added one by one.
 ///
-/// A term of weight 0 is not looked at. On the `flex` back end without autodiff this is one pass over the numbers;
-/// everywhere else it is burn's own operations.
+/// A term of weight 0 is not looked at. On the `flex` back end without autodiff this is one pass over the numbers, into the
+/// memory of a term that nobody else holds where there is one; everywhere else it is burn's own operations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// let x = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex());
-/// let y: Vec<f32> = tweedie_kernels::ops::combine(vec![(2.0, x.clone()), (-1.0, x)]).into_data().try_to_vec().unwrap();
+/// let y: Vec<f32> = tweedie_kernels::ops::combine([(2.0, x.clone()), (-1.0, x)]).into_data().try_to_vec().unwrap();
 /// assert_eq!(y, [1.0, 2.0]);
 /// ```
 ///
 /// # Panics
 /// If there is no term.
-pub fn combine<const D: usize>(mut terms: Vec<(f64, Tensor<D>)>) -> Tensor<D> {
-    if terms.len() > 1 && terms.iter().any(|(weight, _)| *weight != 0.0) {
-        terms.retain(|(weight, _)| *weight != 0.0);
-    }
-    let dims = terms.first().expect("a combination has a term").1.dims();
-    let dtype = terms[0].1.dtype();
-    let alike = terms.iter().all(|(_, x)| x.dims() == dims && x.dtype() == dtype);
-    if !(alike && matches!(dtype, DType::F32 | DType::F64)) {
-        return by_parts(terms);
-    }
-    let terms: Vec<(f64, DispatchTensor)> = terms.into_iter().map(|(weight, x)| (weight, x.into_dispatch())).collect();
-    if !terms.iter().all(|(_, x)| flex(x)) {
-        return by_parts(terms.into_iter().map(|(weight, x)| (weight, Tensor::from_dispatch(x))).collect());
-    }
-    let plain: Vec<(f64, Plain)> = terms.into_iter().map(|(weight, x)| (weight, contiguous(x))).collect();
-    const MADE: &str = "made contiguous before";
-    let out = match dtype {
-        DType::F64 => {
-            let terms = plain.iter().map(|(weight, x)| (*weight, x.as_slice().expect(MADE)));
-            TensorData::new(sum::<f64>(&terms.collect::<Vec<_>>()), dims)
+pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
+    let mut terms = terms.into_iter();
+    let mut plain: Vec<(f64, Option<Plain>)> = Vec::with_capacity(terms.size_hint().0);
+    // The first of weight 0 stands for the sum if all are.
+    let mut nothing = None;
+    for (weight, x) in terms.by_ref() {
+        if weight == 0.0 {
+            nothing.get_or_insert(x);
+            continue;
         }
-        _ => {
-            let terms = plain.iter().map(|(weight, x)| (*weight as f32, x.as_slice().expect(MADE)));
-            TensorData::new(sum::<f32>(&terms.collect::<Vec<_>>()), dims)
+        match taken(x, plain.first().and_then(|(_, x)| x.as_ref())) {
+            Ok(x) => plain.push((weight, Some(x))),
+            Err(x) => {
+                let before = plain.into_iter().map(|(weight, x)| (weight, tensor(x.expect("none is written to yet"))));
+                let after = terms.filter(|(weight, _)| *weight != 0.0);
+                return by_parts(before.chain([(weight, x)]).chain(after));
+            }
         }
-    };
-    let out = Plain::from_data(out);
+    }
+    match plain.first() {
+        None => nothing.expect("a combination has a term") * 0.0,
+        Some((_, Some(x))) if x.dtype() == DType::F64 => tensor(sum::<f64>(plain)),
+        Some(_) => tensor(sum::<f32>(plain)),
+    }
+}
+
+fn by_parts<const D: usize>(terms: impl Iterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
+    let scaled = terms.map(|(weight, x)| if weight == 1.0 { x } else { x * weight });
+    scaled.reduce(|total, x| total + x).expect("a combination has a term")
+}
+
+fn tensor<const D: usize>(x: Plain) -> Tensor<D> {
     Tensor::from_dispatch(DispatchTensor {
-        kind: DispatchTensorKind::Flex(BackendTensor::Float(out)),
+        kind: DispatchTensorKind::Flex(BackendTensor::Float(x)),
         autodiff: DispatchAutodiffContext::Disabled,
     })
 }
 
-fn by_parts<const D: usize>(terms: Vec<(f64, Tensor<D>)>) -> Tensor<D> {
-    let scaled = terms.into_iter().map(|(weight, x)| if weight == 1.0 { x } else { x * weight });
-    scaled.reduce(|total, x| total + x).expect("a combination has a term")
-}
-
-/// Whether a tensor is the back end's own, outside of autodiff.
-fn flex(x: &DispatchTensor) -> bool {
-    x.autodiff == DispatchAutodiffContext::Disabled
-        && matches!(x.kind, DispatchTensorKind::Flex(BackendTensor::Float(_)))
-}
-
-fn contiguous(x: DispatchTensor) -> Plain {
-    let DispatchTensorKind::Flex(BackendTensor::Float(x)) = x.kind else { unreachable!("approved of before") };
-    let sliced = match x.dtype() {
-        DType::F64 => x.as_slice::<f64>().is_some(),
-        _ => x.as_slice::<f32>().is_some(),
+/// The back end's own tensor, its numbers in order, if that is what `x` is and it is like the first term.
+fn taken<const D: usize>(x: Tensor<D>, first: Option<&Plain>) -> Result<Plain, Tensor<D>> {
+    let x = x.into_dispatch();
+    let fits = match &x.kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(x)) => match first {
+            Some(first) => x.dtype() == first.dtype() && x.layout().shape() == first.layout().shape(),
+            None => matches!(x.dtype(), DType::F32 | DType::F64),
+        },
+        #[allow(unreachable_patterns)]
+        _ => false,
     };
-    if sliced { x } else { x.to_contiguous() }
+    match x {
+        DispatchTensor {
+            kind: DispatchTensorKind::Flex(BackendTensor::Float(x)),
+            autodiff: DispatchAutodiffContext::Disabled,
+        } if fits => Ok(if x.is_contiguous() { x } else { x.to_contiguous() }),
+        x => Err(Tensor::from_dispatch(x)),
+    }
 }
 
-/// Numbers that stay in the first-level cache while the terms pass over them.
-const BLOCK: usize = 512;
+/// A number of a tensor.
+trait Number:
+    Copy
+    + Default
+    + PartialOrd
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Send
+    + Sync
+    + Element
+{
+    fn size(self) -> Self;
+    fn of(weight: f64) -> Self;
+    /// Room for numbers that are all going to be written.
+    fn room(len: usize) -> Vec<Self>;
+    /// Those of a tensor that lie in order.
+    fn all(x: &Plain) -> &[Self];
+    /// All the memory of a tensor that nobody else holds and that is no part of a larger one.
+    fn own(x: &mut Plain) -> Option<&mut [Self]>;
+}
+macro_rules! number {
+    ($number:ty, |$weight:ident| $of:expr, $room:expr) => {
+        impl Number for $number {
+            #[inline(always)]
+            fn size(self) -> Self {
+                self.abs()
+            }
+            fn of($weight: f64) -> Self {
+                $of
+            }
+            fn room(len: usize) -> Vec<Self> {
+                $room(len)
+            }
+            fn all(x: &Plain) -> &[Self] {
+                x.as_slice().expect("made contiguous before")
+            }
+            fn own(x: &mut Plain) -> Option<&mut [Self]> {
+                let n = x.layout().num_elements();
+                x.try_storage_mut().filter(|numbers| numbers.len() == n)
+            }
+        }
+    };
+}
+number!(f32, |weight| weight as f32, unwritten);
+number!(f64, |weight| weight, |len| vec![0.0; len]);
 
-fn sum<T: Copy + Default + Mul<Output = T> + AddAssign + Send + Sync>(terms: &[(T, &[T])]) -> Vec<T> {
-    let n = terms[0].1.len();
-    let mut out = vec![T::default(); n];
-    if n <= PIECE {
-        add(terms, 0, &mut out);
-        return out;
+fn sum<T: Number>(mut terms: Vec<(f64, Option<Plain>)>) -> Plain {
+    let mut own = terms.iter_mut().find_map(|(_, x)| x.take_if(|x| T::own(x).is_some()));
+    let slices: Vec<_> = terms.iter().map(|(weight, x)| (T::of(*weight), x.as_ref().map(T::all))).collect();
+    if let Some(out) = own.as_mut().and_then(T::own) {
+        write(&slices, out);
+        return own.expect("it was there just now");
     }
-    let shared = Shared::new(&mut out);
+    let shape = terms[0].1.as_ref().expect("none is written to").layout().shape().clone();
+    let mut out = T::room(shape.num_elements());
+    write(&slices, &mut out);
+    Plain::from_data(TensorData::new(out, shape))
+}
+
+/// The sum into `out`, which holds the numbers of the term that has none of its own here.
+fn write<T: Number>(terms: &[(T, Option<&[T]>)], out: &mut [T]) {
+    let (n, level) = (out.len(), Level::get());
+    if n <= PIECE {
+        return add_at(level, terms, 0, out);
+    }
+    let shared = Shared::new(out);
     for_each(n.div_ceil(PIECE), |piece| {
         let range = piece * PIECE..n.min((piece + 1) * PIECE);
         // SAFETY: every task has its own piece.
         let out = unsafe { shared.part(range.clone()) };
-        add(terms, range.start, out);
+        add_at(level, terms, range.start, out);
     });
-    out
 }
 
+/// Numbers whose sums stay in registers while the terms pass over them.
+const WIDE: usize = 32;
+
 /// The part of the sum that begins at `start`.
-fn add<T: Copy + Mul<Output = T> + AddAssign>(terms: &[(T, &[T])], start: usize, out: &mut [T]) {
-    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-        let start = start + i * BLOCK;
-        let (weight, x) = terms[0];
-        for (out, x) in out.iter_mut().zip(&x[start..]) {
-            *out = weight * *x;
+#[inline(always)]
+fn add<S: Simd, T: Number>(_: S, terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) {
+    let ((first, head), rest) = terms.split_first().expect("a combination has a term");
+    let mut wide = out.chunks_exact_mut(WIDE);
+    let mut start = start;
+    for out in &mut wide {
+        let mut total = [T::default(); WIDE];
+        let x: &[T; WIDE] = head.map_or(&*out, |x| &x[start..start + WIDE]).try_into().expect("as many");
+        for (total, x) in total.iter_mut().zip(x) {
+            *total = *first * *x;
         }
-        for (weight, x) in &terms[1..] {
-            for (out, x) in out.iter_mut().zip(&x[start..]) {
-                *out += *weight * *x;
+        for (weight, x) in rest {
+            let x: &[T; WIDE] = x.map_or(&*out, |x| &x[start..start + WIDE]).try_into().expect("as many");
+            for (total, x) in total.iter_mut().zip(x) {
+                *total = *total + *weight * *x;
             }
         }
+        out.copy_from_slice(&total);
+        start += WIDE;
+    }
+    for (i, out) in wide.into_remainder().iter_mut().enumerate() {
+        let products = terms.iter().map(|(weight, x)| *weight * x.map_or(*out, |x| x[start + i]));
+        *out = products.reduce(|a, b| a + b).expect("a combination has a term");
+    }
+}
+dispatch! { fn add_at<T: Number>(terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) = add; }
+
+/// The largest `|error| / (absolute + relative·|value|)`, what an adaptive solver holds below 1; not a number where one of
+/// them is not finite.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// let [error, value] = [[0.1, -0.3], [1.0, 2.0]].map(|x| Tensor::<1>::from_floats(x, &Device::flex()));
+/// let worst = tweedie_kernels::ops::worst(error, value, 1.0, 0.5);
+/// assert!((worst - 0.15).abs() < 1e-7);
+/// ```
+///
+/// # Panics
+/// If the shapes differ.
+pub fn worst<const D: usize>(error: Tensor<D>, value: Tensor<D>, absolute: f64, relative: f64) -> f64 {
+    assert_eq!(error.dims(), value.dims(), "an error and what it is the error of have one shape");
+    match taken(error, None).map(|error| (taken(value.clone(), Some(&error)), error)) {
+        Ok((Ok(value), error)) if error.dtype() == DType::F64 => ratio::<f64>(&error, &value, absolute, relative),
+        Ok((Ok(value), error)) => ratio::<f32>(&error, &value, absolute, relative),
+        Ok((Err(value), error)) => worst_by_parts(tensor(error), value, absolute, relative),
+        Err(error) => worst_by_parts(error, value, absolute, relative),
     }
 }
 
+fn worst_by_parts<const D: usize>(error: Tensor<D>, value: Tensor<D>, absolute: f64, relative: f64) -> f64 {
+    let ratio = error.abs() / (value.abs() * relative + absolute);
+    // 0 · ∞ and 0 · NaN are no numbers.
+    let worst = ratio.clone().max() + (ratio * 0.0).sum();
+    worst.into_data().iter::<f64>().next().expect("one number")
+}
+
+fn ratio<T: Number>(error: &Plain, value: &Plain, absolute: f64, relative: f64) -> f64 {
+    largest_at(Level::get(), T::all(error), T::all(value), T::of(absolute), T::of(relative))
+}
+
+#[inline(always)]
+fn largest<S: Simd, T: Number>(_: S, error: &[T], value: &[T], absolute: T, relative: T) -> f64 {
+    let (mut most, mut nothing) = ([T::default(); WIDE], [T::default(); WIDE]);
+    for (error, value) in error.chunks(WIDE).zip(value.chunks(WIDE)) {
+        for (((e, v), most), nothing) in error.iter().zip(value).zip(&mut most).zip(&mut nothing) {
+            let ratio = e.size() / (absolute + relative * v.size());
+            *most = if ratio > *most { ratio } else { *most };
+            // 0 · ∞ and 0 · NaN are no numbers.
+            *nothing = *nothing + ratio * T::default();
+        }
+    }
+    most.iter().zip(&nothing).fold(0.0, |worst: f64, (most, nothing)| {
+        let most = (*most + *nothing).elem::<f64>();
+        if worst.is_nan() || most.is_nan() { f64::NAN } else { worst.max(most) }
+    })
+}
+dispatch! { fn largest_at<T: Number>(error: &[T], value: &[T], absolute: T, relative: T) -> f64 = largest; }
+
 #[cfg(test)]
 mod tests {
-    use super::combine;
+    use super::{combine, worst};
     use burn::tensor::{DType, Device, Tensor, TensorData};
 
     /// Numbers without a pattern that rounding would spare.
@@ -126,7 +254,7 @@ mod tests {
         let device = Device::flex();
         for (n, dtype) in [(8, DType::F32), (768, DType::F64), (100_000, DType::F32)] {
             let [a, b, c] = [0.1, 0.2, 0.3].map(|seed| tensor(n, seed, dtype, &device));
-            let fused = combine(vec![(0.3, a.clone()), (0.0, c.clone()), (-1.7, b.clone()), (1.0, c.clone())]);
+            let fused = combine([(0.3, a.clone()), (0.0, c.clone()), (-1.7, b.clone()), (1.0, c.clone())]);
             let parts = a * 0.3 + b * -1.7 + c;
             assert_eq!(fused.dtype(), dtype);
             let bits = |x: Tensor<2>| -> Vec<u64> { x.into_data().iter::<f64>().map(f64::to_bits).collect() };
@@ -135,19 +263,55 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_of_errors() {
+        let device = Device::flex();
+        for (n, dtype) in [(8, DType::F32), (100, DType::F32), (768, DType::F64)] {
+            let (error, value) = (tensor(n, 0.1, dtype, &device), tensor(n, 0.2, dtype, &device));
+            let goal = (error.clone().abs() / (value.clone().abs() * 0.3 + 0.01)).max().into_data();
+            let goal: f64 = goal.iter::<f64>().next().unwrap();
+            let found = worst(error.clone(), value.clone(), 0.01, 0.3);
+            assert!((found / goal - 1.0).abs() < 1e-6, "{found} is not {goal}");
+            let tracked = worst(error.clone(), tensor(n, 0.2, dtype, &device.clone().autodiff()), 0.01, 0.3);
+            assert!((tracked / goal - 1.0).abs() < 1e-6);
+            let turned = |x: &Tensor<2>| x.clone().transpose();
+            assert_eq!(worst(turned(&error), turned(&value), 0.01, 0.3), found);
+            for nothing in [f64::NAN, f64::INFINITY] {
+                let hole = error.clone().mask_fill(error.clone().equal(error.clone().max().expand([n / 4, 4])), nothing);
+                assert!(worst(hole, value.clone(), 0.01, 0.3).is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn a_term_held_by_nobody_else_lends_its_memory_and_no_other_is_touched() {
+        let device = Device::flex();
+        let x = tensor(64, 0.1, DType::F32, &device);
+        let numbers = |x: Tensor<2>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
+        let before = numbers(x.clone());
+        // The second is alone, the first is not; the third is part of a larger one.
+        let part = tensor(128, 0.3, DType::F32, &device).narrow(0, 8, 16);
+        let fused = combine([(2.0, x.clone()), (-0.5, tensor(64, 0.7, DType::F32, &device)), (0.25, part.clone())]);
+        let parts = x.clone() * 2.0 + tensor(64, 0.7, DType::F32, &device) * -0.5 + part * 0.25;
+        assert_eq!(numbers(fused), numbers(parts));
+        assert_eq!(numbers(x.clone()), before);
+        // A term twice is not alone.
+        assert_eq!(numbers(combine([(1.0, x.clone()), (1.0, x)])), before.iter().map(|x| x + x).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn views_and_gradients_take_the_other_way() {
         let device = Device::flex();
         let x = tensor(16, 0.1, DType::F32, &device);
-        let turned = combine(vec![(2.0, x.clone().transpose()), (1.0, x.clone().transpose())]);
+        let turned = combine([(2.0, x.clone().transpose()), (1.0, x.clone().transpose())]);
         let plain = (x.clone() * 2.0 + x.clone()).transpose();
         let numbers = |x: Tensor<2>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
         assert_eq!(numbers(turned), numbers(plain));
         let x = tensor(16, 0.1, DType::F32, &Device::flex().autodiff()).require_grad();
-        let gradients = combine(vec![(2.0, x.clone()), (3.0, x.clone())]).sum().backward();
+        let gradients = combine([(2.0, x.clone()), (3.0, x.clone())]).sum().backward();
         assert_eq!(numbers(x.grad(&gradients).unwrap()), vec![5.0; 16]);
         // One row for all is broadcast.
         let row: Tensor<2> = tensor(4, 0.7, DType::F32, &device);
-        let wide = combine(vec![(1.0, row.clone()), (1.0, tensor(16, 0.0, DType::F32, &device))]);
+        let wide = combine([(1.0, row.clone()), (1.0, tensor(16, 0.0, DType::F32, &device))]);
         assert_eq!(wide.dims(), [4, 4]);
     }
 }
