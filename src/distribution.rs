@@ -24,6 +24,10 @@ pub trait Distribution<const D: usize>: Debug {
     fn std(&self) -> Tensor<D>;
     /// A draw; row i of the batch depends on row i of the stream alone.
     fn sample(&self, rng: &mut Rng) -> Sample<D>;
+    /// The value of a [`sample`](Distribution::sample), by the last to hold the distribution.
+    fn draw(self: Box<Self>, rng: &mut Rng) -> Tensor<D> {
+        self.sample(rng).value
+    }
     /// −ln p(x), in nats: an entry each for [`Normal`], the last axis 1 for [`Categorical`].
     fn nll(&self, x: Tensor<D>) -> Tensor<D>;
     /// KL(self ‖ other), in nats, shaped as [`nll`](Distribution::nll).
@@ -129,6 +133,15 @@ impl<const D: usize> Distribution<D> for Normal<D> {
             Std::Each(std) => self.mean.clone() + std.clone() * eps.clone(),
         };
         Sample { value, eps: Some(eps) }
+    }
+    fn draw(self: Box<Self>, rng: &mut Rng) -> Tensor<D> {
+        match self.std {
+            Std::One(std) => {
+                let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
+                tweedie_kernels::ops::combine([(1.0, self.mean), (std, eps)])
+            }
+            Std::Each(_) => self.sample(rng).value,
+        }
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
         let std = self.std();

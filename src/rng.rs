@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
-use tweedie_kernels::fill_normals;
+use tweedie_kernels::{fill_normals, ops, unwritten};
 
 /// A stream of random numbers, known by a seed and the purposes it was split by.
 ///
@@ -133,9 +133,10 @@ impl Rng {
             DType::F64 => tensor(self.normals(rows, len), shape, device, dtype),
             _ => {
                 let (key, draw, first) = self.advance();
-                let mut single = vec![0.0; rows * len];
+                let mut single = unwritten(rows * len);
                 fill_normals(key, draw, first, rows, len, &mut single);
-                tensor(single, shape, device, dtype)
+                let normals = ops::of_numbers(single, shape, device);
+                if dtype == DType::F32 { normals } else { normals.cast(dtype) }
             }
         }
     }

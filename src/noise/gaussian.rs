@@ -137,6 +137,11 @@ impl Gaussian {
         self.prediction.row(c, self.data_std)
     }
 
+    /// Each row's step from t to s.
+    fn steps_between(&self, s: &[f64], t: &[f64]) -> Vec<Step> {
+        s.iter().zip(t).map(|(&s, &t)| Step::between(self.schedule.at(s), self.schedule.at(t))).collect()
+    }
+
     /// ln of the smallest and of the largest variance of p(x_s | x_t).
     fn log_bounds(&self, s: f64, t: f64) -> [f64; 2] {
         // At s = 0 the posterior is a point; the smallest variance is then that of the step before, t ← t + (t − s).
@@ -201,15 +206,15 @@ impl<const D: usize> Noise<D> for Gaussian {
         normal(blend([x], t, |_, t| [self.schedule.at(t).alpha]), t, |_, t| self.schedule.at(t).sigma)
     }
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
-        let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-        normal(blend([z, x], t, |i, t| step(i, t).weights()), t, |i, t| step(i, t).variance.sqrt())
+        let steps = self.steps_between(s, t);
+        normal(blend([z, x], t, |i, _| steps[i].weights()), t, |i, _| steps[i].variance.sqrt())
     }
     fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
-        let step = |i: usize, t: f64| Step::between(self.schedule.at(s[i]), self.schedule.at(t));
-        let mean = |z| blend([z, guess.mean], t, |i, t| step(i, t).weights());
+        let steps = self.steps_between(s, t);
+        let mean = |z| blend([z, guess.mean], t, |i, _| steps[i].weights());
         match (self.variance, guess.variance) {
-            (Variance::Small, _) => normal(mean(z), t, |i, t| step(i, t).variance.sqrt()),
-            (Variance::Large, _) => normal(mean(z), t, |i, t| step(i, t).forward.sqrt()),
+            (Variance::Small, _) => normal(mean(z), t, |i, _| steps[i].variance.sqrt()),
+            (Variance::Large, _) => normal(mean(z), t, |i, _| steps[i].forward.sqrt()),
             (Variance::Learned, Some(share)) => {
                 let [low, high] = lift(&z, t, |i, t| self.log_bounds(s[i], t));
                 Box::new(Normal::trusted(mean(z), ((share * (high - low.clone()) + low) * 0.5).exp()))

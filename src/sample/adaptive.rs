@@ -33,18 +33,23 @@ impl<const D: usize, const E: usize> State for (Tensor<D>, Tensor<E>) {
 }
 
 /// Dormand and Prince's coefficients: six stages, the seventh is the first of the next step.
-const NODES: [f64; 6] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0];
-const STAGES: [&[f64]; 6] = [
+const NODES: [f64; 7] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
+const STAGES: [&[f64]; 7] = [
     &[],
     &[0.2],
     &[3.0 / 40.0, 9.0 / 40.0],
     &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
     &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
     &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
 ];
-const FIFTH: [f64; 7] = [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0];
 const FOURTH: [f64; 7] =
     [5179.0 / 57600.0, 0.0, 7571.0 / 16695.0, 393.0 / 640.0, -92097.0 / 339_200.0, 187.0 / 2100.0, 1.0 / 40.0];
+
+/// The weights of the slopes in the difference of the two orders.
+fn gap() -> [f64; 7] {
+    std::array::from_fn(|i| STAGES[6].get(i).unwrap_or(&0.0) - FOURTH[i])
+}
 
 /// Solves `dy/du = f(u, y)` from `from` to `to` by Dormand and Prince's pair of orders 5 and 4.
 ///
@@ -64,35 +69,64 @@ pub fn integrate<Y: State>(
     (absolute, relative): (f64, f64),
     pace: Option<f64>,
 ) -> (Y, f64) {
-    let length = (to - from).abs();
-    let sign = (to - from).signum();
-    let (mut y, mut u) = (y, 0.0);
-    let mut step = pace.unwrap_or(0.05 * length).min(length);
+    let mut y = y;
     let mut slopes = Vec::with_capacity(7);
     slopes.push(f(from, y.clone()));
-    while u < length {
-        let last = u + step >= length * (1.0 - 1e-14);
-        let h = if last { length - u } else { step };
-        let at = |c: f64| if last && c == 1.0 { to } else { from + sign * (u + c * h) };
+    let pace = adapt(from, to, pace, |step| {
         let mix = |slopes: &[Y], weights: &[f64], y: Option<&Y>| {
             let terms = slopes.iter().zip(weights).filter(|(_, w)| **w != 0.0);
-            let terms = terms.map(|(slope, w)| (sign * h * w, slope.clone()));
+            let terms = terms.map(|(slope, w)| (step.length * w, slope.clone()));
             Y::sum(y.map(|y| (1.0, y.clone())).into_iter().chain(terms))
         };
         slopes.truncate(1);
         for i in 1..6 {
             let stage = mix(&slopes, STAGES[i], Some(&y));
-            slopes.push(f(at(NODES[i]), stage));
+            slopes.push(f(step.at(NODES[i]), stage));
         }
-        let next = mix(&slopes, &FIFTH, Some(&y));
-        slopes.push(f(at(1.0), next.clone()));
-        let gap: [f64; 7] = std::array::from_fn(|i| FIFTH[i] - FOURTH[i]);
-        let error = Y::size(mix(&slopes, &gap, None), &next, absolute, relative);
+        let next = mix(&slopes, STAGES[6], Some(&y));
+        slopes.push(f(step.at(1.0), next.clone()));
+        let error = Y::size(mix(&slopes, &gap(), None), &next, absolute, relative);
+        if error <= 1.0 {
+            y = next;
+            slopes.swap(0, 6);
+        }
+        error
+    });
+    (y, pace)
+}
+
+/// A step to try.
+struct Stride {
+    from: f64,
+    /// Below zero on the way down.
+    length: f64,
+    /// Where the last one ends.
+    end: Option<f64>,
+}
+impl Stride {
+    /// The place of a stage.
+    fn at(&self, node: f64) -> f64 {
+        match self.end {
+            Some(end) if node == 1.0 => end,
+            _ => self.from + node * self.length,
+        }
+    }
+}
+
+/// Goes from `from` to `to` by steps that are tried by `attempt`, which says how large the error is and has gone on if it is 1
+/// or less; the last step tried is returned.
+fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) -> f64) -> f64 {
+    let length = (to - from).abs();
+    let sign = (to - from).signum();
+    let mut u = 0.0;
+    let mut step = pace.unwrap_or(0.05 * length).min(length);
+    while u < length {
+        let last = u + step >= length * (1.0 - 1e-14);
+        let h = if last { length - u } else { step };
+        let error = attempt(Stride { from: from + sign * u, length: sign * h, end: last.then_some(to) });
         let factor = if error.is_nan() { 0.1 } else { (0.9 * error.powf(-0.2)).clamp(0.2, 5.0) };
         if error <= 1.0 {
             u = if last { length } else { u + h };
-            y = next;
-            slopes.swap(0, 6);
         }
         // The last step is cut to fit: it says nothing of how long the next may be, unless it failed.
         if !last || error > 1.0 || error.is_nan() {
@@ -100,7 +134,7 @@ pub fn integrate<Y: State>(
         }
         assert!(step > 1e-14 * length, "the step of an adaptive solver fell below rounding at {}", from + sign * u);
     }
-    (y, step)
+    step
 }
 
 /// Dormand and Prince's embedded pair of orders 5 and 4, with tolerances: within each step of the walk it takes as many
@@ -121,6 +155,22 @@ impl Default for DormandPrince {
     fn default() -> Self {
         Self { absolute: 1e-4, relative: 1e-4 }
     }
+}
+
+/// Weights of z and of the guesses since.
+type Form = [f64; 8];
+
+/// `(cos φ w − x̂)/sin φ`, where x̂ is word k.
+fn slope(w: Form, phi: f64, k: usize) -> Form {
+    let (sin, cos) = phi.sin_cos();
+    let mut slope = w.map(|weight| weight * cos / sin);
+    slope[k] -= sin.recip();
+    slope
+}
+
+/// `w + h Σ cᵢ slopeᵢ`.
+fn mix(w: Form, h: f64, slopes: &[Form], weights: &[f64]) -> Form {
+    slopes.iter().zip(weights).fold(w, |w, (slope, c)| std::array::from_fn(|k| w[k] + h * c * slope[k]))
 }
 
 /// √(α² + σ²) and arctan(σ/α).
@@ -150,33 +200,49 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         // Where there is no noise the slope is 0/0: a way down ends, and a way up begins, a little above.
         let floor = self.absolute.sqrt().atan();
         let (begin, stop) = if to > from { (from.max(floor), to) } else { (from, to.max(floor).min(from)) };
+        let place = |phi: f64| match phi {
+            _ if phi == from => (t, start),
+            _ if phi == to => (s, end),
+            _ => angle(path, phi),
+        };
         let (mut z, mut here) = (z, (t, start));
         // Down to where the walk stops, or up from σ > 0: an inversion.
         if stop < from || to > from {
-            let (w, pace) = integrate(
-                |phi, w: Tensor<D>| {
-                    let (t, c) = if phi == from {
-                        (t, start)
-                    } else if phi == to {
-                        (s, end)
-                    } else {
-                        angle(path, phi)
-                    };
-                    let (sin, cos) = phi.sin_cos();
-                    let norm = c.alpha.hypot(c.sigma);
-                    let z = combine([(norm, w)]);
-                    let x = model.denoise(z.clone(), &[t]).mean;
-                    combine([(cos / (sin * norm), z), (-sin.recip(), x)])
-                },
-                z * norm.recip(),
-                begin,
-                stop,
-                (self.absolute, self.relative),
-                past.pace,
-            );
-            past.pace = Some(pace);
-            here = if stop == to { (s, end) } else { angle(path, stop) };
-            z = w * here.1.alpha.hypot(here.1.sigma);
+            here = place(begin);
+            let mut n = polar(here.1).0;
+            z = combine([(n / norm, z)]);
+            let mut guess = model.denoise(z.clone(), &[here.0]).mean;
+            past.pace = Some(adapt(begin, stop, past.pace, |step| {
+                // w and its slope are sums of z and of the guesses so far at every stage: one sum of tensors each, of numbers
+                // otherwise.
+                let mut words = Vec::with_capacity(8);
+                words.extend([z.clone(), guess.clone()]);
+                let total = |words: &[Tensor<D>], form: Form, scale: f64| {
+                    sum(form.into_iter().zip(words).map(|(weight, word)| (scale * weight, word.clone())))
+                };
+                let first: Form = std::array::from_fn(|k| if k == 0 { n.recip() } else { 0.0 });
+                let mut slopes = Vec::with_capacity(7);
+                slopes.push(slope(first, step.at(0.0), 1));
+                let mut next = None;
+                for i in 1..7 {
+                    let w = mix(first, step.length, &slopes, STAGES[i]);
+                    let phi = step.at(NODES[i]);
+                    let (t, c) = place(phi);
+                    let stage = total(&words, w, polar(c).0);
+                    words.push(model.denoise(stage.clone(), &[t]).mean);
+                    slopes.push(slope(w, phi, i + 1));
+                    next = Some((stage, (t, c)));
+                }
+                let (ahead, there) = next.expect("there are seven stages");
+                let off = total(&words, mix([0.0; 8], step.length, &slopes, &gap()), 1.0);
+                let scale = polar(there.1).0;
+                let error = tweedie_kernels::ops::worst(off, ahead.clone(), self.absolute, self.relative / scale);
+                if error <= 1.0 {
+                    (z, here, n) = (ahead, there, scale);
+                    guess = words.pop().expect("every stage asks");
+                }
+                error
+            }));
         }
         if stop == to {
             return z;

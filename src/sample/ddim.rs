@@ -16,7 +16,7 @@ impl<const D: usize> Sampler<D> for Ancestral {
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, rng: &mut Rng) -> Tensor<D> {
         let guess = model.denoise(z.clone(), &[t]);
         let law = model.noise().approximate(guess, z, &[s], &[t]);
-        if s == 0.0 && !model.noise().categorical() { law.mean() } else { law.sample(rng).value }
+        if s == 0.0 && !model.noise().categorical() { law.mean() } else { law.draw(rng) }
     }
     fn order(&self) -> Option<usize> {
         None

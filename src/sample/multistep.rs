@@ -56,15 +56,17 @@ pub struct Node {
     pub t: f64,
     /// α, σ and their slopes there.
     pub scales: Scales,
+    lambda: f64,
 }
 impl Node {
     /// The node of a schedule at `t`.
     pub fn new(path: &dyn Schedule, t: f64) -> Self {
-        Self { t, scales: path.at(t) }
+        let scales = path.at(t);
+        Self { t, scales, lambda: (scales.alpha / scales.sigma).ln() }
     }
     /// λ = ln(α/σ): infinite where α or σ vanishes.
     pub fn lambda(self) -> f64 {
-        (self.scales.alpha / self.scales.sigma).ln()
+        self.lambda
     }
     /// r = σ/α.
     pub fn ratio(self) -> f64 {
@@ -169,14 +171,18 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let correction = base.and_then(|base| Some((base, self.correct(path, &nodes, from)?)));
         // A corrector looks back one word further than the predictor before it.
         past.push(t, word, self.keeps() + 1);
-        let words = |weights: Vec<f64>, past: &Past<D>| {
-            weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone())).collect::<Vec<_>>()
+        let add = |parts: &mut Vec<_>, weights: Vec<f64>, past: &Past<D>| {
+            parts.extend(weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone())));
         };
         // z, as what it is the sum of.
-        let mut parts = match correction {
-            Some((base, weights)) => [vec![(1.0, base)], words(weights, past)].concat(),
-            None => vec![(1.0, z)],
-        };
+        let mut parts = Vec::with_capacity(self.keeps() + 3);
+        match correction {
+            Some((base, weights)) => {
+                parts.push((1.0, base));
+                add(&mut parts, weights, past);
+            }
+            None => parts.push((1.0, z)),
+        }
         // Of z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ)) the limit σ_s → 0 is a number.
         let reached = finite(&to) || self.word() == Word::Data && timed(&to);
         if !(finite(&from) && reached) {
@@ -193,13 +199,14 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
             let fresh = fresh(rng, &parts[0].1);
             parts.push((noise, fresh));
         }
-        let ahead = words(self.weights(path, &nodes, to), past);
+        let weights = self.weights(path, &nodes, to);
         if self.corrects() {
-            let base = sum(parts);
+            let base = sum(parts.drain(..));
             past.base = Some(base.clone());
-            parts = vec![(1.0, base)];
+            parts.push((1.0, base));
         }
-        sum(parts.into_iter().chain(ahead))
+        add(&mut parts, weights, past);
+        sum(parts)
     }
     fn order(&self) -> Option<usize> {
         Multistep::order(self).filter(|_| self.tau() == 0.0)
@@ -239,31 +246,30 @@ pub(super) fn stretch(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) 
 
 /// φ₁ … φ_n at x, where φ_k(x) = (φ_{k−1}(x) − 1/(k−1)!)/x and φ₀ = eˣ: `∫₀¹ e^((1−u)x) u^(k−1)/(k−1)! du`.
 pub(super) fn phi(n: usize, x: f64) -> Vec<f64> {
-    let factorials: Vec<f64> = std::iter::once(1.0)
-        .chain((1..=n).scan(1.0, |product, k| {
-            *product *= k as f64;
-            Some(*product)
-        }))
-        .collect();
+    let mut factorial: f64 = (1..=n).map(|k| k as f64).product();
     let mut values = vec![0.0; n];
     if x.abs() < 1.0 + n as f64 * 0.5 {
         // The last by Σ xⁱ/(i + n)!, where the recursion upwards would cancel, and downwards from it.
-        let mut term = factorials[n].recip();
+        let (mut term, mut value) = (factorial.recip(), 0.0_f64);
         for i in 0..60 {
-            values[n - 1] += term;
+            value += term;
             term *= x / (i + n + 1) as f64;
-            if term.abs() < 1e-18 * values[n - 1].abs() {
+            if term.abs() < 1e-18 * value.abs() {
                 break;
             }
         }
-        for k in (1..n).rev() {
-            values[k - 1] = x * values[k] + factorials[k].recip();
+        for k in (1..=n).rev() {
+            values[k - 1] = value;
+            factorial /= k as f64;
+            value = x * value + factorial.recip();
         }
         return values;
     }
     let mut value = x.exp();
+    factorial = 1.0;
     for k in 1..=n {
-        value = (value - factorials[k - 1].recip()) / x;
+        value = (value - factorial.recip()) / x;
+        factorial *= k as f64;
         values[k - 1] = value;
     }
     values
@@ -327,22 +333,20 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
         (Word::Data, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {
             // ∫ θᵏ dq with q = σ/α (or α/σ) = whole·[1 − k ∫ θ^(k−1) share dθ], where share = (q − q_t)/(q_s − q_t): by
             // parts, so that no slope of q is asked for.
+            let (start, length) = (from.clock(clock), to.clock(clock) - from.clock(clock));
             let share = |theta: f64| {
-                let here = match clock {
-                    Clock::Time => path.at(from.t + theta * (to.t - from.t)),
-                    Clock::Angle => {
-                        let (start, end) = (from.clock(clock), to.clock(clock));
-                        let (sigma, alpha) = (start + theta * (end - start)).sin_cos();
-                        Scales { alpha, sigma, ..a }
+                let place = start + theta * length;
+                let (alpha, sigma) = match clock {
+                    Clock::Time => {
+                        let c = path.at(place);
+                        (c.alpha, c.sigma)
                     }
-                    _ => {
-                        let r = from.ratio() + theta * (to.ratio() - from.ratio());
-                        Scales { alpha: 1.0, sigma: r, ..a }
-                    }
+                    Clock::Angle => (place.cos(), place.sin()),
+                    _ => (1.0, place),
                 };
                 match word {
-                    Word::Noise => b.alpha * (here.sigma / here.alpha - a.sigma / a.alpha) / whole,
-                    Word::Data => b.sigma * (here.alpha / here.sigma - a.alpha / a.sigma) / whole,
+                    Word::Noise => b.alpha * (sigma / alpha - a.sigma / a.alpha) / whole,
+                    Word::Data => b.sigma * (alpha / sigma - a.alpha / a.sigma) / whole,
                 }
             };
             // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their own.
@@ -353,13 +357,15 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
             let points = panels
                 .iter()
                 .flat_map(|(start, length)| GAUSS.map(|(node, weight)| (start + length * node, length * weight)));
-            let points: Vec<(f64, f64, f64)> = points.map(|(node, weight)| (node, weight, share(node))).collect();
-            (0..n)
-                .map(|k| {
-                    let parts: f64 = points.iter().map(|(x, w, q)| w * q * x.powi(k as i32 - 1)).sum();
-                    whole * if k == 0 { 1.0 } else { 1.0 - k as f64 * parts }
-                })
-                .collect()
+            let mut parts = vec![0.0; n];
+            for (place, weight) in points {
+                let mut term = weight * share(place);
+                for part in &mut parts[1..] {
+                    *part += term;
+                    term *= place;
+                }
+            }
+            parts.iter().enumerate().map(|(k, part)| whole * (1.0 - k as f64 * part)).collect()
         }
     }
 }

@@ -16,7 +16,7 @@ fn drift(c: Scales) -> Option<([f64; 2], f64)> {
 fn posterior<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, rng: &mut Rng) -> Tensor<D> {
     let guess = model.denoise(z.clone(), &[t]);
     let law = model.noise().approximate(guess, z, &[s], &[t]);
-    if s == 0.0 { law.mean() } else { law.sample(rng).value }
+    if s == 0.0 { law.mean() } else { law.draw(rng) }
 }
 
 /// Euler and Maruyama's method in t for the reverse process: weak order 1, one call.

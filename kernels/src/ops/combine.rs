@@ -3,8 +3,8 @@ use crate::memory::unwritten;
 use crate::parallel::{PIECE, Shared, for_each};
 use crate::simd::{Level, Simd, dispatch};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex};
-use burn::tensor::{DType, Element, Tensor, TensorData};
+use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
+use burn::tensor::{Bytes, DType, Device, Element, Tensor, TensorData};
 use std::ops::{Add, Div, Mul};
 
 type Plain = FloatTensor<Flex>;
@@ -23,35 +23,54 @@ type Plain = FloatTensor<Flex>;
 ///
 /// # Panics
 /// If there is no term.
+#[inline]
 pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
-    let mut terms = terms.into_iter();
-    let mut plain: Vec<(f64, Option<Plain>)> = Vec::with_capacity(terms.size_hint().0);
-    // The first of weight 0 stands for the sum if all are.
-    let mut nothing = None;
-    for (weight, x) in terms.by_ref() {
-        if weight == 0.0 {
-            nothing.get_or_insert(x);
-            continue;
-        }
-        match taken(x, plain.first().and_then(|(_, x)| x.as_ref())) {
-            Ok(x) => plain.push((weight, Some(x))),
-            Err(x) => {
-                let before = plain.into_iter().map(|(weight, x)| (weight, tensor(x.expect("none is written to yet"))));
-                let after = terms.filter(|(weight, _)| *weight != 0.0);
-                return by_parts(before.chain([(weight, x)]).chain(after));
-            }
-        }
+    let terms = terms.into_iter();
+    let mut sum = Sum { plain: Vec::with_capacity(terms.size_hint().0), other: None, nothing: None };
+    for (weight, x) in terms {
+        sum.add(weight, x);
     }
-    match plain.first() {
-        None => nothing.expect("a combination has a term") * 0.0,
-        Some((_, Some(x))) if x.dtype() == DType::F64 => tensor(sum::<f64>(plain)),
-        Some(_) => tensor(sum::<f32>(plain)),
-    }
+    sum.total()
 }
 
-fn by_parts<const D: usize>(terms: impl Iterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
-    let scaled = terms.map(|(weight, x)| if weight == 1.0 { x } else { x * weight });
-    scaled.reduce(|total, x| total + x).expect("a combination has a term")
+/// A sum in the making.
+struct Sum<const D: usize> {
+    /// The terms while all of them are the back end's own and alike.
+    plain: Vec<(f64, Option<Plain>)>,
+    /// Otherwise the sum so far.
+    other: Option<Tensor<D>>,
+    /// The first term of weight 0, which stands for the sum if all are.
+    nothing: Option<Tensor<D>>,
+}
+impl<const D: usize> Sum<D> {
+    fn add(&mut self, weight: f64, x: Tensor<D>) {
+        let x = x.into_dispatch();
+        if weight != 0.0 && self.other.is_none() && taken(&x, self.plain.first().and_then(|(_, x)| x.as_ref())) {
+            self.plain.push((weight, Some(plain(x))));
+        } else {
+            self.add_other(weight, Tensor::from_dispatch(x));
+        }
+    }
+
+    #[cold]
+    fn add_other(&mut self, weight: f64, x: Tensor<D>) {
+        if weight == 0.0 {
+            self.nothing.get_or_insert(x);
+            return;
+        }
+        let before = self.plain.drain(..).map(|(weight, x)| (weight, tensor(x.expect("none is written to yet"))));
+        let scaled = before.chain([(weight, x)]).map(|(weight, x)| if weight == 1.0 { x } else { x * weight });
+        self.other = self.other.take().into_iter().chain(scaled).reduce(|total, x| total + x);
+    }
+
+    fn total(self) -> Tensor<D> {
+        match (self.other, self.plain.first()) {
+            (Some(total), _) => total,
+            (None, Some((_, Some(x)))) if x.dtype() == DType::F64 => tensor(sum::<f64>(self.plain)),
+            (None, Some(_)) => tensor(sum::<f32>(self.plain)),
+            (None, None) => self.nothing.expect("a combination has a term") * 0.0,
+        }
+    }
 }
 
 fn tensor<const D: usize>(x: Plain) -> Tensor<D> {
@@ -61,23 +80,25 @@ fn tensor<const D: usize>(x: Plain) -> Tensor<D> {
     })
 }
 
-/// The back end's own tensor, its numbers in order, if that is what `x` is and it is like the first term.
-fn taken<const D: usize>(x: Tensor<D>, first: Option<&Plain>) -> Result<Plain, Tensor<D>> {
-    let x = x.into_dispatch();
-    let fits = match &x.kind {
-        DispatchTensorKind::Flex(BackendTensor::Float(x)) => match first {
-            Some(first) => x.dtype() == first.dtype() && x.layout().shape() == first.layout().shape(),
-            None => matches!(x.dtype(), DType::F32 | DType::F64),
-        },
-        #[allow(unreachable_patterns)]
+/// Whether a tensor is the back end's own, outside of autodiff, and like the first term.
+fn taken(x: &DispatchTensor, first: Option<&Plain>) -> bool {
+    match &x.kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(own)) if x.autodiff == DispatchAutodiffContext::Disabled => {
+            match first {
+                Some(first) => own.dtype() == first.dtype() && own.layout().shape() == first.layout().shape(),
+                None => matches!(own.dtype(), DType::F32 | DType::F64),
+            }
+        }
         _ => false,
-    };
-    match x {
-        DispatchTensor {
-            kind: DispatchTensorKind::Flex(BackendTensor::Float(x)),
-            autodiff: DispatchAutodiffContext::Disabled,
-        } if fits => Ok(if x.is_contiguous() { x } else { x.to_contiguous() }),
-        x => Err(Tensor::from_dispatch(x)),
+    }
+}
+
+/// What [`taken`] has approved of, its numbers in order.
+fn plain(x: DispatchTensor) -> Plain {
+    match x.kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(x)) if x.is_contiguous() => x,
+        DispatchTensorKind::Flex(BackendTensor::Float(x)) => x.to_contiguous(),
+        _ => unreachable!("approved of before"),
     }
 }
 
@@ -135,10 +156,13 @@ fn sum<T: Number>(mut terms: Vec<(f64, Option<Plain>)>) -> Plain {
         write(&slices, out);
         return own.expect("it was there just now");
     }
-    let shape = terms[0].1.as_ref().expect("none is written to").layout().shape().clone();
-    let mut out = T::room(shape.num_elements());
+    let layout = terms[0].1.as_ref().expect("none is written to").layout();
+    let mut out = T::room(layout.num_elements());
     write(&slices, &mut out);
-    Plain::from_data(TensorData::new(out, shape))
+    if layout.start_offset() == 0 {
+        return Plain::new(Bytes::from_elems(out), layout.clone(), T::dtype());
+    }
+    Plain::from_data(TensorData::new(out, layout.shape().clone()))
 }
 
 /// The sum into `out`, which holds the numbers of the term that has none of its own here.
@@ -161,31 +185,64 @@ const WIDE: usize = 32;
 
 /// The part of the sum that begins at `start`.
 #[inline(always)]
-fn add<S: Simd, T: Number>(_: S, terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) {
+fn add<S: Simd, T: Number>(s: S, terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) {
+    match terms.len() {
+        1 => add_some::<S, T, 1>(s, terms, start, out),
+        2 => add_some::<S, T, 2>(s, terms, start, out),
+        3 => add_some::<S, T, 3>(s, terms, start, out),
+        4 => add_some::<S, T, 4>(s, terms, start, out),
+        5 => add_some::<S, T, 5>(s, terms, start, out),
+        6 => add_some::<S, T, 6>(s, terms, start, out),
+        _ => add_any(s, terms, start, out),
+    }
+}
+
+/// [`add_any`] of a number of terms that the compiler knows.
+#[inline(always)]
+fn add_some<S: Simd, T: Number, const N: usize>(s: S, terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) {
+    let terms: &[_; N] = terms.try_into().expect("as many");
+    add_any(s, terms, start, out);
+}
+
+#[inline(always)]
+fn add_any<S: Simd, T: Number>(_: S, terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) {
     let ((first, head), rest) = terms.split_first().expect("a combination has a term");
-    let mut wide = out.chunks_exact_mut(WIDE);
+    let (wide, last) = out.as_chunks_mut::<WIDE>();
     let mut start = start;
-    for out in &mut wide {
+    for out in wide {
         let mut total = [T::default(); WIDE];
-        let x: &[T; WIDE] = head.map_or(&*out, |x| &x[start..start + WIDE]).try_into().expect("as many");
+        let x: &[T; WIDE] = head.map_or(&*out, |x| x[start..start + WIDE].try_into().expect("as many"));
         for (total, x) in total.iter_mut().zip(x) {
             *total = *first * *x;
         }
         for (weight, x) in rest {
-            let x: &[T; WIDE] = x.map_or(&*out, |x| &x[start..start + WIDE]).try_into().expect("as many");
+            let x: &[T; WIDE] = x.map_or(&*out, |x| x[start..start + WIDE].try_into().expect("as many"));
             for (total, x) in total.iter_mut().zip(x) {
                 *total = *total + *weight * *x;
             }
         }
-        out.copy_from_slice(&total);
+        *out = total;
         start += WIDE;
     }
-    for (i, out) in wide.into_remainder().iter_mut().enumerate() {
+    for (i, out) in last.iter_mut().enumerate() {
         let products = terms.iter().map(|(weight, x)| *weight * x.map_or(*out, |x| x[start + i]));
         *out = products.reduce(|a, b| a + b).expect("a combination has a term");
     }
 }
 dispatch! { fn add_at<T: Number>(terms: &[(T, Option<&[T]>)], start: usize, out: &mut [T]) = add; }
+
+/// Numbers in single precision as a tensor, as [`Tensor::from_data`] but by the shortest way where the device is `flex`.
+///
+/// # Panics
+/// If there are more or fewer numbers than the shape has places.
+pub fn of_numbers<const D: usize>(numbers: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let data = TensorData::new(numbers, shape);
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => tensor(Plain::from_data(data)),
+        #[allow(unreachable_patterns)]
+        _ => Tensor::from_data(data, (device, DType::F32)),
+    }
+}
 
 /// The largest `|error| / (absolute + relative·|value|)`, what an adaptive solver holds below 1; not a number where one of
 /// them is not finite.
@@ -201,12 +258,19 @@ dispatch! { fn add_at<T: Number>(terms: &[(T, Option<&[T]>)], start: usize, out:
 /// If the shapes differ.
 pub fn worst<const D: usize>(error: Tensor<D>, value: Tensor<D>, absolute: f64, relative: f64) -> f64 {
     assert_eq!(error.dims(), value.dims(), "an error and what it is the error of have one shape");
-    match taken(error, None).map(|error| (taken(value.clone(), Some(&error)), error)) {
-        Ok((Ok(value), error)) if error.dtype() == DType::F64 => ratio::<f64>(&error, &value, absolute, relative),
-        Ok((Ok(value), error)) => ratio::<f32>(&error, &value, absolute, relative),
-        Ok((Err(value), error)) => worst_by_parts(tensor(error), value, absolute, relative),
-        Err(error) => worst_by_parts(error, value, absolute, relative),
+    let (error, value) = (error.into_dispatch(), value.into_dispatch());
+    if taken(&error, None) {
+        let error = plain(error);
+        if !taken(&value, Some(&error)) {
+            return worst_by_parts::<D>(tensor(error), Tensor::from_dispatch(value), absolute, relative);
+        }
+        let value = plain(value);
+        return match error.dtype() {
+            DType::F64 => ratio::<f64>(&error, &value, absolute, relative),
+            _ => ratio::<f32>(&error, &value, absolute, relative),
+        };
     }
+    worst_by_parts::<D>(Tensor::from_dispatch(error), Tensor::from_dispatch(value), absolute, relative)
 }
 
 fn worst_by_parts<const D: usize>(error: Tensor<D>, value: Tensor<D>, absolute: f64, relative: f64) -> f64 {
