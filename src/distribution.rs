@@ -4,6 +4,7 @@ pub mod gaussian;
 use crate::{error::Error, rng::Rng};
 use burn::tensor::{Bool, Tensor, TensorData};
 use std::{f64::consts::TAU, fmt::Debug};
+use tweedie_kernels::combine;
 
 /// A value drawn, and the standard noise it was made of where that has a meaning.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ impl<const D: usize> Distribution<D> for Normal<D> {
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
         let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
         let value = match &self.std {
-            Std::One(std) => tweedie_kernels::ops::combine([(1.0, self.mean.clone()), (*std, eps.clone())]),
+            Std::One(std) => combine!([(1.0, self.mean.clone()), (*std, eps.clone())]),
             Std::Each(std) => self.mean.clone() + std.clone() * eps.clone(),
         };
         Sample { value, eps: Some(eps) }
@@ -138,7 +139,7 @@ impl<const D: usize> Distribution<D> for Normal<D> {
         match self.std {
             Std::One(std) => {
                 let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
-                tweedie_kernels::ops::combine([(1.0, self.mean), (std, eps)])
+                combine!([(1.0, self.mean), (std, eps)])
             }
             Std::Each(_) => self.sample(rng).value,
         }

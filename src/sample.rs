@@ -43,6 +43,7 @@ use crate::{
 };
 use burn::tensor::{Device, Tensor};
 use std::{collections::VecDeque, fmt::Debug, sync::Arc};
+use tweedie_kernels::combine;
 
 mod adams;
 mod adaptive;
@@ -166,7 +167,16 @@ impl<const D: usize> Default for Past<D> {
 impl<const D: usize> Past<D> {
     /// The memory of a walk of `steps` steps, before the first.
     pub fn of(steps: usize) -> Self {
-        Self { words: VecDeque::new(), base: None, pace: None, nodes: VecDeque::new(), guess: None, hidden: None, steps, taken: 0 }
+        Self {
+            words: VecDeque::new(),
+            base: None,
+            pace: None,
+            nodes: VecDeque::new(),
+            guess: None,
+            hidden: None,
+            steps,
+            taken: 0,
+        }
     }
     /// The scales of a schedule at `t`, those of the last few times from memory: a walk has one schedule.
     pub fn node(&mut self, path: &dyn Schedule, t: f64) -> Node {
@@ -239,16 +249,11 @@ pub(crate) fn path<const D: usize>(model: &dyn Denoiser<D>) -> &dyn Schedule {
 /// `x_s = α_s x̂ + σ_s ε̂`: Euler's step in σ/α, first order, which holds at both ends of every schedule.
 pub(crate) fn straight<const D: usize>(z: Tensor<D>, x: Tensor<D>, from: Scales, to: Scales) -> Tensor<D> {
     let kept = to.sigma / from.sigma;
-    combine([(kept, z), (to.alpha - from.alpha * kept, x)])
+    combine!([(kept, z), (to.alpha - from.alpha * kept, x)])
 }
 
 /// The terms of `weight · ε̂ = weight · (z − α x̂)/σ`.
-pub(crate) fn noise_terms<const D: usize>(
-    weight: f64,
-    z: Tensor<D>,
-    x: Tensor<D>,
-    c: Scales,
-) -> [(f64, Tensor<D>); 2] {
+pub(crate) fn noise_terms<const D: usize>(weight: f64, z: Tensor<D>, x: Tensor<D>, c: Scales) -> [(f64, Tensor<D>); 2] {
     let each = weight / c.sigma;
     [(each, z), (-each * c.alpha, x)]
 }

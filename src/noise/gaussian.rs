@@ -8,7 +8,7 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
-use tweedie_kernels::ops::combine;
+use tweedie_kernels::{combine, ops};
 
 /// What a net says about `x_t = α x + σ ε`: a row (a, b), meaning `a·x + b·ε`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ fn blend<const D: usize, const N: usize>(
     f: impl Fn(usize, f64) -> [f64; N],
 ) -> Tensor<D> {
     if let [t] = *t {
-        return combine(f(0, t).into_iter().zip(terms));
+        return ops::combine(f(0, t).into_iter().zip(terms));
     }
     let weights = lift(&terms[0], t, f);
     terms.into_iter().zip(weights).map(|(x, weight)| x * weight).reduce(|a, b| a + b).expect("there is a term")
@@ -249,13 +249,18 @@ impl<const D: usize> Noise<D> for Gaussian {
     }
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         // Solves z = α x + σ ε, output = a x + b ε for x.
-        let (word, variance) = Noise::<D>::split(self, output);
-        let mean = blend([z, word], t, |_, t| {
+        let weights = |_, t| {
             let c = self.schedule.at(t);
             let [a, b] = self.row(c);
             let det = c.alpha * b - c.sigma * a;
             [b / det, -c.sigma / det]
-        });
+        };
+        if let ([t], true) = (t, self.variance != Variance::Learned) {
+            let [a, b] = weights(0, *t);
+            return Estimate { mean: combine!([(a, z), (b, output)]), variance: None };
+        }
+        let (word, variance) = Noise::<D>::split(self, output);
+        let mean = blend([z, word], t, weights);
         Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5) }
     }
     fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {

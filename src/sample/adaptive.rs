@@ -1,9 +1,10 @@
 //! An embedded Runge–Kutta pair that chooses its own steps.
-use super::{Past, Sampler, combine, path, straight, sum};
+use super::{Past, Sampler, path, straight, sum};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
+use tweedie_kernels::combine;
 
 /// What [`integrate`] moves: something with linear combinations and a size of errors.
 pub trait State: Clone {
@@ -210,7 +211,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         if stop < from || to > from {
             here = place(begin);
             let mut n = polar(here.1).0;
-            z = combine([(n / norm, z)]);
+            z = combine!([(n / norm, z)]);
             let mut guess = model.denoise(z.clone(), &[here.0]).mean;
             past.pace = Some(adapt(begin, stop, past.pace, |step| {
                 // w and its slope are sums of z and of the guesses so far at every stage: one sum of tensors each, of numbers

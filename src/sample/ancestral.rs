@@ -9,6 +9,7 @@ use crate::{
 };
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// A step to `to` split into a flow down to smaller noise and fresh noise on top: the scales below, and the std of the
 /// noise. With `r = σ/α`: `r_up = min(r_s, η √(r_s² (r_t² − r_s²)/r_t²))`, `r_down = √(r_s² − r_up²)`.
@@ -42,7 +43,7 @@ fn ancestral<const D: usize>(
         return z;
     }
     let noise = draw(&z);
-    super::combine([(1.0, z), (up, noise)])
+    combine!([(1.0, z), (up, noise)])
 }
 
 fn euler<const D: usize>(model: &dyn Denoiser<D>, path: &dyn Schedule, z: Tensor<D>, t: f64, to: Scales) -> Tensor<D> {

@@ -3,6 +3,7 @@ use super::{Past, Sampler, ancestral::Draw, fresh, ode::heun, path};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// EDM's algorithm 2: before each of [`Heun`](super::Heun)'s steps the noise is raised by the factor 1 + γ.
 ///
@@ -50,7 +51,7 @@ impl Churn {
         let kept = above.alpha / from.alpha;
         let added = (above.sigma.powi(2) - (kept * from.sigma).powi(2)).max(0.0).sqrt();
         let noise = draw(&z);
-        let z = super::combine([(kept, z), (added * self.noise, noise)]);
+        let z = combine!([(kept, z), (added * self.noise, noise)]);
         heun(model, z, (raised, above), (s, path.at(s)))
     }
 }

@@ -3,6 +3,7 @@ use super::{Past, Sampler, fresh, path};
 use crate::{denoise::Denoiser, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// Multistep consistency sampling: the guess of a model that says where the flow ends, noised anew to the next time.
 ///
@@ -21,7 +22,7 @@ impl<const D: usize> Sampler<D> for Consistency {
             return x * c.alpha;
         }
         let noise = fresh(rng, &x);
-        super::combine([(c.alpha, x), (c.sigma, noise)])
+        combine!([(c.alpha, x), (c.sigma, noise)])
     }
     fn order(&self) -> Option<usize> {
         None

@@ -1,8 +1,9 @@
 //! Draws from p(x_s | x_t) on a grid, and their noiseless form.
-use super::{Past, Sampler, combine, fresh, gaussian, path};
+use super::{Past, Sampler, fresh, gaussian, path};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// Draws from `p(x_s | x_t)`, step by step: DDPM's sampler for Gaussian noise, D3PM's for categories.
 ///
@@ -46,10 +47,10 @@ impl<const D: usize> Sampler<D> for Ddim {
         // kept·ε̂ as a combination of z and x̂.
         let kept = (to.sigma.powi(2) - new.powi(2)).max(0.0).sqrt() / from.sigma;
         if new == 0.0 {
-            return combine([(kept, z), (to.alpha - from.alpha * kept, x)]);
+            return combine!([(kept, z), (to.alpha - from.alpha * kept, x)]);
         }
         let noise = fresh(rng, &z);
-        combine([(kept, z), (to.alpha - from.alpha * kept, x), (new, noise)])
+        combine!([(kept, z), (to.alpha - from.alpha * kept, x), (new, noise)])
     }
     fn order(&self) -> Option<usize> {
         (self.eta == 0.0).then_some(1)
@@ -110,10 +111,10 @@ pub fn invert<const D: usize>(
         let pull = to.alpha - from.alpha * kept;
         let mut guess = model.denoise(z, &[pair[0]]).mean;
         for _ in 1..rounds {
-            let ahead = combine([(1.0, base.clone()), (pull, guess)]);
+            let ahead = combine!([(1.0, base.clone()), (pull, guess)]);
             guess = model.denoise(ahead, &[pair[1]]).mean;
         }
-        z = combine([(1.0, base), (pull, guess)]);
+        z = combine!([(1.0, base), (pull, guess)]);
     }
     Ok(z)
 }

@@ -1,5 +1,5 @@
 //! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
-use super::{Clock, Multistep, Node, Past, Sampler, Word, combine, exact_weights, noise_terms, path, straight, sum};
+use super::{Clock, Multistep, Node, Past, Sampler, Word, exact_weights, noise_terms, path, straight, sum};
 use crate::{
     denoise::Denoiser,
     error::Error,
@@ -9,6 +9,7 @@ use crate::{
 };
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// λ = ln(α/σ).
 fn lambda(c: Scales) -> f64 {
@@ -124,8 +125,8 @@ pub(super) fn midpoint_noise<const D: usize>(
     let ahead = straight(z.clone(), x, from, middle.scales);
     let x = model.denoise(ahead.clone(), &[middle.t]).mean;
     let kept = to.alpha / from.alpha;
-    let [ahead, x] = noise_terms(to.sigma - from.sigma * kept, ahead, x, middle.scales);
-    combine([(kept, z), ahead, x])
+    let [(turn, ahead), (pull, x)] = noise_terms(to.sigma - from.sigma * kept, ahead, x, middle.scales);
+    combine!([(kept, z), (turn, ahead), (pull, x)])
 }
 
 /// DPM-Solver++ (2S): the midpoint method in λ on x̂, second order, two calls.

@@ -1,8 +1,9 @@
 //! Predictor–corrector sampling.
-use super::{Ancestral, Past, Sampler, combine, fresh, path};
+use super::{Ancestral, Past, Sampler, fresh, path};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// [`Ancestral`]'s step, then Langevin's steps at the new time, which draw x_s towards its own law.
 ///
@@ -46,7 +47,7 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
             let noise = fresh(rng, &z);
             // ε̂ = (z − α x̂)/σ.
             let pull = delta / c.sigma.powi(2);
-            z = combine([(1.0 - pull, z), (pull * c.alpha, x), ((2.0 * delta).sqrt(), noise)]);
+            z = combine!([(1.0 - pull, z), (pull * c.alpha, x), ((2.0 * delta).sqrt(), noise)]);
         }
         z
     }

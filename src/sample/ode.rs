@@ -1,8 +1,9 @@
 //! Solvers of the probability-flow equation in σ/α, in one step.
-use super::{Past, Sampler, combine, path, straight};
+use super::{Past, Sampler, path, straight};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// Euler's method in σ/α: first order, one call of the model a step; the same step as [`Ddim`](super::Ddim) with η = 0.
 ///
@@ -59,5 +60,5 @@ pub(super) fn heun<const D: usize>(
     // The formula as a correction of Euler's point: ahead + half (ε̂_s − ε̂_t).
     let half = 0.5 * (to.sigma - to.alpha / from.alpha * from.sigma);
     let (new, old) = (half / to.sigma, half / from.sigma);
-    combine([(1.0 + new, ahead), (-new * to.alpha, next), (-old, z), (old * from.alpha, x)])
+    combine!([(1.0 + new, ahead), (-new * to.alpha, next), (-old, z), (old * from.alpha, x)])
 }

@@ -3,6 +3,7 @@ use super::{Past, Sampler, fresh, ode::heun, path};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// [`Heun`](super::Heun)'s steps; the step that reaches `σ/α = low` is followed by `repeats` rounds of fresh noise up to
 /// `high` and `steps` steps, even in ln(σ/α), down again, so that errors made above are forgotten.
@@ -41,7 +42,7 @@ impl<const D: usize> Sampler<D> for Restart {
         let added = (top.sigma.powi(2) - (kept * bottom.sigma).powi(2)).max(0.0).sqrt();
         for _ in 0..self.repeats {
             let noise = fresh(rng, &z);
-            z = super::combine([(kept, z), (added, noise)]);
+            z = combine!([(kept, z), (added, noise)]);
             let mut here = (high, top);
             for i in 1..=self.steps {
                 let next = if i == self.steps {

@@ -1,8 +1,9 @@
 //! Solvers of the reverse process `dz = [f z + g² ε̂/σ] dt + g dw`, from 1 to 0.
-use super::{Past, Sampler, combine, fresh, path};
+use super::{Past, Sampler, fresh, path};
 use crate::{denoise::Denoiser, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use tweedie_kernels::combine;
 
 /// The weights of z and of x̂ in f z + g² ε̂/σ, and g; none where the drift has no bound (α = 0).
 fn drift(c: Scales) -> Option<([f64; 2], f64)> {
@@ -36,10 +37,10 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
         let x = model.denoise(z.clone(), &[t]).mean;
         let (own, pull) = (1.0 + (s - t) * own, (s - t) * pull);
         if s == 0.0 {
-            return combine([(own, z), (pull, x)]);
+            return combine!([(own, z), (pull, x)]);
         }
         let noise = fresh(rng, &z);
-        combine([(own, z), (pull, x), (g * (t - s).sqrt(), noise)])
+        combine!([(own, z), (pull, x), (g * (t - s).sqrt(), noise)])
     }
     fn order(&self) -> Option<usize> {
         None
@@ -76,10 +77,10 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         let (h, root) = (s - t, (t - s).sqrt());
         let x = model.denoise(z.clone(), &[t]).mean;
         let noise = fresh(rng, &z);
-        let ahead = combine([(1.0 + h * own, z.clone()), (h * pull, x.clone()), (g * root, noise.clone())]);
+        let ahead = combine!([(1.0 + h * own, z.clone()), (h * pull, x.clone()), (g * root, noise.clone())]);
         let next = model.denoise(ahead.clone(), &[s]).mean;
         let (half, both) = (0.5 * h, (0.5 * (g * g + g_s * g_s)).sqrt());
-        combine([
+        combine!([
             (1.0 + half * own, z),
             (half * pull, x),
             (half * own_s, ahead),

@@ -84,12 +84,7 @@ impl Schedule for Table {
         // The same with half the exponentials.
         let log = self.log_signal(Dual::time(t));
         let (alpha, sigma) = ((0.5 * log.value).exp(), (-log.value.exp_m1()).sqrt());
-        Scales {
-            alpha,
-            sigma,
-            alpha_dot: 0.5 * alpha * log.slope,
-            sigma_dot: -0.5 * alpha * alpha / sigma * log.slope,
-        }
+        Scales { alpha, sigma, alpha_dot: 0.5 * alpha * log.slope, sigma_dot: -0.5 * alpha * alpha / sigma * log.slope }
     }
     fn time(&self, log_snr: f64) -> f64 {
         // ln ᾱ = −ln(1 + e^(−λ)) falls from point to point, linearly.

@@ -26,15 +26,34 @@ type Plain = FloatTensor<Flex>;
 #[inline]
 pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
     let terms = terms.into_iter();
-    let mut sum = Sum { plain: Vec::with_capacity(terms.size_hint().0), other: None, nothing: None };
+    let mut sum = Sum::with_capacity(terms.size_hint().0);
     for (weight, x) in terms {
         sum.add(weight, x);
     }
     sum.total()
 }
 
-/// A sum in the making.
-struct Sum<const D: usize> {
+/// [`ops::combine`](crate::ops::combine) of terms that are written down: no array is filled and emptied on the way, which for
+/// small tensors takes as long as the sum.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// let x = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex());
+/// let y: Vec<f32> = tweedie_kernels::combine!([(2.0, x.clone()), (-1.0, x)]).into_data().try_to_vec().unwrap();
+/// assert_eq!(y, [1.0, 2.0]);
+/// ```
+#[macro_export]
+macro_rules! combine {
+    ([$(($weight:expr, $x:expr)),+ $(,)?]) => {{
+        let mut sum = $crate::ops::Sum::default();
+        $(sum.add($weight, $x);)+
+        sum.total()
+    }};
+}
+
+/// The sum of [`combine`] in the making.
+#[derive(Debug)]
+pub struct Sum<const D: usize> {
     /// The terms while all of them are the back end's own and alike.
     plain: Vec<(f64, Option<Plain>)>,
     /// Otherwise the sum so far.
@@ -42,8 +61,18 @@ struct Sum<const D: usize> {
     /// The first term of weight 0, which stands for the sum if all are.
     nothing: Option<Tensor<D>>,
 }
+impl<const D: usize> Default for Sum<D> {
+    fn default() -> Self {
+        Self::with_capacity(4)
+    }
+}
 impl<const D: usize> Sum<D> {
-    fn add(&mut self, weight: f64, x: Tensor<D>) {
+    fn with_capacity(terms: usize) -> Self {
+        Self { plain: Vec::with_capacity(terms), other: None, nothing: None }
+    }
+
+    /// Adds `weight · x`.
+    pub fn add(&mut self, weight: f64, x: Tensor<D>) {
         let x = x.into_dispatch();
         if weight != 0.0 && self.other.is_none() && taken(&x, self.plain.first().and_then(|(_, x)| x.as_ref())) {
             self.plain.push((weight, Some(plain(x))));
@@ -63,7 +92,11 @@ impl<const D: usize> Sum<D> {
         self.other = self.other.take().into_iter().chain(scaled).reduce(|total, x| total + x);
     }
 
-    fn total(self) -> Tensor<D> {
+    /// The sum.
+    ///
+    /// # Panics
+    /// If nothing was added.
+    pub fn total(self) -> Tensor<D> {
         match (self.other, self.plain.first()) {
             (Some(total), _) => total,
             (None, Some((_, Some(x)))) if x.dtype() == DType::F64 => tensor(sum::<f64>(self.plain)),
@@ -104,15 +137,7 @@ fn plain(x: DispatchTensor) -> Plain {
 
 /// A number of a tensor.
 trait Number:
-    Copy
-    + Default
-    + PartialOrd
-    + Add<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Send
-    + Sync
-    + Element
+    Copy + Default + PartialOrd + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Send + Sync + Element
 {
     fn size(self) -> Self;
     fn of(weight: f64) -> Self;
@@ -340,7 +365,8 @@ mod tests {
             let turned = |x: &Tensor<2>| x.clone().transpose();
             assert_eq!(worst(turned(&error), turned(&value), 0.01, 0.3), found);
             for nothing in [f64::NAN, f64::INFINITY] {
-                let hole = error.clone().mask_fill(error.clone().equal(error.clone().max().expand([n / 4, 4])), nothing);
+                let hole =
+                    error.clone().mask_fill(error.clone().equal(error.clone().max().expand([n / 4, 4])), nothing);
                 assert!(worst(hole, value.clone(), 0.01, 0.3).is_nan());
             }
         }
