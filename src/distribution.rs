@@ -58,7 +58,7 @@ pub struct Normal<const D: usize> {
 #[derive(Clone, Debug)]
 enum Std<const D: usize> {
     One(f64),
-    Each(Tensor<D>),
+    Each(Box<Tensor<D>>),
 }
 
 impl<const D: usize> Normal<D> {
@@ -81,7 +81,7 @@ impl<const D: usize> Normal<D> {
 
     /// [`new`](Normal::new) without a look at the numbers: nothing is read back from the device.
     pub fn trusted(mean: Tensor<D>, std: Tensor<D>) -> Self {
-        Self { mean, std: Std::Each(std) }
+        Self { mean, std: Std::Each(Box::new(std)) }
     }
 
     /// The normal of these means and one standard deviation, 0 or more, for all of them: nothing goes to the device.
@@ -124,14 +124,14 @@ impl<const D: usize> Distribution<D> for Normal<D> {
     fn std(&self) -> Tensor<D> {
         match &self.std {
             Std::One(std) => Tensor::full([1; D], *std, (&self.mean.device(), self.mean.dtype())),
-            Std::Each(std) => std.clone(),
+            Std::Each(std) => (**std).clone(),
         }
     }
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
         let eps = rng.normal_tensor(self.mean.dims(), &self.mean.device(), self.mean.dtype());
         let value = match &self.std {
             Std::One(std) => combine!([(1.0, self.mean.clone()), (*std, eps.clone())]),
-            Std::Each(std) => self.mean.clone() + std.clone() * eps.clone(),
+            Std::Each(std) => self.mean.clone() + (**std).clone() * eps.clone(),
         };
         Sample { value, eps: Some(eps) }
     }
