@@ -59,6 +59,7 @@ mod ode;
 mod pndm;
 mod restart;
 mod sde;
+mod tune;
 mod unipc;
 pub use adams::{AdamsBashforth, Deis, Etd, Lms, SaSolver};
 pub use adaptive::{DormandPrince, State, integrate};
@@ -75,6 +76,7 @@ pub use ode::{Euler, Heun};
 pub use pndm::{Ipndm, Plms};
 pub use restart::Restart;
 pub use sde::{EulerMaruyama, SdeHeun};
+pub use tune::{Tuned, tune};
 pub use unipc::{UniPc, Variant};
 
 /// A rule for one step back in time.
@@ -318,6 +320,13 @@ pub fn reverse_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     let left = model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0) && times[times.len() - 1] == 0.0;
     let past = Past::of(times.len() - 1 + usize::from(left));
     Ok(Reverse { model, sampler, times, next: 0, z: Some(z), past, rng: rng.stream("steps") })
+}
+
+impl<const D: usize, M: ?Sized> Clone for Reverse<'_, D, M> {
+    fn clone(&self) -> Self {
+        let (times, z, past, rng) = (self.times.clone(), self.z.clone(), self.past.clone(), self.rng.clone());
+        Self { times, z, past, rng, ..*self }
+    }
 }
 
 impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {

@@ -197,6 +197,9 @@ pub struct Compare {
     /// schedule's table]
     #[arg(long, value_name = "NAME")]
     pub times: Vec<String>,
+    /// Move the times of each deterministic sampler to where N other walks end nearest to the flow's end, and say them
+    #[arg(long, value_name = "N")]
+    pub tune: Option<usize>,
     /// Leave x̂ as the net says it, where a run keeps it within the range of the data
     #[arg(long)]
     pub unclamped: bool,

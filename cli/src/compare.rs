@@ -19,7 +19,7 @@ use tweedie::{
     distance, laws,
     net::Classes,
     noise::{Estimate, Noise},
-    sample::{DormandPrince, Sampler, reverse_from},
+    sample::{DormandPrince, Sampler, reverse_from, tune},
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
     spacing::Spacing,
     train::{Parameters, write_atomically},
@@ -28,6 +28,9 @@ use tweedie_plot::{Axis, Figure, Mark, Page, Panel, Theme};
 
 /// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
 const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
+
+/// How often `--tune` goes through the times.
+const ROUNDS: usize = 8;
 
 /// How many samples are drawn at a time.
 const BATCH: usize = 100;
@@ -38,6 +41,9 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     }
     if args.samples.is_some_and(|n| n < 2) {
         return Err(Error::Unfit("`--samples` is 2 or more: a distance between sets needs sets".into()));
+    }
+    if args.tune == Some(0) {
+        return Err(Error::Unfit("`--tune` is 1 or more, and 64 walks are usually enough".into()));
     }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
         return exact(problem, args, modules);
@@ -85,7 +91,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
         model_of: &|_, _| Box::new(&model),
-        classes: Classes::none(),
+        classes: &|_| Classes::none(),
         clamped: false,
         schedule,
         dtype: DType::F64,
@@ -154,7 +160,7 @@ impl Of<'_> {
         }
         let case = Case::<D> {
             model_of: &|classes, rows| artist.guided(classes, rows, plan.sample.guidance, plan.clamp()),
-            classes: sample::in_turn(&facts, self.args.n),
+            classes: &|rows| sample::in_turn(&facts, rows),
             clamped,
             schedule: plan.schedule.clone(),
             dtype: DType::F32,
@@ -192,8 +198,8 @@ impl<const D: usize> Denoiser<D> for Counting<'_, D> {
 /// A model, and what its samplers are measured against.
 struct Case<'a, const D: usize> {
     model_of: &'a dyn Fn(&Classes, usize) -> Box<dyn Denoiser<D> + 'a>,
-    /// What the rows of the walks are told.
-    classes: Classes,
+    /// What so many rows of walks are told.
+    classes: &'a dyn Fn(usize) -> Classes,
     clamped: bool,
     schedule: Arc<dyn Schedule>,
     dtype: DType,
@@ -248,6 +254,8 @@ struct Row {
     seconds: f64,
     /// Sliced Wasserstein and energy distance of samples to data.
     distances: Option<[f64; 2]>,
+    /// The times that were found for it.
+    tuned: Option<Vec<f64>>,
 }
 
 /// As many directions as tell distances of samples apart by a few per cent.
@@ -310,7 +318,8 @@ where
 
     fn compare(&self) -> Result<()> {
         let args = self.args;
-        let model = (self.model_of)(&self.classes, self.shape[0]);
+        let model_for = |rows: usize| (self.model_of)(&(self.classes)(rows), rows);
+        let model = model_for(self.shape[0]);
         let sigma = self.schedule.at(1.0).sigma;
         let start = |rows: usize, purpose: &str| {
             let mut shape = self.shape;
@@ -328,10 +337,24 @@ where
         let truth = walk(&counting, &reference, vec![1.0, 0.0], z.clone(), &rng)?;
         let reference_calls = counting.calls.get();
 
+        // Other walks, and where they should end.
+        let practice = match args.tune {
+            None => None,
+            Some(n) => {
+                let (model, z) = (model_for(n), start(n, "tune"));
+                let end = walk(&*model, &reference, vec![1.0, 0.0], z.clone(), &rng)?;
+                Some((model, z, end))
+            }
+        };
+
         let mut rows = vec![];
         for entrant in self.entrants(model.noise())? {
             for &steps in &args.steps {
-                let times = entrant.times(model.noise(), steps)?;
+                let mut times = entrant.times(model.noise(), steps)?;
+                let practice = practice.as_ref().filter(|_| entrant.sampler.order().is_some() && steps > 1);
+                if let Some((model, z, end)) = practice {
+                    times = tune(&**model, &*entrant.sampler, times, z.clone(), end, ROUNDS, &rng)?.times;
+                }
                 counting.calls.set(0);
                 let begun = Instant::now();
                 let end = walk(&counting, &*entrant.sampler, times.clone(), z.clone(), &rng)?;
@@ -342,9 +365,12 @@ where
                 let error = entrant.sampler.order().map(|_| error);
                 let distances = match &self.data {
                     None => None,
-                    Some([data, _]) => Some(distances(&self.draw(&entrant, times, data.dims()[0], &start)?, data)),
+                    Some([data, _]) => {
+                        Some(distances(&self.draw(&entrant, times.clone(), data.dims()[0], &start)?, data))
+                    }
                 };
-                rows.push(Row { sampler: entrant.label(), steps, calls, error, seconds, distances });
+                let tuned = practice.map(|_| times);
+                rows.push(Row { sampler: entrant.label(), steps, calls, error, seconds, distances, tuned });
             }
         }
         // What no model can be nearer than, up to chance.
@@ -391,6 +417,11 @@ where
                 self.title, args.n, self.tolerance
             ));
             table(rows, floor);
+            for row in rows {
+                if let Some(times) = row.listed() {
+                    say(&format!("{} in {} steps: times = {times}", row.sampler, row.steps));
+                }
+            }
         }
         if let Some(out) = &args.out {
             fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
@@ -416,7 +447,15 @@ impl Row {
             entry["wasserstein"] = json!(sliced);
             entry["energy"] = json!(energy);
         }
+        if let Some(times) = &self.tuned {
+            entry["times"] = json!(times);
+        }
         entry
+    }
+    /// The times that were found, as a recipe and `--times` take them.
+    fn listed(&self) -> Option<String> {
+        let times = self.tuned.as_ref()?.iter().rev().skip(1).map(|t| format!("{t:.5}"));
+        Some(format!("{{ name = \"listed\", times = [{}] }}", times.collect::<Vec<_>>().join(", ")))
     }
 }
 

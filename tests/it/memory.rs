@@ -1,9 +1,17 @@
-//! What a training step on a large vocabulary takes at most, as the system counts it.
+//! What training and sampling hold at most, as the system counts it.
 #![cfg(target_os = "linux")]
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
 use tweedie::{
-    Rng, data::Samples, loss::MaskedNelbo, model::Model, net::TransformerConfig, noise::Discrete,
-    schedule::FlowMatching, train::Train,
+    Rng,
+    data::Samples,
+    denoise::Denoiser,
+    loss::MaskedNelbo,
+    model::Model,
+    net::TransformerConfig,
+    noise::{Discrete, Gaussian, Noise},
+    sample::reverse_from,
+    schedule::{FlowMatching, OrnsteinUhlenbeck},
+    train::Train,
 };
 
 const VOCABULARY: usize = 32_000;
@@ -35,18 +43,67 @@ fn two_steps_of_a_large_vocabulary() {
     println!("bytes {}", peak() - before);
 }
 
+/// What a test of this file prints when it is run in a process of its own, for other tests hold memory too.
+fn alone(test: &str) -> String {
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([&format!("memory::{test}"), "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{out}");
+    out.into_owned()
+}
+
 /// Logits of 32,000 categories are 131 MB a batch of 8 × 128: training takes no more than four times that.
 #[test]
 fn a_large_vocabulary_takes_four_times_its_logits_at_most() {
-    let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["memory::two_steps_of_a_large_vocabulary", "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let out = String::from_utf8_lossy(&run.stdout);
+    let out = alone("two_steps_of_a_large_vocabulary");
     let bytes = out.lines().find_map(|line| line.split("bytes ").nth(1)?.trim().parse::<usize>().ok());
     let logits = 4 * BATCH * LENGTH * VOCABULARY;
-    let bytes = bytes.unwrap_or_else(|| panic!("{out}{}", String::from_utf8_lossy(&run.stderr)));
+    let bytes = bytes.unwrap_or_else(|| panic!("{out}"));
     println!("{:.2} times the logits", bytes as f64 / logits as f64);
     assert!(bytes <= 4 * logits, "{bytes} bytes are {:.1} times the logits", bytes as f64 / logits as f64);
     assert!(bytes > logits, "{bytes} bytes cannot hold the logits: nothing was measured");
+}
+
+/// x̂ = α z, the guess of standard normal data.
+struct Plain(Gaussian);
+impl Denoiser<2> for Plain {
+    fn noise(&self) -> &dyn Noise<2> {
+        &self.0
+    }
+    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+        let c = Noise::<2>::path(&self.0).unwrap().at(t[0]);
+        z * c.sigma
+    }
+}
+
+/// Run in a process of its own by the test below: walks of ten steps, then of a hundred, with every sampler.
+#[test]
+#[ignore = "a process of its own, for the test beside it"]
+fn walks_of_ten_steps_and_of_a_hundred() {
+    const NUMBERS: usize = 1 << 18;
+    let model = Plain(Gaussian::new(OrnsteinUhlenbeck {}));
+    let z = Rng::new(0).normal_tensor([NUMBERS / 2, 2], &Device::flex(), DType::F32);
+    for sampler in super::samplers::all() {
+        let walk = |steps: usize| {
+            let times = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
+            let walk = reverse_from(&model, &*sampler, times, z.clone(), &Rng::new(0)).unwrap();
+            assert_eq!(walk.count(), steps + 1);
+        };
+        walk(10);
+        let before = peak();
+        walk(100);
+        // Ninety steps more are 90 such tensors.
+        let more = (peak() - before) as f64 / (4 * NUMBERS) as f64;
+        println!("{more:.1} tensors: {sampler:?}");
+        assert!(more < 8.0, "{sampler:?} holds {more:.0} tensors more in a hundred steps than in ten");
+    }
+}
+
+/// What a walk holds does not grow with its steps: bytes, where the test of the samplers counts words.
+#[test]
+fn a_hundred_steps_hold_no_more_than_ten() {
+    let out = alone("walks_of_ten_steps_and_of_a_hundred");
+    assert!(out.matches(" tensors: ").count() == super::samplers::all().len(), "{out}");
 }

@@ -12,7 +12,7 @@ use tweedie::{
     spacing::{Karras, Levels, Spacing},
 };
 
-fn all() -> Vec<Box<dyn Sampler<2>>> {
+pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
     let mut all: Vec<Box<dyn Sampler<2>>> = vec![
         Box::new(Ddim { eta: 0.0 }),
         Box::new(Ddim { eta: 1.0 }),
@@ -54,8 +54,8 @@ fn all() -> Vec<Box<dyn Sampler<2>>> {
         all.push(Box::new(Lms { order }));
         for clock in [Clock::LogSnr, Clock::Ratio, Clock::Time, Clock::Angle] {
             for word in [Word::Data, Word::Noise] {
-                // A corrector on three words is of fourth order, whose errors are rounding before their slope has settled.
-                for corrector in [false, true].into_iter().take(if order < 3 { 2 } else { 1 }) {
+                // A corrector on four words is of fifth order, whose errors are rounding before their slope has settled.
+                for corrector in [false, true].into_iter().take(if order < 4 { 2 } else { 1 }) {
                     all.push(Box::new(AdamsBashforth { order, word, clock, corrector }));
                 }
             }
