@@ -121,3 +121,24 @@ fn compare_measures_samples_against_data() {
     let table = text(&done(folder.path(), "compare edm --steps 5 --n 4 --sampler deis --times karras").stdout);
     assert!(table.contains("deis on karras") && table.contains("x̂ as the model says it"), "{table}");
 }
+
+#[test]
+fn tuned_times_are_nearer_from_other_starts_and_can_be_given_back() {
+    let folder = tempdir().unwrap();
+    let line = "compare ornstein-uhlenbeck --steps 6 --n 64 --sampler deis --json";
+    let error = |told: &[u8]| {
+        let told: Value = serde_json::from_slice(told).unwrap();
+        told["rows"][0]["error"].as_f64().unwrap()
+    };
+    let even = error(&done(folder.path(), line).stdout);
+    let tuned = error(&done(folder.path(), &format!("{line} --tune 48")).stdout);
+    assert!(tuned < 0.5 * even, "{tuned} on tuned times, {even} on even ones");
+    let table = text(&done(folder.path(), &line.replace("--json", "--tune 48")).stdout);
+    let times = table.lines().find_map(|line| line.strip_prefix("deis in 6 steps: times = ")).unwrap();
+    let mut again: Vec<&str> = line.split_whitespace().collect();
+    again.extend(["--times", times]);
+    let output = super::tweedie(folder.path()).args(again).output().unwrap();
+    let given = error(&output.stdout);
+    assert!((given / tuned - 1.0).abs() < 1e-2, "{given} on {times}, {tuned} when they were found");
+    assert!(refused(folder.path(), "compare edm --tune 0").contains("1 or more"));
+}
