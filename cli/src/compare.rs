@@ -1,18 +1,19 @@
 //! `tweedie compare`: samplers on one model, against a solution of high accuracy and against the data.
+mod told;
+
 use crate::{
     args,
     data::{Facts, Loaded, Set, Split},
     device,
-    list::pretty,
     named::{Modules, Rank},
     recipe::Recipe,
-    sample, say,
+    sample,
     spec::{self, DataSpec, Plan},
     words,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use serde_json::json;
-use std::{cell::Cell, fs, path::Path, sync::Arc, time::Instant};
+use std::{cell::Cell, path::Path, sync::Arc, time::Instant};
+use told::{Row, Told};
 use tweedie::{
     Error, Result, Rng,
     denoise::Denoiser,
@@ -22,9 +23,8 @@ use tweedie::{
     sample::{DormandPrince, Sampler, reverse_from, tune},
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
     spacing::Spacing,
-    train::{Parameters, write_atomically},
+    train::Parameters,
 };
-use tweedie_plot::{Axis, Figure, Mark, Page, Panel, Theme};
 
 /// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
 const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
@@ -244,20 +244,6 @@ impl<const D: usize> Entrant<D> {
     }
 }
 
-/// One walk.
-struct Row {
-    sampler: String,
-    steps: usize,
-    calls: usize,
-    /// The distance from the flow's end, of samplers without noise of their own.
-    error: Option<f64>,
-    seconds: f64,
-    /// Sliced Wasserstein and energy distance of samples to data.
-    distances: Option<[f64; 2]>,
-    /// The times that were found for it.
-    tuned: Option<Vec<f64>>,
-}
-
 /// As many directions as tell distances of samples apart by a few per cent.
 const DIRECTIONS: usize = 200;
 
@@ -375,7 +361,8 @@ where
         }
         // What no model can be nearer than, up to chance.
         let floor = self.data.as_ref().map(|[data, other]| distances(other, data));
-        self.tell(&rows, reference_calls, floor)
+        let Self { args, title, clamped, tolerance, .. } = *self;
+        Told { args, title, clamped, reference_calls, tolerance, floor, rows }.tell()
     }
 
     /// As many samples as there are data, of the same classes.
@@ -399,108 +386,5 @@ where
             drawn.push(walk.last().expect("a walk has points").1);
         }
         Ok(Tensor::cat(drawn, 0))
-    }
-
-    fn tell(&self, rows: &[Row], reference_calls: usize, floor: Option<[f64; 2]>) -> Result<()> {
-        let args = self.args;
-        let clamped = if self.clamped { "x̂ kept within the range of the data" } else { "x̂ as the model says it" };
-        if args.json {
-            say(&pretty(&json!({
-                "model": self.title, "samples": args.n, "clamped": self.clamped,
-                "reference": { "calls": reference_calls, "tolerance": self.tolerance },
-                "data": floor.map(|[sliced, energy]| json!({ "wasserstein": sliced, "energy": energy })),
-                "rows": rows.iter().map(Row::entry).collect::<Vec<_>>(),
-            })));
-        } else {
-            say(&format!(
-                "{}: {} samples, {clamped}; reference of {reference_calls} calls to {:.0e}",
-                self.title, args.n, self.tolerance
-            ));
-            table(rows, floor);
-            for row in rows {
-                if let Some(times) = row.listed() {
-                    say(&format!("{} in {} steps: times = {times}", row.sampler, row.steps));
-                }
-            }
-        }
-        if let Some(out) = &args.out {
-            fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
-            let page = page(rows, self.title, clamped);
-            write_atomically(&out.join("compare.html"), page.html(&[]).as_bytes())?;
-            write_atomically(&out.join("compare.png"), &page.figures[0].png(Theme::Light))?;
-            write_atomically(&out.join("compare.svg"), page.figures[0].svg(Theme::Light).as_bytes())?;
-            if !args.json {
-                say(&format!("{}: compare.html, compare.png and compare.svg", out.display()));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Row {
-    fn entry(&self) -> serde_json::Value {
-        let mut entry = json!({
-            "sampler": self.sampler, "steps": self.steps, "calls": self.calls, "error": self.error,
-            "ms": self.seconds * 1e3,
-        });
-        if let Some([sliced, energy]) = self.distances {
-            entry["wasserstein"] = json!(sliced);
-            entry["energy"] = json!(energy);
-        }
-        if let Some(times) = &self.tuned {
-            entry["times"] = json!(times);
-        }
-        entry
-    }
-    /// The times that were found, as a recipe and `--times` take them.
-    fn listed(&self) -> Option<String> {
-        let times = self.tuned.as_ref()?.iter().rev().skip(1).map(|t| format!("{t:.5}"));
-        Some(format!("{{ name = \"listed\", times = [{}] }}", times.collect::<Vec<_>>().join(", ")))
-    }
-}
-
-fn table(rows: &[Row], floor: Option<[f64; 2]>) {
-    let width = rows.iter().map(|row| row.sampler.chars().count()).max().unwrap_or(0).max(14);
-    let far = if floor.is_some() { "  wasserstein    energy" } else { "" };
-    let apart = |distances: Option<[f64; 2]>| match distances {
-        None => String::new(),
-        Some([sliced, energy]) => format!("  {sliced:>11.4}  {energy:>8.4}"),
-    };
-    say(&format!("{:width$}  steps  calls     error        ms{far}", "sampler"));
-    for row in rows {
-        say(&format!(
-            "{:width$}  {:>5}  {:>5}  {:>8}  {:>8.2}{}",
-            row.sampler,
-            row.steps,
-            row.calls,
-            row.error.map_or("–".into(), |error| format!("{error:.2e}")),
-            row.seconds * 1e3,
-            apart(row.distances)
-        ));
-    }
-    if floor.is_some() {
-        say(&format!("{:width$}  {:>5}  {:>5}  {:>8}  {:>8}{}", "data and data", "", "", "", "", apart(floor)));
-    }
-}
-
-/// Error over calls, both logarithmic.
-fn page(rows: &[Row], title: &str, clamped: &str) -> Page {
-    let mut names: Vec<&str> = rows.iter().filter(|row| row.error.is_some()).map(|row| &*row.sampler).collect();
-    names.dedup();
-    let mut panel = Panel::plane("", Axis::new("calls of the model").log(), Axis::new("root mean square error").log());
-    for (i, name) in names.iter().enumerate() {
-        let own = rows.iter().filter(|row| row.sampler == *name);
-        let points = own.filter_map(|row| Some((row.calls as f64, row.error.filter(|e| *e > 0.0 && e.is_finite())?)));
-        let (x, y): (Vec<f64>, Vec<f64>) = points.unzip();
-        panel = panel.mark(Mark::line(x, y).name(*name).series(i));
-    }
-    Page {
-        slug: "compare".into(),
-        title: format!("Samplers on {title}"),
-        text: format!(
-            "The distance from the solution of the probability flow, from the same starting noise; {clamped}."
-        ),
-        figures: vec![Figure::new("", 1).panel(panel)],
-        ..Page::default()
     }
 }

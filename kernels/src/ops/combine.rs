@@ -1,4 +1,5 @@
 //! Linear combinations of tensors in one pass, in single and in double precision.
+use super::graph::wanted;
 use crate::memory::unwritten;
 use crate::parallel::{PIECE, Shared, for_each};
 use crate::simd::{Level, Simd, dispatch};
@@ -119,7 +120,7 @@ fn taken(x: &DispatchTensor, first: Option<&Plain>) -> bool {
         DispatchTensorKind::Flex(BackendTensor::Float(own)) if x.autodiff == DispatchAutodiffContext::Disabled => {
             match first {
                 Some(first) => own.dtype() == first.dtype() && own.layout().shape() == first.layout().shape(),
-                None => matches!(own.dtype(), DType::F32 | DType::F64),
+                None => matches!(own.dtype(), DType::F32 | DType::F64) && wanted(),
             }
         }
         _ => false,
@@ -175,6 +176,7 @@ number!(f32, |weight| weight as f32, unwritten);
 number!(f64, |weight| weight, |len| vec![0.0; len]);
 
 fn sum<T: Number>(mut terms: Vec<(f64, Option<Plain>)>) -> Plain {
+    crate::keep_memory();
     let mut own = terms.iter_mut().find_map(|(_, x)| x.take_if(|x| T::own(x).is_some()));
     let slices: Vec<_> = terms.iter().map(|(weight, x)| (T::of(*weight), x.as_ref().map(T::all))).collect();
     if let Some(out) = own.as_mut().and_then(T::own) {

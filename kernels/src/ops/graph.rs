@@ -100,7 +100,7 @@ fn plain(out: Vec<f32>, shape: Vec<usize>) -> Plain {
 }
 
 /// Whether the kernels are to be used at all: `TWEEDIE_KERNELS=off` leaves everything to burn's own operations, to compare.
-fn wanted() -> bool {
+pub(super) fn wanted() -> bool {
     static WANTED: OnceLock<bool> = OnceLock::new();
     *WANTED.get_or_init(|| std::env::var_os("TWEEDIE_KERNELS").is_none_or(|value| value != "off"))
 }
