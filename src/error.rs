@@ -70,3 +70,8 @@ impl std::error::Error for Error {
         }
     }
 }
+
+/// A small number as a message says it.
+pub(crate) fn small(x: f64) -> String {
+    if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
+}

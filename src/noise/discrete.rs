@@ -295,9 +295,9 @@ impl<const D: usize> Noise<D> for Discrete {
             )),
             (Word::Score, None) if self.keep(1.0) < 1e-6 => Err(Error::Unfit(format!(
                 "a net that says `score` cannot be used with uniform or marginal noise whose schedule keeps nothing at t = 1 \
-                 (keep(1) = {:.1e}): there the ratios do not tell x; take a schedule that ends above, such as `geometric`, or \
-                 let the net say `logits`",
-                self.keep(1.0)
+                 (keep(1) = {}): there the ratios do not tell x; take a schedule that ends above, such as \
+                 {{ name = \"geometric\", max = 5 }}, or let the net say `logits`",
+                crate::error::small(self.keep(1.0))
             ))),
             _ => Ok(()),
         }

@@ -291,9 +291,10 @@ impl<const D: usize> Noise<D> for Gaussian {
         let end = self.schedule.at(1.0);
         if matches!(self.prediction, Prediction::Epsilon | Prediction::Score) && end.alpha < 1e-6 {
             return Err(Error::Unfit(format!(
-                "a net that says {} cannot be used with a schedule whose signal vanishes at t = 1 (zero terminal SNR, α(1) = {:.1e}): \
+                "a net that says {} cannot be used with a schedule whose signal vanishes at t = 1 (zero terminal SNR, α(1) = {}): \
                  there x_t is all noise and x̂ = (x_t − σ ε)/α divides by zero; let the net predict v, x0, velocity or edm",
-                self.prediction, end.alpha
+                self.prediction,
+                crate::error::small(end.alpha)
             )));
         }
         Ok(())
