@@ -3,7 +3,7 @@ use crate::{
     distribution::host,
     dual::Dual,
     error::Error,
-    noise::{Gaussian, Noise, Variance, lift},
+    noise::{Gaussian, Noise, Variance},
     rng::Rng,
     schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Scales, Schedule, VariancePreserving, exploding, process},
 };
@@ -59,38 +59,52 @@ impl DiffusionProcess {
         &self.schedule
     }
 
-    fn map(&self, t: Tensor<1>, f: impl Fn(Scales) -> f64) -> Tensor<1> {
-        let (device, dtype) = (t.device(), t.dtype());
+    fn map<const E: usize>(&self, t: Tensor<E>, f: impl Fn(Scales) -> f64) -> Tensor<E> {
+        let (shape, device, dtype) = (t.dims(), t.device(), t.dtype());
         let values: Vec<f64> = host(t).into_iter().map(|t| f(self.schedule.at(t))).collect();
-        let n = values.len();
-        Tensor::from_data(TensorData::new(values, [n]), (&device, dtype))
+        Tensor::from_data(TensorData::new(values, shape), (&device, dtype))
     }
     /// α(t), shaped like t.
-    pub fn alpha(&self, t: Tensor<1>) -> Tensor<1> {
+    pub fn alpha<const E: usize>(&self, t: Tensor<E>) -> Tensor<E> {
         self.map(t, |c| c.alpha)
     }
     /// σ(t).
-    pub fn sigma(&self, t: Tensor<1>) -> Tensor<1> {
+    pub fn sigma<const E: usize>(&self, t: Tensor<E>) -> Tensor<E> {
         self.map(t, |c| c.sigma)
     }
     /// dα/dt.
-    pub fn alpha_prime(&self, t: Tensor<1>) -> Tensor<1> {
+    pub fn alpha_prime<const E: usize>(&self, t: Tensor<E>) -> Tensor<E> {
         self.map(t, |c| c.alpha_dot)
     }
     /// dσ/dt.
-    pub fn sigma_prime(&self, t: Tensor<1>) -> Tensor<1> {
+    pub fn sigma_prime<const E: usize>(&self, t: Tensor<E>) -> Tensor<E> {
         self.map(t, |c| c.sigma_dot)
     }
     /// x_t = α(t) x + σ(t) ε.
     ///
     /// # Shapes
     ///
-    /// `x`, `eps`: `[n, …]`; `t`: `[n]`, or `[1]` for all rows.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>, t: Tensor<1>, eps: Tensor<D>) -> Tensor<D> {
-        let [alpha, sigma] = lift(&x, &host(t), |_, t| {
-            let c = self.schedule.at(t);
-            [c.alpha, c.sigma]
-        });
+    /// `x`, `eps`: `[n, …]`; `t`: `[n]`, `[n, 1, …]`, `[1]` for all rows, or any other shape whose axes, counted from the first,
+    /// are 1 or those of `x`; axes that `t` lacks at the end are 1.
+    ///
+    /// # Panics
+    ///
+    /// If `t` has an axis that is neither, or more axes than `x`.
+    pub fn forward<const D: usize, const E: usize>(&self, x: Tensor<D>, t: Tensor<E>, eps: Tensor<D>) -> Tensor<D> {
+        let (own, dims) = (t.dims(), x.dims());
+        assert!(
+            E <= D && own.iter().zip(&dims).all(|(t, x)| *t == 1 || t == x),
+            "times of shape {own:?} do not broadcast to data of shape {dims:?}: each of their axes, from the first on, is 1 or as \
+             long as the data's"
+        );
+        let mut shape = [1; D];
+        shape[..E].copy_from_slice(&own);
+        let scales: Vec<Scales> = host(t).into_iter().map(|t| self.schedule.at(t)).collect();
+        let lift = |f: fn(&Scales) -> f64| -> Tensor<D> {
+            let values: Vec<f64> = scales.iter().map(f).collect();
+            Tensor::from_data(TensorData::new(values, shape), (&x.device(), x.dtype()))
+        };
+        let (alpha, sigma) = (lift(|c| c.alpha), lift(|c| c.sigma));
         x * alpha + eps * sigma
     }
 }

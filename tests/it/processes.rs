@@ -75,29 +75,82 @@ fn a_closed_inverse_is_the_bisected_one() {
     }
 }
 
-/// Improved-diffusion's schedules: (index, β, ᾱ), in its double precision.
+/// Improved-diffusion's schedules in its double precision: (index, β, ᾱ, variance of x_{t−1} given x_t and x), and the sums of all
+/// β and of all ᾱ.
 #[test]
 fn tables_are_those_of_improved_diffusion() {
-    let linear = Linear::new(1000);
-    let cosine = Cosine::new(1000);
-    for (i, beta, bar) in [
-        (0, 0.0001, 0.9999),
-        (250, 0.00507997997997998, 0.5214230306185275),
-        (750, 0.015039939939939939, 0.003300158361569426),
-        (999, 0.02, 4.035829765375676e-05),
-    ] {
-        assert!((linear.table().beta(i + 1) / beta - 1.0).abs() < 1e-12);
-        assert!((linear.table().alpha_bar(i + 1) / bar - 1.0).abs() < 1e-11);
-        assert!((linear.at((i + 1) as f64 / 1000.0).alpha.powi(2) / bar - 1.0).abs() < 1e-11);
-    }
-    for (i, beta, bar) in [
-        (0, 4.128422482196914e-05, 0.999958715775178),
-        (500, 0.003155691441585007, 0.49228517244880304),
-        (998, 0.7499993929011166, 2.4287669070348544e-06),
-        (999, 0.999, 2.4287669070348567e-09),
-    ] {
-        assert!((cosine.table().beta(i + 1) / beta - 1.0).abs() < 1e-9);
-        assert!((cosine.table().alpha_bar(i + 1) / bar - 1.0).abs() < 1e-9);
+    type Row = (usize, f64, f64, f64);
+    let cases: [(Arc<dyn Schedule>, [Row; 7], [f64; 2]); 4] = [
+        (
+            Arc::new(Linear::new(1000)),
+            [
+                (0, 0.0001, 0.9999, 0.0),
+                (1, 0.00011991991991991993, 0.9997800920720721, 5.4531876613021935e-05),
+                (250, 0.00507997997997998, 0.5214230306185275, 0.005051719844085794),
+                (500, 0.010059959959959959, 0.07779665836502389, 0.010051335778909593),
+                (750, 0.015039939939939939, 0.003300158361569426, 0.01503917953667168),
+                (998, 0.01998008008008008, 4.118193638138445e-05, 0.019980063304243196),
+                (999, 0.02, 4.035829765375676e-05, 0.01999998352656061),
+            ],
+            [10.049999999999999, 275.51323339680613],
+        ),
+        (
+            Arc::new(Linear::between(4000, 2.5e-5, 0.005)),
+            [
+                (0, 2.5e-05, 0.999975, 0.0),
+                (1, 2.6244061015253815e-05, 0.9999487565950862, 1.280362861301587e-05),
+                (1000, 0.0012690610152538136, 0.5231160605200017, 0.001267292121046889),
+                (2000, 0.002513122030507627, 0.07874647522425243, 0.00251258081289121),
+                (3000, 0.00375718304576144, 0.0034057569226939957, 0.0037571346224173022),
+                (3998, 0.0049987559389847456, 4.267992236987185e-05, 0.004998754867114045),
+                (3999, 0.005, 4.246652275802249e-05, 0.004999998932956627),
+            ],
+            [10.05, 1103.4990823945027],
+        ),
+        (
+            Arc::new(Cosine::new(1000)),
+            [
+                (0, 4.128422482196914e-05, 0.999958715775178, 0.0),
+                (1, 4.614175273665033e-05, 0.9999125759273678, 2.178949614569182e-05),
+                (250, 0.0013272239542118092, 0.8458879864968832, 0.0013175424781917925),
+                (500, 0.003155691441585007, 0.49228517244880304, 0.0031460051254634824),
+                (750, 0.0075791226547340385, 0.14317864642609812, 0.007569450350465387),
+                (998, 0.7499993929011166, 2.4287669070348544e-06, 0.7499939281844208),
+                (999, 0.999, 2.4287669070348567e-09, 0.9989975760881921),
+            ],
+            [12.441496417056296, 495.5775125824862],
+        ),
+        (
+            Arc::new(Cosine::new(4000)),
+            [
+                (0, 9.865818813681315e-06, 0.9999901341811863, 0.0),
+                (1, 1.01694148842979e-05, 0.9999799648666317, 5.007683395217703e-06),
+                (1000, 0.00033143349273656586, 0.8467314331278845, 0.0003308264359250533),
+                (2000, 0.0007889355535104503, 0.49345397967426397, 0.0007883287423357745),
+                (3000, 0.0018970293898130652, 0.14399841396737925, 0.001896422854753149),
+                (3998, 0.749999962056056, 1.5179804688514504e-07, 0.7499996205104851),
+                (3999, 0.999, 1.5179804688514517e-10, 0.9989998485053974),
+            ],
+            [15.210434270813124, 1983.8100381777879],
+        ),
+    ];
+    let near = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-9 * theirs;
+    for (schedule, rows, sums) in cases {
+        let steps = schedule.steps().unwrap();
+        let time = |i: usize| i as f64 / steps as f64;
+        let bar = |i: usize| schedule.at(time(i)).alpha.powi(2);
+        let beta = |i: usize| 1.0 - bar(i) / bar(i - 1);
+        let noise = Gaussian::new(schedule.clone());
+        let x = points([[0.3, -0.4]]);
+        for (i, one, signal, var) in rows {
+            assert!((beta(i + 1) - one).abs() < 1e-9 * one + 1e-15, "β {i} of {steps}: {} for {one}", beta(i + 1));
+            assert!(near(bar(i + 1), signal), "ᾱ {i} of {steps}: {} for {signal}", bar(i + 1));
+            let std = numbers(noise.posterior(x.clone(), x.clone(), &[time(i)], &[time(i + 1)]).std())[0];
+            assert!(near(std * std, var), "posterior variance {i} of {steps}: {} for {var}", std * std);
+        }
+        let total = |f: &dyn Fn(usize) -> f64| (1..=steps).map(f).sum::<f64>();
+        assert!(near(total(&beta), sums[0]), "Σ β of {steps}: {} for {}", total(&beta), sums[0]);
+        assert!(near(total(&bar), sums[1]), "Σ ᾱ of {steps}: {} for {}", total(&bar), sums[1]);
     }
 }
 
@@ -140,8 +193,12 @@ fn sections_are_those_of_improved_diffusion() {
     );
     let three = numbers(300, &[10, 15, 20], 45);
     assert_eq!(
-        three[..24],
-        [0, 11, 22, 33, 44, 55, 66, 77, 88, 99, 100, 107, 114, 121, 128, 135, 142, 149, 157, 164, 171, 178, 185, 192]
+        three,
+        [
+            0, 11, 22, 33, 44, 55, 66, 77, 88, 99, 100, 107, 114, 121, 128, 135, 142, 149, 157, 164, 171, 178, 185,
+            192, 199, 200, 205, 210, 216, 221, 226, 231, 236, 242, 247, 252, 257, 263, 268, 273, 278, 283, 289, 294,
+            299
+        ]
     );
     assert!(tweedie::spacing::Listed::sections(10, &[11]).is_err());
     assert_eq!(
@@ -210,6 +267,53 @@ fn a_process_of_tensors_is_its_schedule() {
     let z = DiffusionProcess::variance_exploding(|t| t * 2.0).forward(x.clone(), t, x.ones_like());
     let [a, b] = [0.2_f32, 0.7_f32].map(|t| f64::from(t) * 2.0);
     assert!(gap(z, points([[1.0 + a, 2.0 + a], [3.0 + b, 4.0 + b]])) < 1e-12);
+}
+
+/// Times of any rank: a row, an entry of a row, or all; and not those of other rows.
+#[test]
+fn times_of_a_process_broadcast() {
+    let device = Device::flex();
+    let process = DiffusionProcess::flow_matching();
+    let (x, eps) = (Tensor::<3>::ones([2, 3, 2], &device), Tensor::<3>::ones([2, 3, 2], &device) * 5.0);
+    // 1 − t + 5 t
+    let at = |t: f64| 1.0 + 4.0 * t;
+    let rows = [0.25, 0.75];
+    let want: Vec<f64> = (0..12).map(|i| at(rows[i / 6])).collect();
+    let t = Tensor::<1>::from_floats([0.25, 0.75], &device);
+    assert_eq!(numbers(process.forward(x.clone(), t.clone(), eps.clone())), want);
+    assert_eq!(numbers(process.forward(x.clone(), t.clone().reshape([2, 1]), eps.clone())), want);
+    assert_eq!(numbers(process.forward(x.clone(), t.clone().reshape([2, 1, 1]), eps.clone())), want);
+    for t in [0.25, 1.0] {
+        let all = Tensor::<1>::from_floats([t], &device);
+        let said = [
+            process.forward(x.clone(), all.clone(), eps.clone()),
+            process.forward(x.clone(), all.reshape([1, 1, 1]), eps.clone()),
+        ];
+        assert!(said.into_iter().all(|z| numbers(z) == [at(t); 12]));
+    }
+    // A time for each entry along the second axis, and for each along the first and the last.
+    let along = Tensor::<3>::from_floats([[[0.0], [0.5], [1.0]]], &device);
+    let want: Vec<f64> = (0..12).map(|i| at((i / 2 % 3) as f64 / 2.0)).collect();
+    assert_eq!(numbers(process.forward(x.clone(), along.clone(), eps.clone())), want);
+    let corners = Tensor::<3>::from_floats([[[0.0, 0.25]], [[0.5, 1.0]]], &device);
+    let want: Vec<f64> = (0..12).map(|i| at([[0.0, 0.25], [0.5, 1.0]][i / 6][i % 2])).collect();
+    assert_eq!(numbers(process.forward(x.clone(), corners, eps.clone())), want);
+    assert_eq!(process.alpha(along.clone()).dims(), [1, 3, 1]);
+    assert_eq!(numbers(process.sigma_prime(along)), [1.0; 3]);
+
+    let message = |wrong: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        *std::panic::catch_unwind(wrong).unwrap_err().downcast::<String>().expect("a message")
+    };
+    let three = message(&|| {
+        let (x, t) = (Tensor::<2>::ones([2, 3], &Device::flex()), Tensor::<1>::ones([3], &Device::flex()));
+        DiffusionProcess::flow_matching().forward(x.clone(), t, x);
+    });
+    assert!(three.contains("[3]") && three.contains("[2, 3]"), "{three}");
+    let rank = message(&|| {
+        let (x, t) = (Tensor::<2>::ones([2, 3], &Device::flex()), Tensor::<3>::ones([2, 1, 1], &Device::flex()));
+        DiffusionProcess::flow_matching().forward(x.clone(), t, x);
+    });
+    assert!(rank.contains("[2, 1, 1]"), "{rank}");
 }
 
 /// DDPM by its own formulas, and by the spine.
