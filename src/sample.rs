@@ -279,7 +279,8 @@ pub struct Reverse<'a, const D: usize, M: ?Sized> {
     rng: Rng,
 }
 
-/// Starts a walk over falling `times` from a draw of the stationary law.
+/// Starts a walk over falling `times` from a draw of the stationary law; where they begin below t = 1, of noise as strong as it is
+/// there.
 ///
 /// Row i of the walk depends on row i of `rng` alone.
 ///
@@ -294,7 +295,10 @@ pub fn reverse<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Reverse<'a, D, M>, Error> {
-    let z = model.noise().stationary(shape, device).sample(&mut rng.stream("start")).value;
+    let mut z = model.noise().stationary(shape, device).sample(&mut rng.stream("start")).value;
+    if let (Some(path), Some(&first)) = (model.noise().path(), times.first().filter(|&&t| t < 1.0)) {
+        z = z * (path.at(first).sigma / path.at(1.0).sigma);
+    }
     reverse_from(model, sampler, times, z, rng)
 }
 

@@ -91,6 +91,10 @@ pub struct Sample {
     /// Guidance towards the class; 1 is none [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
+    /// Dynamic thresholding: keep guesses within the Q-quantile of each sample's |x̂|, brought back to the range of the data; 0.995
+    /// is usual [default: the recipe's, or the range of the data itself]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
+    pub threshold: Option<f64>,
     /// Text that every sample begins with; \n is an end of line
     #[arg(long, value_name = "TEXT", conflicts_with = "infill")]
     pub prompt: Option<String>,
@@ -197,10 +201,11 @@ pub struct Compare {
     /// schedule's table]
     #[arg(long, value_name = "NAME")]
     pub times: Vec<String>,
-    /// Move the times of each deterministic sampler to where N other walks end nearest to the flow's end, and say them
+    /// Move the times of each deterministic sampler to where N other walks end nearest to the flow's end, and say them; as long as
+    /// up to 16 walks of N for each time of each step count
     #[arg(long, value_name = "N")]
     pub tune: Option<usize>,
-    /// Leave x̂ as the net says it, where a run keeps it within the range of the data
+    /// Leave x̂ as the net of a run says it, and not within the range of the data
     #[arg(long)]
     pub unclamped: bool,
     /// Also the distance of so many samples from data: sliced Wasserstein and energy distance, of every sampler

@@ -7,7 +7,7 @@ use crate::{
     device,
     named::{Modules, Rank},
     recipe::Recipe,
-    sample,
+    sample, session,
     spec::{self, DataSpec, Plan},
     words,
 };
@@ -46,6 +46,11 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
         return Err(Error::Unfit("`--tune` is 1 or more, and 64 walks are usually enough".into()));
     }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
+        if args.unclamped {
+            return Err(Error::Unfit(
+                "`--unclamped` is about the nets of runs: an exact x̂ is as it is in any case".into(),
+            ));
+        }
         return exact(problem, args, modules);
     }
     if !args.model.exists() {
@@ -92,7 +97,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let case = Case::<2> {
         model_of: &|_, _| Box::new(&model),
         classes: &|_| Classes::none(),
-        clamped: false,
+        guess: "x̂ as the model says it",
         schedule,
         dtype: DType::F64,
         tolerance: 1e-10,
@@ -120,9 +125,16 @@ impl Of<'_> {
     where
         Modules: Rank<D>,
     {
-        let clamped = self.facts.bounded && !self.args.unclamped;
-        let facts = Facts { bounded: clamped, ..self.facts.clone() };
-        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, &facts)?;
+        let facts = self.facts.clone();
+        let mut plan = Plan::<D>::new(self.recipe, self.modules, self.data, &facts)?;
+        if self.args.unclamped {
+            (plan.x.bounded, plan.sample.threshold) = (false, None);
+        }
+        let guess = match (plan.x.bounded, plan.sample.threshold) {
+            (_, Some(_)) => "x̂ kept within each sample's own range",
+            (true, None) => "x̂ kept within the range of the data",
+            (false, None) => "x̂ as the model says it",
+        };
         if plan.noise.path().is_none() {
             return Err(Error::Unfit(format!(
                 "{} is a model of categories, whose samplers draw at random: there is no flow to compare them on; \
@@ -159,9 +171,12 @@ impl Of<'_> {
             data = Some([own, other]);
         }
         let case = Case::<D> {
-            model_of: &|classes, rows| artist.guided(classes, rows, plan.sample.guidance, plan.clamp()),
+            model_of: &|classes, rows| {
+                let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
+                session::thresholded(model, plan.sample.threshold)
+            },
             classes: &|rows| sample::in_turn(&facts, rows),
-            clamped,
+            guess,
             schedule: plan.schedule.clone(),
             dtype: DType::F32,
             tolerance: 1e-5,
@@ -200,7 +215,8 @@ struct Case<'a, const D: usize> {
     model_of: &'a dyn Fn(&Classes, usize) -> Box<dyn Denoiser<D> + 'a>,
     /// What so many rows of walks are told.
     classes: &'a dyn Fn(usize) -> Classes,
-    clamped: bool,
+    /// What is done to x̂.
+    guess: &'a str,
     schedule: Arc<dyn Schedule>,
     dtype: DType,
     tolerance: f64,
@@ -286,6 +302,10 @@ where
                     }
                 } else {
                     fits.map_err(|error| recipe.blame("sample.sampler", error))?;
+                    if self.args.tune.is_some() && sampler.order().is_none() {
+                        let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
+                        return Err(recipe.blame("sample.sampler", Error::Unfit(why.into())));
+                    }
                 }
                 let times = match text.filter(|text| *text != "even") {
                     None => None,
@@ -334,8 +354,11 @@ where
         };
 
         let mut rows = vec![];
-        for entrant in self.entrants(model.noise())? {
+        let entrants = self.entrants(model.noise())?;
+        let (mut bar, all) = (sample::Progress::new(args.json, "walking"), entrants.len() * args.steps.len());
+        for entrant in entrants {
             for &steps in &args.steps {
+                bar.at(rows.len() as f64 / all as f64);
                 let mut times = entrant.times(model.noise(), steps)?;
                 let practice = practice.as_ref().filter(|_| entrant.sampler.order().is_some() && steps > 1);
                 if let Some((model, z, end)) = practice {
@@ -359,10 +382,11 @@ where
                 rows.push(Row { sampler: entrant.label(), steps, calls, error, seconds, distances, tuned });
             }
         }
+        bar.clear();
         // What no model can be nearer than, up to chance.
         let floor = self.data.as_ref().map(|[data, other]| distances(other, data));
-        let Self { args, title, clamped, tolerance, .. } = *self;
-        Told { args, title, clamped, reference_calls, tolerance, floor, rows }.tell()
+        let Self { args, title, guess, tolerance, .. } = *self;
+        Told { args, title, guess, reference_calls, tolerance, floor, rows }.tell()
     }
 
     /// As many samples as there are data, of the same classes.

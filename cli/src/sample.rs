@@ -113,7 +113,12 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
             )?;
         }
     }
-    for (flag, value) in [("guidance", args.guidance), ("temperature", args.temperature), ("top-p", args.top_p)] {
+    for (flag, value) in [
+        ("guidance", args.guidance),
+        ("temperature", args.temperature),
+        ("top-p", args.top_p),
+        ("threshold", args.threshold),
+    ] {
         if let Some(value) = value {
             recipe.put(
                 &format!("sample.{}", flag.replace('-', "_")),
@@ -216,6 +221,7 @@ impl Drawing<'_> {
             guidance: plan.sample.guidance,
             clamp: plan.clamp(),
             truncation: plan.sample.truncation(),
+            threshold: plan.sample.threshold,
             known: known.as_deref(),
             classes: &classes,
             n: plan.sample.n,
@@ -224,7 +230,7 @@ impl Drawing<'_> {
             keep: &keep,
             device: self.device,
         };
-        let mut bar = Progress::new(args.quiet);
+        let mut bar = Progress::new(args.quiet, "drawing");
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
@@ -380,10 +386,10 @@ fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result
 /// How drawing goes, on a terminal.
 pub(crate) struct Progress(Option<ProgressBar>);
 impl Progress {
-    pub fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool, doing: &str) -> Self {
         Self((!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template("drawing {bar:28} {percent} %  {eta} left");
+            let style = ProgressStyle::with_template(&format!("{doing} {{bar:28}} {{percent}} %  {{eta}} left"));
             bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
             bar
         }))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
     data::Data,
-    denoise::{Denoiser, Truncated, Truncation},
+    denoise::{Denoiser, Thresholded, Truncated, Truncation},
     laws::Check,
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
@@ -397,6 +397,8 @@ pub(crate) struct Order<'a, const D: usize> {
     pub clamp: f64,
     /// How much surer guesses of categories are made.
     pub truncation: Truncation,
+    /// The quantile of dynamic thresholding.
+    pub threshold: Option<f64>,
     /// The categories of a sample that are known, −1 where they are not.
     pub known: Option<&'a [f32]>,
     /// The class of each sample, or none for all.
@@ -407,6 +409,17 @@ pub(crate) struct Order<'a, const D: usize> {
     /// Points of the walk that are kept, rising; the last is always `steps`.
     pub keep: &'a [usize],
     pub device: &'a Device,
+}
+
+/// The model with dynamic thresholding, where a quantile is given.
+pub(crate) fn thresholded<'a, const D: usize>(
+    model: Box<dyn Denoiser<D> + 'a>,
+    threshold: Option<f64>,
+) -> Box<dyn Denoiser<D> + 'a> {
+    match threshold {
+        Some(quantile) => Box::new(Thresholded { model, quantile, most: f64::INFINITY }),
+        None => model,
+    }
 }
 
 /// What was drawn: data, `[n, …]` for each point of the walk that was kept, the last being the samples.
@@ -449,7 +462,8 @@ pub(crate) fn draw<const D: usize>(
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let mut model = artist.guided(&classes, rows, order.guidance, order.clamp);
+        let model = artist.guided(&classes, rows, order.guidance, order.clamp);
+        let mut model = thresholded(model, order.threshold);
         if order.truncation != Truncation::default() {
             model = Box::new(Truncated { model, truncation: order.truncation });
         }

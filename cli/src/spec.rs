@@ -57,6 +57,9 @@ pub(crate) struct SampleSettings {
     pub top_k: Option<usize>,
     /// How much of the mass of a guess may be drawn, the likeliest first.
     pub top_p: f64,
+    /// Dynamic thresholding: the quantile of |x̂| that each sample's range follows, in place of the range of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// `{ name, … }`: a spacing; those of the schedule's table, or even ones, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<Table>,
@@ -74,6 +77,7 @@ impl Default for SampleSettings {
             temperature: 1.0,
             top_k: None,
             top_p: 1.0,
+            threshold: None,
             times: None,
             sampler: None,
         }
@@ -209,6 +213,7 @@ impl<const D: usize> Plan<D> {
         resolved.insert("train".into(), Value::Table(written(&train, "train")));
         resolved.insert("run".into(), Value::Table(written(&run, "run")));
         resolved.insert("sample".into(), Value::Table(sample_table));
+        let x = Facts { bounded: x.bounded && sample.threshold.is_none(), ..x };
         Ok(Self {
             transform,
             facts: facts.clone(),
@@ -285,6 +290,19 @@ impl<const D: usize> Plan<D> {
                 return refuse(field, message);
             }
         }
+        if let Some(quantile) = sample.threshold {
+            if noise.categorical() || !facts.bounded {
+                let message =
+                    "`threshold` keeps guesses within −1 and 1, and these data are not kept there: leave it out.";
+                return refuse("threshold", message.into());
+            }
+            if !(quantile > 0.0 && quantile <= 1.0) {
+                return refuse(
+                    "threshold",
+                    format!("`threshold` is a quantile of |x̂|, above 0 and up to 1 (0.995 is usual), not {quantile}."),
+                );
+            }
+        }
         let (sampler, table) = match &sample.sampler {
             Some(_) => recipe.module("sampler", "sample.sampler", &ranked.samplers, &[])?,
             None => {
@@ -333,7 +351,8 @@ pub(crate) fn spacing(
     Ok((times, table))
 }
 
-/// The times of a walk of `steps` steps: those of the spacing's grid, but the first is 1, where the noise is drawn.
+/// The times of a walk of `steps` steps: those of the spacing's grid, but the first is 1, where the noise is
+/// drawn: a grid that begins below (`leading`, levels smaller than the schedule's) would begin with signal that no draw has.
 pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
     let mut grid = times.grid(steps);
     if let Some(first) = grid.first_mut() {

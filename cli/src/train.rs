@@ -315,6 +315,7 @@ impl<const D: usize> Run<'_, D> {
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
             truncation: sample.truncation(),
+            threshold: sample.threshold,
             known: None,
             classes: &classes,
             n,
@@ -374,6 +375,7 @@ impl<const D: usize> Run<'_, D> {
             guidance: sample.guidance,
             clamp: self.plan.clamp(),
             truncation: sample.truncation(),
+            threshold: sample.threshold,
             known: None,
             classes: &classes,
             n: sample.n,
@@ -383,7 +385,7 @@ impl<const D: usize> Run<'_, D> {
             device: self.device,
         };
         let artist = session.artist();
-        let mut bar = sample::Progress::new(self.args.quiet);
+        let mut bar = sample::Progress::new(self.args.quiet, "drawing");
         let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");

@@ -1,7 +1,7 @@
 //! An embedded Runge–Kutta pair that chooses its own steps.
 use super::{Past, Sampler, path, straight, sum};
 use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Scales};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use tweedie_kernels::combine;
@@ -142,7 +142,8 @@ fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) 
 /// steps of its own as the tolerances ask for.
 ///
 /// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at any end of
-/// any schedule. A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
+/// any schedule. In single precision, where a step's error cannot be told to be smaller, tolerances below 1e-6 are taken for 1e-6.
+/// A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
 /// row, so a row depends on its batch, within the tolerances.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -196,10 +197,12 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         _: &mut Rng,
     ) -> Tensor<D> {
         let path = path(model);
+        let least = if z.dtype() == DType::F64 { 0.0 } else { 1e-6 };
+        let (absolute, relative) = (self.absolute.max(least), self.relative.max(least));
         let (start, end) = (path.at(t), path.at(s));
         let ((norm, from), (_, to)) = (polar(start), polar(end));
         // Where there is no noise the slope is 0/0: a way down ends, and a way up begins, a little above.
-        let floor = self.absolute.sqrt().atan();
+        let floor = absolute.sqrt().atan();
         let (begin, stop) = if to > from { (from.max(floor), to) } else { (from, to.max(floor).min(from)) };
         let place = |phi: f64| match phi {
             _ if phi == from => (t, start),
@@ -237,7 +240,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
                 let (ahead, there) = next.expect("there are seven stages");
                 let off = total(&words, mix([0.0; 8], step.length, &slopes, &gap()), 1.0);
                 let scale = polar(there.1).0;
-                let error = tweedie_kernels::ops::worst(off, ahead.clone(), self.absolute, self.relative / scale);
+                let error = tweedie_kernels::ops::worst(off, ahead.clone(), absolute, relative / scale);
                 if error <= 1.0 {
                     (z, here, n) = (ahead, there, scale);
                     guess = words.pop().expect("every stage asks");

@@ -2,6 +2,14 @@
 use super::Schedule;
 use crate::{dual::Dual, error::Error};
 
+/// Whether a schedule keeps a category with probability α², as tables and the variance-preserving ones do, and not α.
+fn squares(schedule: &impl Schedule) -> bool {
+    [0.25, 0.5, 0.75].iter().all(|&t| {
+        let (keep, alpha) = (schedule.keep(Dual::from(t)).value, schedule.alpha(Dual::from(t)).value);
+        (keep - alpha * alpha).abs() <= 1e-12
+    })
+}
+
 /// A schedule rescaled so that no signal is left at t = 1.
 ///
 /// `α ← (α − α(1)) α(t₀)/(α(t₀) − α(1))` from the first step t₀ = 1/T on, where α stays as it is; `σ = √(1 − α²)`. A net that
@@ -11,31 +19,48 @@ use crate::{dual::Dual, error::Error};
 /// <https://arxiv.org/abs/2305.08891>.
 #[derive(Clone, Debug)]
 pub struct ZeroTerminal<S>(pub S);
+impl<S: Schedule> ZeroTerminal<S> {
+    /// t₀.
+    fn first(&self) -> f64 {
+        (self.0.steps().unwrap_or(1000) as f64).recip()
+    }
+    fn alpha_of(&self, t: f64) -> f64 {
+        self.0.alpha(t.into()).value
+    }
+}
 impl<S: Schedule> Schedule for ZeroTerminal<S> {
     fn alpha(&self, t: Dual) -> Dual {
-        let first = (self.0.steps().unwrap_or(1000) as f64).recip();
         let alpha = self.0.alpha(t);
-        if t.value < first {
+        if t.value < self.first() {
             return alpha;
         }
-        let (start, end) = (self.0.alpha(first.into()).value, self.0.alpha(1.0.into()).value);
+        let (start, end) = (self.alpha_of(self.first()), self.alpha_of(1.0));
         (alpha - end) * (start / (start - end))
     }
     fn keep(&self, t: Dual) -> Dual {
         let alpha = self.alpha(t);
-        alpha * alpha
+        if squares(&self.0) { alpha * alpha } else { alpha }
     }
     fn steps(&self) -> Option<usize> {
         self.0.steps()
     }
     fn check(&self) -> Result<(), Error> {
-        self.0.check()
+        self.0.check()?;
+        let (start, end) = (self.alpha_of(self.first()), self.alpha_of(1.0));
+        if start > end {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!(
+            "a zero terminal SNR is reached by taking from α what is left of it at t = 1, and this schedule's α does not fall ({start} \
+             at the first step, {end} at the last): take a schedule whose α falls, in more steps than one"
+        )))
     }
 }
 
 /// A schedule whose noise is `factor` times as strong against the signal: for images larger by that factor.
 ///
-/// `σ/α ← factor · σ/α` at the same α² + σ²; the log-SNR falls by 2 ln factor.
+/// `σ/α ← factor · σ/α` at the same α² + σ²; the log-SNR falls by 2 ln factor. Of categories, the odds of being kept fall as much:
+/// by factor² where they are kept with probability α², by factor where with α.
 ///
 /// Hoogeboom, Heek and Salimans, "simple diffusion" (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
 #[derive(Clone, Debug)]
@@ -60,6 +85,11 @@ impl<S: Schedule> Schedule for Shifted<S> {
     fn sigma(&self, t: Dual) -> Dual {
         let (_, sigma, scale) = self.share(t);
         sigma * scale
+    }
+    fn keep(&self, t: Dual) -> Dual {
+        let keep = self.schedule.keep(t);
+        let odds = if squares(&self.schedule) { self.factor * self.factor } else { self.factor };
+        keep / (keep + (1.0 - keep) * odds)
     }
     fn steps(&self) -> Option<usize> {
         self.schedule.steps()
@@ -105,6 +135,10 @@ impl<A: Schedule, B: Schedule> Schedule for Between<A, B> {
         let ratio = self.ratio(t);
         if ratio.value.is_infinite() { 1.0.into() } else { (ratio / (1.0 + ratio)).sqrt() }
     }
+    fn keep(&self, t: Dual) -> Dual {
+        let alpha = self.alpha(t);
+        if squares(&self.first) && squares(&self.second) { alpha * alpha } else { alpha }
+    }
     fn steps(&self) -> Option<usize> {
         self.first.steps().or(self.second.steps())
     }
@@ -115,5 +149,53 @@ impl<A: Schedule, B: Schedule> Schedule for Between<A, B> {
             return Ok(());
         }
         Err(Error::Unfit(format!("the share of an interpolated schedule lies in [0, 1], not at {}", self.share)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Between, Shifted, ZeroTerminal};
+    use crate::{
+        dual::Dual,
+        schedule::{Cosine, Edm, FlowMatching, Linear, Schedule, VarianceExploding},
+    };
+
+    fn keep(schedule: &impl Schedule, t: f64) -> f64 {
+        schedule.keep(Dual::from(t)).value
+    }
+
+    #[test]
+    fn categories_are_kept_as_the_schedule_within_keeps_them() {
+        let (table, flow) = (Linear::new(100), FlowMatching {});
+        for t in [0.1, 0.5, 0.9] {
+            let same = [
+                (keep(&Shifted { schedule: table.clone(), factor: 1.0 }, t), keep(&table, t)),
+                (keep(&Shifted { schedule: flow, factor: 1.0 }, t), keep(&flow, t)),
+                (keep(&Between { first: flow, second: flow, share: 0.3 }, t), {
+                    let c = flow.at(t);
+                    c.alpha / c.alpha.hypot(c.sigma)
+                }),
+            ];
+            for (ours, theirs) in same {
+                assert!((ours - theirs).abs() < 1e-12, "{ours} for {theirs} at {t}");
+            }
+            // ᾱ of the shifted table, and odds halved.
+            let shifted = Shifted { schedule: table.clone(), factor: 2.0 };
+            assert!((keep(&shifted, t) - shifted.at(t).alpha.powi(2)).abs() < 1e-12);
+            let odds = |keep: f64| keep / (1.0 - keep);
+            let halved = keep(&Shifted { schedule: flow, factor: 2.0 }, t);
+            assert!((odds(halved) - 0.5 * odds(1.0 - t)).abs() < 1e-12);
+            let rescaled = ZeroTerminal(table.clone());
+            assert!((keep(&rescaled, t) - rescaled.at(t).alpha.powi(2)).abs() < 1e-12);
+            assert!((keep(&ZeroTerminal(flow), t) - ZeroTerminal(flow).at(t).alpha).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_signal_that_does_not_fall_has_no_zero_terminal() {
+        let refused = |schedule: &dyn Schedule| schedule.check().unwrap_err().to_string().contains("does not fall");
+        assert!(refused(&ZeroTerminal(Edm::default())) && refused(&ZeroTerminal(VarianceExploding::default())));
+        assert!(refused(&ZeroTerminal(Linear::new(1))));
+        assert!(ZeroTerminal(Cosine::new(10)).check().is_ok() && ZeroTerminal(FlowMatching {}).check().is_ok());
     }
 }

@@ -37,7 +37,7 @@ impl Listed {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and if a level is no positive number.
+    /// As [`new`](Self::new), and if a level is below 0 or not finite.
     pub fn levels(levels: &[f64], schedule: &dyn Schedule) -> Result<Self, Error> {
         if let Some(level) = levels.iter().find(|level| !(**level >= 0.0 && level.is_finite())) {
             return Err(Error::Unfit(format!("noise levels are σ/α, 0 or more, but the list has {level}")));

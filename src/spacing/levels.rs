@@ -33,6 +33,11 @@ pub trait Levels: Debug + Send + Sync {
         On { levels: self, schedule, span: [from, to.max(from)] }
     }
 
+    /// Whether a grid visits the least level before it goes to 0, or goes to 0 in its place.
+    fn visits_least(&self) -> bool {
+        true
+    }
+
     /// Whether the parameters make levels.
     ///
     /// # Errors
@@ -63,9 +68,10 @@ impl<L: Levels, S: Schedule> Spacing for On<L, S> {
         let [from, to] = self.span;
         self.schedule.time(-2.0 * self.levels.level(from + u * (to - from)).ln()).clamp(0.0, 1.0)
     }
-    /// n levels from the largest to the smallest, and 0; n + 1 levels where the schedule begins at the smallest.
+    /// n levels from the largest to the smallest, and 0; n + 1 levels where the schedule begins at the smallest, or where 0 takes
+    /// its place.
     fn grid(&self, n: usize) -> Vec<f64> {
-        let last = if self.at(0.0) <= 1e-12 { n } else { n - 1 };
+        let last = if self.at(0.0) <= 1e-12 || !self.levels.visits_least() { n } else { n - 1 };
         let part = |i: usize| if last == 0 { 1.0 } else { i as f64 / last as f64 };
         let mut grid: Vec<f64> = (0..=last).rev().take(n).map(|i| self.at(part(i))).collect();
         grid.push(0.0);
@@ -217,8 +223,8 @@ impl Levels for CosineInterpolated {
     }
 }
 
-/// The levels of "Align Your Steps", optimised for one kind of model each; other numbers of steps are interpolated in
-/// ln r.
+/// The levels of "Align Your Steps", optimised for one kind of model each: eleven, for ten steps of which the last goes to 0 in
+/// place of the least. Other numbers of steps are interpolated in ln r.
 ///
 /// Sabour, Fidler and Kreis, "Align Your Steps: Optimizing Sampling Schedules in Diffusion Models" (2024),
 /// <https://arxiv.org/abs/2404.14507>; the figures of its supplementary page.
@@ -243,5 +249,29 @@ impl Levels for AlignYourSteps {
         let place = (1.0 - u).clamp(0.0, 1.0) * 10.0;
         let i = (place as usize).min(9);
         (table[i].ln() + (place - i as f64) * (table[i + 1] / table[i]).ln()).exp()
+    }
+    fn visits_least(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AlignYourSteps, Levels};
+    use crate::{
+        schedule::{Schedule, VarianceExploding},
+        spacing::Spacing,
+    };
+
+    #[test]
+    fn ten_aligned_steps_are_those_of_the_table() {
+        let schedule = VarianceExploding { min: 0.01, max: 20.0 };
+        let grid = AlignYourSteps::StableDiffusion.on(schedule).grid(10);
+        let table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152];
+        for (t, level) in grid.iter().zip(table) {
+            let c = schedule.at(*t);
+            assert!((c.sigma / c.alpha / level - 1.0).abs() < 1e-9, "{} for {level}", c.sigma / c.alpha);
+        }
+        assert_eq!((grid.len(), grid[10]), (11, 0.0));
     }
 }

@@ -1,4 +1,5 @@
 //! Spacings that learn from losses, and those made of others.
+use burn::tensor::Device;
 use tweedie::{
     Rng,
     data::Samples,
@@ -7,6 +8,7 @@ use tweedie::{
     model::Model,
     net::{Classes, MlpConfig, Net},
     noise::{Gaussian, Prediction},
+    sample::{Ddim, reverse},
     schedule::{Edm, FlowMatching, Linear, Schedule, VarianceExploding},
     spacing::{Exponential, Importance, Independent, Karras, Levels, Listed, Memory, Spacing, Steps, Uniform},
     train::{Checkpoint, Train},
@@ -173,4 +175,18 @@ fn independent_times_are_no_grid() {
     times.sort_by(f64::total_cmp);
     assert!(times.iter().enumerate().all(|(i, t)| (t * 1000.0) as usize == i), "{times:?}");
     assert!(laws::spacing(&Uniform::default()).iter().all(laws::Check::holds));
+}
+
+/// A walk that begins below t = 1 begins with the noise of its first time.
+#[test]
+fn a_walk_begins_with_the_noise_of_its_first_time() {
+    let model = laws::problem(VarianceExploding { min: 0.01, max: 50.0 });
+    for first in [1.0, 0.6] {
+        let sampler = Ddim::default();
+        let start = reverse(&model, &sampler, vec![first, 0.0], [20_000, 2], &Rng::new(0), &Device::flex());
+        let z: Vec<f64> = start.unwrap().next().unwrap().1.try_into_vec_as().unwrap();
+        let std = (z.iter().map(|z| z * z).sum::<f64>() / z.len() as f64).sqrt();
+        let sigma = 0.01 * 5000.0_f64.powf(first);
+        assert!((std / sigma - 1.0).abs() < 0.02, "{std} for {sigma} at {first}");
+    }
 }

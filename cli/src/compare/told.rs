@@ -23,7 +23,8 @@ pub(super) struct Row {
 pub(super) struct Told<'a> {
     pub args: &'a args::Compare,
     pub title: &'a str,
-    pub clamped: bool,
+    /// What is done to x̂.
+    pub guess: &'a str,
     pub reference_calls: usize,
     pub tolerance: f64,
     /// The distances of data to data, which no model can be below but by chance.
@@ -33,18 +34,17 @@ pub(super) struct Told<'a> {
 impl Told<'_> {
     pub(super) fn tell(&self) -> Result<()> {
         let Self { args, rows, reference_calls, floor, .. } = self;
-        let clamped = if self.clamped { "x̂ kept within the range of the data" } else { "x̂ as the model says it" };
         if args.json {
             say(&pretty(&json!({
-                "model": self.title, "samples": args.n, "clamped": self.clamped,
+                "model": self.title, "samples": args.n, "guess": self.guess,
                 "reference": { "calls": reference_calls, "tolerance": self.tolerance },
                 "data": floor.map(|[sliced, energy]| json!({ "wasserstein": sliced, "energy": energy })),
                 "rows": rows.iter().map(Row::entry).collect::<Vec<_>>(),
             })));
         } else {
             say(&format!(
-                "{}: {} samples, {clamped}; reference of {reference_calls} calls to {:.0e}",
-                self.title, args.n, self.tolerance
+                "{}: {} samples, {}; reference of {reference_calls} calls to {:.0e}",
+                self.title, args.n, self.guess, self.tolerance
             ));
             table(rows, *floor);
             for row in rows {
@@ -55,7 +55,7 @@ impl Told<'_> {
         }
         if let Some(out) = &args.out {
             fs::create_dir_all(out).map_err(Error::io(out, "make the folder"))?;
-            let page = page(rows, self.title, clamped);
+            let page = page(rows, self.title, self.guess);
             write_atomically(&out.join("compare.html"), page.html(&[]).as_bytes())?;
             write_atomically(&out.join("compare.png"), &page.figures[0].png(Theme::Light))?;
             write_atomically(&out.join("compare.svg"), page.figures[0].svg(Theme::Light).as_bytes())?;
@@ -84,9 +84,14 @@ impl Row {
     }
     /// The times that were found, as a recipe and `--times` take them.
     fn listed(&self) -> Option<String> {
-        let times = self.tuned.as_ref()?.iter().rev().skip(1).map(|t| format!("{t:.5}"));
+        let times = self.tuned.as_ref()?.iter().rev().skip(1).map(|&t| digits(t));
         Some(format!("{{ name = \"listed\", times = [{}] }}", times.collect::<Vec<_>>().join(", ")))
     }
+}
+
+/// A time with five digits, however small.
+fn digits(t: f64) -> String {
+    if t < 0.01 { format!("{t:.4e}") } else { format!("{t:.5}") }
 }
 
 fn table(rows: &[Row], floor: Option<[f64; 2]>) {
@@ -113,8 +118,11 @@ fn table(rows: &[Row], floor: Option<[f64; 2]>) {
     }
 }
 
+/// Colours that a theme has for series.
+const COLOURS: usize = 7;
+
 /// Error over calls, both logarithmic.
-fn page(rows: &[Row], title: &str, clamped: &str) -> Page {
+fn page(rows: &[Row], title: &str, guess: &str) -> Page {
     let mut names: Vec<&str> = rows.iter().filter(|row| row.error.is_some()).map(|row| &*row.sampler).collect();
     names.dedup();
     let mut panel = Panel::plane("", Axis::new("calls of the model").log(), Axis::new("root mean square error").log());
@@ -122,14 +130,15 @@ fn page(rows: &[Row], title: &str, clamped: &str) -> Page {
         let own = rows.iter().filter(|row| row.sampler == *name);
         let points = own.filter_map(|row| Some((row.calls as f64, row.error.filter(|e| *e > 0.0 && e.is_finite())?)));
         let (x, y): (Vec<f64>, Vec<f64>) = points.unzip();
-        panel = panel.mark(Mark::line(x, y).name(*name).series(i));
+        let line = Mark::line(x, y).name(*name).series(i);
+        // The colours come round again: in dashes, and then thin.
+        let line = if i / COLOURS % 2 == 1 { line.dashed() } else { line };
+        panel = panel.mark(line.width(if i < 2 * COLOURS { 2.0 } else { 1.0 }));
     }
     Page {
         slug: "compare".into(),
         title: format!("Samplers on {title}"),
-        text: format!(
-            "The distance from the solution of the probability flow, from the same starting noise; {clamped}."
-        ),
+        text: format!("The distance from the solution of the probability flow, from the same starting noise; {guess}."),
         figures: vec![Figure::new("", 1).panel(panel)],
         ..Page::default()
     }

@@ -118,6 +118,24 @@ fn a_trajectory_goes_from_noise_to_the_samples() {
 }
 
 #[test]
+fn thresholds_follow_each_sample() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    done(at, "train r.toml --out run --steps 4 --set sample.threshold=0.9 -q");
+    let drawn = |flags: &str| {
+        done(at, &format!("sample run --n 4 --steps 4 --out s {flags} -q"));
+        npy::load::<f32>(at.join("s/samples.npy")).unwrap().data
+    };
+    let (own, lower, whole) = (drawn(""), drawn("--threshold 0.5"), drawn("--threshold 0.9"));
+    assert!(own == whole && own != lower, "the recipe's is 0.9");
+    assert!(lower.iter().all(|x| x.abs() <= 1.0));
+    assert!(refused(at, "sample run --n 4 --threshold 1.5").contains("above 0 and up to 1"));
+    fs::write(at.join("m.toml"), MOONS).unwrap();
+    assert!(refused(at, "train m.toml --out moons --set sample.threshold=0.9 -q").contains("not kept there"));
+}
+
+#[test]
 fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
     let folder = tempdir().unwrap();
     let at = folder.path();

@@ -272,7 +272,7 @@ pub fn of_numbers<const D: usize>(numbers: Vec<f32>, shape: [usize; D], device: 
 }
 
 /// The largest `|error| / (absolute + relative·|value|)`, what an adaptive solver holds below 1; not a number where one of
-/// them is not finite.
+/// these ratios is not finite.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -332,6 +332,7 @@ dispatch! { fn largest_at<T: Number>(error: &[T], value: &[T], absolute: T, rela
 #[cfg(test)]
 mod tests {
     use super::{combine, worst};
+    use burn::backend::{BackendTensor, DispatchTensorKind};
     use burn::tensor::{DType, Device, Tensor, TensorData};
 
     /// Numbers without a pattern that rounding would spare.
@@ -382,7 +383,14 @@ mod tests {
         let before = numbers(x.clone());
         // The second is alone, the first is not; the third is part of a larger one.
         let part = tensor(128, 0.3, DType::F32, &device).narrow(0, 8, 16);
-        let fused = combine([(2.0, x.clone()), (-0.5, tensor(64, 0.7, DType::F32, &device)), (0.25, part.clone())]);
+        let place = |x: &Tensor<2>| match x.clone().into_dispatch().kind {
+            DispatchTensorKind::Flex(BackendTensor::Float(x)) => x.storage::<f32>().as_ptr(),
+            _ => unreachable!("the device is flex"),
+        };
+        let alone = tensor(64, 0.7, DType::F32, &device);
+        let lent = place(&alone);
+        let fused = combine([(2.0, x.clone()), (-0.5, alone), (0.25, part.clone())]);
+        assert_eq!(place(&fused), lent);
         let parts = x.clone() * 2.0 + tensor(64, 0.7, DType::F32, &device) * -0.5 + part * 0.25;
         assert_eq!(numbers(fused), numbers(parts));
         assert_eq!(numbers(x.clone()), before);
