@@ -8,12 +8,12 @@
 //! | [`Ddim`], [`Euler`] | Euler in r | 1 | 1 |
 //! | [`Heun`], [`Dpm2`] | Heun in r; midpoint in r at the middle λ | 2 | 2 |
 //! | [`DpmSolver`] | exponential Runge–Kutta in λ, on ε̂ | 1, 2, 3 | 1, 2, 3 |
-//! | [`DpmSolverPp2S`] | the same on x̂ | 2 | 2 |
+//! | [`DpmSolverPp2S`] | the same on x̂; with η > 0 its stochastic form | 2 | 2 |
 //! | [`DpmSolverPp`] | multistep in λ on x̂; with η > 0 its stochastic form | 1, 2, 3 | 1 |
 //! | [`UniPc`] | the same with a corrector that costs no call | p + 1 | 1 |
-//! | [`Etd`] | exponential Adams–Bashforth on x̂ | any | 1 |
-//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock; with a corrector one order more | any | 1 |
-//! | [`Ipndm`], [`Plms`] | even-step Adams–Bashforth weights on uneven steps | 2 | 1 |
+//! | [`Etd`] | exponential Adams–Bashforth on x̂ | 1 to 5 | 1 |
+//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock; with a corrector one order more | 1 to 5 | 1 |
+//! | [`Ipndm`], [`Plms`], [`Pndm`] | even-step Adams–Bashforth weights on uneven steps | 2 | 1 |
 //! | [`DormandPrince`] | embedded Runge–Kutta pair with tolerances | – | – |
 //!
 //! and those with noise: [`Ancestral`], [`Ddim`] with η > 0, [`EulerAncestral`], [`Dpm2Ancestral`],
@@ -73,7 +73,7 @@ pub use dpm::{Dpm2, DpmSolver, DpmSolverPp, DpmSolverPp2S};
 pub use langevin::PredictorCorrector;
 pub use multistep::{Clock, Multistep, Node, Word, exact_weights};
 pub use ode::{Euler, Heun};
-pub use pndm::{Ipndm, Plms};
+pub use pndm::{Ipndm, Plms, Pndm};
 pub use restart::Restart;
 pub use sde::{EulerMaruyama, SdeHeun};
 pub use tune::{Tuned, tune};
@@ -98,6 +98,12 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
     /// How often a step asks the model.
     fn calls(&self) -> usize {
         1
+    }
+
+    /// Whether the sampler is for models that say where the flow ends (consistency models) instead of E[x | x_t]: its step to
+    /// t = 0 is that end, and the walk asks nothing more where a schedule leaves noise there.
+    fn jumps(&self) -> bool {
+        false
     }
 
     /// Whether the sampler can undo this noise; asked before the first step.
@@ -128,6 +134,9 @@ impl<const D: usize, S: Sampler<D> + ?Sized> Sampler<D> for Arc<S> {
     }
     fn calls(&self) -> usize {
         (**self).calls()
+    }
+    fn jumps(&self) -> bool {
+        (**self).jumps()
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         (**self).check(noise)
@@ -267,7 +276,8 @@ pub(crate) fn noise_of<const D: usize>(z: Tensor<D>, x: Tensor<D>, c: Scales) ->
 
 /// The walk from x₁ to x₀: an iterator over (time, x_t) that starts with the noise and holds one x_t at a time.
 ///
-/// Where a schedule leaves noise at t = 0 (σ(0) > 0: variance exploding, EDM), the last point is x̂ there.
+/// Where a schedule leaves noise at t = 0 (σ(0) > 0: variance exploding, EDM), the last point is x̂ there, but for samplers
+/// that [jump](Sampler::jumps) to the end of the flow.
 #[derive(Debug)]
 pub struct Reverse<'a, const D: usize, M: ?Sized> {
     model: &'a M,
@@ -321,8 +331,8 @@ pub fn reverse_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
             "sampling goes through two or more times that fall within [0, 1], not {times:?}"
         )));
     }
-    let left = model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0) && times[times.len() - 1] == 0.0;
-    let past = Past::of(times.len() - 1 + usize::from(left));
+    let asks = times[times.len() - 1] == 0.0 && asks_at_end(model, sampler);
+    let past = Past::of(times.len() - 1 + usize::from(asks));
     Ok(Reverse { model, sampler, times, next: 0, z: Some(z), past, rng: rng.stream("steps") })
 }
 
@@ -344,8 +354,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
             let model = Dyn(self.model);
             z = self.sampler.step(&model, z, self.times[i - 1], s, &mut self.past, &mut self.rng.at(i as u64));
             self.past.advance();
-            let left = self.model.noise().path().is_some_and(|path| path.at(s).sigma > 0.0);
-            if s == 0.0 && left {
+            if s == 0.0 && asks_at_end(self.model, self.sampler) {
                 z = self.model.denoise(z, &[s]).mean;
             }
         }
@@ -358,6 +367,11 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
     }
 }
 impl<const D: usize, M: Denoiser<D> + ?Sized> ExactSizeIterator for Reverse<'_, D, M> {}
+
+/// Whether the model is asked once more at t = 0: noise is left there, and the sampler's step is not the end itself.
+fn asks_at_end<const D: usize>(model: &(impl Denoiser<D> + ?Sized), sampler: &dyn Sampler<D>) -> bool {
+    !sampler.jumps() && model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0)
+}
 
 /// A denoiser of any size as one that can be made into a trait object.
 struct Dyn<'a, M: ?Sized>(&'a M);

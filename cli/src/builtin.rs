@@ -16,10 +16,10 @@ use tweedie::{
     net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
-        AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Ddim, Deis, DormandPrince, Dpm2, Dpm2Ancestral,
-        DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral, EulerMaruyama,
-        FirstHitting, Heun, Ipndm, Lms, Ordered, Plms, PredictorCorrector, Remasking, Restart, SaSolver, SdeHeun,
-        TauLeaping, UniPc,
+        AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
+        Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral,
+        EulerMaruyama, FirstHitting, Heun, Ipndm, Lms, Ordered, Plms, Pndm, PredictorCorrector, Remasking, Restart,
+        SaSolver, SdeHeun, TauLeaping, UniPc,
     },
     schedule::{
         Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
@@ -197,7 +197,7 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .sampler::<DpmSolver>("dpm-solver")
         .about("exponential Runge–Kutta on the noise, `order` calls a step")
         .sampler::<DpmSolverPp2S>("dpm-solver++2s")
-        .about("the midpoint method on the data, two calls a step")
+        .about("the midpoint method on the data, two calls a step; eta > 0 adds noise")
         .sampler::<DpmSolverPp>("dpm-solver++")
         .about("multistep on the data; eta > 0 adds noise")
         .sampler::<UniPc>("unipc")
@@ -209,11 +209,13 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .sampler::<Lms>("lms")
         .about("linear multistep in σ/α")
         .sampler::<AdamsBashforth>("adams-bashforth")
-        .about("multistep of any order, on either word, in any clock")
+        .about("multistep of order 1 to 5, on either word, in any clock")
         .sampler::<Ipndm>("ipndm")
         .about("multistep with the weights of even steps")
         .sampler::<Plms>("plms")
         .about("the same, started by Heun's method")
+        .sampler::<Pndm>("pndm")
+        .about("the same, started by three Runge–Kutta steps of four calls")
         .sampler::<DormandPrince>("dormand-prince")
         .about("an adaptive Runge–Kutta pair with tolerances")
         .sampler::<EulerAncestral>("euler-ancestral")
@@ -234,6 +236,8 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("ancestral steps with Langevin steps between")
         .sampler::<Restart>("restart")
         .about("Heun's steps, with jumps back to more noise")
+        .sampler::<Consistency>("consistency")
+        .about("for models that say where the flow ends: its end, noised anew to the next time")
 }
 
 /// `[schedule] name = "zero-terminal"`.

@@ -144,11 +144,12 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     })
 }
 
-/// A sampler on the exact problems of the noises that it does not refuse: points in the plane and sequences of categories.
+/// A sampler on the exact problems of the noises that it does not refuse: points in the plane and sequences of categories. One
+/// for consistency models is held to the exact one of them.
 fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     let mut checks = laws::discrete_sampler(sequences);
     if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
-        checks.extend(laws::sampler(plane));
+        checks.extend(if plane.jumps() { laws::consistency(plane) } else { laws::sampler(plane) });
     }
     checks
 }

@@ -8,7 +8,7 @@ use tweedie_kernels::combine;
 /// EDM's algorithm 2: before each of [`Heun`](super::Heun)'s steps the noise is raised by the factor 1 + γ.
 ///
 /// `γ = min(churn/N, √2 − 1)` where `min ≤ σ/α ≤ max`, else 0; the fresh noise is `noise`·√(σ̂² − σ²) strong. The noise is
-/// never raised above that of t = 1.
+/// never raised above that of t = 1, and where α = 0 there is none to raise it to, whatever `max`.
 ///
 /// Karras et al. (2022), algorithm 2; the constants are its CIFAR-10 ones, <https://arxiv.org/abs/2206.00364>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Churn {
         let from = path.at(t);
         let r = from.sigma / from.alpha;
         let gamma = (self.churn / steps as f64).min(std::f64::consts::SQRT_2 - 1.0);
-        if gamma == 0.0 || !(self.min..=self.max).contains(&r) {
+        if gamma == 0.0 || !(self.min..=self.max).contains(&r) || r.is_infinite() {
             return heun(model, z, (t, from), (s, path.at(s)));
         }
         let raised = path.time(-2.0 * (r * (1.0 + gamma)).ln());

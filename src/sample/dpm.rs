@@ -1,5 +1,5 @@
 //! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
-use super::{Clock, Multistep, Node, Past, Sampler, Word, exact_weights, noise_terms, path, straight, sum};
+use super::{Clock, Multistep, Node, Past, Sampler, Word, exact_weights, fresh, noise_terms, path, straight, sum};
 use crate::{
     denoise::Denoiser,
     error::Error,
@@ -133,24 +133,74 @@ pub(super) fn midpoint_noise<const D: usize>(
 ///
 /// `x_s = (σ_s/σ_t) x_t − α_s (e^(−h) − 1) x̂_m`, x̂_m half-way in λ. A step to σ = 0 is of first order.
 ///
+/// With η > 0, of the process whose noise is η (as in [`DpmSolverPp`]), with `k = h/2` and two fresh noises:
+///
+/// ```text
+/// n_m = σ_m √(1 − e^(−2ηk)) ξ₁      n_s = (σ_s/σ_m) e^(−ηk) n_m + σ_s √(1 − e^(−2ηk)) ξ₂
+/// z_m = (σ_m/σ_t) e^(−ηk) z_t + α_m (1 − e^(−(1+η)k)) x̂_t + n_m
+/// z_s = (σ_s/σ_t) e^(−ηh) z_t + α_s (1 − e^(−(1+η)h)) x̂_m + n_s
+/// ```
+///
+/// The noise of the step is that of its first half carried on, so both points are of one path, exactly where x̂ stands still.
+/// `dpmpp_sde` of k-diffusion is a relative, whose noise is the ancestral samplers' and correlated by a Brownian tree.
+///
 /// Lu et al., "DPM-Solver++" (2022), algorithm 1 with r = ½, <https://arxiv.org/abs/2211.01095>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DpmSolverPp2S {}
+#[serde(default, deny_unknown_fields)]
+pub struct DpmSolverPp2S {
+    /// η ≥ 0: 0 is the flow, 1 the reverse process.
+    pub eta: f64,
+}
 impl<const D: usize> Sampler<D> for DpmSolverPp2S {
-    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, rng: &mut Rng) -> Tensor<D> {
         let path = path(model);
-        midpoint_data(model, path, z, t, path.at(s))
+        let (from, to) = (path.at(t), path.at(s));
+        let Some(middle) = between(path, from, to, 0.5).filter(|_| self.eta > 0.0) else {
+            return midpoint_data(model, path, z, t, to);
+        };
+        let whole = lambda(to) - lambda(from);
+        // The part of a stretch h of the way that is z's, times σ; x̂'s, times α; and the fresh noise's, times σ.
+        let kept = |h: f64| (-self.eta * h).exp();
+        let pull = |h: f64| -(-(1.0 + self.eta) * h).exp_m1();
+        let added = |h: f64| (-(-2.0 * self.eta * h).exp_m1()).sqrt();
+        let first = lambda(middle.scales) - lambda(from);
+        let (second, m) = (whole - first, middle.scales);
+        let x = model.denoise(z.clone(), &[t]).mean;
+        let noise = fresh(rng, &z);
+        let half = m.sigma * added(first);
+        let ahead = combine!([
+            (m.sigma / from.sigma * kept(first), z.clone()),
+            (m.alpha * pull(first), x),
+            (half, noise.clone())
+        ]);
+        let x = model.denoise(ahead, &[middle.t]).mean;
+        let newer = fresh(rng, &z);
+        combine!([
+            (to.sigma / from.sigma * kept(whole), z),
+            (to.alpha * pull(whole), x),
+            (to.sigma / m.sigma * kept(second) * half, noise),
+            (to.sigma * added(second), newer)
+        ])
     }
     fn order(&self) -> Option<usize> {
-        Some(2)
+        (self.eta == 0.0).then_some(2)
     }
     fn calls(&self) -> usize {
         2
     }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
+        super::gaussian(self, noise)?;
+        if self.eta >= 0.0 && self.eta.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Unfit(format!(
+            "the eta of dpm-solver++2s is a finite number of 0 or more: 0 is the flow, 1 the reverse process; it is {}",
+            self.eta
+        )))
+    }
 }
 
-/// [`DpmSolverPp2S`]'s step to any scales.
+/// [`DpmSolverPp2S`]'s step to any scales, without noise.
 pub(super) fn midpoint_data<const D: usize>(
     model: &dyn Denoiser<D>,
     path: &dyn Schedule,
@@ -187,7 +237,8 @@ pub struct DpmSolverPp {
     pub order: usize,
     /// η ≥ 0: 0 is the flow, 1 the reverse process.
     pub eta: f64,
-    /// Whether the last two steps are of lower order, which helps at few steps.
+    /// Whether the last step is of first order and, with order 3, the one before of second: this helps at few steps, and
+    /// order 3 converges with second. Order 1 stays as it is.
     pub lower_final: bool,
 }
 impl Default for DpmSolverPp {

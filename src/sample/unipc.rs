@@ -32,7 +32,8 @@ pub struct UniPc {
     pub word: Word,
     /// Whether the corrector is used.
     pub corrector: bool,
-    /// Whether the last two steps are of lower order, which helps at few steps.
+    /// Whether the last prediction, which nothing corrects, is of first order and, with p = 3, the one before of second: this
+    /// helps at few steps, and the walk is of second order at most. p = 1 stays as it is.
     pub lower_final: bool,
 }
 impl Default for UniPc {

@@ -507,7 +507,7 @@ fn one_step_and_multistep_samplers_end_where_k_diffusions_do() {
         ("euler", &Euler {}),
         ("heun", &Heun {}),
         ("dpm_2", &Dpm2 {}),
-        ("dpmpp_2s", &DpmSolverPp2S {}),
+        ("dpmpp_2s", &DpmSolverPp2S::default()),
         ("dpmpp_2m", &DpmSolverPp::default()),
     ];
     for (name, sampler) in samplers {
