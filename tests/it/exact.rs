@@ -618,7 +618,7 @@ fn errors_fall_as_k_diffusions_do() {
         ),
         (
             "dpmpp_2s(eta0)",
-            &DpmSolverPp2S {},
+            &DpmSolverPp2S::default(),
             [
                 0.056884385175326235,
                 0.019858913206264983,
