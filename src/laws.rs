@@ -8,23 +8,19 @@
 //!     assert!(check.holds(), "{check}");
 //! }
 //! ```
-use crate::{
-    distribution::{Distribution, host},
-    noise::Noise,
-    rng::Rng,
-    schedule::Schedule,
-    spacing::Spacing,
-};
+use crate::{distribution::host, noise::Noise, rng::Rng, schedule::Schedule, spacing::Spacing};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
 mod categories;
 mod discrete_sampler;
+mod distribution;
 mod loss;
 mod net;
 mod sampler;
 pub use categories::bound;
 pub use discrete_sampler::{discrete_sampler, distance, draws};
+pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
 pub use net::net;
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
@@ -159,63 +155,6 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
     checks.done()
 }
 
-/// Distributions over `n` rows alike: samples have the stated mean and spread, KL to itself is zero, the same stream gives
-/// the same rows, and the entropy of samples is their mean −ln p.
-///
-/// `n` rows are drawn; with 10⁴ the statistical errors allowed (five standard errors) are a few per cent.
-pub fn distribution<const D: usize>(law: &dyn Distribution<D>) -> Vec<Check> {
-    let mut checks = Checks::default();
-    let mean = law.mean();
-    let dims = mean.dims();
-    let (rows, width) = (dims[0], dims[1..].iter().product::<usize>());
-    let draw = host(law.sample(&mut Rng::new(1)).value);
-    let again = host(law.sample(&mut Rng::new(1)).value);
-    let differ = draw.iter().zip(&again).filter(|(a, b)| a != b).count();
-    checks.note("the same stream gives the same draw", "all rows", differ as f64, 0.0);
-
-    let (means, stds) = (host(mean.clone()), host(law.std().expand(dims)));
-    for j in 0..width {
-        // Standardised by row, so that rows may differ.
-        let sum: f64 = (0..rows).map(|i| draw[i * width + j] - means[i * width + j]).sum();
-        let spread: f64 = (0..rows).map(|i| stds[i * width + j].powi(2)).sum();
-        checks.note("samples have the mean", format!("entry {j}"), sum.abs(), 5.0 * spread.sqrt() + 1e-6);
-        let squares: f64 = (0..rows).map(|i| (draw[i * width + j] - means[i * width + j]).powi(2)).sum();
-        // Fourth moments of a normal are 3σ⁴; of a Bernoulli at most σ².
-        let allowed = 5.0
-            * (0..rows)
-                .map(|i| 2.0 * stds[i * width + j].powi(4) + 0.25 * stds[i * width + j].powi(2))
-                .sum::<f64>()
-                .sqrt();
-        checks.note("samples have the spread", format!("entry {j}"), (squares - spread).abs(), allowed + 1e-6);
-    }
-    for (i, kl) in host(law.kl(law)).into_iter().enumerate() {
-        checks.note("KL to itself is zero", format!("entry {i}"), kl.abs(), 1e-5);
-    }
-    checks.done()
-}
-
-/// KL(p ‖ q) of two distributions is not negative and is the mean of ln p − ln q over samples of p.
-pub fn divergence<const D: usize>(p: &dyn Distribution<D>, q: &dyn Distribution<D>) -> Vec<Check> {
-    let mut checks = Checks::default();
-    let kl = host(p.kl(q));
-    for (i, kl) in kl.iter().enumerate() {
-        checks.note("KL is not negative", format!("entry {i}"), -kl, 1e-6);
-    }
-    let x = p.sample(&mut Rng::new(2)).value;
-    let gaps: Vec<f64> = host(q.nll(x.clone())).into_iter().zip(host(p.nll(x))).map(|(q, p)| q - p).collect();
-    let n = gaps.len() as f64;
-    let mean = gaps.iter().sum::<f64>() / n;
-    let var = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / n;
-    let expected = kl.iter().sum::<f64>() / kl.len() as f64;
-    checks.note(
-        "KL is the mean of ln p − ln q",
-        "samples of p",
-        (mean - expected).abs(),
-        5.0 * (var / n).sqrt() + 1e-6,
-    );
-    checks.done()
-}
-
 /// Noises, on data `x` of shape `[batch, …]` (one-hot for categories): estimate ∘ target = identity, and for 0 < s < t
 /// the posterior averaged over x_t is the prior at s.
 pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> {
@@ -242,12 +181,13 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     checks.done()
 }
 
-/// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and Bayes' rule both ways.
+/// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and each term is that of Bayes' rule, where the noise knows
+/// its steps: q(x_s | x_t, x) q(x_t | x) = q(x_t | x_s) q(x_s | x).
 fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
     let k = noise.categories().expect("asked for by whoever calls this").k;
     let mut dims = x.dims();
     dims[D - 1] = k;
-    let prior = noise.prior(x.clone(), &[t]).mean();
+    let (before, prior) = (noise.prior(x.clone(), &[s]).mean(), noise.prior(x.clone(), &[t]).mean());
     let mut sum = prior.zeros_like();
     for j in 0..k {
         let mut shape = [1; D];
@@ -255,10 +195,14 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
         let hot: Vec<f64> = (0..k).map(|i| if i == j { 1.0 } else { 0.0 }).collect();
         let z: Tensor<D> = Tensor::from_data(TensorData::new(hot, shape), (&x.device(), x.dtype()));
         let z = z.expand(dims);
-        sum = sum + noise.posterior(x.clone(), z, &[s], &[t]).mean() * prior.clone().narrow(D - 1, j, 1);
+        let both = noise.posterior(x.clone(), z.clone(), &[s], &[t]).mean() * prior.clone().narrow(D - 1, j, 1);
+        if let Some(chain) = noise.chain() {
+            let gap = host((chain.onward(z, &[s], &[t]) * before.clone() - both.clone()).abs().max())[0];
+            checks.note("Bayes' rule turns a step round", format!("x_t = {j}, s = {s}, t = {t}"), gap, 2e-5);
+        }
+        sum = sum + both;
     }
-    let gap = (sum - noise.prior(x.clone(), &[s]).mean()).abs().max();
-    let gap = host(gap)[0];
+    let gap = host((sum - before).abs().max())[0];
     checks.note("posterior averaged over x_t is the prior at s", format!("s = {s}, t = {t}"), gap, 2e-5);
     let drawn = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
     let differ = if drawn.dims() == x.dims() { 0.0 } else { 1.0 };
