@@ -11,8 +11,8 @@
 //! | [`DpmSolverPp2S`] | the same on x̂; with η > 0 its stochastic form | 2 | 2 |
 //! | [`DpmSolverPp`] | multistep in λ on x̂; with η > 0 its stochastic form | 1, 2, 3 | 1 |
 //! | [`UniPc`] | the same with a corrector that costs no call | p + 1 | 1 |
-//! | [`Etd`] | exponential Adams–Bashforth on x̂ | 1 to 5 | 1 |
-//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock; with a corrector one order more | 1 to 5 | 1 |
+//! | [`Etd`] | exponential Adams–Bashforth on x̂ | 1 to 6 | 1 |
+//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any clock; with a corrector one order more | 1 to 6 | 1 |
 //! | [`Ipndm`], [`Plms`], [`Pndm`] | even-step Adams–Bashforth weights on uneven steps | 2 | 1 |
 //! | [`DormandPrince`] | embedded Runge–Kutta pair with tolerances | – | – |
 //!

@@ -209,7 +209,7 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .sampler::<Lms>("lms")
         .about("linear multistep in σ/α")
         .sampler::<AdamsBashforth>("adams-bashforth")
-        .about("multistep of order 1 to 5, on either word, in any clock")
+        .about("multistep of order 1 to 6, on either word, in any clock")
         .sampler::<Ipndm>("ipndm")
         .about("multistep with the weights of even steps")
         .sampler::<Plms>("plms")

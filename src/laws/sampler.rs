@@ -75,7 +75,8 @@ fn model_noise(model: &Mixture) -> &dyn crate::noise::Noise<2> {
 /// of the data, walks of one and two steps end in finite numbers at every kind of end, and the same stream gives the same
 /// walk.
 ///
-/// The order measured may differ from the declared one by 0.1, and be larger. The mean and the spread of samples
+/// The order measured may differ from the declared one by 0.1, and be larger; of orders above 5 it is asked that it be 5 at least,
+/// for rounding begins before their slopes have settled. The mean and the spread of samples
 /// of 60 steps may differ from the data's by the steps' own error, up to 6 % and 8 % of the spread, and by chance.
 pub fn sampler(sampler: &dyn Sampler<2>) -> Vec<Check> {
     walks(sampler, |model| Box::new(model.clone()))
@@ -85,6 +86,9 @@ pub fn sampler(sampler: &dyn Sampler<2>) -> Vec<Check> {
 pub fn consistency(sampler: &dyn Sampler<2>) -> Vec<Check> {
     walks(sampler, |model| Box::new(FlowEnd(model)))
 }
+
+/// The highest order that double precision can tell from its neighbours on these problems.
+const PROVABLE: usize = 5;
 
 fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn Denoiser<2> + 'a>) -> Vec<Check> {
     let mut checks = Checks::default();
@@ -96,7 +100,8 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
         for (name, model, span) in &smooth {
             let measured = order_of(sampler, model, *span);
             let place = format!("{name}: {measured:.2} for {declared}");
-            checks.note("the order of convergence is the declared one", place, declared as f64 - measured, 0.1);
+            let held = declared.min(PROVABLE) as f64;
+            checks.note("the order of convergence is the declared one", place, held - measured, 0.1);
         }
     }
     let ends: [(&str, Mixture); 3] = [

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Etd {
-    /// p, from 1 to 5.
+    /// p, from 1 to 6.
     pub order: usize,
 }
 impl Default for Etd {
@@ -32,15 +32,15 @@ impl Multistep for Etd {
     }
 }
 
-/// Adams–Bashforth of order 1 to 5, in any clock, on either word; with `corrector`, Adams–Moulton takes each step again with
-/// the word at its end, for one order more, up to 5, at no further call.
+/// Adams–Bashforth of order 1 to 6, in any clock, on either word; with `corrector`, Adams–Moulton takes each step again with
+/// the word at its end, for one order more, up to 6, at no further call.
 ///
 /// `{ word = "noise", clock = "ratio" }` is the linear multistep method on the equation `dy/dr = ε̂`, and `clock = "time"`
 /// DEIS. In the angle, and on the data in t and in r, the step to σ = 0 is of full order too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamsBashforth {
-    /// The words, from 1 to 5, or to 4 with a corrector: the order of a prediction.
+    /// The words, from 1 to 6, or to 5 with a corrector: the order of a prediction.
     pub order: usize,
     /// Which word is a polynomial.
     pub word: Word,
@@ -87,7 +87,7 @@ impl Multistep for AdamsBashforth {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lms {
-    /// The order, from 1 to 5; to 4 in the original.
+    /// The order, from 1 to 6; to 4 in the original.
     pub order: usize,
 }
 impl Default for Lms {
@@ -119,7 +119,7 @@ impl Multistep for Lms {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deis {
-    /// The order, from 1 to 5; to 3 in the original.
+    /// The order, from 1 to 6; to 3 in the original.
     pub order: usize,
 }
 impl Default for Deis {

@@ -83,12 +83,11 @@ impl Node {
     }
 }
 
-/// The highest order accepted: the highest that is measured, to 0.1, on both words in every clock. Slopes of order 6 have
-/// not settled where rounding begins.
-const HIGHEST: usize = 5;
+/// The highest order accepted: the highest that is stable in 60 steps from noise to data, on both words in every clock.
+const HIGHEST: usize = 6;
 
 /// A linear multistep method: which word it looks at, and with which weights. Everything else is the engine's. Orders, the one
-/// that a corrector adds included, go up to 5.
+/// that a corrector adds included, go up to 6.
 ///
 /// Where the clock or the chart is infinite at one end of the step (λ at σ = 0 and at α = 0, r at α = 0) the engine takes
 /// the step of first order, which holds there, and it leaves out remembered words from such an end.
