@@ -18,12 +18,14 @@ mod distribution;
 mod loss;
 mod net;
 mod sampler;
+mod walk;
 pub use categories::bound;
 pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
 pub use net::net;
 pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
+pub use walk::walk;
 
 /// One law, measured.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,11 @@
-//! Distributions with a flaw: the law they break is named, and those that they keep are not.
+//! Distributions and samplers with a flaw: the law they break is named, and those that they keep are not.
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use tweedie::{
     Rng,
+    denoise::Denoiser,
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
+    sample::{Ancestral, Heun, Past, Sampler},
 };
 
 fn broken(checks: &[Check]) -> Vec<&'static str> {
@@ -89,5 +91,58 @@ fn a_distribution_that_breaks_a_law_is_told_which() {
             let turned = broken(&of(Flaw::Turned));
             assert!(turned.contains(&SAID) && turned.contains(&ENTROPY), "{turned:?}");
         }
+    }
+}
+
+/// Heun's method that says it asks once.
+#[derive(Debug)]
+struct Miscounted;
+impl Sampler<2> for Miscounted {
+    fn step(
+        &self,
+        model: &dyn Denoiser<2>,
+        z: Tensor<2>,
+        t: f64,
+        s: f64,
+        past: &mut Past<2>,
+        rng: &mut Rng,
+    ) -> Tensor<2> {
+        Heun {}.step(model, z, t, s, past, rng)
+    }
+    fn order(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// Ancestral sampling whose x_t is too wide on the way, and right at the end.
+#[derive(Debug)]
+struct Wide(f64);
+impl Sampler<2> for Wide {
+    fn step(
+        &self,
+        model: &dyn Denoiser<2>,
+        z: Tensor<2>,
+        t: f64,
+        s: f64,
+        past: &mut Past<2>,
+        rng: &mut Rng,
+    ) -> Tensor<2> {
+        let z = if t < 1.0 { z / self.0 } else { z };
+        let z = Ancestral {}.step(model, z, t, s, past, rng);
+        if s > 0.0 { z * self.0 } else { z }
+    }
+    fn order(&self) -> Option<usize> {
+        None
+    }
+}
+
+#[test]
+fn a_sampler_that_breaks_a_law_is_told_which() {
+    assert_eq!(broken(&laws::walk(&Miscounted)), ["a step asks the model as often as is said"]);
+    assert_eq!(broken(&laws::walk(&Wide(1.0))), [""; 0]);
+    assert_eq!(broken(&laws::walk(&Wide(1.15))), ["half-way a walk has the spread of x_t"]);
+    for sampler in crate::samplers::all() {
+        let checks = laws::walk(&*sampler);
+        assert!(broken(&checks).is_empty(), "{sampler:?}: {checks:?}");
     }
 }
