@@ -149,7 +149,11 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
 fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     let mut checks = laws::discrete_sampler(sequences);
     if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
-        checks.extend(if plane.jumps() { laws::consistency(plane) } else { laws::sampler(plane) });
+        checks.extend(if plane.jumps() {
+            laws::consistency(plane)
+        } else {
+            [laws::sampler(plane), laws::walk(plane)].concat()
+        });
     }
     checks
 }
