@@ -14,7 +14,7 @@ use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers
 mod combine;
 mod graph;
 mod rotary;
-pub use combine::{Sum, combine, of_numbers, worst};
+pub use combine::{Sum, Terms, combine, of_numbers, worst};
 pub use rotary::rotary;
 
 #[derive(Clone, Debug)]

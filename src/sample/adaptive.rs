@@ -4,7 +4,10 @@ use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::S
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
-use tweedie_kernels::combine;
+use tweedie_kernels::{
+    combine,
+    ops::{Terms, worst},
+};
 
 /// What [`integrate`] moves: something with linear combinations and a size of errors.
 pub trait State: Clone {
@@ -18,7 +21,7 @@ impl<const D: usize> State for Tensor<D> {
         sum(terms)
     }
     fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64 {
-        tweedie_kernels::ops::worst(error, value.clone(), absolute, relative)
+        worst(error, value.clone(), absolute, relative)
     }
 }
 impl<const D: usize, const E: usize> State for (Tensor<D>, Tensor<E>) {
@@ -175,9 +178,14 @@ fn mix(w: Form, h: f64, slopes: &[Form], weights: &[f64]) -> Form {
     slopes.iter().zip(weights).fold(w, |w, (slope, c)| std::array::from_fn(|k| w[k] + h * c * slope[k]))
 }
 
+/// √(α² + σ²).
+fn norm_of(c: Scales) -> f64 {
+    c.alpha.hypot(c.sigma)
+}
+
 /// √(α² + σ²) and arctan(σ/α).
 pub(crate) fn polar(c: Scales) -> (f64, f64) {
-    (c.alpha.hypot(c.sigma), c.sigma.atan2(c.alpha))
+    (norm_of(c), c.sigma.atan2(c.alpha))
 }
 
 /// The time of an angle, and the scales there.
@@ -213,34 +221,35 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         // Down to where the walk stops, or up from σ > 0: an inversion.
         if stop < from || to > from {
             here = place(begin);
-            let mut n = polar(here.1).0;
+            let mut n = norm_of(here.1);
             z = combine!([(n / norm, z)]);
             let mut guess = model.denoise(z.clone(), &[here.0]).mean;
             past.pace = Some(adapt(begin, stop, past.pace, |step| {
                 // w and its slope are sums of z and of the guesses so far at every stage: one sum of tensors each, of numbers
                 // otherwise.
-                let mut words = Vec::with_capacity(8);
-                words.extend([z.clone(), guess.clone()]);
-                let total = |words: &[Tensor<D>], form: Form, scale: f64| {
-                    sum(form.into_iter().zip(words).map(|(weight, word)| (scale * weight, word.clone())))
-                };
+                let mut words = Terms::default();
+                words.push(z.clone());
+                words.push(guess.clone());
                 let first: Form = std::array::from_fn(|k| if k == 0 { n.recip() } else { 0.0 });
                 let mut slopes = Vec::with_capacity(7);
                 slopes.push(slope(first, step.at(0.0), 1));
-                let mut next = None;
+                let mut ahead = None;
+                let (mut there, mut scale) = (here, n);
                 for i in 1..7 {
                     let w = mix(first, step.length, &slopes, STAGES[i]);
                     let phi = step.at(NODES[i]);
-                    let (t, c) = place(phi);
-                    let stage = total(&words, w, polar(c).0);
-                    words.push(model.denoise(stage.clone(), &[t]).mean);
+                    if NODES[i] != NODES[i - 1] {
+                        there = place(phi);
+                        scale = norm_of(there.1);
+                    }
+                    let stage = words.sum(w.map(|weight| scale * weight));
+                    ahead = (i == 6).then(|| stage.clone());
+                    words.push(model.denoise(stage, &[there.0]).mean);
                     slopes.push(slope(w, phi, i + 1));
-                    next = Some((stage, (t, c)));
                 }
-                let (ahead, there) = next.expect("there are seven stages");
-                let off = total(&words, mix([0.0; 8], step.length, &slopes, &gap()), 1.0);
-                let scale = polar(there.1).0;
-                let error = tweedie_kernels::ops::worst(off, ahead.clone(), absolute, relative / scale);
+                let ahead = ahead.expect("the last stage is the end of the step");
+                let off = words.sum(mix([0.0; 8], step.length, &slopes, &gap()));
+                let error = worst(off, ahead.clone(), absolute, relative / scale);
                 if error <= 1.0 {
                     (z, here, n) = (ahead, there, scale);
                     guess = words.pop().expect("every stage asks");

@@ -107,6 +107,70 @@ impl<const D: usize> Sum<D> {
     }
 }
 
+/// Tensors that are summed again and again with other weights: none is cloned or written to.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// let mut terms = tweedie_kernels::ops::Terms::default();
+/// for x in [[1.0, 2.0], [3.0, 5.0]] {
+///     terms.push(Tensor::<1>::from_floats(x, &Device::flex()));
+/// }
+/// let numbers = |x: Tensor<1>| x.into_data().try_to_vec::<f32>().unwrap();
+/// assert_eq!(numbers(terms.sum([2.0, -1.0])), [-1.0, -1.0]);
+/// assert_eq!(numbers(terms.sum([0.0, 1.0])), [3.0, 5.0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Terms<const D: usize> {
+    /// The terms while all of them are the back end's own and alike.
+    plain: Vec<Plain>,
+    /// Otherwise all of them.
+    other: Vec<Tensor<D>>,
+}
+impl<const D: usize> Default for Terms<D> {
+    fn default() -> Self {
+        Self { plain: Vec::with_capacity(8), other: vec![] }
+    }
+}
+impl<const D: usize> Terms<D> {
+    /// One more term, the last.
+    pub fn push(&mut self, x: Tensor<D>) {
+        let x = x.into_dispatch();
+        if self.other.is_empty() && taken(&x, self.plain.first()) {
+            self.plain.push(plain(x));
+        } else {
+            self.other.extend(self.plain.drain(..).map(tensor));
+            self.other.push(Tensor::from_dispatch(x));
+        }
+    }
+    /// Takes the last term away.
+    pub fn pop(&mut self) -> Option<Tensor<D>> {
+        self.plain.pop().map(tensor).or_else(|| self.other.pop())
+    }
+    /// [`combine`] of the first terms, one for each weight.
+    ///
+    /// # Panics
+    /// If there is no term, or fewer than weights that are not 0.
+    pub fn sum(&self, weights: impl IntoIterator<Item = f64>) -> Tensor<D> {
+        match self.plain.first() {
+            Some(first) if first.dtype() == DType::F64 => self.plain_sum::<f64>(first, weights),
+            Some(first) => self.plain_sum::<f32>(first, weights),
+            None => combine(self.weighted(weights).map(|(weight, i)| (weight, self.other[i].clone()))),
+        }
+    }
+    /// The weights that are not 0 and where they belong; the first weight, if all are 0.
+    fn weighted(&self, weights: impl IntoIterator<Item = f64>) -> impl Iterator<Item = (f64, usize)> {
+        let mut terms = weights.into_iter().zip(0..).filter(|(weight, _)| *weight != 0.0).peekable();
+        let nothing = terms.peek().is_none().then_some((0.0, 0));
+        terms.chain(nothing)
+    }
+    fn plain_sum<T: Number>(&self, first: &Plain, weights: impl IntoIterator<Item = f64>) -> Tensor<D> {
+        crate::keep_memory();
+        let mut slices = Vec::with_capacity(self.plain.len());
+        slices.extend(self.weighted(weights).map(|(weight, i)| (T::of(weight), Some(T::all(&self.plain[i])))));
+        tensor(fresh(&slices, first))
+    }
+}
+
 fn tensor<const D: usize>(x: Plain) -> Tensor<D> {
     Tensor::from_dispatch(DispatchTensor {
         kind: DispatchTensorKind::Flex(BackendTensor::Float(x)),
@@ -183,9 +247,14 @@ fn sum<T: Number>(mut terms: Vec<(f64, Option<Plain>)>) -> Plain {
         write(&slices, out);
         return own.expect("it was there just now");
     }
-    let layout = terms[0].1.as_ref().expect("none is written to").layout();
+    fresh(&slices, terms[0].1.as_ref().expect("none is written to"))
+}
+
+/// The sum in memory of its own, shaped like one of the terms.
+fn fresh<T: Number>(terms: &[(T, Option<&[T]>)], like: &Plain) -> Plain {
+    let layout = like.layout();
     let mut out = T::room(layout.num_elements());
-    write(&slices, &mut out);
+    write(terms, &mut out);
     if layout.start_offset() == 0 {
         return Plain::new(Bytes::from_elems(out), layout.clone(), T::dtype());
     }
@@ -331,7 +400,7 @@ dispatch! { fn largest_at<T: Number>(error: &[T], value: &[T], absolute: T, rela
 
 #[cfg(test)]
 mod tests {
-    use super::{combine, worst};
+    use super::{Terms, combine, worst};
     use burn::backend::{BackendTensor, DispatchTensorKind};
     use burn::tensor::{DType, Device, Tensor, TensorData};
 
@@ -351,6 +420,26 @@ mod tests {
             assert_eq!(fused.dtype(), dtype);
             let bits = |x: Tensor<2>| -> Vec<u64> { x.into_data().iter::<f64>().map(f64::to_bits).collect() };
             assert!(bits(fused) == bits(parts), "{n} numbers");
+        }
+    }
+
+    #[test]
+    fn terms_that_stay_are_summed_as_others_are() {
+        let bits = |x: Tensor<2>| -> Vec<u64> { x.into_data().iter::<f64>().map(f64::to_bits).collect() };
+        let (device, tracked) = (Device::flex(), Device::flex().autodiff());
+        for (dtype, last) in [(DType::F32, &device), (DType::F64, &device), (DType::F32, &tracked)] {
+            let all = [(0.1, &device), (0.2, &device), (0.3, last)].map(|(seed, on)| tensor(768, seed, dtype, on));
+            let before = all.clone().map(bits);
+            let mut terms = Terms::default();
+            all.iter().for_each(|x| terms.push(x.clone()));
+            for weights in [[0.3, 0.0, -1.7], [0.0, 0.0, 0.0], [1.0, -0.5, 0.25]] {
+                let goal = combine(weights.into_iter().zip(all.clone()));
+                assert!(bits(terms.sum(weights)) == bits(goal), "{weights:?} in {dtype:?}");
+            }
+            // Fewer weights are those of the first terms.
+            assert_eq!(bits(terms.sum([2.0])), bits(all[0].clone() * 2.0));
+            assert_eq!(std::array::from_fn(|_| bits(terms.pop().unwrap())), { [2, 1, 0].map(|i| before[i].clone()) });
+            assert!(terms.pop().is_none());
         }
     }
 
