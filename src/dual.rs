@@ -53,11 +53,11 @@ impl Dual {
     }
     /// xᵖ.
     pub fn powf(self, p: f64) -> Self {
-        self.chain(self.value.powf(p), p * self.value.powf(p - 1.0))
+        self.chain(self.value.powf(p), if p == 0.0 { 0.0 } else { p * self.value.powf(p - 1.0) })
     }
     /// xⁿ.
     pub fn powi(self, n: i32) -> Self {
-        self.chain(self.value.powi(n), f64::from(n) * self.value.powi(n - 1))
+        self.chain(self.value.powi(n), if n == 0 { 0.0 } else { f64::from(n) * self.value.powi(n - 1) })
     }
     /// 1/x.
     pub fn recip(self) -> Self {
@@ -80,6 +80,26 @@ impl Dual {
     /// arctan x.
     pub fn atan(self) -> Self {
         self.chain(self.value.atan(), (1.0 + self.value * self.value).recip())
+    }
+    /// arcsin x.
+    pub fn asin(self) -> Self {
+        self.chain(self.value.asin(), ((1.0 - self.value) * (1.0 + self.value)).sqrt().recip())
+    }
+    /// arccos x.
+    pub fn acos(self) -> Self {
+        self.chain(self.value.acos(), -((1.0 - self.value) * (1.0 + self.value)).sqrt().recip())
+    }
+    /// sinh x.
+    pub fn sinh(self) -> Self {
+        self.chain(self.value.sinh(), self.value.cosh())
+    }
+    /// cosh x.
+    pub fn cosh(self) -> Self {
+        self.chain(self.value.cosh(), self.value.sinh())
+    }
+    /// |x|, whose slope at 0 is taken from the right.
+    pub fn abs(self) -> Self {
+        if self.value < 0.0 { -self } else { self }
     }
     /// tanh x.
     pub fn tanh(self) -> Self {

@@ -16,7 +16,7 @@ use crate::{
     denoise::Denoiser,
     distribution::host,
     error::Error,
-    noise::{Estimate, Gaussian, Noise},
+    noise::{Estimate, Gaussian, Noise, Prediction},
     rng::Rng,
     sample::{DormandPrince, Past, Sampler, integrate},
     schedule::Scales,
@@ -67,6 +67,8 @@ pub struct Look {
     pub x: Vec<f64>,
     /// ε̂ = E[ε | x_t].
     pub eps: Vec<f64>,
+    /// ∇ ln p(x_t).
+    pub score: Vec<f64>,
     /// tr ∂x̂/∂x_t.
     pub divergence: f64,
 }
@@ -100,6 +102,9 @@ impl Part {
         let wrong = |what: String| Err(Error::Unfit(format!("component {i} of the mixture: {what}")));
         if !(weight > 0.0 && weight.is_finite()) {
             return wrong(format!("a weight is positive, not {weight}"));
+        }
+        if let Some(m) = mean.iter().find(|m| !m.is_finite()) {
+            return wrong(format!("a mean is made of numbers, and this one has {m}"));
         }
         let (basis, values, rest) = match covariance {
             Covariance::Isotropic(v) => (None, vec![], v),
@@ -135,7 +140,9 @@ impl Part {
                 (Some(basis), kept, rest)
             }
         };
-        match values.iter().copied().chain([rest]).find(|v| !(*v >= -1e-12 && v.is_finite())) {
+        // What rounding makes of 0 is as small beside the largest.
+        let largest = values.iter().fold(rest.abs(), |most, v| most.max(v.abs()));
+        match values.iter().copied().chain([rest]).find(|v| !(*v >= -1e-12 * largest && v.is_finite())) {
             Some(v) => wrong(format!("a variance is 0 or more, but the covariance has {v} in some direction")),
             None => {
                 let values = values.into_iter().map(|v| v.max(0.0)).collect();
@@ -195,6 +202,13 @@ impl Part {
             }
         }
         (log, turned, spread, trace)
+    }
+
+    /// Whether it has no density without noise.
+    fn singular(&self) -> bool {
+        let others =
+            if self.basis.is_some() || self.values.is_empty() { self.mean.len() - self.values.len() } else { 0 };
+        self.values.contains(&0.0) || others > 0 && self.rest == 0.0
     }
 
     fn covariance(&self) -> Vec<Vec<f64>> {
@@ -268,6 +282,7 @@ impl Mixture {
                 parts[i].1.len()
             )));
         }
+        noise.schedule().check()?;
         let total: f64 = parts.iter().map(|(weight, ..)| weight).sum();
         let parts = parts.into_iter().enumerate();
         let parts = parts.map(|(i, (weight, mean, covariance))| Part::new(i, weight / total, mean, covariance));
@@ -304,22 +319,29 @@ impl Mixture {
 
     /// Everything that is known of a noisy point where the scales are `c`.
     ///
+    /// Without noise, σ = 0, data at points (or on lines, …) have no density: all is then the limit of vanishing noise. x̂ is the
+    /// nearest point, ln p and the score are infinite.
+    ///
     /// # Panics
     ///
     /// If `z` has not as many numbers as the data.
     pub fn look(&self, z: &[f64], c: Scales) -> Look {
         assert_eq!(z.len(), self.dim, "a point of this mixture has {} numbers, not {}", self.dim, z.len());
-        let looks: Vec<_> = self.parts.iter().map(|part| part.look(z, c)).collect();
+        let singular = c.sigma == 0.0 && self.parts.iter().any(Part::singular);
+        // So little noise that it is none beside any number, and whose square is still a number.
+        let near = if singular { Scales { sigma: 1e-150, ..c } } else { c };
+        let looks: Vec<_> = self.parts.iter().map(|part| part.look(z, near)).collect();
         let most = looks.iter().fold(f64::NEG_INFINITY, |most, look| most.max(look.0));
         let weights: Vec<f64> = looks.iter().map(|look| (look.0 - most).exp()).collect();
         let total: f64 = weights.iter().sum();
-        let (mut x, mut eps) = (vec![0.0; self.dim], vec![0.0; self.dim]);
+        let (mut x, mut eps, mut score) = (vec![0.0; self.dim], vec![0.0; self.dim], vec![0.0; self.dim]);
         let mut divergence = 0.0;
         for ((part, (_, turned, spread, trace)), weight) in self.parts.iter().zip(&looks).zip(&weights) {
             let weight = weight / total;
             for d in 0..self.dim {
                 x[d] += weight * (part.mean[d] + c.alpha * spread[d]);
-                eps[d] += weight * c.sigma * turned[d];
+                eps[d] += weight * near.sigma * turned[d];
+                score[d] -= weight * turned[d];
             }
             divergence += weight * trace;
         }
@@ -329,7 +351,21 @@ impl Mixture {
                 divergence += weight / total * gap / (c.sigma * c.sigma);
             }
         }
-        Look { log_density: most + total.ln(), x, eps, divergence: c.alpha * divergence }
+        let mut log_density = most + total.ln();
+        if singular {
+            let limit = |x: f64| match x.abs() {
+                size if size < 1e-100 => 0.0,
+                size if size > 1e100 => x.signum() * f64::INFINITY,
+                _ => x,
+            };
+            eps.iter_mut().chain(&mut score).for_each(|x| *x = limit(*x));
+            let nearest = looks.iter().zip(&self.parts).find(|(look, _)| look.0 == most);
+            log_density = match limit(log_density) {
+                log if log.is_finite() && nearest.is_some_and(|(_, part)| part.singular()) => f64::INFINITY,
+                log => log,
+            };
+        }
+        Look { log_density, x, eps, score, divergence: c.alpha * divergence }
     }
 
     /// E[x].
@@ -352,6 +388,29 @@ impl Mixture {
             }
         }
         full
+    }
+
+    /// E[x_t] = α E[x] and Cov[x_t] = α² Cov[x] + σ² I.
+    pub fn moments(&self, t: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let c = self.noise.schedule().at(t);
+        let (mut mean, mut covariance) = (self.mean(), self.covariance());
+        mean.iter_mut().for_each(|m| *m *= c.alpha);
+        for (i, row) in covariance.iter_mut().enumerate() {
+            row.iter_mut().for_each(|v| *v *= c.alpha * c.alpha);
+            row[i] += c.sigma * c.sigma;
+        }
+        (mean, covariance)
+    }
+
+    /// n draws of x_t; draw i depends on row i of the stream alone.
+    pub fn sample_at(&self, n: usize, t: f64, rng: &mut Rng) -> Vec<Vec<f64>> {
+        let c = self.noise.schedule().at(t);
+        let noise = rng.stream("noise").normals(n, self.dim);
+        let mut draws = self.sample(n, rng);
+        for (x, noise) in draws.iter_mut().zip(noise.chunks(self.dim)) {
+            x.iter_mut().zip(noise).for_each(|(x, noise)| *x = c.alpha * *x + c.sigma * noise);
+        }
+        draws
     }
 
     /// n draws of x; draw i depends on row i of the stream alone.
@@ -414,7 +473,7 @@ impl Mixture {
 
     /// ∇ ln p(x_t).
     pub fn score<const D: usize>(&self, z: Tensor<D>, t: f64) -> Tensor<D> {
-        self.rows(z, &[t], |look, c| look.eps.iter().map(|eps| -eps / c.sigma).collect())
+        self.rows(z, &[t], |look, _| look.score)
     }
 
     /// Where the probability flow through x_t = `z` is at s, to about 1e-11: both ways, s < t or s > t.
@@ -432,8 +491,9 @@ impl Mixture {
     ///
     /// # Panics
     ///
-    /// As [`flow`](Mixture::flow).
+    /// As [`flow`](Mixture::flow), and if there is no noise at s: a density of the data themselves has no flow to follow.
     pub fn log_likelihood<const D: usize>(&self, z: Tensor<D>, s: f64, t: f64, terminal: Terminal) -> Vec<f64> {
+        assert_eq!(z.dtype(), DType::F64, "a reference likelihood is computed in double precision");
         let rows = z.dims()[0];
         let trace = |z: Tensor<D>, t: f64| {
             let c = self.noise.schedule().at(t);
@@ -469,9 +529,16 @@ impl<const D: usize> Denoiser<D> for Mixture {
         &self.noise
     }
     fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.rows(z, t, |look, c| {
-            let [a, b] = self.noise.row(c);
-            look.x.iter().zip(&look.eps).map(|(x, eps)| a * x + b * eps).collect()
+        self.rows(z, t, |look, c| match self.noise.prediction() {
+            // σ′ ε̂ = −½ (σ²)′ ∇ ln p, a number also where σ = 0 and σ′ is infinite.
+            Prediction::Velocity => {
+                look.x.iter().zip(&look.score).map(|(x, s)| c.alpha_dot * x - 0.5 * c.variance_dot * s).collect()
+            }
+            Prediction::Score => look.score,
+            _ => {
+                let [a, b] = self.noise.row(c);
+                look.x.iter().zip(&look.eps).map(|(x, eps)| a * x + b * eps).collect()
+            }
         })
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
@@ -513,6 +580,12 @@ fn transport<const D: usize>(
     use crate::sample::{angle, polar};
     let path = model.noise().path().expect("a flow needs Gaussian noise");
     let (start, end) = (path.at(s), path.at(t));
+    assert!(
+        start.sigma > 0.0 && end.sigma > 0.0,
+        "a likelihood is that of x_s at a noise above 0, and σ is {} at s = {s} and {} at t = {t}",
+        start.sigma,
+        end.sigma
+    );
     let ((norm, from), (last, to)) = (polar(start), polar(end));
     let count = z.dims()[1..].iter().product::<usize>() as f64;
     let zero = Tensor::<1>::zeros([z.dims()[0]], (&z.device(), z.dtype()));
@@ -551,7 +624,7 @@ fn transport<const D: usize>(
 ///
 /// # Panics
 ///
-/// If the noise is not Gaussian.
+/// If the noise is not Gaussian, there is none at s, or `probes` or `delta` is 0.
 pub fn log_likelihood<const D: usize>(
     model: &dyn Denoiser<D>,
     z: Tensor<D>,
@@ -560,6 +633,7 @@ pub fn log_likelihood<const D: usize>(
     (probes, delta): (usize, f64),
     rng: &mut Rng,
 ) -> Vec<f64> {
+    assert!(probes > 0 && delta > 0.0, "a divergence is estimated by one probe or more, of a width above 0");
     let signs: Vec<Tensor<D>> =
         (0..probes).map(|_| rng.uniform_tensor(z.dims(), &z.device(), z.dtype()).sub_scalar(0.5).sign()).collect();
     let rows = z.dims()[0];

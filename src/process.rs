@@ -118,14 +118,12 @@ impl DiffusionProcess {
 pub struct DenoiseDiffusion<const D: usize, E> {
     /// ε̂(x_t, t).
     pub eps_model: E,
-    /// T.
-    pub n_steps: usize,
     schedule: Linear,
     noise: Gaussian,
 }
 impl<const D: usize, E> fmt::Debug for DenoiseDiffusion<D, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DenoiseDiffusion").field("n_steps", &self.n_steps).finish_non_exhaustive()
+        f.debug_struct("DenoiseDiffusion").field("n_steps", &self.schedule.table().len()).finish_non_exhaustive()
     }
 }
 impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffusion<D, E> {
@@ -138,10 +136,14 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
         let schedule = Linear::new(n_steps);
         schedule.check()?;
         let noise = Gaussian::new(schedule.clone()).variance(Variance::Large);
-        Ok(Self { eps_model, n_steps, schedule, noise })
+        Ok(Self { eps_model, schedule, noise })
+    }
+    /// T.
+    pub fn n_steps(&self) -> usize {
+        self.schedule.table().len()
     }
     fn table(&self, f: impl Fn(usize) -> f64) -> Vec<f64> {
-        (1..=self.n_steps).map(f).collect()
+        (1..=self.n_steps()).map(f).collect()
     }
     /// β of each step.
     pub fn beta(&self) -> Vec<f64> {
@@ -160,10 +162,11 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
         self.beta()
     }
     fn times(&self, t: &[usize]) -> Vec<f64> {
+        let steps = self.n_steps();
         t.iter()
             .map(|&t| {
-                assert!(t < self.n_steps, "the steps are numbered from 0 to {}, and there is no {t}", self.n_steps - 1);
-                (t as f64 + 1.0) / self.n_steps as f64
+                assert!(t < steps, "the steps are numbered from 0 to {}, and there is no {t}", steps - 1);
+                (t as f64 + 1.0) / steps as f64
             })
             .collect()
     }
@@ -171,12 +174,18 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
         let numbers: Vec<i64> = (0..rows).map(|i| t[i % t.len()] as i64).collect();
         Tensor::from_data(TensorData::new(numbers, [rows]), device)
     }
-    /// x_t from x₀ and the noise: `√ᾱ x₀ + √(1 − ᾱ) ε`.
+    /// x_t from x₀ and the noise: `√ᾱ x₀ + √(1 − ᾱ) ε`. One step number a row, or one for all.
     ///
     /// # Panics
     ///
-    /// If there is no step of such a number.
+    /// If there is no step of such a number, or there are neither one nor as many as rows.
     pub fn q_sample(&self, x0: Tensor<D>, t: &[usize], noise: Tensor<D>) -> Tensor<D> {
+        let rows = x0.dims()[0];
+        assert!(
+            t.len() == 1 || t.len() == rows,
+            "{} step numbers are neither one nor one for each of {rows} rows",
+            t.len()
+        );
         let law = self.noise.prior(x0, &self.times(t));
         law.mean() + noise * law.std()
     }
@@ -187,7 +196,7 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
     /// As [`q_sample`](Self::q_sample).
     pub fn p_sample(&self, x: Tensor<D>, t: usize, rng: &mut Rng) -> Tensor<D> {
         let eps = (self.eps_model)(x.clone(), self.numbers(&[t], x.dims()[0], &x.device()));
-        let (t, s) = (self.times(&[t])[0], t as f64 / self.n_steps as f64);
+        let (t, s) = (self.times(&[t])[0], t as f64 / self.n_steps() as f64);
         let guess = self.noise.estimate(eps, x.clone(), &[t]);
         let law = self.noise.approximate(guess, x, &[s], &[t]);
         if s == 0.0 { law.mean() } else { law.sample(rng).value }
@@ -195,7 +204,7 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
     /// |ε − ε̂|², the mean over all numbers, each row at a step drawn evenly; the noise is drawn where none is given.
     pub fn loss(&self, x0: Tensor<D>, noise: Option<Tensor<D>>, rng: &mut Rng) -> Tensor<1> {
         let rows = x0.dims()[0];
-        let t: Vec<usize> = rng.uniforms(rows, 1).iter().map(|u| (u * self.n_steps as f64) as usize).collect();
+        let t: Vec<usize> = rng.uniforms(rows, 1).iter().map(|u| (u * self.n_steps() as f64) as usize).collect();
         let dtype = if x0.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let noise = noise.unwrap_or_else(|| rng.normal_tensor(x0.dims(), &x0.device(), dtype));
         let device = x0.device();

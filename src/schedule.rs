@@ -5,7 +5,7 @@
 //!
 //! | schedule | α | σ | |
 //! |---|---|---|---|
-//! | [`Linear`], [`ScaledLinear`], [`Cosine`], [`Sqrt`], [`Constant`], [`Sigmoid`], [`Laplace`], [`Polynomial`], [`Jsd`], [`Listed`] | √ᾱ | √(1 − ᾱ) | tables of T steps, continuous between them |
+//! | [`Linear`], [`ScaledLinear`], [`Cosine`], [`Sqrt`], [`Constant`], [`Sigmoid`], [`SigmoidSignal`], [`Laplace`], [`Polynomial`], [`Jsd`], [`Listed`] | √ᾱ | √(1 − ᾱ) | tables of T steps, continuous between them |
 //! | [`VariancePreserving`] | exp(−½∫β) | √(1 − α²) | its limit T → ∞ for linear β |
 //! | [`SubVariancePreserving`] | exp(−½∫β) | 1 − α² | |
 //! | [`CosineAngle`] | cos(πt/2) | sin(πt/2) | |
@@ -31,7 +31,8 @@ pub use continuous::{
 };
 pub use discrete::{CosineMask, Geometric, LogLinear, MutualInformation};
 pub use table::{
-    Constant, Cosine, Jsd, Laplace, Linear, Listed, Polynomial, Quantity, ScaledLinear, Sigmoid, Sqrt, Table,
+    Constant, Cosine, Jsd, Laplace, Linear, Listed, Polynomial, Quantity, ScaledLinear, Sigmoid, SigmoidSignal, Sqrt,
+    Table,
 };
 
 /// α, σ and their slopes at one time.
@@ -45,6 +46,8 @@ pub struct Scales {
     pub alpha_dot: f64,
     /// σ′ = dσ/dt.
     pub sigma_dot: f64,
+    /// (σ²)′ = 2 σ σ′, which is a number also where σ = 0 and σ′ is infinite.
+    pub variance_dot: f64,
 }
 
 impl Scales {
@@ -56,9 +59,9 @@ impl Scales {
     pub fn drift(self) -> f64 {
         self.alpha_dot / self.alpha
     }
-    /// g² = 2 σ σ′ − 2 f σ², the squared diffusion of `dx = f x dt + g dw`.
+    /// g² = (σ²)′ − 2 f σ², the squared diffusion of `dx = f x dt + g dw`.
     pub fn diffusion(self) -> f64 {
-        2.0 * self.sigma * (self.sigma_dot - self.drift() * self.sigma)
+        self.variance_dot - 2.0 * self.drift() * self.sigma * self.sigma
     }
 }
 
@@ -112,7 +115,13 @@ pub trait Schedule: Debug + Send + Sync {
     /// Both scales and their slopes at `t ∈ [0, 1]`.
     fn at(&self, t: f64) -> Scales {
         let (a, s) = (self.alpha(Dual::time(t)), self.sigma(Dual::time(t)));
-        Scales { alpha: a.value, sigma: s.value, alpha_dot: a.slope, sigma_dot: s.slope }
+        let slope = |s: Dual| 2.0 * s.value * s.slope;
+        let mut variance_dot = slope(s);
+        if s.value == 0.0 && variance_dot.is_nan() {
+            // 0 · ∞ stands for its limit, to about 1e-8.
+            variance_dot = slope(self.sigma(Dual::time(t + 1e-8)));
+        }
+        Scales { alpha: a.value, sigma: s.value, alpha_dot: a.slope, sigma_dot: s.slope, variance_dot }
     }
 
     /// The time at which the log signal-to-noise ratio is `log_snr`: the inverse of [`Scales::log_snr`], by bisection

@@ -12,7 +12,7 @@
 //! | [`Shifted`], [`Antithetic`], [`Independent`] | made of another |
 //! | [`Importance`] | made of another: oftener where losses are large |
 //! | [`Karras`], [`Exponential`], [`LogNormal`], [`CosineInterpolated`], [`AlignYourSteps`] | noise levels, [`Levels::on`] a schedule |
-use crate::{error::Error, rng::Rng};
+use crate::{error::Error, rng::Rng, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Debug, sync::Arc};
 
@@ -42,6 +42,12 @@ pub trait Spacing: Debug + Send + Sync {
     fn draw_weighted(&self, n: usize, rng: &mut Rng, seen: &Memory) -> Drawn {
         let _ = seen;
         Drawn::plain(self.draw(n, rng))
+    }
+
+    /// Whether training times are [`at`](Spacing::at) of quantiles and nothing else, so that another spacing may draw the
+    /// quantiles in its own way.
+    fn by_quantiles(&self) -> bool {
+        true
     }
 
     /// What is to be remembered of the losses of a run: nothing, unless the spacing learns from them.
@@ -76,6 +82,9 @@ macro_rules! forward {
             fn draw_weighted(&self, n: usize, rng: &mut Rng, seen: &Memory) -> Drawn {
                 (**self).draw_weighted(n, rng, seen)
             }
+            fn by_quantiles(&self) -> bool {
+                (**self).by_quantiles()
+            }
             fn memory(&self) -> Memory {
                 (**self).memory()
             }
@@ -89,6 +98,27 @@ macro_rules! forward {
     )*};
 }
 forward!(Arc<S>, Box<S>, &S);
+
+/// That a spacing which draws quantiles in its own way is given one that does not.
+fn demand_quantiles(drawn: &str, of: &dyn Spacing) -> Result<(), Error> {
+    demand(of.by_quantiles(), || {
+        format!(
+            "{drawn} training times are drawn in a way of their own, and so are those of the spacing within, {of:?}: only one of them \
+             can have its way, so name one alone"
+        )
+    })
+}
+
+/// The least and the largest noise level σ/α at which a schedule is trained: those of the first step, or of t = 0 in continuous
+/// time, and of t = 1. EDM's 0.002 and 80 stand for ends of 0 and beyond 1000, where nothing is left to be learned.
+pub fn ends(schedule: &dyn Schedule) -> [f64; 2] {
+    let level = |t: f64| {
+        let c = schedule.at(t);
+        c.sigma / c.alpha
+    };
+    let (least, most) = (level(schedule.steps().map_or(0.0, |steps| (steps as f64).recip())), level(1.0));
+    [if least > 0.0 { least } else { 0.002 }, if most <= 1000.0 { most } else { 80.0 }]
+}
 
 /// A demand on parameters.
 fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
@@ -135,6 +165,12 @@ impl Spacing for Steps {
     fn at(&self, u: f64) -> f64 {
         // A quantile that is a grid point up to rounding is that grid point.
         (u * self.0 as f64 - 1e-9).ceil().max(1.0) / self.0 as f64
+    }
+    fn grid(&self, n: usize) -> Vec<f64> {
+        // Even step numbers from T down, each rounded to the nearest: trailing.
+        let stride = self.0 as f64 / n as f64;
+        let number = |i: usize| (i as f64 * stride).round_ties_even().max(1.0);
+        (1..=n).rev().map(|i| number(i) / self.0 as f64).chain([0.0]).collect()
     }
     fn check(&self) -> Result<(), Error> {
         demand(self.0 > 0, || "discrete time has one step or more, and `steps` is 0".into())
@@ -328,6 +364,16 @@ impl<S: Spacing> Spacing for Shifted<S> {
     fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
         self.spacing.draw(n, rng).into_iter().map(|t| self.moved(t)).collect()
     }
+    fn draw_weighted(&self, n: usize, rng: &mut Rng, seen: &Memory) -> Drawn {
+        let drawn = self.spacing.draw_weighted(n, rng, seen);
+        Drawn { times: drawn.times.into_iter().map(|t| self.moved(t)).collect(), ..drawn }
+    }
+    fn by_quantiles(&self) -> bool {
+        self.spacing.by_quantiles()
+    }
+    fn memory(&self) -> Memory {
+        self.spacing.memory()
+    }
     fn grid(&self, n: usize) -> Vec<f64> {
         self.spacing.grid(n).into_iter().map(|t| self.moved(t)).collect()
     }
@@ -355,11 +401,15 @@ impl<S: Spacing> Spacing for Antithetic<S> {
         let u = rng.uniforms(n.div_ceil(2), 1);
         (0..n).map(|i| self.0.at(if i % 2 == 0 { u[i / 2] } else { 1.0 - u[i / 2] })).collect()
     }
+    fn by_quantiles(&self) -> bool {
+        false
+    }
     fn grid(&self, n: usize) -> Vec<f64> {
         self.0.grid(n)
     }
     fn check(&self) -> Result<(), Error> {
-        self.0.check()
+        self.0.check()?;
+        demand_quantiles("antithetic", &self.0)
     }
 }
 
@@ -373,10 +423,14 @@ impl<S: Spacing> Spacing for Independent<S> {
     fn draw(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
         rng.uniforms(n, 1).into_iter().map(|u| self.0.at(u)).collect()
     }
+    fn by_quantiles(&self) -> bool {
+        false
+    }
     fn grid(&self, n: usize) -> Vec<f64> {
         self.0.grid(n)
     }
     fn check(&self) -> Result<(), Error> {
-        self.0.check()
+        self.0.check()?;
+        demand_quantiles("independent", &self.0)
     }
 }

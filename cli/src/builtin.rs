@@ -23,8 +23,8 @@ use tweedie::{
     },
     schedule::{
         Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
-        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid, Sqrt,
-        SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
+        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
     spacing::{
         self, AlignYourSteps, Antithetic, Beta, CosineInterpolated, Exponential, Importance, Independent, Karras,
@@ -71,6 +71,8 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("latent diffusion's table: √β rises along a line")
         .schedule::<Sigmoid>("sigmoid")
         .about("GeoDiff's table: β rises as a sigmoid")
+        .schedule::<SigmoidSignal>("sigmoid-signal")
+        .about("a table whose signal falls as a sigmoid, for large images")
         .schedule::<Laplace>("laplace")
         .about("a table with most steps at middling noise")
         .schedule::<Polynomial>("polynomial")
@@ -134,28 +136,30 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("KL(q(x₁ | x) ‖ stationary): keeps vectors within the noise's reach")
         .spacing::<Uniform>("uniform")
         .about("even times from `from` to 1")
-        .spacing::<Grid>("grid")
-        .about("discrete time: 1/steps, 2/steps, …, 1")
+        .spacing_of::<Grid>("grid")
+        .about("discrete time: 1/steps, 2/steps, …, 1; fewer of them are trailing")
         .spacing::<Quadratic>("quadratic")
         .about("finer near the data: u²")
         .spacing::<LogitNormal>("logit-normal")
         .about("most times at middling noise, as rectified flows are trained")
         .spacing::<Beta>("beta")
         .about("the quantiles of a beta distribution")
-        .spacing::<Leading>("leading")
+        .spacing_of::<LeadingTimes>("leading")
         .about("step numbers 0, T/n, 2T/n, … of a table; drawing begins at 1 in place of the last of them")
-        .spacing::<Linspace>("linspace")
+        .spacing_of::<LinspaceTimes>("linspace")
         .about("step numbers of a table even from 0 to T − 1")
         .spacing_of::<Sections>("sections")
         .about("so many steps of each of as many equal sections of a table")
         .spacing_of::<ListedTimes>("listed")
         .about("a list of times, or of noise levels σ/α")
-        .levels::<Karras>("karras")
+        .spacing_of::<KarrasTimes>("karras")
         .about("noise levels whose ρ-th root is even, on the schedule")
-        .levels::<Exponential>("exponential")
+        .spacing_of::<ExponentialTimes>("exponential")
         .about("noise levels even in ln(σ/α)")
-        .levels::<Exponential>("log-snr")
-        .about("the same by its other name, even in the log-SNR; also Lu's λ")
+        .spacing_of::<ExponentialTimes>("log-snr")
+        .about("the same by its other name, even in the log-SNR")
+        .spacing_of::<ExponentialTimes>("lu")
+        .about("the same once more: even in Lu's λ = ln(α/σ)")
         .levels::<LogNormal>("log-normal")
         .about("log-normal noise levels, as EDM is trained")
         .levels::<CosineInterpolated>("cosine-interpolated")
@@ -283,18 +287,21 @@ impl ScheduleOf for ShiftedConfig {
 struct BetweenConfig {
     first: Table,
     second: Table,
+    /// The second's share at t = 0, and at t = 1 too unless `share_end` says otherwise.
     share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_end: Option<f64>,
 }
 impl Default for BetweenConfig {
     fn default() -> Self {
-        Self { first: part("cosine-angle"), second: part("flow-matching"), share: 0.5 }
+        Self { first: part("cosine-angle"), second: part("flow-matching"), share: 0.5, share_end: None }
     }
 }
 impl ScheduleOf for BetweenConfig {
     const PARTS: &'static [&'static str] = &["first", "second"];
     fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
         let [first, second] = parts.try_into().expect("a schedule for each field");
-        Arc::new(Between { first, second, share: self.share })
+        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
     }
 }
 
@@ -302,17 +309,23 @@ impl ScheduleOf for BetweenConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Sections {
-    steps: usize,
+    /// Those of the schedule's table unless given, as for the next few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<usize>,
     counts: Vec<usize>,
 }
 impl Default for Sections {
     fn default() -> Self {
-        Self { steps: 1000, counts: vec![10, 10, 5, 5] }
+        Self { steps: None, counts: vec![10, 10, 5, 5] }
     }
 }
+/// T: what was asked for, or the schedule's, or 1000.
+fn steps_of(asked: Option<usize>, schedule: &Arc<dyn Schedule>) -> usize {
+    asked.or(schedule.steps()).unwrap_or(1000)
+}
 impl SpacingOf for Sections {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-        Ok(Arc::new(spacing::Listed::sections(self.steps, &self.counts)?))
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
     }
 }
 
@@ -353,6 +366,9 @@ struct Aligned {
 impl Levels for Aligned {
     fn level(&self, u: f64) -> f64 {
         self.model.level(u)
+    }
+    fn visits_least(&self) -> bool {
+        self.model.visits_least()
     }
 }
 
@@ -421,24 +437,67 @@ impl NoiseConfig for GaussianConfig {
     }
 }
 
-/// `[times] name = "grid"`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Grid {
-    steps: usize,
+macro_rules! of_table {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct $name {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            steps: Option<usize>,
+            $($field: usize,)*
+        }
+        impl SpacingOf for $name {
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let ($own, $steps) = (self, steps_of(self.steps, schedule));
+                let _ = $own;
+                Ok(Arc::new($make))
+            }
+        }
+    )*};
 }
-impl Default for Grid {
-    fn default() -> Self {
-        Self { steps: 1000 }
-    }
+of_table! {
+    /// `{ name = "grid" }`.
+    Grid {} |own, steps| Steps(steps);
+    /// `{ name = "leading" }`.
+    LeadingTimes { offset } |own, steps| Leading { steps, offset: own.offset };
+    /// `{ name = "linspace" }`.
+    LinspaceTimes {} |own, steps| Linspace { steps };
 }
-impl Spacing for Grid {
-    fn at(&self, u: f64) -> f64 {
-        Steps(self.steps).at(u)
-    }
-    fn check(&self) -> Result<()> {
-        Steps(self.steps).check()
-    }
+
+macro_rules! of_levels {
+    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct $name {
+            /// The schedule's own unless given.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            min: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            max: Option<f64>,
+            $($field: f64,)*
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self { min: None, max: None, $($field: $levels::default().$field,)* }
+            }
+        }
+        impl SpacingOf for $name {
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let own = spacing::ends(schedule);
+                let levels =
+                    $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
+                Ok(Arc::new(levels.on(schedule.clone())))
+            }
+        }
+    )*};
+}
+of_levels! {
+    /// `{ name = "karras" }`.
+    KarrasTimes = Karras { rho };
+    /// `{ name = "exponential" }`.
+    ExponentialTimes = Exponential {};
 }
 
 /// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.

@@ -128,6 +128,37 @@ impl Gaussian {
     pub fn prediction(&self) -> Prediction {
         self.prediction
     }
+    /// What a net that says [`prediction`](Self::prediction) would say in another language: `output` of `z` at times `t`, one a row
+    /// or one for all.
+    ///
+    /// With rows (a, b) and (c, d) of the two languages and `det = α b − σ a`,
+    /// `y′ = [(c b − d a) z + (α d − σ c) y]/det`: nothing is divided by α or σ alone.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use tweedie::{noise::{Gaussian, Noise, Prediction}, schedule::FlowMatching};
+    /// let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::V);
+    /// let [x, z] = [[2.0], [1.0]].map(|x| Tensor::<1>::from_floats(x, &Device::flex()));
+    /// let said = noise.target(x, z.clone(), &[0.5]);
+    /// let velocity: f32 = noise.convert(said, z, &[0.5], Prediction::Velocity).into_scalar();
+    /// assert!((velocity + 2.0).abs() < 1e-6); // ε − x = (1 − 0.5 · 2)/0.5 − 2
+    /// ```
+    pub fn convert<const D: usize>(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64], to: Prediction) -> Tensor<D> {
+        let (word, variance) = Noise::<D>::split(self, output);
+        let said = blend([z, word], t, |_, t| {
+            let scales = self.schedule.at(t);
+            let ([a, b], [c, d]) = (self.row(scales), to.row(scales, self.data_std));
+            let det = scales.alpha * b - scales.sigma * a;
+            if self.prediction == to {
+                return [0.0, 1.0];
+            }
+            [(c * b - d * a) / det, (scales.alpha * d - scales.sigma * c) / det]
+        });
+        match variance {
+            Some(variance) => Tensor::cat(vec![said, variance], 1),
+            None => said,
+        }
+    }
     /// α and σ.
     pub fn schedule(&self) -> &Arc<dyn Schedule> {
         &self.schedule
@@ -243,14 +274,21 @@ impl<const D: usize> Noise<D> for Gaussian {
         // a x + b ε with ε = (z − α x)/σ.
         blend([x, z], t, |_, t| {
             let c = self.schedule.at(t);
-            let [a, b] = self.row(c);
-            [a - b * c.alpha / c.sigma, b / c.sigma]
+            match self.row(c) {
+                // Of x alone: ε, which nobody can tell where there is no noise, does not matter.
+                [a, 0.0] => [a, 0.0],
+                [a, b] => [a - b * c.alpha / c.sigma, b / c.sigma],
+            }
         })
     }
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         // Solves z = α x + σ ε, output = a x + b ε for x.
         let weights = |_, t| {
             let c = self.schedule.at(t);
+            if c.sigma == 0.0 {
+                // Without noise x is known, whatever is said of it.
+                return [c.alpha.recip(), 0.0];
+            }
             let [a, b] = self.row(c);
             let det = c.alpha * b - c.sigma * a;
             [b / det, -c.sigma / det]
@@ -295,6 +333,13 @@ impl<const D: usize> Noise<D> for Gaussian {
                  there x_t is all noise and x̂ = (x_t − σ ε)/α divides by zero; let the net predict v, x0, velocity or edm",
                 self.prediction,
                 crate::error::small(end.alpha)
+            )));
+        }
+        if self.prediction == Prediction::Velocity && !(end.alpha_dot.is_finite() && end.sigma_dot.is_finite()) {
+            return Err(Error::Unfit(format!(
+                "a net that says velocity cannot be used with a schedule whose slopes are infinite at t = 1 (α′ = {}, σ′ = {}): the \
+                 velocity α′ x + σ′ ε has no bound there; let the net predict v, x0 or edm, or take another schedule",
+                end.alpha_dot, end.sigma_dot
             )));
         }
         Ok(())

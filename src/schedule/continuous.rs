@@ -119,15 +119,21 @@ impl Schedule for VariancePreserving {
     fn time(&self, log_snr: f64) -> f64 {
         // ∫β = −ln ᾱ = ln(1 + e^(−λ)), a quadratic in t, solved without cancellation.
         let integral = (-log_snr).exp().ln_1p();
+        if integral.is_infinite() {
+            return 1.0;
+        }
+        if integral == 0.0 {
+            return 0.0;
+        }
         let (a, b) = (0.5 * (self.max - self.min), self.min);
         (2.0 * integral / (b + (b * b + 4.0 * a * integral).max(0.0).sqrt())).clamp(0.0, 1.0)
     }
     fn check(&self) -> Result<(), Error> {
-        if self.min >= 0.0 && self.max > 0.0 && self.max.is_finite() {
+        if self.min >= 0.0 && self.min.is_finite() && self.max > 0.0 && self.max.is_finite() {
             return Ok(());
         }
         Err(Error::Unfit(format!(
-            "the rate β of `variance-preserving` is positive, but min = {} and max = {}",
+            "the rate β of `variance-preserving` is a positive number, but min = {} and max = {}",
             self.min, self.max
         )))
     }

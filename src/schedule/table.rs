@@ -2,11 +2,15 @@
 use super::{Scales, Schedule};
 use crate::{dual::Dual, error::Error};
 use serde::{Deserialize, Serialize};
-use std::{f64::consts::FRAC_PI_2, path::PathBuf, sync::OnceLock};
+use std::{cmp::Ordering, f64::consts::FRAC_PI_2, path::PathBuf, sync::OnceLock};
+
+/// How many steps a table has at most.
+const MOST: usize = 10_000_000;
 
 /// A table β₁ … β_T as the variance-preserving process whose rate is constant between grid points.
 ///
-/// `ᾱ_i = ∏_{j ≤ i} (1 − β_j)`, `α(i/T) = √ᾱ_i` to rounding, and ln α is piecewise linear in between; `σ = √(1 − α²)`.
+/// `ᾱ_i = ∏_{j ≤ i} (1 − β_j)`, `α(i/T) = √ᾱ_i` to rounding, and ln α is piecewise linear in between, but for a last step of
+/// β_T = 1, in which α itself goes to 0 along a line; `σ = √(1 − α²)`.
 /// So a net trained on the T steps can be sampled at any times by any solver.
 ///
 /// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), <https://arxiv.org/abs/2006.11239>.
@@ -20,14 +24,20 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// If there are none, or one is not in (0, 1): β = 1 would erase the data in one step.
+    /// If there are none, or one is not in (0, 1). The last may be 1, which leaves no signal at t = 1.
     pub fn new(betas: impl IntoIterator<Item = f64>) -> Result<Self, Error> {
         let mut log = vec![0.0];
         for (i, beta) in betas.into_iter().enumerate() {
-            if !(beta > 0.0 && beta < 1.0) {
+            if i == MOST {
                 return Err(Error::Unfit(format!(
-                    "β must lie in (0, 1), but step {} of the table has β = {beta}",
-                    i + 1
+                    "a table has at most {MOST} steps; a schedule without steps has no end"
+                )));
+            }
+            let erased = log[i] == f64::NEG_INFINITY;
+            if erased || !(beta > 0.0 && beta <= 1.0) {
+                let (step, beta) = if erased { (i, 1.0) } else { (i + 1, beta) };
+                return Err(Error::Unfit(format!(
+                    "β must lie in (0, 1), or be 1 at the last step, but step {step} of the table has β = {beta}"
                 )));
             }
             log.push(log[i] + (-beta).ln_1p());
@@ -45,7 +55,9 @@ impl Table {
     /// As [`new`](Table::new).
     pub fn from_signal(steps: usize, clip: f64, bar: impl Fn(f64) -> f64) -> Result<Self, Error> {
         let at = |i: usize| bar(i as f64 / steps as f64);
-        Self::new((0..steps).map(|i| (1.0 - at(i + 1) / at(i)).min(clip)))
+        // Not `min`, to which what is not a number is the larger.
+        let clipped = |beta: f64| if beta > clip { clip } else { beta };
+        Self::new((0..steps).map(|i| clipped(1.0 - at(i + 1) / at(i))))
     }
 
     /// T, the number of steps.
@@ -68,38 +80,66 @@ impl Table {
 
 impl Schedule for Table {
     fn alpha(&self, t: Dual) -> Dual {
-        (0.5 * self.log_signal(t)).exp()
+        match self.part(t) {
+            Part::Rate(log) => (0.5 * log).exp(),
+            Part::Erased(alpha) => alpha,
+        }
     }
     fn sigma(&self, t: Dual) -> Dual {
-        // 1 − ᾱ without cancellation near t = 0.
-        (-self.log_signal(t).exp_m1()).sqrt()
+        match self.part(t) {
+            // 1 − ᾱ without cancellation near t = 0.
+            Part::Rate(log) => (-log.exp_m1()).sqrt(),
+            Part::Erased(alpha) => ((1.0 - alpha) * (1.0 + alpha)).sqrt(),
+        }
     }
     fn keep(&self, t: Dual) -> Dual {
-        self.log_signal(t).exp()
+        match self.part(t) {
+            Part::Rate(log) => log.exp(),
+            Part::Erased(alpha) => alpha * alpha,
+        }
     }
     fn steps(&self) -> Option<usize> {
         Some(self.len())
     }
     fn at(&self, t: f64) -> Scales {
         // The same with half the exponentials.
-        let log = self.log_signal(Dual::time(t));
-        let (alpha, sigma) = ((0.5 * log.value).exp(), (-log.value.exp_m1()).sqrt());
-        Scales { alpha, sigma, alpha_dot: 0.5 * alpha * log.slope, sigma_dot: -0.5 * alpha * alpha / sigma * log.slope }
+        let (alpha, alpha_dot, sigma) = match self.part(Dual::time(t)) {
+            Part::Rate(log) => {
+                let alpha = (0.5 * log.value).exp();
+                (alpha, 0.5 * alpha * log.slope, (-log.value.exp_m1()).sqrt())
+            }
+            Part::Erased(alpha) => (alpha.value, alpha.slope, ((1.0 - alpha.value) * (1.0 + alpha.value)).sqrt()),
+        };
+        let half = -alpha * alpha_dot;
+        Scales { alpha, sigma, alpha_dot, sigma_dot: half / sigma, variance_dot: 2.0 * half }
     }
     fn time(&self, log_snr: f64) -> f64 {
         // ln ᾱ = −ln(1 + e^(−λ)) falls from point to point, linearly.
         let log = -(-log_snr).exp().ln_1p();
         let i = self.log.partition_point(|&point| point > log).clamp(1, self.len());
         let (above, below) = (self.log[i - 1], self.log[i]);
-        ((i as f64 - 1.0 + (above - log) / (above - below)) / self.len() as f64).clamp(0.0, 1.0)
+        let share =
+            if below == f64::NEG_INFINITY { -(0.5 * (log - above)).exp_m1() } else { (above - log) / (above - below) };
+        ((i as f64 - 1.0 + share) / self.len() as f64).clamp(0.0, 1.0)
     }
 }
 
+/// What is linear in one step of a table.
+enum Part {
+    /// ln ᾱ.
+    Rate(Dual),
+    /// α, in a step that ends without signal.
+    Erased(Dual),
+}
 impl Table {
-    fn log_signal(&self, t: Dual) -> Dual {
+    fn part(&self, t: Dual) -> Part {
         let place = t * self.len() as f64;
         let i = (place.value.max(0.0) as usize).min(self.len() - 1);
-        (place - i as f64) * (self.log[i + 1] - self.log[i]) + self.log[i]
+        let (above, below) = (self.log[i], self.log[i + 1]);
+        if below == f64::NEG_INFINITY {
+            return Part::Erased((1.0 - (place - i as f64)) * (0.5 * above).exp());
+        }
+        Part::Rate((place - i as f64) * (below - above) + above)
     }
 }
 
@@ -145,7 +185,7 @@ macro_rules! tabled {
         }
     )*};
 }
-tabled!(Linear, ScaledLinear, Cosine, Sqrt, Constant, Sigmoid, Laplace, Polynomial, Jsd, Listed);
+tabled!(Linear, ScaledLinear, Cosine, Sqrt, Constant, Sigmoid, SigmoidSignal, Laplace, Polynomial, Jsd, Listed);
 
 /// β rising linearly from `first` to `last` over `steps` steps: the schedule of DDPM.
 ///
@@ -354,6 +394,49 @@ impl Sigmoid {
     }
 }
 
+/// A signal that falls as a sigmoid: for large images.
+///
+/// `ᾱ(t) = (s(end/τ) − s((start + t (end − start))/τ))/(s(end/τ) − s(start/τ))`, `s(x) = 1/(1 + e^(−x))`, each `β_i` at most `clip`;
+/// start −3, end 3, τ 1 and clip 0.999 unless said otherwise.
+///
+/// Jabri, Fleet and Chen, "Scalable Adaptive Computation for Iterative Generation" (2023), <https://arxiv.org/abs/2212.11972>;
+/// Chen, "On the Importance of Noise Scheduling for Diffusion Models" (2023), <https://arxiv.org/abs/2301.10972>.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SigmoidSignal {
+    steps: usize,
+    start: f64,
+    end: f64,
+    tau: f64,
+    clip: f64,
+    #[serde(skip)]
+    made: Made,
+}
+impl Default for SigmoidSignal {
+    fn default() -> Self {
+        Self::new(1000, -3.0, 3.0, 1.0)
+    }
+}
+impl SigmoidSignal {
+    /// Over `steps` steps, the stretch of the sigmoid from `start` to `end` at temperature `tau`.
+    pub fn new(steps: usize, start: f64, end: f64, tau: f64) -> Self {
+        Self { steps, start, end, tau, clip: 0.999, made: Made::default() }
+    }
+    fn make(&self) -> Result<Table, Error> {
+        if !(self.start < self.end && self.end - self.start < f64::INFINITY && self.tau > 0.0) {
+            return Err(Error::Unfit(format!(
+                "a sigmoid-signal schedule goes from start to a larger end at a positive tau, but start = {}, end = {} and tau = {}",
+                self.start, self.end, self.tau
+            )));
+        }
+        let sigmoid = |x: f64| (1.0 + (-x / self.tau).exp()).recip();
+        let (low, high) = (sigmoid(self.start), sigmoid(self.end));
+        Table::from_signal(self.steps, self.clip, |t| {
+            (high - sigmoid(self.start + t * (self.end - self.start))) / (high - low)
+        })
+    }
+}
+
 /// A log-SNR with the quantiles of a Laplace distribution: most steps in the middle.
 ///
 /// `ln ᾱ/(1 − ᾱ) = mean − scale · sgn(½ − t) ln(1 − 2|½ − t|)`, each `β_i` at most `clip`; mean 0, scale 0.5 and clip 0.999
@@ -381,8 +464,11 @@ impl Laplace {
         Self { steps, mean, scale, clip: 0.999, made: Made::default() }
     }
     fn make(&self) -> Result<Table, Error> {
-        if !(self.scale > 0.0 && self.scale.is_finite()) {
-            return Err(Error::Unfit(format!("the scale of a laplace schedule is positive, not {}", self.scale)));
+        if !(self.scale > 0.0 && self.scale.is_finite() && self.mean.is_finite()) {
+            return Err(Error::Unfit(format!(
+                "a laplace schedule has a mean and a positive scale, but mean = {} and scale = {}",
+                self.mean, self.scale
+            )));
         }
         Table::from_signal(self.steps, self.clip, |t| {
             let from_centre = 0.5 - t;
@@ -474,13 +560,17 @@ pub enum Quantity {
 
 /// A table of one's own, from a list or from a file of numbers apart by white space or commas.
 ///
+/// Written down, it is the list: what is read back does not ask for the file.
+///
 /// ```
 /// use tweedie::schedule::{Listed, Quantity, Schedule};
 /// let schedule = Listed::new(Quantity::AlphaBars, vec![0.9, 0.5, 0.01]);
 /// assert!((schedule.at(1.0).alpha - 0.1).abs() < 1e-15);
+/// // Of a table that ends without signal the last ᾱ is 0.
+/// assert_eq!(Listed::new(Quantity::AlphaBars, vec![0.9, 0.5, 0.0]).at(1.0).alpha, 0.0);
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, into = "Written")]
 pub struct Listed {
     quantity: Quantity,
     values: Vec<f64>,
@@ -488,12 +578,30 @@ pub struct Listed {
     #[serde(skip)]
     made: Made,
 }
+/// [`Listed`] as it is written.
+#[derive(Serialize)]
+struct Written {
+    quantity: Quantity,
+    values: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+}
+impl From<Listed> for Written {
+    fn from(listed: Listed) -> Self {
+        // A file that cannot be read is what `check` tells of.
+        match listed.numbers() {
+            Ok(values) => Self { quantity: listed.quantity, values, file: None },
+            Err(_) => Self { quantity: listed.quantity, values: listed.values, file: listed.file },
+        }
+    }
+}
 impl Default for Listed {
     /// Four levels of noise, as an example.
     fn default() -> Self {
-        Self::new(Quantity::Sigmas, vec![0.05, 0.5, 3.0, 20.0])
+        Self::new(Quantity::Sigmas, EXAMPLE.to_vec())
     }
 }
+const EXAMPLE: [f64; 4] = [0.05, 0.5, 3.0, 20.0];
 impl Listed {
     /// The table of these numbers.
     pub fn new(quantity: Quantity, values: Vec<f64>) -> Self {
@@ -503,19 +611,32 @@ impl Listed {
     pub fn from_file(quantity: Quantity, file: impl Into<PathBuf>) -> Self {
         Self { quantity, values: vec![], file: Some(file.into()), made: Made::default() }
     }
-    fn make(&self) -> Result<Table, Error> {
-        let values = match &self.file {
-            None => self.values.clone(),
-            Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
-                let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
-                let number = |word: &str| {
-                    word.parse()
-                        .map_err(|_| Error::format(file, format!("a table holds numbers, but there is `{word}`")))
-                };
-                words.map(number).collect::<Result<Vec<f64>, Error>>()?
-            }
+    fn numbers(&self) -> Result<Vec<f64>, Error> {
+        let Some(file) = &self.file else { return Ok(self.values.clone()) };
+        if !(self.values.is_empty() || self.values == EXAMPLE) {
+            return Err(Error::Unfit(format!(
+                "`values` and `file = {}` both give the table: leave one of them out",
+                file.display()
+            )));
+        }
+        let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
+        let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
+        let number = |word: &str| {
+            word.parse().map_err(|_| Error::format(file, format!("a table holds numbers, but there is `{word}`")))
         };
+        words.map(number).collect()
+    }
+    fn make(&self) -> Result<Table, Error> {
+        let values = self.numbers()?;
+        if self.quantity == Quantity::Sigmas
+            && let Some(pair) = values.windows(2).find(|pair| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Less))
+        {
+            return Err(Error::Unfit(format!(
+                "the noise levels of a table rise from step to step, but {} is followed by {}: list them from the least to the \
+                 largest, without the 0 of the data",
+                pair[0], pair[1]
+            )));
+        }
         let bars = match self.quantity {
             Quantity::Betas => return Table::new(values),
             Quantity::AlphaBars => values,
@@ -523,9 +644,12 @@ impl Listed {
         };
         let before = std::iter::once(1.0).chain(bars.iter().copied());
         let betas: Vec<f64> = before.zip(&bars).map(|(before, bar)| 1.0 - bar / before).collect();
-        if let Some(i) = betas.iter().position(|beta| !(*beta > 0.0 && *beta < 1.0)) {
+        let last = betas.len().wrapping_sub(1);
+        if let Some(i) =
+            (0..betas.len()).find(|&i| !(betas[i] > 0.0 && (betas[i] < 1.0 || i == last && betas[i] == 1.0)))
+        {
             return Err(Error::Unfit(format!(
-                "the signal of a table falls at each step and stays above 0, but at step {} it goes to ᾱ = {}",
+                "the signal of a table falls at each step and is 0 at the last alone, but at step {} it goes to ᾱ = {}",
                 i + 1,
                 bars[i]
             )));

@@ -87,18 +87,20 @@ impl Spacing for Listed {
 ///
 /// | | times of n steps |
 /// |---|---|
-/// | [`Steps`](super::Steps) | trailing: 1, 1 − 1/n, … |
-/// | [`Leading`] | the step numbers 0, T/n, 2T/n, …: times `(i ⌊T/n⌋ + 1)/T`, never at 1 |
+/// | [`Steps`](super::Steps) | trailing: 1, 1 − 1/n, …, each at the nearest step |
+/// | [`Leading`] | the step numbers 0, T/n, 2T/n, … and `offset`: times `(i ⌊T/n⌋ + offset + 1)/T`, below 1 but for large offsets |
 /// | [`Linspace`] | step numbers even from 0 to T − 1, rounded |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Leading {
     /// T.
     pub steps: usize,
+    /// Added to each step number: 1 for the models of Stable Diffusion.
+    pub offset: usize,
 }
 impl Default for Leading {
     fn default() -> Self {
-        Self { steps: 1000 }
+        Self { steps: 1000, offset: 0 }
     }
 }
 impl Spacing for Leading {
@@ -108,7 +110,8 @@ impl Spacing for Leading {
     fn grid(&self, n: usize) -> Vec<f64> {
         let stride = (self.steps / n).max(1);
         let n = n.min(self.steps);
-        (0..n).rev().map(|i| ((i * stride) as f64 + 1.0) / self.steps as f64).chain([0.0]).collect()
+        let number = |i: usize| (i * stride + self.offset + 1).min(self.steps);
+        (0..n).rev().map(|i| number(i) as f64 / self.steps as f64).chain([0.0]).collect()
     }
     fn check(&self) -> Result<(), Error> {
         super::Steps(self.steps).check()

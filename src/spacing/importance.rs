@@ -1,5 +1,5 @@
 //! Training times drawn oftener where losses are large.
-use super::{Spacing, demand};
+use super::{Spacing, demand, demand_quantiles};
 use crate::{error::Error, rng::Rng};
 
 /// Training times, and what each row's loss counts.
@@ -148,6 +148,9 @@ impl<S: Spacing> Spacing for Importance<S> {
             strata,
         }
     }
+    fn by_quantiles(&self) -> bool {
+        false
+    }
     fn memory(&self) -> Memory {
         Memory::new(self.strata, self.keep)
     }
@@ -156,9 +159,11 @@ impl<S: Spacing> Spacing for Importance<S> {
     }
     fn check(&self) -> Result<(), Error> {
         self.spacing.check()?;
-        demand(self.strata > 0 && self.keep > 0, || {
+        demand_quantiles("importance's", &self.spacing)?;
+        let losses = self.strata.saturating_mul(self.keep);
+        demand((1..=10_000_000).contains(&losses), || {
             format!(
-                "importance remembers 1 loss or more in 1 stratum or more, but keep = {} and strata = {}",
+                "importance remembers 1 loss or more in 1 stratum or more, and 10 million at most, but keep = {} and strata = {}",
                 self.keep, self.strata
             )
         })?;

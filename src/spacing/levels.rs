@@ -185,7 +185,7 @@ impl Levels for LogNormal {
 /// The levels of two shifted cosine schedules interpolated in log-SNR, for images of `size` against noise seen at sizes
 /// `low` and `high`.
 ///
-/// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u)`, the angle even between those of `min` and `max`.
+/// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u) + ln data_std`, the angle even between those of `min` and `max`.
 ///
 /// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,22 +201,28 @@ pub struct CosineInterpolated {
     pub min: f64,
     /// The largest level, before the shifts.
     pub max: f64,
+    /// The standard deviation of the data, which levels are in proportion to.
+    pub data_std: f64,
 }
 impl Default for CosineInterpolated {
     fn default() -> Self {
-        Self { size: 64.0, low: 32.0, high: 64.0, min: 1e-3, max: 1e3 }
+        Self { size: 64.0, low: 32.0, high: 64.0, min: 1e-3, max: 1e3, data_std: 1.0 }
     }
 }
 impl Levels for CosineInterpolated {
     fn level(&self, u: f64) -> f64 {
         let (from, to) = (self.min.atan(), self.max.atan());
         let plain = (from + u * (to - from)).tan();
-        plain * (self.size / self.low).powf(u) * (self.size / self.high).powf(1.0 - u)
+        plain * (self.size / self.low).powf(u) * (self.size / self.high).powf(1.0 - u) * self.data_std
     }
     fn check(&self) -> Result<(), Error> {
         rising(self.min, self.max)?;
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        demand(positive(self.data_std), || {
+            format!("data_std is the positive standard deviation of the data, not {}", self.data_std)
+        })?;
         let widths = [("size", self.size), ("low", self.low), ("high", self.high)];
-        match widths.into_iter().find(|(_, width)| !(*width > 0.0 && width.is_finite())) {
+        match widths.into_iter().find(|(_, width)| !positive(*width)) {
             None => Ok(()),
             Some((name, width)) => Err(Error::Unfit(format!("`{name}` is the width of an image, not {width}"))),
         }

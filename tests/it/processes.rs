@@ -36,7 +36,7 @@ fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
         ("process", Arc::new(process(|t: tweedie::Dual| 1.0 - t * t, |t: tweedie::Dual| t * (2.0 - t * t).sqrt()))),
         ("zero terminal", Arc::new(ZeroTerminal(CosineAngle {}))),
         ("shifted", Arc::new(Shifted { schedule: CosineAngle {}, factor: 2.0 })),
-        ("between", Arc::new(Between { first: CosineAngle {}, second: FlowMatching {}, share: 0.3 })),
+        ("between", Arc::new(Between { first: CosineAngle {}, second: FlowMatching {}, share: [0.3, 0.3] })),
     ]
 }
 
@@ -202,7 +202,7 @@ fn sections_are_those_of_improved_diffusion() {
     );
     assert!(tweedie::spacing::Listed::sections(10, &[11]).is_err());
     assert_eq!(
-        Leading { steps: 1000 }.grid(10).iter().map(|t| (t * 1000.0).round() as i64 - 1).collect::<Vec<_>>(),
+        Leading { steps: 1000, offset: 0 }.grid(10).iter().map(|t| (t * 1000.0).round() as i64 - 1).collect::<Vec<_>>(),
         [900, 800, 700, 600, 500, 400, 300, 200, 100, 0, -1]
     );
     assert_eq!(Linspace { steps: 1000 }.grid(10)[0], 1.0);
