@@ -231,6 +231,15 @@ impl Schedule for SubVariancePreserving {
     fn sigma(&self, t: Dual) -> Dual {
         -(-self.full().integral(t)).exp_m1()
     }
+    fn time(&self, log_snr: f64) -> f64 {
+        // σ/α = (1 − α²)/α, a quadratic in α, solved without cancellation; and the time at which `full` has that α.
+        let ratio = (-0.5 * log_snr).exp();
+        if ratio.is_infinite() {
+            return 1.0;
+        }
+        let alpha = 2.0 / (ratio + ratio.hypot(2.0));
+        self.full().time(-((1.0 - alpha) * (1.0 + alpha)).ln() + 2.0 * alpha.ln())
+    }
     fn check(&self) -> Result<(), Error> {
         self.full().check()
     }

@@ -9,6 +9,7 @@ mod processes;
 mod samplers;
 mod spacings;
 mod spine;
+mod tables;
 mod training;
 mod transformer;
 mod unmask;
