@@ -127,39 +127,29 @@ pub trait Schedule: Debug + Send + Sync {
     /// The time at which the log signal-to-noise ratio is `log_snr`: the inverse of [`Scales::log_snr`], by Newton's method
     /// between bounds, to rounding; 0 or 1 where the ratio is never reached.
     fn time(&self, log_snr: f64) -> f64 {
-        // In t and in half the log-SNR, whose slope is α′/α − σ′/σ; a step that leaves the bounds, or that does not halve what is
-        // left twice in a row, halves them.
-        let (mut low, mut high, mut t) = (0.0_f64, 1.0_f64, 0.5_f64);
-        let mut wide = 0;
         if log_snr.is_infinite() {
             return f64::from(log_snr < 0.0);
         }
+        // In half the log-SNR, whose slope is α′/α − σ′/σ. Where a step leaves the bounds, or the one before did not halve what was
+        // off, the bounds are halved.
+        let (mut low, mut high, mut t) = (0.0_f64, 1.0_f64, 0.5_f64);
+        let mut last = f64::INFINITY;
         loop {
             let c = self.at(t);
             let off = 0.5 * (c.log_snr() - log_snr);
-            if off == 0.0 {
-                return t;
-            }
-            let before = high - low;
             if off > 0.0 {
                 low = t
             } else {
                 high = t
             }
-            let next = t - off / (c.alpha_dot / c.alpha - c.sigma_dot / c.sigma);
+            let step = -off / (c.alpha_dot / c.alpha - c.sigma_dot / c.sigma);
             let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                return middle;
+            // What is left is rounding.
+            if step.abs() <= 2.0 * f64::EPSILON * t || middle <= low || middle >= high {
+                return t;
             }
-            let inside = low < next && next < high;
-            if inside && (next - t).abs() <= 2.0 * f64::EPSILON * t {
-                return next;
-            }
-            wide = if high - low > 0.5 * before { wide + 1 } else { 0 };
-            t = if inside && wide < 3 { next } else { middle };
-            if !inside || wide >= 3 {
-                wide = 0;
-            }
+            let good = low < t + step && t + step < high && off.abs() <= 0.5 * last;
+            (t, last) = if good { (t + step, off.abs()) } else { (middle, f64::INFINITY) };
         }
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! The net's word is a tensor made beforehand; reading x̂ from it is in the figure, and so is the noise of a stochastic step,
 //! which a row of its own shows at the end. A step of Restart and of the adaptive pair is one of those they take within a
-//! step of the walk. An argument picks the rows whose name contains it.
+//! step of the walk. The first figure is on DDPM's linear table, the second on a schedule without an inverse of its own, which
+//! samplers that ask for a time between two others feel. An argument picks the rows whose name contains it.
 use burn::tensor::{DType, Device, Tensor};
-use std::{cell::Cell, hint::black_box, time::Instant};
+use std::{cell::Cell, hint::black_box, sync::Arc, time::Instant};
 use tweedie::{
     Rng,
     denoise::Denoiser,
-    noise::{Gaussian, Noise},
+    noise::{Gaussian, Noise, Prediction},
     sample::*,
-    schedule::Linear,
+    schedule::{Between, CosineAngle, FlowMatching, Linear, Schedule},
 };
 
 /// A model that always says the same, and counts how often.
@@ -56,6 +57,7 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("lms 4", Box::new(Lms { order: 4 })),
         ("adams-bashforth 4, λ", Box::new(adams(4, Word::Noise, Clock::LogSnr, false))),
         ("adams-bashforth 4, angle", Box::new(adams(4, Word::Data, Clock::Angle, false))),
+        ("adams-bashforth 6, λ", Box::new(adams(6, Word::Noise, Clock::LogSnr, false))),
         ("adams-moulton 4, t", Box::new(adams(3, Word::Noise, Clock::Time, true))),
         ("ipndm 4", Box::new(Ipndm { words: 4 })),
         ("plms", Box::new(Plms {})),
@@ -84,33 +86,47 @@ fn main() {
     let shape = [4, 3, 8, 8];
     let word = Rng::new(0).normal_tensor(shape, &device, DType::F32);
     let start = Rng::new(1).normal_tensor(shape, &device, DType::F32);
-    let model = Fixed { noise: Gaussian::new(Linear::new(1000)), word, calls: Cell::new(0) };
+    let schedules: [Arc<dyn Schedule>; 2] = [
+        Arc::new(Linear::new(1000)),
+        Arc::new(Between { first: CosineAngle {}, second: FlowMatching {}, share: [0.5, 0.5] }),
+    ];
+    let models = schedules.map(|path| Fixed {
+        noise: Gaussian::new(path).predicting(Prediction::V),
+        word: word.clone(),
+        calls: Cell::new(0),
+    });
     let only = std::env::args().nth(1).unwrap_or_default();
     let samplers: Vec<_> = samplers().into_iter().filter(|(name, _)| name.contains(&only)).collect();
     let steps = 200;
     let time = |i: usize| 1.0 - i as f64 * 0.9 / steps as f64;
-    let mut rows = vec![(f64::INFINITY, 0.0); samplers.len()];
+    let mut rows = vec![([f64::INFINITY; 2], 0.0); samplers.len()];
     // In turn, so that a slow moment of the machine is everybody's.
     for _ in 0..60 {
         for ((_, sampler), (best, each)) in samplers.iter().zip(&mut rows) {
-            let (mut past, mut rng) = (Past::of(steps), Rng::new(2));
-            let mut z = start.clone();
-            model.calls.set(0);
-            let clock = Instant::now();
-            for i in 0..steps {
-                z = sampler.step(&model, z, time(i), time(i + 1), &mut past, &mut rng);
-                past.advance();
+            for (model, best) in models.iter().zip(best) {
+                let (mut past, mut rng) = (Past::of(steps), Rng::new(2));
+                let mut z = start.clone();
+                model.calls.set(0);
+                let clock = Instant::now();
+                for i in 0..steps {
+                    z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
+                    past.advance();
+                }
+                black_box(z);
+                let calls = model.calls.get() as f64;
+                let taken = calls / sampler.calls() as f64;
+                *best = best.min(clock.elapsed().as_secs_f64() / taken);
+                *each = calls / taken;
             }
-            black_box(z);
-            let calls = model.calls.get() as f64;
-            let taken = calls / sampler.calls() as f64;
-            *best = best.min(clock.elapsed().as_secs_f64() / taken);
-            *each = calls / taken;
         }
     }
-    println!("{:26} {:>10} {:>12} {:>10}", "sampler", "µs a step", "calls a step", "µs a call");
-    for ((name, _), (best, calls)) in samplers.iter().zip(rows) {
-        println!("{name:26} {:>10.2} {calls:>12} {:>10.2}", best * 1e6, best * 1e6 / calls);
+    println!(
+        "{:26} {:>10} {:>12} {:>10} {:>16}",
+        "sampler", "µs a step", "calls a step", "µs a call", "without inverse"
+    );
+    for ((name, _), ([table, other], calls)) in samplers.iter().zip(rows) {
+        let [table, other] = [table, other].map(|seconds| seconds * 1e6);
+        println!("{name:26} {table:>10.2} {calls:>12} {:>10.2} {other:>16.2}", table / calls);
     }
     let mut rng = Rng::new(3);
     let mut best = f64::INFINITY;

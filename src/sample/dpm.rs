@@ -49,7 +49,7 @@ impl<const D: usize> Sampler<D> for DpmSolver {
         let (from, to) = (path.at(t), path.at(s));
         let x = model.denoise(z.clone(), &[t]).mean;
         let third = if self.order == 3 { 1.0 / 3.0 } else { 0.5 };
-        let Some(first) = between(path, from, to, third).filter(|_| self.order > 1) else {
+        let Some(first) = (self.order > 1).then(|| between(path, from, to, third)).flatten() else {
             return straight(z, x, from, to);
         };
         // (α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂_t + bend (ε̂ − ε̂_t), with ε̂ that of a later point and its guess.
