@@ -28,6 +28,7 @@ mod report;
 mod sample;
 mod session;
 mod spec;
+mod times;
 mod train;
 mod verify;
 mod words;

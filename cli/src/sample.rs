@@ -44,7 +44,7 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
         1 => drawing.draw::<2>(),
         2 => drawing.draw::<3>(),
         3 => drawing.draw::<4>(),
-        _ => Err(Error::Unfit(format!("samples of shape {:?} cannot be drawn by this build", facts.shape))),
+        _ => Err(Error::Unfit(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
     }
 }
 
@@ -132,17 +132,27 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
         let path = format!("sample.{field}");
         // The recipe's own keeps the recipe's settings.
         if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
-            recipe.put(&path, Value::Table(module_of(value)), format!("--{field} {value}"))?;
+            recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
         }
     }
     Ok(())
 }
 
 /// What a flag says of a module: its name, or a table with its name.
-pub(crate) fn module_of(text: &str) -> Table {
-    match format!("x = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("x")) {
-        Some(Value::Table(table)) => table,
-        _ => part(text),
+pub(crate) fn module_of(text: &str) -> Result<Table> {
+    match format!("x = {text}").parse::<Table>() {
+        Ok(mut table) => match table.remove("x") {
+            Some(Value::Table(own)) if table.is_empty() => Ok(own),
+            _ => Ok(part(text)),
+        },
+        Err(error) if text.trim_start().starts_with('{') => {
+            let why = match text.matches('{').count() > text.matches('}').count() {
+                true => "it is not closed, by `}`".into(),
+                false => error.message().trim().replace('\n', "; "),
+            };
+            Err(Error::Unfit(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
+        }
+        Err(_) => Ok(part(text)),
     }
 }
 
@@ -230,7 +240,7 @@ impl Drawing<'_> {
             keep: &keep,
             device: self.device,
         };
-        let mut bar = Progress::new(args.quiet, "drawing");
+        let bar = Progress::new(args.quiet, "drawing");
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
@@ -389,12 +399,25 @@ impl Progress {
     pub fn new(quiet: bool, doing: &str) -> Self {
         Self((!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template(&format!("{doing} {{bar:28}} {{percent}} %  {{eta}} left"));
+            let style = ProgressStyle::with_template("{bar:28} {percent} %  {eta} left  {msg}");
             bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
+            bar.set_message(doing.to_owned());
             bar
         }))
     }
-    pub fn at(&mut self, share: f64) -> bool {
+    /// What is being done now.
+    pub fn doing(&self, what: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what);
+        }
+    }
+    /// What was done until now says nothing of how long the rest takes.
+    pub fn begin(&self) {
+        if let Some(bar) = &self.0 {
+            bar.reset_eta();
+        }
+    }
+    pub fn at(&self, share: f64) -> bool {
         if let Some(bar) = &self.0 {
             bar.set_position((share * 1000.0) as u64);
         }
