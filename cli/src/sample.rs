@@ -244,6 +244,11 @@ impl Drawing<'_> {
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
+        if !args.quiet
+            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the samples are kept"))
+        {
+            note(&text);
+        }
         let out = match &args.out {
             Some(out) => out.clone(),
             None => (1..)
@@ -265,6 +270,29 @@ impl Drawing<'_> {
         }
         Ok(())
     }
+}
+
+/// A warning, where samples of data that have a range are far outside of it: the sampler went wrong, and pictures would hide it.
+fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
+    if !plan.facts.bounded || plan.facts.categories.is_some() {
+        return None;
+    }
+    let share = values.iter().filter(|x| x.is_nan() || x.abs() > 2.0).count() as f64 / values.len() as f64;
+    if share <= 0.01 {
+        return None;
+    }
+    let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
+    let end = plan.schedule.at(1.0);
+    let level =
+        if end.alpha > 0.0 { words::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
+    let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
+    Some(format!(
+        "warning: {:.0} % of the numbers drawn lie beyond twice the range of the data: the sampler `{}` went wrong in {}. At the noisy \
+         end of this schedule σ/α goes to {level}, which some samplers cannot step over: take `deis` or `unipc`, or more steps{why}.",
+        100.0 * share,
+        name.unwrap_or("of the recipe"),
+        words::count(plan.sample.steps, "step"),
+    ))
 }
 
 /// The classes in turn: sample i is of class i modulo their number, so more samples begin with the same ones.
