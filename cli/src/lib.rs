@@ -23,6 +23,7 @@ mod named;
 mod nets;
 mod picture;
 mod plot;
+mod progress;
 mod recipe;
 mod report;
 mod sample;

@@ -8,6 +8,7 @@ use crate::{
     letters,
     named::{Modules, Rank, part},
     note, picture,
+    progress::Progress,
     recipe::Recipe,
     say,
     session::{Drawn, Order, draw},
@@ -15,10 +16,8 @@ use crate::{
     words,
 };
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     fs,
-    io::IsTerminal,
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -419,41 +418,4 @@ fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result
         None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
     }
     .map_err(told)
-}
-
-/// How drawing goes, on a terminal.
-pub(crate) struct Progress(Option<ProgressBar>);
-impl Progress {
-    pub fn new(quiet: bool, doing: &str) -> Self {
-        Self((!quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template("{bar:28} {percent} %  {eta} left  {msg}");
-            bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
-            bar.set_message(doing.to_owned());
-            bar
-        }))
-    }
-    /// What is being done now.
-    pub fn doing(&self, what: String) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(what);
-        }
-    }
-    /// What was done until now says nothing of how long the rest takes.
-    pub fn begin(&self) {
-        if let Some(bar) = &self.0 {
-            bar.reset_eta();
-        }
-    }
-    pub fn at(&self, share: f64) -> bool {
-        if let Some(bar) = &self.0 {
-            bar.set_position((share * 1000.0) as u64);
-        }
-        true
-    }
-    pub fn clear(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
 }

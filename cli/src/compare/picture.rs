@@ -117,13 +117,13 @@ pub(super) fn page(told: &Told<'_>) -> Page {
     let wide = (right / left).max(4.0).ln();
     let words = (LETTER * longest as f64).min(0.5);
     let range = [left * (-0.03 * wide).exp(), right * ((1.1 / (1.0 - words) - 1.03) * wide).exp()];
-    let mut marks: Vec<f64> = told.args.steps.iter().map(|&steps| steps as f64).collect();
+    let mut marks: Vec<f64> = told.counts().into_iter().map(|calls| calls as f64).collect();
+    let most = marks.last().map_or(right, |&calls| calls.min(right));
     while marks.last().is_some_and(|last| 2.0 * last <= 1.05 * right) {
         marks.push(2.0 * marks[marks.len() - 1]);
     }
     let calls = Axis::new("calls of the model").log().range(range[0], range[1]).ticks(marks);
     let mut panel = Panel::plane("", calls, Axis::new("root mean square error").log().range(low, high)).aspect(ASPECT);
-    let most = told.args.steps.last().map_or(right, |&steps| (steps as f64).min(right));
     panel = panel.marks(guides([left, most], (3.0 * told.furthest.unwrap_or(high)).min(0.8 * high), low));
 
     let height = |error: f64| (error / low).ln() / (high / low).ln();

@@ -109,10 +109,16 @@ pub(super) struct Told<'a> {
     pub curves: Vec<Curve>,
 }
 impl Told<'_> {
+    /// The least calls of each number of steps: those of samplers of one call a step.
+    pub fn counts(&self) -> Vec<usize> {
+        let points = || self.curves.iter().flat_map(|curve| &curve.points);
+        let least = |steps: usize| points().filter(|point| point.steps == steps).map(|point| point.calls).min();
+        self.args.steps.iter().filter_map(|&steps| least(steps)).collect()
+    }
     /// The number of calls that the order of the rows and the advice are about: 10, or the nearest to it.
     pub fn about(&self) -> usize {
-        let far = |steps: usize| ((steps as f64).ln() - 10f64.ln()).abs();
-        self.args.steps.iter().copied().min_by(|a, b| far(*a).total_cmp(&far(*b))).unwrap_or(10)
+        let far = |calls: usize| ((calls as f64).ln() - 10f64.ln()).abs();
+        self.counts().into_iter().min_by(|a, b| far(*a).total_cmp(&far(*b))).unwrap_or(10)
     }
 
     pub(super) fn tell(mut self) -> Result<()> {
@@ -238,7 +244,8 @@ impl Told<'_> {
     /// The nearest point in as many calls as this is about, or fewer.
     fn nearest(&self) -> Option<(&Curve, &Point)> {
         let all = self.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
-        all.filter(|(_, point)| point.calls <= self.about() && point.error().is_some())
+        let about = self.about();
+        all.filter(|(_, point)| point.calls <= about && point.error().is_some())
             .min_by(|(_, a), (_, b)| a.error().unwrap_or(f64::NAN).total_cmp(&b.error().unwrap_or(f64::NAN)))
     }
 

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     args,
     named::{Modules, Rank},
-    sample::Progress,
+    progress::Progress,
 };
 use burn::tensor::{DType, Device, Tensor};
 use std::{cell::Cell, collections::HashMap, sync::Arc, time::Instant};
@@ -173,7 +173,7 @@ where
         let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
         let (mut starts, mut reference_calls) = (vec![], vec![]);
         for seed in 0..args.seeds as u64 {
-            let rng = Rng::new(args.seed + seed);
+            let rng = Rng::new(args.seed.wrapping_add(seed));
             let z = self.start(&rng, self.shape[0], "start");
             let counting = Counting { model: &*model, calls: Cell::new(0), heard: &heard };
             let end = walk(&counting, &reference, vec![1.0, 0.0], z.clone(), &rng)?;
