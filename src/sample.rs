@@ -143,6 +143,12 @@ impl<const D: usize, S: Sampler<D> + ?Sized> Sampler<D> for Arc<S> {
     }
 }
 
+/// A sampler by its name alone, without its settings.
+pub(crate) fn called(sampler: &(impl Debug + ?Sized)) -> String {
+    let word = char::is_ascii_alphanumeric;
+    format!("{sampler:?}").chars().skip_while(|c| !word(c)).take_while(word).collect()
+}
+
 /// A sampler's demand for x_t = α x + σ ε.
 pub(crate) fn gaussian<'a, const D: usize>(
     sampler: &(impl Debug + ?Sized),
@@ -150,7 +156,8 @@ pub(crate) fn gaussian<'a, const D: usize>(
 ) -> Result<&'a dyn crate::schedule::Schedule, Error> {
     noise.path().ok_or_else(|| {
         Error::Unfit(format!(
-            "the sampler {sampler:?} follows x_t = α x + σ ε, and the model's noise is categorical: use `ancestral`"
+            "the sampler {} follows x_t = α x + σ ε, and the model's noise is categorical: use `ancestral`",
+            called(sampler)
         ))
     })
 }
@@ -312,6 +319,18 @@ pub fn reverse<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     reverse_from(model, sampler, times, z, rng)
 }
 
+/// Numbers; of many the first few, and how many there are.
+pub(crate) fn few(numbers: &[f64]) -> String {
+    const MOST: usize = 4;
+    match numbers.get(..MOST) {
+        Some(first) if numbers.len() > MOST => {
+            let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+            format!("[{}, …] of {}", first.join(", "), numbers.len())
+        }
+        _ => format!("{numbers:?}"),
+    }
+}
+
 /// [`reverse`] from a given x at the first of `times`.
 ///
 /// # Errors
@@ -328,7 +347,8 @@ pub fn reverse_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     if times.len() < 2 || !times.windows(2).all(|w| w[0] > w[1]) || !(times[0] <= 1.0 && times[times.len() - 1] >= 0.0)
     {
         return Err(Error::Unfit(format!(
-            "sampling goes through two or more times that fall within [0, 1], not {times:?}"
+            "sampling goes through two or more times that fall within [0, 1], not {}",
+            few(&times)
         )));
     }
     let asks = times[times.len() - 1] == 0.0 && asks_at_end(model, sampler);

@@ -1,11 +1,15 @@
 //! `tweedie list`: the modules that a recipe can name.
 use crate::{
     args,
-    named::{Face, Modules},
+    named::{Face, Modules, Rank},
     say, words,
 };
 use serde_json::json;
-use tweedie::{Error, Result};
+use tweedie::{
+    Error, Result,
+    noise::{Discrete, Gaussian, Noise},
+    schedule::{Linear, VariancePreserving},
+};
 
 pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
     let kinds: Vec<&str> = match &args.kind {
@@ -26,22 +30,27 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
         let Some((face, about)) = all.iter().find(|(face, _)| face.name == *name) else {
             let known: Vec<&str> = all.iter().map(|(face, _)| &*face.name).collect();
             return Err(Error::Unfit(format!(
-                "there is no {kind} `{name}`{} There are {}.",
+                "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
                 words::meant(name, &known),
-                words::list(&known)
+                words::some(&known)
             )));
         };
         if args.json {
-            say(&pretty(&entry(kind, face, about)));
+            say(&pretty(&entry(modules, kind, face, about)));
         } else {
             one(kind, face, about);
+            if let Some(own) = Use::of(modules, &face.name).filter(|own| *kind == "sampler" && own.numbers) {
+                say(&format!("By default {}", own.figures()));
+            }
         }
         return Ok(());
     }
     if args.json {
         let all: Vec<_> = kinds
             .iter()
-            .flat_map(|kind| modules.of_kind(kind).into_iter().map(move |(face, about)| entry(kind, face, about)))
+            .flat_map(|kind| {
+                modules.of_kind(kind).into_iter().map(move |(face, about)| entry(modules, kind, face, about))
+            })
             .collect();
         say(&pretty(&json!(all)));
         return Ok(());
@@ -52,17 +61,89 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
         }
         say(kind);
         let all = modules.of_kind(kind);
-        let width = all.iter().map(|(face, _)| face.name.chars().count()).max().unwrap_or(0);
-        for (face, about) in all {
-            say(format!("  {:width$}  {about}", face.name).trim_end());
-            let parameters: Vec<String> =
-                parameters(face).into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
-            if !parameters.is_empty() {
-                say(&format!("  {:width$}  {}", "", parameters.join(", ")));
-            }
+        if *kind == "sampler" {
+            samplers(modules, &all);
+        } else {
+            several(&all.iter().map(|(face, about)| (*face, (*about).to_owned())).collect::<Vec<_>>());
         }
     }
     Ok(())
+}
+
+/// Modules with their parameters, two lines each.
+fn several(all: &[(&Face, String)]) {
+    let width = all.iter().map(|(face, _)| face.name.chars().count()).max().unwrap_or(0);
+    for (face, about) in all {
+        say(format!("  {:width$}  {about}", face.name).trim_end());
+        let words = |key: &str| match face.choices(key) {
+            choices if choices.is_empty() => String::new(),
+            choices => {
+                let own = face.defaults.get(key).and_then(toml::Value::as_str);
+                let others: Vec<&str> = choices.iter().map(String::as_str).filter(|word| Some(*word) != own).collect();
+                format!(" (or {})", others.join(", "))
+            }
+        };
+        let parameters: Vec<String> =
+            parameters(face).into_iter().map(|(key, value)| format!("{key} = {value}{}", words(&key))).collect();
+        if !parameters.is_empty() {
+            say(&format!("  {:width$}  {}", "", parameters.join(", ")));
+        }
+    }
+}
+
+/// What a sampler is for, and what it declares.
+struct Use {
+    numbers: bool,
+    categories: bool,
+    order: Option<usize>,
+    calls: usize,
+}
+impl Use {
+    fn of(modules: &Modules, name: &str) -> Option<Self> {
+        let sampler = Rank::<3>::ranked(modules).samplers.build(name, toml::Table::new())?.ok()?.0;
+        let categories: [&dyn Noise<3>; 2] =
+            [&Discrete::absorbing(Linear::new(100), 4, 3), &Discrete::uniform(Linear::new(100), 3)];
+        Some(Self {
+            numbers: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
+            categories: categories.into_iter().any(|noise| sampler.check(noise).is_ok()),
+            order: sampler.order(),
+            calls: sampler.calls(),
+        })
+    }
+    /// Order, and calls a step.
+    fn figures(&self) -> String {
+        let order = self.order.map_or(String::new(), |order| format!("order {order}, "));
+        format!("{order}{} a step", words::count(self.calls, "call"))
+    }
+}
+
+/// Samplers by what they are for.
+fn samplers(modules: &Modules, all: &[(&Face, &str)]) {
+    let known: Vec<(&Face, &str, Option<Use>)> =
+        all.iter().map(|(face, about)| (*face, *about, Use::of(modules, &face.name))).collect();
+    // The adaptive pair has no order of its steps, and no noise of its own either.
+    let flows = |name: &str, own: &Use| own.numbers && (own.order.is_some() || name == "dormand-prince");
+    const CATEGORIES: &str = "categories";
+    type Belongs<'a> = &'a dyn Fn(&str, &Use) -> bool;
+    let groups: [(&str, Belongs<'_>); 3] = [
+        ("numbers, without noise of their own", &flows),
+        ("numbers, with noise", &|name, own| own.numbers && !flows(name, own)),
+        (CATEGORIES, &|_, own| own.categories),
+    ];
+    for (title, belongs) in groups {
+        let members = known.iter().filter_map(|(face, about, own)| Some((face, about, own.as_ref()?)));
+        let members = members.filter(|(face, _, own)| belongs(&face.name, own));
+        let lines: Vec<(&Face, String)> = members
+            .map(|(face, about, own)| match title {
+                CATEGORIES => (*face, (*about).to_owned()),
+                _ => (*face, format!("{about}; {}", own.figures())),
+            })
+            .collect();
+        if !lines.is_empty() {
+            say(&format!(" for {title}"));
+            several(&lines);
+        }
+    }
 }
 
 /// The fields and what they are unless given.
@@ -96,7 +177,7 @@ fn one(kind: &str, face: &Face, about: &str) {
     say(&format!("In a recipe, under {section}: {table}"));
 }
 
-fn entry(kind: &str, face: &Face, about: &str) -> serde_json::Value {
+fn entry(modules: &Modules, kind: &str, face: &Face, about: &str) -> serde_json::Value {
     let parameters: serde_json::Map<String, serde_json::Value> = face
         .fields()
         .into_iter()
@@ -110,7 +191,14 @@ fn entry(kind: &str, face: &Face, about: &str) -> serde_json::Value {
             (field, parameter.into())
         })
         .collect();
-    json!({ "kind": kind, "name": face.name, "about": about, "parameters": parameters })
+    let mut entry = json!({ "kind": kind, "name": face.name, "about": about, "parameters": parameters });
+    if let Some(own) = Use::of(modules, &face.name).filter(|_| kind == "sampler") {
+        entry["numbers"] = json!(own.numbers);
+        entry["categories"] = json!(own.categories);
+        entry["order"] = json!(own.order);
+        entry["calls"] = json!(own.calls);
+    }
+    entry
 }
 
 pub(crate) fn pretty(value: &serde_json::Value) -> String {

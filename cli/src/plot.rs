@@ -283,9 +283,9 @@ fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
     let Some(built) = modules.schedules.build(name, Table::new()) else {
         let known: Vec<&str> = modules.schedules.faces().map(|face| &*face.name).collect();
         return Err(Error::Unfit(format!(
-            "there is no schedule `{name}`{} There are {}.",
+            "there is no schedule `{name}`{} There are {}; `tweedie list schedule` describes them.",
             crate::words::meant(name, &known),
-            crate::words::list(&known)
+            crate::words::some(&known)
         )));
     };
     built.map(|(schedule, _)| schedule).map_err(|error| Error::Unfit(format!("schedule `{name}`: {}", error.message())))

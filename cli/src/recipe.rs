@@ -211,7 +211,7 @@ impl Recipe {
             return Err(Error::Unfit(format!(
                 "{} has no section `[{path}]`: add it with a name, one of {}; `tweedie list {kind}` describes them.",
                 self.name,
-                words::list(&known)
+                words::some(&known)
             )));
         };
         let Value::Table(table) = value else {
@@ -230,7 +230,7 @@ impl Recipe {
                 let message = format!(
                     "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
                     known.first().unwrap_or(&"…"),
-                    if known.len() > 1 { format!(", or another of {}", words::list(&known)) } else { String::new() },
+                    if known.len() > 1 { format!(", or another of {}", words::some(&known)) } else { String::new() },
                     if known.len() > 1 { "them" } else { "it" },
                 );
                 return Err(self.fail(path, Part::Key, &message));
@@ -244,7 +244,7 @@ impl Recipe {
                 "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
                 words::meant(&name, &known),
                 if known.len() == 1 { "is" } else { "are" },
-                words::list(&known),
+                words::some(&known),
                 if known.len() == 1 { "it" } else { "them" },
             );
             return Err(self.fail(&format!("{path}.name"), Part::Value, &message));

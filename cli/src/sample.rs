@@ -8,6 +8,7 @@ use crate::{
     letters,
     named::{Modules, Rank, part},
     note, picture,
+    progress::Progress,
     recipe::Recipe,
     say,
     session::{Drawn, Order, draw},
@@ -15,10 +16,8 @@ use crate::{
     words,
 };
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     fs,
-    io::IsTerminal,
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
         1 => drawing.draw::<2>(),
         2 => drawing.draw::<3>(),
         3 => drawing.draw::<4>(),
-        _ => Err(Error::Unfit(format!("samples of shape {:?} cannot be drawn by this build", facts.shape))),
+        _ => Err(Error::Unfit(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
     }
 }
 
@@ -132,17 +131,27 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
         let path = format!("sample.{field}");
         // The recipe's own keeps the recipe's settings.
         if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
-            recipe.put(&path, Value::Table(module_of(value)), format!("--{field} {value}"))?;
+            recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
         }
     }
     Ok(())
 }
 
 /// What a flag says of a module: its name, or a table with its name.
-pub(crate) fn module_of(text: &str) -> Table {
-    match format!("x = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("x")) {
-        Some(Value::Table(table)) => table,
-        _ => part(text),
+pub(crate) fn module_of(text: &str) -> Result<Table> {
+    match format!("x = {text}").parse::<Table>() {
+        Ok(mut table) => match table.remove("x") {
+            Some(Value::Table(own)) if table.is_empty() => Ok(own),
+            _ => Ok(part(text)),
+        },
+        Err(error) if text.trim_start().starts_with('{') => {
+            let why = match text.matches('{').count() > text.matches('}').count() {
+                true => "it is not closed, by `}`".into(),
+                false => error.message().trim().replace('\n', "; "),
+            };
+            Err(Error::Unfit(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
+        }
+        Err(_) => Ok(part(text)),
     }
 }
 
@@ -230,10 +239,15 @@ impl Drawing<'_> {
             keep: &keep,
             device: self.device,
         };
-        let mut bar = Progress::new(args.quiet, "drawing");
+        let bar = Progress::new(args.quiet, "drawing");
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
+        if !args.quiet
+            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the samples are kept"))
+        {
+            note(&text);
+        }
         let out = match &args.out {
             Some(out) => out.clone(),
             None => (1..)
@@ -255,6 +269,29 @@ impl Drawing<'_> {
         }
         Ok(())
     }
+}
+
+/// A warning, where samples of data that have a range are far outside of it: the sampler went wrong, and pictures would hide it.
+fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
+    if !plan.facts.bounded || plan.facts.categories.is_some() {
+        return None;
+    }
+    let share = values.iter().filter(|x| x.is_nan() || x.abs() > 2.0).count() as f64 / values.len() as f64;
+    if share <= 0.01 {
+        return None;
+    }
+    let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
+    let end = plan.schedule.at(1.0);
+    let level =
+        if end.alpha > 0.0 { words::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
+    let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
+    Some(format!(
+        "warning: {:.0} % of the numbers drawn lie beyond twice the range of the data: the sampler `{}` went wrong in {}. At the noisy \
+         end of this schedule σ/α goes to {level}, which some samplers cannot step over: take `deis` or `unipc`, or more steps{why}.",
+        100.0 * share,
+        name.unwrap_or("of the recipe"),
+        words::count(plan.sample.steps, "step"),
+    ))
 }
 
 /// The classes in turn: sample i is of class i modulo their number, so more samples begin with the same ones.
@@ -381,28 +418,4 @@ fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result
         None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
     }
     .map_err(told)
-}
-
-/// How drawing goes, on a terminal.
-pub(crate) struct Progress(Option<ProgressBar>);
-impl Progress {
-    pub fn new(quiet: bool, doing: &str) -> Self {
-        Self((!quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template(&format!("{doing} {{bar:28}} {{percent}} %  {{eta}} left"));
-            bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
-            bar
-        }))
-    }
-    pub fn at(&mut self, share: f64) -> bool {
-        if let Some(bar) = &self.0 {
-            bar.set_position((share * 1000.0) as u64);
-        }
-        true
-    }
-    pub fn clear(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
 }

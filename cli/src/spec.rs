@@ -364,11 +364,11 @@ pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> 
     }
     grid.dedup();
     Err(Error::Unfit(format!(
-        "sampling in {steps} steps goes through {} falling times from 1 to 0, and these `times` give {}: take {} steps, or \
+        "sampling in {steps} steps goes through {} falling times from 1 to 0, and these `times` give {}: take {}, or \
          other times",
         steps + 1,
         grid.len(),
-        grid.len().saturating_sub(1)
+        words::count(grid.len().saturating_sub(1), "step")
     )))
 }
 

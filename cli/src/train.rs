@@ -385,7 +385,7 @@ impl<const D: usize> Run<'_, D> {
             device: self.device,
         };
         let artist = session.artist();
-        let mut bar = sample::Progress::new(self.args.quiet, "drawing");
+        let bar = crate::progress::Progress::new(self.args.quiet, "drawing");
         let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");

@@ -1,8 +1,11 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
+mod told;
+
 use crate::{
     args,
     categories::Categories,
     data::{Facts, Loaded, Set, Split},
+    folder::Folder,
     list::pretty,
     named::{Modules, Rank, Shelf},
     recipe::Recipe,
@@ -11,8 +14,8 @@ use crate::{
     words,
 };
 use burn::tensor::{DType, Device};
-use serde_json::json;
 use std::{path::Path, sync::Arc};
+use told::{Module, brief, entries, table, verdict};
 use tweedie::{
     Error, Result, Rng,
     laws::{self, Check},
@@ -31,13 +34,18 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
         None => by_name(&KINDS, args, modules)?,
         Some(what) => match kind(what) {
             Some(kind) => by_name(&[kind], args, modules)?,
+            // A run holds its recipe.
+            None if Path::new(what).is_dir() => {
+                let folder = Folder::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
+                of_recipe(&Recipe::read(&folder.recipe())?, modules)?
+            }
             None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {
                 of_recipe(&Recipe::read(Path::new(what))?, modules)?
             }
             None => {
                 return Err(Error::Unfit(format!(
-                    "there are no laws of `{what}`{} There are some of {}; the modules of a recipe are verified by \
-                     `tweedie verify FILE.toml`.",
+                    "there are no laws of `{what}`{} There are some of {}; the modules of a recipe or of a run are \
+                     verified by `tweedie verify FILE.toml` or `tweedie verify RUN`.",
                     words::meant(what, &KINDS),
                     words::list(&KINDS)
                 )));
@@ -46,6 +54,8 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
     };
     if args.json {
         say(&pretty(&entries(&verified)));
+    } else if args.brief {
+        brief(&verified);
     } else {
         table(&verified);
     }
@@ -61,9 +71,9 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
             && !names.contains(name)
         {
             return Err(Error::Unfit(format!(
-                "there is no {kind} `{name}`{} There are {}.",
+                "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
                 words::meant(name, &names),
-                words::list(&names)
+                words::some(&names)
             )));
         }
         for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
@@ -259,77 +269,4 @@ fn facts(width: usize, categorical: bool) -> Facts {
 fn one_hot(x: &burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
     let most = x.clone().max_dim(1).expand(x.dims());
     x.clone().equal(most).float().cast(x.dtype())
-}
-
-/// A module, by kind and name, and what was measured of it.
-type Module = (&'static str, String, Vec<Check>);
-/// All of them.
-type Verified = [Module];
-
-/// Every law of every module.
-fn laws_of(verified: &Verified) -> impl Iterator<Item = (&str, &str, &Check)> {
-    verified.iter().flat_map(|(kind, name, checks)| checks.iter().map(move |check| (*kind, &**name, check)))
-}
-
-fn entries(verified: &Verified) -> serde_json::Value {
-    laws_of(verified)
-        .map(|(kind, name, check)| {
-            json!({
-                "kind": kind, "name": name, "law": check.law, "place": check.place, "measured": check.measured,
-                "allowed": check.allowed, "holds": check.holds(),
-            })
-        })
-        .collect()
-}
-
-fn table(verified: &Verified) {
-    let all = || laws_of(verified);
-    let module = |kind: &str, name: &str| format!("{kind} {name}");
-    let width = all().map(|(kind, name, _)| module(kind, name).chars().count()).max().unwrap_or(0);
-    let law = all().map(|(.., check)| check.law.chars().count()).max().unwrap_or(0);
-    say(&format!("{:width$}  {:law$}  measured   allowed", "module", "law"));
-    for (kind, name, check) in all() {
-        let verdict = if check.holds() { "" } else { "  BROKEN" };
-        say(&format!(
-            "{:width$}  {:law$}  {:>8.1e}  {:>8.1e}{verdict}",
-            module(kind, name),
-            check.law,
-            check.measured,
-            check.allowed
-        ));
-    }
-    let broken = all().filter(|(.., check)| !check.holds()).count();
-    say(&format!("{} laws of {} modules, {broken} broken", all().count(), verified.len()));
-}
-
-/// The first law that is broken, as an error.
-fn verdict(verified: &Verified) -> Result<()> {
-    let broken: Vec<_> = laws_of(verified).filter(|(.., check)| !check.holds()).collect();
-    match broken.first() {
-        None => Ok(()),
-        Some((kind, name, check)) => Err(Error::Unfit(format!(
-            "{} of {} laws do not hold; the first is of {kind} `{name}`: {check}",
-            broken.len(),
-            laws_of(verified).count()
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broken_law_is_an_error_that_names_it() {
-        let check = |measured| Check { law: "α does not rise", place: "t = 0.5".into(), measured, allowed: 0.1 };
-        assert!(verdict(&[("schedule", "mine".into(), vec![check(0.0), check(0.1)])]).is_ok());
-        for wrong in [0.2, f64::NAN] {
-            let error =
-                verdict(&[("schedule", "mine".into(), vec![check(0.0), check(wrong)])]).unwrap_err().to_string();
-            assert!(
-                error.starts_with("1 of 2 laws do not hold; the first is of schedule `mine`: α does not rise"),
-                "{error}"
-            );
-        }
-    }
 }

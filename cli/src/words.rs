@@ -15,6 +15,22 @@ pub fn list<T: AsRef<str>>(words: &[T]) -> String {
     }
 }
 
+/// [`list`], or the first of many and how many others there are.
+pub fn some<T: AsRef<str>>(words: &[T]) -> String {
+    const MOST: usize = 8;
+    const SHOWN: usize = 5;
+    if words.len() <= MOST {
+        return list(words);
+    }
+    let shown: Vec<String> = words[..SHOWN].iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    format!("{} and {} others", shown.join(", "), words.len() - SHOWN)
+}
+
+/// `1 law`, `2 laws`.
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(n)) }
+}
+
 /// `; did you mean ⟨the closest⟩`, or nothing where none is close.
 pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     match closest(word, known) {
@@ -23,13 +39,14 @@ pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     }
 }
 
-/// The word that was likely meant: few letters changed, or one the beginning of the other.
+/// The word that was likely meant: few letters changed, one the beginning of the other, or its initials.
 pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");
     let distance = |known: &str| {
         let known = known.to_lowercase().replace('_', "-");
         let prefix = word.len() >= 3 && (known.starts_with(&word) || word.starts_with(&known) && known.len() >= 3);
-        if prefix { 1 } else { strsim::damerau_levenshtein(&word, &known) }
+        let initials: String = known.split('-').filter_map(|part| part.chars().next()).collect();
+        if prefix || initials.len() > 1 && initials == word { 1 } else { strsim::damerau_levenshtein(&word, &known) }
     };
     let best = known.iter().map(|known| (distance(known.as_ref()), known.as_ref())).min_by_key(|(far, _)| *far)?;
     (best.0 <= (word.chars().count() / 3).max(1)).then_some(best.1)
@@ -104,7 +121,16 @@ mod tests {
         assert_eq!(closest("cosin", &known), Some("cosine"));
         assert_eq!(closest("variance_preserving", &known), Some("variance-preserving"));
         assert_eq!(closest("liner", &known), Some("linear"));
+        assert_eq!(closest("vp", &known), Some("variance-preserving"));
         assert_eq!(closest("quadratic", &known), None);
+    }
+
+    #[test]
+    fn of_many_words_a_few_are_named() {
+        let many: Vec<String> = (0..34).map(|i| format!("w{i}")).collect();
+        assert_eq!(some(&many[..3]), "`w0`, `w1` and `w2`");
+        assert_eq!(some(&many), "`w0`, `w1`, `w2`, `w3`, `w4` and 29 others");
+        assert_eq!([count(1, "law"), count(2000, "law")], ["1 law", "2,000 laws"]);
     }
 
     #[test]

@@ -50,8 +50,17 @@
   };
   const ticks = ([low, high], log, count) => {
     const out = [];
-    if (log && Math.floor(Math.log10(high) + 1e-9) > Math.ceil(Math.log10(low) - 1e-9)) {
-      const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
+    const [first, last] = log ? [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)] : [0, 0];
+    if (log && high > 8 * low && 3 * Math.max(last - first + 1, 1) <= count) {
+      for (let i = first - 1; i <= last; i++)
+        for (const m of [1, 2, 5]) {
+          const v = m * 10 ** i;
+          if (v >= low * (1 - 1e-9) && v <= high * (1 + 1e-9))
+            out.push([v, Math.abs(i) <= 3 ? v.toFixed(Math.max(-i, 0)) : `${m === 1 ? '' : `${m}×`}10${superscript(i)}`]);
+        }
+      return out;
+    }
+    if (last > first) {
       const stride = Math.floor((last - first) / Math.max(count, 1)) + 1;
       for (let i = Math.ceil(first / stride) * stride; i <= last; i += stride)
         out.push([10 ** i, Math.abs(i) <= 3 ? String(+(10 ** i).toFixed(3)) : `10${superscript(i)}`]);
@@ -64,6 +73,10 @@
     for (let i = Math.ceil(low / step - 1e-9); i <= Math.floor(high / step + 1e-9); i++)
       if (!log || i * step > 0) out.push([i * step, words(i * step, step)]);
     return out;
+  };
+  const ticksOf = (axis, range, count) => {
+    const own = (axis.ticks ?? []).filter((v) => range[0] <= v && v <= range[1]).map((v) => [v, String(v).replace('-', '−')]);
+    return own.length > 1 ? own : ticks(range, axis.log, count);
   };
   const ends = (values) => values.reduce(([a, b], v) => [Math.min(a, v ?? a), Math.max(b, v ?? b)], [Infinity, -Infinity]);
 
@@ -252,13 +265,13 @@
       if (!spec.bare) {
         g.fillStyle = palette.ground;
         g.fillRect(left, top, w, h);
-        for (const [v, word] of ticks(x, spec.x.log, Math.floor(w / 75))) {
+        for (const [v, word] of ticksOf(spec.x, x, Math.floor(w / 75))) {
           const px = left + w * along(x, spec.x.log, v);
           this.rule([px, top], [px, top + h], palette.grid);
           this.words(word, px, top + h + 16);
         }
         let widest = 0;
-        for (const [v, word] of ticks(y, spec.y.log, Math.floor(h / 48))) {
+        for (const [v, word] of ticksOf(spec.y, y, Math.floor(h / 48))) {
           const py = top + h * (1 - along(y, spec.y.log, v));
           this.rule([left, py], [left + w, py], palette.grid);
           this.words(word, left - 6, py + 4, { align: 'right' });
@@ -560,6 +573,7 @@
         offer(Math.hypot(at[0] - px, at[1] - py), at, mark, [[lx, vx], [ly, ys[i]], ...more(i)]);
       });
       for (const { mark } of this.seen()) {
+        if (mark.silent) continue;
         if (mark.shape === 'line') dots(mark, mark.x, mark.y);
         else if (mark.shape === 'points') dots(mark, mark.x, mark.y, (i) => (mark.value.length ? [[this.spec.scale?.label ?? 'value', mark.value[i]]] : []));
         else if (mark.shape === 'area') dots(mark, mark.x, mark.high);
@@ -684,7 +698,7 @@
     const figure = { frame: spec.slider ? spec.slider.start : 0, grid: document.createElement('div') };
     figure.grid.className = 'grid';
     figure.grid.style.setProperty('--columns', Math.min(spec.columns, spec.panels.length));
-    if (Math.min(spec.columns, spec.panels.length) === 1) figure.grid.classList.add('single');
+    if (Math.min(spec.columns, spec.panels.length) === 1 && !spec.wide) figure.grid.classList.add('single');
     if (spec.panels.every((panel) => panel.bare)) figure.grid.classList.add('bare');
     if (spec.title) holder.appendChild(document.createElement('h2')).textContent = spec.title;
     const own = [];

@@ -12,6 +12,8 @@ pub struct Figure {
     pub panels: Vec<Panel>,
     /// Chooses the frame of all panels.
     pub slider: Option<Slider>,
+    /// As wide as the page, where there is one column.
+    pub wide: bool,
 }
 
 /// One frame is seen at a time; marks that belong to none are always seen.
@@ -57,6 +59,9 @@ pub struct Axis {
     pub range: Option<[f64; 2]>,
     /// By powers of ten.
     pub log: bool,
+    /// Where it is marked; round numbers where none is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ticks: Vec<f64>,
 }
 
 /// What the colours from dark to bright stand for.
@@ -84,6 +89,9 @@ pub struct Mark {
     pub width: f64,
     /// Lines in dashes.
     pub dashed: bool,
+    /// Nothing is said of it when it is pointed at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// The frame in which it is seen; none: in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
@@ -316,6 +324,12 @@ impl Figure {
         self
     }
 
+    /// As wide as the page.
+    pub fn wide(mut self) -> Self {
+        self.wide = true;
+        self
+    }
+
     /// The figure with the range of every axis decided: what both renderers draw.
     pub fn resolved(&self) -> Self {
         let mut figure = self.clone();
@@ -332,7 +346,7 @@ impl Figure {
 impl Axis {
     /// An axis as long as the marks need.
     pub fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), range: None, log: false }
+        Self { label: label.into(), ..Self::default() }
     }
 
     /// From low to high.
@@ -344,6 +358,12 @@ impl Axis {
     /// By powers of ten.
     pub fn log(mut self) -> Self {
         self.log = true;
+        self
+    }
+
+    /// Marked at these values: those that were measured, say.
+    pub fn ticks(mut self, at: impl Into<Vec<f64>>) -> Self {
+        self.ticks = at.into();
         self
     }
 }
@@ -467,7 +487,7 @@ impl Mark {
     /// A mark of any shape: the first colour, opaque, without a name.
     pub fn new(shape: Shape) -> Self {
         let (name, colour) = (String::new(), Colour::Series(0));
-        Self { name, legend: true, colour, opacity: 1.0, width: 2.0, dashed: false, frame: None, shape }
+        Self { name, legend: true, colour, opacity: 1.0, width: 2.0, dashed: false, silent: false, frame: None, shape }
     }
 
     /// A line through the points.
@@ -583,6 +603,12 @@ impl Mark {
     /// Named, but not in the legend.
     pub fn unlisted(mut self) -> Self {
         self.legend = false;
+        self
+    }
+
+    /// Not measured: nothing is said of it when it is pointed at.
+    pub fn silent(mut self) -> Self {
+        self.silent = true;
         self
     }
 

@@ -3,7 +3,7 @@ use crate::figure::{Anchor, Axis, Colour, Figure, Mark, Panel, Pixels, Shape};
 use crate::space::{Projection, View};
 use crate::text;
 use crate::theme::{Rgba, Theme, scale};
-use crate::ticks::ticks;
+use crate::ticks::{of_axis, ticks};
 
 /// What a still picture consists of, in the order drawn.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Scene {
     pub fn new(figure: &Figure, theme: Theme, frame: usize) -> Self {
         let figure = figure.resolved();
         let columns = figure.columns.min(figure.panels.len()).max(1);
-        let width = [760.0, 1040.0, 1280.0, 1400.0][columns.min(4) - 1];
+        let width = [760.0, 1040.0, 1280.0, 1400.0][(columns + usize::from(figure.wide)).min(4) - 1];
         let cell = (width - GAP * (columns as f64 + 1.0)) / columns as f64;
         let paper = theme.paper();
         let mut scene = Self { width, height: 0.0, paper, items: Vec::new(), maps: Vec::new() };
@@ -188,13 +188,13 @@ impl Scene {
         let Map::Plane { over: [left, top, width, height], x, y, log } = *map else { return };
         let pieces = vec![rectangle([left, top, width, height])];
         self.push(Draw::Path { pieces, closed: true, fill: Some(theme.ground()), stroke: None });
-        for (at, label) in ticks(x, log[0], (width / 75.0) as usize) {
+        for (at, label) in of_axis(&panel.x, x, (width / 75.0) as usize) {
             let px = left + width * along(x, log[0], at);
             self.rule([px, top], [px, top + height], theme.grid(), 1.0);
             self.words([px, top + height + 16.0], &label, SMALL, false, Anchor::Middle, theme.muted());
         }
         let mut widest: f64 = 0.0;
-        for (at, label) in ticks(y, log[1], (height / 48.0) as usize) {
+        for (at, label) in of_axis(&panel.y, y, (height / 48.0) as usize) {
             let py = top + height * (1.0 - along(y, log[1], at));
             self.rule([left, py], [left + width, py], theme.grid(), 1.0);
             self.words([left - 6.0, py + 4.0], &label, SMALL, false, Anchor::End, theme.muted());

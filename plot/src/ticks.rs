@@ -1,6 +1,16 @@
 //! Where an axis is marked, and with what words.
 
-/// Values to mark on an axis, about `count` of them, and their words.
+use crate::Axis;
+
+/// Values to mark on an axis, about `count` of them, and their words: its own, where two of them are seen.
+pub fn of_axis(axis: &Axis, range: [f64; 2], count: usize) -> Vec<(f64, String)> {
+    let seen = |v: &&f64| range[0] <= **v && **v <= range[1];
+    let own: Vec<(f64, String)> =
+        axis.ticks.iter().filter(seen).map(|&v| (v, format!("{v}").replace('-', "−"))).collect();
+    if own.len() > 1 { own } else { ticks(range, axis.log, count) }
+}
+
+/// Values to mark on a range, about `count` of them, and their words.
 pub fn ticks([low, high]: [f64; 2], log: bool, count: usize) -> Vec<(f64, String)> {
     if log { by_tens(low, high, count) } else { evenly(low, high, count) }
 }
@@ -18,9 +28,14 @@ fn evenly(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     (first..=last).map(|i| (i as f64 * step, words(i as f64 * step, step))).collect()
 }
 
-/// Powers of ten; every second, third … where there are many.
+/// Powers of ten; every second, third … where there are many, and twice and five times as much where there are few.
 fn by_tens(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     let (first, last) = ((low.log10() - 1e-9).ceil() as i32, (high.log10() + 1e-9).floor() as i32);
+    if high > 8.0 * low && 3 * (last - first + 1).max(1) as usize <= count {
+        let inside = |at: f64| at >= low * (1.0 - 1e-9) && at <= high * (1.0 + 1e-9);
+        let all = (first - 1..=last).flat_map(|i| [1.0, 2.0, 5.0].map(|m| (m * 10f64.powi(i), scaled(m, i))));
+        return all.filter(|(at, _)| inside(*at)).collect();
+    }
     if last - first < 1 {
         return evenly(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
     }
@@ -33,6 +48,15 @@ fn ten_to(i: i32) -> String {
     match i {
         -3..=3 => format!("{}", 10f64.powi(i)),
         _ => format!("10{}", superscript(i)),
+    }
+}
+
+/// m·10ⁱ as it is read.
+fn scaled(m: f64, i: i32) -> String {
+    match i {
+        -3..=3 => format!("{:.*}", (-i).max(0) as usize, m * 10f64.powi(i)),
+        _ if m == 1.0 => ten_to(i),
+        _ => format!("{m}×10{}", superscript(i)),
     }
 }
 
@@ -73,7 +97,17 @@ fn trim(number: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::ticks;
+    use super::{of_axis, ticks};
+    use crate::Axis;
+
+    #[test]
+    fn an_axis_is_marked_where_it_says() {
+        let axis = Axis::new("calls").log().ticks([5.0, 10.0, 40.0]);
+        let words = |range| of_axis(&axis, range, 4).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(words([4.0, 50.0]), ["5", "10", "40"]);
+        // Zoomed in to where it says nothing, it is marked as others are.
+        assert!(words([11.0, 19.0]).len() > 2);
+    }
 
     #[test]
     fn ticks_are_round_and_inside() {
@@ -83,6 +117,7 @@ mod tests {
         assert_eq!(words([0.0, 2e6], false, 2), ["0", "1×10⁶", "2×10⁶"]);
         assert_eq!(words([0.01, 2000.0], true, 6), ["0.01", "0.1", "1", "10", "100", "1000"]);
         assert_eq!(words([1e-9, 1.0], true, 4), ["10⁻⁹", "10⁻⁶", "0.001", "1"]);
+        assert_eq!(words([0.004, 0.3], true, 9), ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]);
         assert!(words([1.0, 1.0], false, 5).is_empty());
         for count in 2..9 {
             for high in [0.3, 7.0, 123.0, 9.9e7] {

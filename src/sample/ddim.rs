@@ -92,7 +92,8 @@ pub fn invert<const D: usize>(
         || times[times.len() - 1] > 1.0
     {
         return Err(Error::Unfit(format!(
-            "an inversion goes in one round or more through two or more times that rise within [0, 1], not {times:?}"
+            "an inversion goes in one round or more through two or more times that rise within [0, 1], not {}",
+            super::few(times)
         )));
     }
     let mut z = x;

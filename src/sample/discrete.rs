@@ -49,8 +49,9 @@ fn categories<'a, const D: usize>(
 ) -> Result<Categories<'a>, Error> {
     noise.categories().ok_or_else(|| {
         Error::Unfit(format!(
-            "the sampler {sampler:?} draws categories, and the model's noise is not categorical: use `ddim` or another of the \
-             Gaussian samplers"
+            "the sampler {} draws categories, and the model's noise is not categorical: use `ddim` or another of the \
+             Gaussian samplers",
+            super::called(sampler)
         ))
     })
 }
@@ -63,8 +64,9 @@ fn absorbing<'a, const D: usize>(
     let categories = categories(sampler, noise)?;
     let mask = categories.mask.ok_or_else(|| {
         Error::Unfit(format!(
-            "the sampler {sampler:?} reveals masks, and the model's categorical noise has none: use `ancestral`, `analytic` or \
-             `tau-leaping`, or train with absorbing noise"
+            "the sampler {} reveals masks, and the model's categorical noise has none: use `ancestral`, `analytic` or \
+             `tau-leaping`, or train with absorbing noise",
+            super::called(sampler)
         ))
     })?;
     Ok((categories, mask))

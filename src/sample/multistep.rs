@@ -223,9 +223,10 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let order = self.keeps().max(Multistep::order(self).unwrap_or(0));
         if self.keeps() == 0 || order > HIGHEST {
             return Err(Error::Unfit(format!(
-                "{self:?} is of order {order}, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
+                "{} is of order {order} here, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
                  included: above, the weights grow, and what they gain at small steps is lost to instability at large ones; \
-                 ask for fewer words"
+                 ask for fewer words",
+                super::called(self)
             )));
         }
         Multistep::check(self)

@@ -13,7 +13,13 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
     for law in &laws {
         assert!(table.contains(law["law"].as_str().unwrap()), "{law}\n{table}");
     }
-    assert!(table.ends_with(&format!("{} laws of 1 modules, 0 broken\n", laws.len())), "{table}");
+    assert!(table.ends_with(&format!("{} laws of 1 module, 0 broken\n", laws.len())), "{table}");
+    assert!(!table.contains("inf") && table.contains("holds"), "{table}");
+    let brief = text(&done(folder.path(), "verify schedule cosine --brief").stdout);
+    assert!(brief.starts_with(&format!("schedule cosine  {} laws hold\n", laws.len())), "{brief}");
+    let order = text(&done(folder.path(), "verify sampler ddim").stdout);
+    let order = order.lines().find(|line| line.contains("order of convergence")).unwrap();
+    assert!(order.contains("declared one, 1 ") && order.contains("≥ 0.9"), "{order}");
     assert!(refused(folder.path(), "verify schedule cosin").contains("did you mean `cosine`?"));
     // Every built-in module but the samplers, which the library's own tests hold to more.
     for kind in ["schedule", "noise", "net", "loss", "spacing"] {
@@ -46,6 +52,85 @@ fn compare_measures_what_it_says() {
     let table = text(&done(folder.path(), "compare ornstein-uhlenbeck --steps 10 --n 4").stdout);
     assert!(table.contains("sampler") && table.contains("ddim"), "{table}");
     assert!(refused(folder.path(), "compare edn").contains("did you mean `edm`?"));
+    assert!(refused(folder.path(), "compare vp").contains("did you mean `variance-preserving`?"));
+}
+
+#[test]
+fn compare_says_how_many_times_nearer_than_ddim_and_over_seeds() {
+    let folder = tempdir().unwrap();
+    let line =
+        "compare ornstein-uhlenbeck --steps 8,16 --n 8 --sampler ddim --sampler deis --sampler heun --seeds 3 --json";
+    let told: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
+    let row = |sampler: &str, steps: u64| {
+        let rows = told["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["sampler"] == sampler && row["steps"] == steps).unwrap().clone()
+    };
+    let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
+    // DDIM is as near as itself, from every seed.
+    let ddim = row("ddim", 16);
+    assert_eq!((number(&ddim, "nearer_than_ddim"), number(&ddim, "nearer_than_ddim_spread")), (1.0, 0.0));
+    let dense = row("deis on arcsine", 16);
+    let ratio = number(&ddim, "error") / number(&dense, "error");
+    let spread = number(&dense, "nearer_than_ddim_spread");
+    assert!(spread > 0.0 && (number(&dense, "nearer_than_ddim") - ratio).abs() < 3.0 * spread, "{dense} {ratio}");
+    // Two calls a step are held against DDIM in as many calls, so against more steps.
+    let heun = row("heun", 8);
+    assert!(number(&heun, "calls") > 8.0, "{heun}");
+    let even = number(&row("ddim", 8), "error") / number(&heun, "error");
+    assert!(number(&heun, "nearer_than_ddim") < 0.8 * even, "{heun} {even}");
+    assert!(number(&heun, "median") > 0.0 && told["nearest"]["command"].is_null(), "{told}");
+
+    let table =
+        text(&done(folder.path(), &line.replace(" --json", " --sampler deis --times even --times even")).stdout);
+    assert_eq!(table.matches("deis  ").count(), 2, "what is asked for twice is walked once\n{table}");
+    assert!(table.contains("÷ ddim") && table.contains(" ± ") && table.contains(" *"), "{table}");
+}
+
+#[test]
+fn what_compare_advises_runs_as_printed() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
+    done(folder.path(), "train r.toml --out run -q");
+    // Names that the recipe has settings of its own for are given as tables.
+    for (times, expected) in [("arcsine", " --times arcsine "), ("even", "")] {
+        let line = format!("compare run --steps 3,5 --n 2 --sampler ddim --times {times} --out pictures");
+        let table = text(&done(folder.path(), &line).stdout);
+        let advice = table.lines().find(|line| line.contains(" is nearest")).unwrap();
+        let command = advice.split_once("use it: tweedie ").unwrap().1;
+        assert!(command.contains(expected) && command.ends_with(" --steps 5"), "{command}");
+        let shell = format!("'{}' {command}", env!("CARGO_BIN_EXE_tweedie"));
+        let drawn = std::process::Command::new("sh").current_dir(folder.path()).args(["-c", &shell]).output().unwrap();
+        assert!(text(&drawn.stdout).contains("12 samples"), "{shell}\n{}", text(&drawn.stderr));
+    }
+    // The folder is looked at before anything is walked.
+    let run = refused(folder.path(), "compare run --steps 3 --n 2 --out run");
+    assert!(run.contains("folder of a run") && run.contains("--out run/compare"), "{run}");
+    assert!(refused(folder.path(), "compare run --steps 3 --n 2 --out r.toml").contains("this is a file"));
+    let many = refused(folder.path(), "compare run --steps 3,2000 --n 2");
+    assert!(
+        many.ends_with(
+            "`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 of them.\n"
+        ),
+        "{many}"
+    );
+    let counted = text(&done(folder.path(), "compare run --steps 2 --n 2 --samples 5000 --sampler ddim").stdout);
+    assert!(counted.contains("176 samples and 176 data") && counted.contains("± by chance"), "{counted}");
+    // A run is verified by its folder.
+    let laws = text(&done(folder.path(), "verify run --brief").stdout);
+    assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 broken\n") && laws.lines().count() < 9, "{laws}");
+}
+
+#[test]
+fn samples_far_out_of_range_are_warned_of() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
+    done(folder.path(), "train r.toml --out run -q");
+    let warned =
+        |sampler: &str| text(&done(folder.path(), &format!("sample run --steps 10 --sampler {sampler}")).stderr);
+    assert_eq!([warned("ddim"), warned("deis")], ["", ""]);
+    let far = warned("pndm");
+    assert!(far.starts_with("warning: ") && far.contains("`pndm` went wrong in 10 steps"), "{far}");
+    assert!(far.contains("20,2") && far.lines().count() == 1, "{far}");
 }
 
 #[test]
@@ -100,7 +185,7 @@ fn the_modules_of_a_recipe_are_verified() {
     let drawn = text(&done(folder.path(), "sample run --n 4 --steps 6 --times karras").stdout);
     assert!(drawn.contains("4 samples"), "{drawn}");
     let wrong = refused(folder.path(), "sample run --n 4 --steps 6 --times {name=\"listed\",times=[1.0]}");
-    assert!(wrong.contains("6 steps") && wrong.contains("take 1 steps"), "{wrong}");
+    assert!(wrong.contains("6 steps") && wrong.contains("take 1 step,"), "{wrong}");
 }
 
 #[test]
@@ -118,7 +203,9 @@ fn compare_measures_samples_against_data() {
     }
     // What draws at random has no error against the flow.
     assert!(told["rows"][0]["error"].is_null() && told["rows"][2]["error"].is_number(), "{told}");
+    // A schedule that leaves noise asks once more, and is compared at as many calls.
     let table = text(&done(folder.path(), "compare edm --steps 5 --n 4 --sampler deis --times karras").stdout);
+    assert!(table.contains("At 6 calls deis on karras is nearest"), "{table}");
     assert!(table.contains("deis on karras") && table.contains("x̂ as the model says it"), "{table}");
 }
 
