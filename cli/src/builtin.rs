@@ -2,9 +2,13 @@
 use crate::{
     categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
-    named::{Modules, NoiseConfig, ScheduleOf, SpacingOf, part},
+    named::{Modules, NoiseConfig, ScheduleOf, part},
     nets::{ImageNet, SequenceNet},
     session::{NetConfig, Task},
+    times::{
+        Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
+        KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
+    },
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -26,10 +30,7 @@ use tweedie::{
         Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
         SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
-    spacing::{
-        self, AlignYourSteps, Antithetic, Beta, CosineInterpolated, Exponential, Importance, Independent, Karras,
-        Leading, Levels, Linspace, LogNormal, LogitNormal, Quadratic, Spacing, Steps, Uniform,
-    },
+    spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
 use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
 
@@ -137,29 +138,29 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .spacing::<Uniform>("uniform")
         .about("even times from `from` to 1")
         .spacing_of::<Grid>("grid")
-        .about("discrete time: 1/steps, 2/steps, …, 1; fewer of them are trailing")
+        .about("discrete time: 1/steps, 2/steps, …, 1; fewer of them are trailing; steps: the table's")
         .spacing::<Quadratic>("quadratic")
         .about("finer near the data: u²")
         .spacing::<LogitNormal>("logit-normal")
         .about("most times at middling noise, as rectified flows are trained")
         .spacing::<Beta>("beta")
         .about("the quantiles of a beta distribution")
-        .spacing_of::<crate::times::Even>("even")
+        .spacing_of::<Even>("even")
         .about("even times, on the grid of the schedule's table where it has one")
-        .spacing_of::<crate::times::Arcsine>("arcsine")
+        .spacing_of::<Arcsine>("arcsine")
         .about("dense at both ends: sin²(πu/2), which is beta with a = b = 0.5; for multistep samplers")
         .spacing_of::<LeadingTimes>("leading")
-        .about("step numbers 0, T/n, 2T/n, … of a table; drawing begins at 1 in place of the last of them")
+        .about("step numbers 0, T/n, 2T/n, … of a table; drawing begins at 1 in place of the last of them; steps: T, the table's")
         .spacing_of::<LinspaceTimes>("linspace")
-        .about("step numbers of a table even from 0 to T − 1")
+        .about("step numbers of a table even from 0 to T − 1; steps: T, the table's")
         .spacing_of::<Sections>("sections")
-        .about("so many steps of each of as many equal sections of a table")
+        .about("so many steps of each of as many equal sections of a table; steps: the table's")
         .spacing_of::<ListedTimes>("listed")
         .about("a list of times, or of noise levels σ/α")
         .spacing_of::<KarrasTimes>("karras")
-        .about("noise levels whose ρ-th root is even, on the schedule")
+        .about("noise levels whose ρ-th root is even, between those of the schedule's ends")
         .spacing_of::<ExponentialTimes>("exponential")
-        .about("noise levels even in ln(σ/α)")
+        .about("noise levels even in ln(σ/α), between those of the schedule's ends")
         .spacing_of::<ExponentialTimes>("log-snr")
         .about("the same by its other name, even in the log-SNR")
         .spacing_of::<ExponentialTimes>("lu")
@@ -309,111 +310,6 @@ impl ScheduleOf for BetweenConfig {
     }
 }
 
-/// `{ name = "sections" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Sections {
-    /// Those of the schedule's table unless given, as for the next few.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<usize>,
-    counts: Vec<usize>,
-}
-impl Default for Sections {
-    fn default() -> Self {
-        Self { steps: None, counts: vec![10, 10, 5, 5] }
-    }
-}
-/// T: what was asked for, or the schedule's, or 1000.
-fn steps_of(asked: Option<usize>, schedule: &Arc<dyn Schedule>) -> usize {
-    asked.or(schedule.steps()).unwrap_or(1000)
-}
-impl SpacingOf for Sections {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-        Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
-    }
-}
-
-/// `{ name = "listed" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ListedTimes {
-    times: Vec<f64>,
-    levels: Vec<f64>,
-}
-impl Default for ListedTimes {
-    fn default() -> Self {
-        Self { times: (1..=10).map(|i| f64::from(i) / 10.0).collect(), levels: vec![] }
-    }
-}
-impl SpacingOf for ListedTimes {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-        Ok(Arc::new(match self.levels.as_slice() {
-            [] => spacing::Listed::new(self.times.clone())?,
-            levels if self.times == Self::default().times || self.times.is_empty() => {
-                spacing::Listed::levels(levels, schedule)?
-            }
-            _ => {
-                return Err(Error::Unfit(
-                    "`levels` are noise levels that take the place of `times`: give one of the two lists".into(),
-                ));
-            }
-        }))
-    }
-}
-
-/// `{ name = "align-your-steps" }`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Aligned {
-    model: AlignYourSteps,
-}
-impl Levels for Aligned {
-    fn level(&self, u: f64) -> f64 {
-        self.model.level(u)
-    }
-    fn visits_least(&self) -> bool {
-        self.model.visits_least()
-    }
-}
-
-macro_rules! of_times {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct $name {
-            $($field: $type,)*
-            times: Table,
-        }
-        impl Default for $name {
-            fn default() -> Self {
-                Self { $($field: $default,)* times: part($default_times) }
-            }
-        }
-        impl SpacingOf for $name {
-            const PARTS: &'static [&'static str] = &["times"];
-            fn spacing(&self, mut parts: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-                let make: fn(&Self, Arc<dyn Spacing>) -> Arc<dyn Spacing> = $make;
-                Ok(make(self, parts.remove(0)))
-            }
-        }
-    )*};
-}
-of_times! {
-    /// `{ name = "shifted" }`.
-    ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
-        Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
-    };
-    /// `{ name = "antithetic" }`.
-    AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
-    /// `{ name = "independent" }`.
-    IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
-    /// `{ name = "importance" }`.
-    ImportanceTimes { strata: usize = 100, keep: usize = 10, floor: f64 = 1e-3 } "uniform" |own, times| {
-        Arc::new(Importance { spacing: times, strata: own.strata, keep: own.keep, floor: own.floor })
-    };
-}
-
 /// `[noise] name = "gaussian"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -439,69 +335,6 @@ impl NoiseConfig for GaussianConfig {
         }
         Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
     }
-}
-
-macro_rules! of_table {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct $name {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            steps: Option<usize>,
-            $($field: usize,)*
-        }
-        impl SpacingOf for $name {
-            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-                let ($own, $steps) = (self, steps_of(self.steps, schedule));
-                let _ = $own;
-                Ok(Arc::new($make))
-            }
-        }
-    )*};
-}
-of_table! {
-    /// `{ name = "grid" }`.
-    Grid {} |own, steps| Steps(steps);
-    /// `{ name = "leading" }`.
-    LeadingTimes { offset } |own, steps| Leading { steps, offset: own.offset };
-    /// `{ name = "linspace" }`.
-    LinspaceTimes {} |own, steps| Linspace { steps };
-}
-
-macro_rules! of_levels {
-    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct $name {
-            /// The schedule's own unless given.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            min: Option<f64>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            max: Option<f64>,
-            $($field: f64,)*
-        }
-        impl Default for $name {
-            fn default() -> Self {
-                Self { min: None, max: None, $($field: $levels::default().$field,)* }
-            }
-        }
-        impl SpacingOf for $name {
-            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-                let own = spacing::ends(schedule);
-                let levels =
-                    $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
-                Ok(Arc::new(levels.on(schedule.clone())))
-            }
-        }
-    )*};
-}
-of_levels! {
-    /// `{ name = "karras" }`.
-    KarrasTimes = Karras { rho };
-    /// `{ name = "exponential" }`.
-    ExponentialTimes = Exponential {};
 }
 
 /// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
