@@ -17,15 +17,19 @@ mod discrete_sampler;
 mod distribution;
 mod gaussian;
 mod loss;
+mod moments;
 mod net;
+mod order;
 mod sampler;
 mod walk;
 pub use categories::bound;
 pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
+pub use moments::moments_of;
 pub use net::net;
-pub use sampler::{consistency, order_of, plane, problem, row_alone, sampler};
+pub use order::{order_of, problem};
+pub use sampler::{consistency, plane, row_alone, sampler};
 pub use walk::walk;
 
 /// One law, measured.
