@@ -9,6 +9,7 @@ mod processes;
 mod samplers;
 mod spacings;
 mod spine;
+mod steps;
 mod training;
 mod transformer;
 mod unmask;
