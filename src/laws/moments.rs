@@ -100,7 +100,7 @@ pub(super) fn declared(
         let (Some(few), Some(more), Some(most)) = (off(40), off(80), off(160)) else { return };
         let size = |off: [f64; 2]| off[0].hypot(off[1]);
         // Steps that are long where there is little noise do not show an order yet.
-        if name != "flow-matching" && sampler.bias() == 0.0 && !(size(most) < 1e-6) {
+        if name != "flow-matching" && sampler.bias() == 0.0 && size(most) > 1e-6 {
             let order = 2.0 * (size(more) / size(most)).log2() - (size(few) / size(more)).log2();
             let place = format!("{name}: {order:.2} for {declared}");
             checks.note("moments converge with the declared order", place, declared - order, 0.2);

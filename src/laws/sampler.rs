@@ -77,8 +77,8 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     }
     let truth = model.sample(rows as usize, &mut Rng::new(12)).concat();
     let apart = energy(&x, &truth, 2);
-    // Of two sets of 1000 draws of the data it is below 0.006 but once in a thousand times.
-    checks.note("samples are distributed as the data", "energy distance of 1000 draws", apart, 0.01);
+    // Of two sets of 1000 draws of the data it exceeds 0.023 once in a thousand times; the steps' error adds a little.
+    checks.note("samples are distributed as the data", "energy distance of 1000 draws", apart, 0.03);
     no_noise_left(sampler, &wrap, &mut checks);
     if sampler.rowwise() {
         checks.note("a row is the same alone as in a batch", "row 3 of 5", alone(sampler, &*wrapped), 1e-7);
