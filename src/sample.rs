@@ -92,8 +92,30 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
         rng: &mut Rng,
     ) -> Tensor<D>;
 
-    /// The order of convergence of the final point, for samplers without noise of their own.
+    /// The order of convergence of the final point, for samplers without noise of their own, once a walk is under way.
+    ///
+    /// A multistep method begins with fewer words than it keeps. Its first step is of first order, wrong by O(h²) where σ/α is
+    /// smooth, and a whole walk begun that way of order 2 at most, whatever it gains later: the order meant here is that of a
+    /// walk whose first words are exact, as [`order_of`](crate::laws::order_of) measures it. What a method does at the other
+    /// end, a last step of first order (`lower_final`), counts.
     fn order(&self) -> Option<usize>;
+
+    /// The order with which mean and variance of the final point converge on Gaussian data; asked of samplers with noise of their
+    /// own, whose points have no limit each.
+    fn weak_order(&self) -> usize {
+        1
+    }
+
+    /// How far off the variance stays, relatively, however small the steps: 0 but for samplers that are so by definition, whose
+    /// corrections have a size of their own.
+    fn bias(&self) -> f64 {
+        0.0
+    }
+
+    /// Whether row i of a batch depends on row i alone.
+    fn rowwise(&self) -> bool {
+        true
+    }
 
     /// How often a step asks the model.
     fn calls(&self) -> usize {
@@ -134,6 +156,15 @@ impl<const D: usize, S: Sampler<D> + ?Sized> Sampler<D> for Arc<S> {
     }
     fn calls(&self) -> usize {
         (**self).calls()
+    }
+    fn weak_order(&self) -> usize {
+        (**self).weak_order()
+    }
+    fn bias(&self) -> f64 {
+        (**self).bias()
+    }
+    fn rowwise(&self) -> bool {
+        (**self).rowwise()
     }
     fn jumps(&self) -> bool {
         (**self).jumps()

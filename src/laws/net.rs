@@ -12,8 +12,9 @@ use burn::{
 };
 
 /// Nets, on a batch `z` of two rows or more that is told `y`: the output has the shape `expected` and is finite at both ends
-/// of time, the same batch gives the same bits, a row does not depend on its batch, time and condition change what is
-/// said, and a gradient reaches every parameter.
+/// of time, the same batch gives the same bits, a row does not depend on its batch and goes by its own time, time and
+/// condition change what is said, rows that are told different things are told apart, and a gradient reaches every parameter
+/// and what is each condition's own.
 ///
 /// Nets begin where some of their layers are 0, behind which nothing arrives: what is asked here is asked of the net with
 /// random numbers added to its parameters.
@@ -49,11 +50,20 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
     let differ = again.iter().zip(&told).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     checks.note("the same batch gives the same bits", "t = 0.3", differ as f64, 0.0);
 
-    let last = rows - 1;
-    let alone = host(net.forward(z.clone().narrow(0, last, 1), times(0.3).narrow(0, 0, 1), &y.select(&[last])));
     let gap = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-    let own = &told[told.len() - alone.len()..];
-    checks.note("a row does not depend on its batch", format!("row {last}"), gap(&alone, own), 1e-4);
+    // At one time for all, and at a time each.
+    let each: Vec<f32> = (0..rows).map(|i| 0.1 + 0.8 * i as f32 / (rows - 1).max(1) as f32).collect();
+    let each = Tensor::<1>::from_data(TensorData::new(each, [rows]), &z.device());
+    let width = told.len() / rows;
+    for (law, t, row) in [
+        ("a row does not depend on its batch", times(0.3), rows - 1),
+        ("a row goes by its own time", each.clone(), 0),
+        ("a row goes by its own time", each, rows - 1),
+    ] {
+        let all = host(net.forward(z.clone(), t.clone(), y));
+        let alone = host(net.forward(z.clone().narrow(0, row, 1), t.narrow(0, row, 1), &y.select(&[row])));
+        checks.note(law, format!("row {row}"), gap(&alone, &all[row * width..][..width]), 1e-4);
+    }
 
     let used = |gap: f64| if gap > 1e-5 { 0.0 } else { 1.0 };
     let later = gap(&host(net.forward(z.clone(), times(0.8), y)), &told);
@@ -63,13 +73,16 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
         let untold = gap(&host(net.forward(z.clone(), times(0.3), &nothing)), &told);
         let place = format!("told and not told: {untold:.1e} apart");
         checks.note("the condition changes what is said", place, used(untold), 0.0);
+        apart(&net, z, times(0.3), y, &told, &mut checks);
+        owned(&net, z, times(0.3), y, &mut checks);
     }
     let moved = gap(&host(net.forward(z.clone() * 0.5, times(0.3), y)), &told);
     // Numbers of categories are not to be halved: a text is another one with its rows turned round.
     let turned = gap(&host(net.forward(z.clone().flip([0]), times(0.3), y)), &told);
     checks.note("x_t changes what is said", format!("{:.1e} apart", moved.max(turned)), used(moved.max(turned)), 0.0);
 
-    for (name, size) in gradients(&net, z, times(0.3), y) {
+    for (name, values) in gradients(&net, z, times(0.3), y) {
+        let size = values.iter().map(|x| f64::from(*x).abs()).fold(0.0, f64::max);
         let arrived = size > 0.0 && size.is_finite();
         checks.note("a gradient reaches every parameter", name, if arrived { 0.0 } else { 1.0 }, 0.0);
     }
@@ -92,8 +105,74 @@ fn stirred<N: Module>(net: &N) -> N {
     Parameters::from_host(entries, &device.inner()).into_module(net.clone())
 }
 
-/// The size of each parameter's gradient.
-fn gradients<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition) -> Vec<(String, f64)> {
+/// The rows that are told something, each another thing.
+fn different<C: Condition>(y: &C, rows: usize) -> Vec<usize> {
+    let name = |row: usize| format!("{:?}", y.select(&[row]));
+    let nothing = |row: usize| format!("{:?}", y.select(&[row]).without(&[true]));
+    let told = (0..rows).filter(|row| name(*row) != nothing(*row));
+    told.fold(vec![], |mut kept: Vec<usize>, row| {
+        if kept.iter().all(|other| name(*other) != name(row)) {
+            kept.push(row);
+        }
+        kept
+    })
+}
+
+/// A row that is told what another was says something else.
+fn apart<const D: usize, N: Net<D>>(
+    net: &N,
+    z: &Tensor<D>,
+    t: Tensor<1>,
+    y: &N::Condition,
+    told: &[f64],
+    checks: &mut Checks,
+) {
+    let rows = z.dims()[0];
+    let kinds = different(y, rows);
+    let width = told.len() / rows;
+    let size = told.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    for (i, &row) in kinds.iter().enumerate().filter(|_| kinds.len() > 1) {
+        let other = kinds[(i + 1) % kinds.len()];
+        let turned: Vec<usize> = (0..rows).map(|k| if k == row { other } else { k }).collect();
+        let now = host(net.forward(z.clone(), t.clone(), &y.select(&turned)));
+        let pairs = now[row * width..][..width].iter().zip(&told[row * width..]);
+        let gap = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
+        let place = format!("row {row} told what row {other} was: {gap:.1e} apart");
+        checks.note("conditions are told apart", place, if gap > 1e-5 { 0.0 } else { 1.0 }, 0.0);
+    }
+}
+
+/// Where some parameters are those of one condition alone, the rows of an embedding, a gradient reaches those of every condition.
+fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition, checks: &mut Checks) {
+    let kinds = different(y, z.dims()[0]);
+    let (z, t) = (z.clone().narrow(0, 0, 1), t.narrow(0, 0, 1));
+    let reached = |y: N::Condition| -> Vec<bool> {
+        gradients(net, &z, t.clone(), &y).into_iter().flat_map(|(_, values)| values).map(|x| x != 0.0).collect()
+    };
+    let nothing = reached(y.select(&[0]).without(&[true]));
+    // What is reached by being told, and not without.
+    let own: Vec<Vec<bool>> = kinds
+        .iter()
+        .map(|row| reached(y.select(&[*row])).iter().zip(&nothing).map(|(told, untold)| *told && !untold).collect())
+        .collect();
+    if own.iter().flatten().all(|own| !own) {
+        return;
+    }
+    for (i, own_i) in own.iter().enumerate() {
+        let shared = own.iter().enumerate().any(|(j, other)| j != i && other == own_i);
+        let lost = shared || own_i.iter().all(|own| !own);
+        let place = format!("row {}", kinds[i]);
+        checks.note("a gradient reaches what is a condition's own", place, if lost { 1.0 } else { 0.0 }, 0.0);
+    }
+}
+
+/// The gradient of each parameter.
+fn gradients<const D: usize, N: Net<D>>(
+    net: &N,
+    z: &Tensor<D>,
+    t: Tensor<1>,
+    y: &N::Condition,
+) -> Vec<(String, Vec<f32>)> {
     let net = Module::train(net.clone());
     let z = if z.device().is_autodiff() { z.clone() } else { Tensor::from_inner(z.clone()) };
     let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
@@ -101,6 +180,5 @@ fn gradients<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y:
     let weights = Rng::new(1).normal_tensor(out.dims(), &out.device(), DType::F32);
     let mut gradients = (out * weights).sum().backward();
     let gradients = Parameters::gradients(&net, &mut gradients);
-    let size = |values: Vec<f32>| values.iter().map(|x| f64::from(*x).abs()).fold(0.0, f64::max);
-    gradients.to_host().into_iter().map(|(name, _, values)| (name.to_owned(), size(values))).collect()
+    gradients.to_host().into_iter().map(|(name, _, values)| (name.to_owned(), values)).collect()
 }

@@ -1,7 +1,7 @@
 //! Laws of the way of a walk.
 use super::{
     Check, Checks,
-    sampler::{latents, problem},
+    order::{latents, problem},
 };
 use crate::{
     denoise::Denoiser,

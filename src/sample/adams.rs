@@ -181,8 +181,10 @@ impl Multistep for SaSolver {
         self.tau
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        let nodes = &nodes[..nodes.len().min(self.predictor)];
-        exact_weights(path, Word::Data, Clock::LogSnr, self.tau, nodes, nodes[0], to)
+        let used = &nodes[..nodes.len().min(self.predictor)];
+        let mut weights = exact_weights(path, Word::Data, Clock::LogSnr, self.tau, used, nodes[0], to);
+        weights.resize(nodes.len(), 0.0);
+        weights
     }
     fn corrects(&self) -> bool {
         self.corrector > 0
@@ -193,7 +195,9 @@ impl Multistep for SaSolver {
         }
         let from = *nodes.first()?;
         let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied().take(self.corrector)).collect();
-        Some(exact_weights(path, Word::Data, Clock::LogSnr, self.tau, &places, from, to))
+        let mut weights = exact_weights(path, Word::Data, Clock::LogSnr, self.tau, &places, from, to);
+        weights.resize(nodes.len() + 1, 0.0);
+        Some(weights)
     }
     fn check(&self) -> Result<(), Error> {
         if (1..=4).contains(&self.predictor) && self.corrector <= 4 && self.tau >= 0.0 && self.tau.is_finite() {

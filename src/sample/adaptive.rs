@@ -96,6 +96,7 @@ pub fn integrate<Y: State>(
         }
         error
     });
+    let pace = pace.unwrap_or_else(|at| panic!("the step of an adaptive solver fell below rounding at {at}"));
     (y, pace)
 }
 
@@ -118,8 +119,8 @@ impl Stride {
 }
 
 /// Goes from `from` to `to` by steps that are tried by `attempt`, which says how large the error is and has gone on if it is 1
-/// or less; the last step tried is returned.
-fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) -> f64) -> f64 {
+/// or less; the last step tried is returned, or where none was short enough.
+fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) -> f64) -> Result<f64, f64> {
     let length = (to - from).abs();
     let sign = (to - from).signum();
     let mut u = 0.0;
@@ -136,9 +137,11 @@ fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) 
         if !last || error > 1.0 || error.is_nan() {
             step = h * factor;
         }
-        assert!(step > 1e-14 * length, "the step of an adaptive solver fell below rounding at {}", from + sign * u);
+        if step <= 1e-14 * length {
+            return Err(from + sign * u);
+        }
     }
-    step
+    Ok(step)
 }
 
 /// Dormand and Prince's embedded pair of orders 5 and 4, with tolerances: within each step of the walk it takes as many
@@ -147,7 +150,8 @@ fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) 
 /// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at any end of
 /// any schedule. In single precision, where a step's error cannot be told to be smaller, tolerances below 1e-6 are taken for 1e-6.
 /// A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
-/// row, so a row depends on its batch, within the tolerances.
+/// row, so a row depends on its batch, within the tolerances. Where no step is short enough, the model's word being not a number
+/// or not smooth, neither is x_s a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DormandPrince {
@@ -224,7 +228,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
             let mut n = norm_of(here.1);
             z = combine!([(n / norm, z)]);
             let mut guess = model.denoise(z.clone(), &[here.0]).mean;
-            past.pace = Some(adapt(begin, stop, past.pace, |step| {
+            let pace = adapt(begin, stop, past.pace, |step| {
                 // w and its slope are sums of z and of the guesses so far at every stage: one sum of tensors each, of numbers
                 // otherwise.
                 let mut words = Terms::default();
@@ -255,7 +259,11 @@ impl<const D: usize> Sampler<D> for DormandPrince {
                     guess = words.pop().expect("every stage asks");
                 }
                 error
-            }));
+            });
+            past.pace = pace.ok();
+            if pace.is_err() {
+                return z * f64::NAN;
+            }
         }
         if stop == to {
             return z;
@@ -268,6 +276,10 @@ impl<const D: usize> Sampler<D> for DormandPrince {
     }
     fn calls(&self) -> usize {
         6
+    }
+    /// The steps are those of the worst row.
+    fn rowwise(&self) -> bool {
+        false
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         super::gaussian(self, noise)?;

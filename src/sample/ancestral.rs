@@ -93,6 +93,9 @@ macro_rules! ancestral {
             fn order(&self) -> Option<usize> {
                 (self.eta == 0.0).then_some($calls)
             }
+            fn weak_order(&self) -> usize {
+                $calls
+            }
             fn calls(&self) -> usize {
                 $calls
             }

@@ -73,13 +73,20 @@ impl<const D: usize> Sampler<D> for Churn {
     fn calls(&self) -> usize {
         2
     }
+    fn weak_order(&self) -> usize {
+        2
+    }
+    /// Of the variance of x_t, the raised part is `noise`² too large.
+    fn bias(&self) -> f64 {
+        if self.churn == 0.0 { 0.0 } else { (self.noise * self.noise - 1.0).abs() }
+    }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         super::gaussian(self, noise)?;
-        if self.churn >= 0.0 && self.noise >= 0.0 && self.min <= self.max {
+        if self.churn >= 0.0 && self.noise >= 0.0 && self.noise.is_finite() && self.min <= self.max {
             return Ok(());
         }
         Err(Error::Unfit(format!(
-            "the churn and noise of `churn` are 0 or more and min ≤ max, but churn = {}, noise = {}, min = {}, max = {}",
+            "the churn and noise of `churn` are 0 or more, the noise finite, and min ≤ max, but churn = {}, noise = {}, min = {}, max = {}",
             self.churn, self.noise, self.min, self.max
         )))
     }

@@ -185,6 +185,9 @@ impl<const D: usize> Sampler<D> for DpmSolverPp2S {
     fn order(&self) -> Option<usize> {
         (self.eta == 0.0).then_some(2)
     }
+    fn weak_order(&self) -> usize {
+        2
+    }
     fn calls(&self) -> usize {
         2
     }

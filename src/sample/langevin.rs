@@ -15,7 +15,7 @@ use tweedie_kernels::combine;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictorCorrector {
-    /// The signal-to-noise ratio of a Langevin step.
+    /// The signal-to-noise ratio of a Langevin step, in (0, 1): it takes the share δ/σ² = 2 snr² away from ε̂.
     pub snr: f64,
     /// Langevin steps at a time.
     pub corrections: usize,
@@ -57,11 +57,19 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
     fn calls(&self) -> usize {
         1 + self.corrections
     }
+    /// Langevin's steps of one size draw from a law that is wider: for z ~ N(0, v) of variance v/(1 − δ/2v), v ≥ σ².
+    fn bias(&self) -> f64 {
+        let wider = self.snr * self.snr;
+        if self.corrections == 0 { 0.0 } else { wider / (1.0 - wider) }
+    }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         super::gaussian(self, noise)?;
-        if self.snr > 0.0 && self.snr.is_finite() {
+        if 0.0 < self.snr && self.snr < 1.0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the snr of predictor-corrector is a positive number, not {}", self.snr)))
+        Err(Error::Unfit(format!(
+            "the snr of predictor-corrector lies between 0 and 1, not {}: a Langevin step replaces 2 snr² of z, and from 1 on it              turns z round and makes it larger instead of drawing it towards the data",
+            self.snr
+        )))
     }
 }

@@ -108,10 +108,11 @@ pub trait Multistep: Debug + Send + Sync {
         Some(self.keeps())
     }
 
-    /// The weights of the words at `nodes`, latest first, in the step from `nodes[0]` to `to`.
+    /// The weights of the words at `nodes`, latest first and one each, in the step from `nodes[0]` to `to`. There are
+    /// [`keeps`](Multistep::keeps) nodes, or fewer at the ends of a walk.
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64>;
 
-    /// The weights with which the same step is taken again once its end is a node too: those of `to` and then of `nodes`.
+    /// The weights with which the same step is taken again once its end is a node too: that of `to`, and then those of `nodes`.
     fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
         let _ = (path, nodes, to);
         None
@@ -174,6 +175,9 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let mut nodes: Vec<Node> = remembered.map(|k| past.node(path, past.words[k].0)).take_while(finite).collect();
         let base = past.base.take();
         let correction = base.and_then(|base| Some((base, self.correct(path, &nodes, from)?)));
+        if let Some((_, weights)) = &correction {
+            one_each("correct", weights, nodes.len() + 1);
+        }
         // A corrector looks back one word further than the predictor before it.
         past.push(t, word, self.keeps() + 1);
         let add = |parts: &mut Vec<_>, weights: Vec<f64>, past: &Past<D>| {
@@ -205,6 +209,7 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
             parts.push((noise, fresh));
         }
         let weights = self.weights(path, &nodes, to);
+        one_each("weights", &weights, nodes.len());
         if self.corrects() {
             let base = sum(parts.drain(..));
             past.base = Some(base.clone());
@@ -218,19 +223,40 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let most = if self.lower_final() { 2 } else { usize::MAX };
         Multistep::order(self).filter(|_| self.tau() == 0.0).map(|order| order.min(most))
     }
+    fn weak_order(&self) -> usize {
+        Multistep::order(self).unwrap_or(1).min(2)
+    }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         gaussian(self, noise)?;
+        Multistep::check(self)?;
         let order = self.keeps().max(Multistep::order(self).unwrap_or(0));
-        if self.keeps() == 0 || order > HIGHEST {
+        let name = super::called(self);
+        if self.keeps() == 0 {
             return Err(Error::Unfit(format!(
-                "{} is of order {order} here, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
-                 included: above, the weights grow, and what they gain at small steps is lost to instability at large ones; \
-                 ask for fewer words",
-                super::called(self)
+                "{name} was given order 0, but a multistep method looks at one word of the model or more: its order is 1 to {HIGHEST}"
             )));
         }
-        Multistep::check(self)
+        if order > HIGHEST {
+            return Err(Error::Unfit(format!(
+                "{name} was given order {order}, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
+                 included: above, the weights grow, and what they gain at small steps is lost to instability at large ones; \
+                 ask for fewer words"
+            )));
+        }
+        Ok(())
     }
+}
+
+/// # Panics
+///
+/// If a method does not weigh each word: what is missing or left over would be lost without a sound.
+fn one_each(method: &str, weights: &[f64], words: usize) {
+    assert_eq!(
+        weights.len(),
+        words,
+        "`Multistep::{method}` gives one weight to each of {words} words, not {}",
+        weights.len()
+    );
 }
 
 /// What a step keeps of z, and how much fresh noise it adds.

@@ -5,8 +5,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// [`Heun`](super::Heun)'s steps; the step that reaches `σ/α = low` is followed by `repeats` rounds of fresh noise up to
-/// `high` and `steps` steps, even in ln(σ/α), down again, so that errors made above are forgotten.
+/// [`Heun`](super::Heun)'s steps; the one that passes `σ/α = low` stops there for `repeats` rounds of fresh noise up to `high`
+/// and `steps` steps, even in ln(σ/α), down again, so that errors made above are forgotten, and then goes the rest of its way.
+///
+/// A schedule that ends below `high` is raised to its end, and one that ends below `low` or stays above it never restarts. The
+/// step that does asks `2 repeats·steps + 2` times more than it would have, or `2 repeats·steps` where it ends at `low`, so a
+/// walk of n steps asks 2 n + 2 repeats·steps + 2 times at most. The steps of a round are as many in a long walk as in a short
+/// one: their error does not vanish.
 ///
 /// Xu et al., "Restart Sampling for Improving Generative Processes" (2023), algorithm 1, <https://arxiv.org/abs/2306.14878>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +40,9 @@ impl<const D: usize> Sampler<D> for Restart {
             return heun(model, z, (t, from), (s, to));
         }
         let time = |ratio: f64| path.time(-2.0 * ratio.ln());
-        let (low, high) = (time(self.low), time(self.high));
+        let end = path.at(1.0);
+        let raised = self.high.min(end.sigma / end.alpha);
+        let (low, high) = (time(self.low), time(raised));
         let (bottom, top) = (path.at(low), path.at(high));
         let mut z = heun(model, z, (t, from), (low, bottom));
         let kept = top.alpha / bottom.alpha;
@@ -48,7 +55,7 @@ impl<const D: usize> Sampler<D> for Restart {
                 let next = if i == self.steps {
                     low
                 } else {
-                    time(self.high * (self.low / self.high).powf(i as f64 / self.steps as f64))
+                    time(raised * (self.low / raised).powf(i as f64 / self.steps as f64))
                 };
                 let next = (next, path.at(next));
                 z = heun(model, z, here, next);
@@ -60,8 +67,17 @@ impl<const D: usize> Sampler<D> for Restart {
     fn order(&self) -> Option<usize> {
         (self.repeats == 0).then_some(2)
     }
+    /// Of all steps but the one that restarts.
     fn calls(&self) -> usize {
         2
+    }
+    fn weak_order(&self) -> usize {
+        2
+    }
+    /// Heun's error in a round of steps h long in ln(σ/α), at the data's worst variance: 0.22 to 0.27 h² for small h.
+    fn bias(&self) -> f64 {
+        let square = ((self.high / self.low).ln() / self.steps as f64).powi(2);
+        if self.repeats == 0 { 0.0 } else { 0.3 * square * (1.0 + 0.5 * square) }
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         super::gaussian(self, noise)?;

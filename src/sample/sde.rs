@@ -50,7 +50,7 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
 /// Heun's method in t for the reverse process, whose noise does not depend on z: weak order 2, two calls.
 ///
 /// `z̃ = z − (t − s) a_t + √(t − s) g_t ξ`, `z_s = z − (t − s) ½ (a_t + ã_s) + √(t − s) √(½ (g_t² + g_s²)) ξ`. The last step, and
-/// one from α = 0, is [`EulerMaruyama`]'s.
+/// one from or to a time at which the drift has no bound, is [`EulerMaruyama`]'s.
 ///
 /// Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations" (1992), section 15.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,10 +70,9 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         if s == 0.0 || to.sigma == 0.0 {
             return EulerMaruyama {}.step(model, z, t, s, past, rng);
         }
-        let Some(([own, pull], g)) = drift(from) else {
+        let (Some(([own, pull], g)), Some(([own_s, pull_s], g_s))) = (drift(from), drift(to)) else {
             return posterior(model, z, t, s, rng);
         };
-        let ([own_s, pull_s], g_s) = drift(to).expect("α rises on the way down");
         let (h, root) = (s - t, (t - s).sqrt());
         let x = model.denoise(z.clone(), &[t]).mean;
         let noise = fresh(rng, &z);
@@ -92,6 +91,9 @@ impl<const D: usize> Sampler<D> for SdeHeun {
         None
     }
     fn calls(&self) -> usize {
+        2
+    }
+    fn weak_order(&self) -> usize {
         2
     }
 }

@@ -1,11 +1,13 @@
-//! Distributions and samplers with a flaw: the law they break is named, and those that they keep are not.
+//! Distributions, noises and samplers with a flaw: the law they break is named, and those that they keep are not.
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use tweedie::{
     Rng,
     denoise::Denoiser,
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
-    sample::{Ancestral, Heun, Past, Sampler},
+    noise::{Estimate, Gaussian, Law, Noise},
+    sample::{Ancestral, Heun, Multistep, Node, Past, Sampler, SdeHeun, Word},
+    schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule},
 };
 
 fn broken(checks: &[Check]) -> Vec<&'static str> {
@@ -94,6 +96,97 @@ fn a_distribution_that_breaks_a_law_is_told_which() {
     }
 }
 
+/// Gaussian noise with a slip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Slip {
+    None,
+    /// Sampling starts three times too wide.
+    Start,
+    /// The net reads zeros.
+    Blind,
+    /// p(x_s | x_t) is half as far from 0 and twice as wide.
+    Guess,
+    /// The path is another's.
+    Path,
+    /// The posterior is DDIM's, without noise: x_s has the right law, but not together with x_t.
+    Noiseless,
+    /// The prior is a hundredth too far from 0.
+    Mean,
+}
+#[derive(Debug)]
+struct Slipped(Gaussian, Slip);
+impl Noise<2> for Slipped {
+    fn stationary(&self, shape: [usize; 2], device: &Device) -> Law<2> {
+        let law = Noise::<2>::stationary(&self.0, shape, device);
+        let wide = if self.1 == Slip::Start { 3.0 } else { 1.0 };
+        Box::new(Normal::trusted(law.mean(), law.std() * wide))
+    }
+    fn prior(&self, x: Tensor<2>, t: &[f64]) -> Law<2> {
+        let x = if self.1 == Slip::Mean { x * 1.01 } else { x };
+        self.0.prior(x, t)
+    }
+    fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Law<2> {
+        if self.1 != Slip::Noiseless {
+            return self.0.posterior(x, z, s, t);
+        }
+        let (from, to) = (self.0.schedule().at(t[0]), self.0.schedule().at(s[0]));
+        let eps = (z - x.clone() * from.alpha) / from.sigma;
+        let mean = x * to.alpha + eps * to.sigma;
+        Box::new(Normal::trusted(mean.clone(), mean.zeros_like()))
+    }
+    fn approximate(&self, guess: Estimate<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Law<2> {
+        let law = match self.1 {
+            Slip::Noiseless => return self.posterior(guess.mean, z, s, t),
+            _ => self.0.approximate(guess, z, s, t),
+        };
+        match self.1 {
+            Slip::Guess => Box::new(Normal::trusted(law.mean() * 0.5, law.std() * 2.0)),
+            _ => law,
+        }
+    }
+    fn decoder(&self, guess: Estimate<2>, z: Tensor<2>, t: &[f64]) -> Law<2> {
+        self.0.decoder(guess, z, t)
+    }
+    fn input(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+        if self.1 == Slip::Blind { z.zeros_like() } else { self.0.input(z, t) }
+    }
+    fn target(&self, x: Tensor<2>, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+        self.0.target(x, z, t)
+    }
+    fn estimate(&self, output: Tensor<2>, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
+        self.0.estimate(output, z, t)
+    }
+    fn path(&self) -> Option<&dyn Schedule> {
+        if self.1 == Slip::Path { Some(&FlowMatching {}) } else { Noise::<2>::path(&self.0) }
+    }
+}
+
+#[test]
+fn a_noise_that_breaks_a_law_is_told_which() {
+    const BAYES: &str = "Bayes' rule turns a step round";
+    for dtype in [DType::F32, DType::F64] {
+        let x = Rng::new(1).normal_tensor([64, 2], &Device::flex(), dtype);
+        let of = |slip| broken(&laws::noise::<2>(&Slipped(Gaussian::new(Linear::new(100)), slip), &x));
+        assert_eq!(of(Slip::None), [""; 0], "{dtype:?}");
+        assert_eq!(of(Slip::Start), ["sampling starts as wide as the noise is at t = 1"], "{dtype:?}");
+        assert_eq!(of(Slip::Blind), ["what the net reads tells x_t from another"], "{dtype:?}");
+        assert_eq!(
+            of(Slip::Guess),
+            [
+                "a certain guess has the posterior's mean",
+                "its spread lies between those of the step back and the step onward"
+            ],
+            "{dtype:?}"
+        );
+        // Nothing else sees it.
+        assert!(of(Slip::Noiseless).contains(&BAYES) && of(Slip::Noiseless).len() == 1, "{:?}", of(Slip::Noiseless));
+        let path = of(Slip::Path);
+        assert!(path.contains(&"the prior's mean is α x of its path") && path.contains(&BAYES), "{path:?}");
+        assert!(path.contains(&"the prior's spread is σ of its path"), "{path:?}");
+        assert!(of(Slip::Mean).contains(&"the prior's mean is α x of its path"), "{:?}", of(Slip::Mean));
+    }
+}
+
 /// Heun's method that says it asks once.
 #[derive(Debug)]
 struct Miscounted;
@@ -134,6 +227,134 @@ impl Sampler<2> for Wide {
     fn order(&self) -> Option<usize> {
         None
     }
+}
+
+/// What is wrong with a sampler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flawy {
+    /// Nothing: ancestral sampling, as η = 1 of DDIM.
+    Sound,
+    /// Draws from the Gaussian of the data's moments, whatever the model says.
+    Fake,
+    /// Returns z in the last step.
+    Last,
+    /// Its fresh noise is so many times too strong.
+    Noise(f64),
+    /// Takes √(1 − α²) for σ.
+    Preserving,
+    /// Mixes the batch's mean into its rows.
+    Leak,
+    /// Heun's method for the reverse process with the g of t for that of both ends.
+    Left,
+    /// Heun's method that says it is of first order.
+    Modest,
+}
+impl Sampler<2> for Flawy {
+    fn step(
+        &self,
+        model: &dyn Denoiser<2>,
+        z: Tensor<2>,
+        t: f64,
+        s: f64,
+        past: &mut Past<2>,
+        rng: &mut Rng,
+    ) -> Tensor<2> {
+        let path = model.noise().path().unwrap();
+        let (from, to) = (path.at(t), path.at(s));
+        let x = model.denoise(z.clone(), &[t]).mean;
+        let xi = |rng: &mut Rng| rng.normal_tensor::<2>(z.dims(), &z.device(), z.dtype());
+        let eps = (z.clone() - x.clone() * from.alpha) / from.sigma;
+        let sigma = match self {
+            Self::Preserving => (1.0 - to.alpha * to.alpha).max(0.0).sqrt(),
+            _ => to.sigma,
+        };
+        let up = sigma * (1.0 - (to.sigma * from.alpha / (to.alpha * from.sigma)).powi(2)).max(0.0).sqrt();
+        let down = (sigma * sigma - up * up).max(0.0).sqrt();
+        let new = x * to.alpha + eps * down;
+        match *self {
+            Self::Sound | Self::Preserving => new + xi(rng) * up,
+            Self::Noise(factor) => new + xi(rng) * (factor * up),
+            Self::Leak => new + xi(rng) * up + z.clone().mean_dim(0) * 0.01,
+            Self::Last if s == 0.0 => z,
+            Self::Last => new + xi(rng) * up,
+            Self::Fake => {
+                let data = laws::problem(OrnsteinUhlenbeck {});
+                let (mean, covariance) = (data.mean(), data.covariance());
+                let spread = laws::plane(&[[covariance[0][0].sqrt(), covariance[1][1].sqrt()]]);
+                let x = xi(rng) * spread + laws::plane(&[[mean[0], mean[1]]]);
+                x * to.alpha + xi(rng) * to.sigma
+            }
+            Self::Left if s == 0.0 || from.alpha == 0.0 => SdeHeun {}.step(model, z, t, s, past, rng),
+            Self::Left => {
+                // f z + g² ε̂/σ.
+                let drift = |z: Tensor<2>, t: f64| {
+                    let c = path.at(t);
+                    let x = model.denoise(z.clone(), &[t]).mean;
+                    z.clone() * c.drift() + (z - x * c.alpha) * (c.diffusion() / c.sigma.powi(2))
+                };
+                let noise = xi(rng) * (from.diffusion() * (t - s)).sqrt();
+                let first = drift(z.clone(), t);
+                let second = drift(z.clone() + first.clone() * (s - t) + noise.clone(), s);
+                z + (first + second) * (0.5 * (s - t)) + noise
+            }
+            Self::Modest => Heun {}.step(model, z, t, s, past, rng),
+        }
+    }
+    fn order(&self) -> Option<usize> {
+        (*self == Self::Modest).then_some(1)
+    }
+    fn weak_order(&self) -> usize {
+        if *self == Self::Left { 2 } else { 1 }
+    }
+}
+
+#[test]
+fn a_sampler_that_breaks_a_law_of_its_law_is_told_which() {
+    const ORDER: &str = "the order of convergence is the declared one";
+    const WEAK: &str = "moments converge with the declared order";
+    const LIMIT: &str = "in the limit moments are those of x_t";
+    const SHAPE: &str = "samples are distributed as the data";
+    const LEFT: &str = "no noise is left at t = 0";
+    const ROW: &str = "a row is the same alone as in a batch";
+    let of = |flaw: Flawy| broken(&laws::sampler(&flaw));
+    assert_eq!(of(Flawy::Sound), [""; 0]);
+    // A walk of right moments: it is the shape that tells.
+    assert_eq!(of(Flawy::Fake), [SHAPE, LEFT]);
+    assert_eq!(of(Flawy::Last), [LEFT]);
+    assert_eq!(of(Flawy::Left), [WEAK, LIMIT]);
+    assert_eq!(of(Flawy::Modest), [ORDER]);
+    assert!(of(Flawy::Leak).contains(&ROW), "{:?}", of(Flawy::Leak));
+    for flaw in [Flawy::Noise(0.9), Flawy::Noise(0.98), Flawy::Noise(1.02), Flawy::Noise(1.1), Flawy::Preserving] {
+        let said = of(flaw);
+        assert!(said.contains(&WEAK) && said.contains(&LIMIT), "{flaw:?}: {said:?}");
+    }
+}
+
+/// A multistep method that gives so many weights.
+#[derive(Debug)]
+struct Weights(usize);
+impl Multistep for Weights {
+    fn word(&self) -> Word {
+        Word::Data
+    }
+    fn keeps(&self) -> usize {
+        2
+    }
+    fn weights(&self, _: &dyn Schedule, _: &[Node], _: Node) -> Vec<f64> {
+        vec![0.1; self.0]
+    }
+}
+
+#[test]
+#[should_panic(expected = "`Multistep::weights` gives one weight to each of 1 words, not 0")]
+fn a_method_with_too_few_weights_is_told_so() {
+    laws::walk(&Weights(0));
+}
+
+#[test]
+#[should_panic(expected = "`Multistep::weights` gives one weight to each of 1 words, not 2")]
+fn a_method_with_too_many_weights_is_told_so() {
+    laws::walk(&Weights(2));
 }
 
 #[test]

@@ -32,9 +32,10 @@ pub fn points<const N: usize>(rows: [[f64; 2]; N]) -> Tensor<2> {
 pub fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.try_into_vec_as::<f64>().unwrap()
 }
-/// The largest difference between the numbers of two tensors.
+/// The largest difference between the numbers of two tensors; none where one is none.
 pub fn gap<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
-    numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    let gaps = numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs());
+    gaps.fold(0.0, |most, gap| if gap > most || gap.is_nan() { gap } else { most })
 }
 
 /// x̂, score, ε̂ and ln p of one schedule's scales, in another program's double precision.

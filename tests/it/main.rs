@@ -10,6 +10,7 @@ mod processes;
 mod samplers;
 mod spacings;
 mod spine;
+mod steps;
 mod tables;
 mod training;
 mod transformer;

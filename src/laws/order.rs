@@ -1,0 +1,91 @@
+//! Orders of convergence of samplers, measured on problems whose answers are known.
+use super::Checks;
+use crate::{
+    denoise::Denoiser,
+    distribution::host,
+    exact::{Covariance, Mixture},
+    noise::{Gaussian, Prediction},
+    rng::Rng,
+    sample::{Past, Sampler},
+    schedule::{Edm, FlowMatching, Schedule, VariancePreserving},
+};
+use burn::tensor::{DType, Device, Tensor};
+
+/// A problem whose every answer is known: a mixture of three Gaussians in the plane, under a schedule.
+pub fn problem(schedule: impl Schedule + 'static) -> Mixture {
+    let full = |[a, b, c]: [f64; 3]| Covariance::Full(vec![vec![a, b], vec![b, c]]);
+    let parts = vec![
+        (0.5, vec![-2.0, 0.0], full([0.3, 0.1, 0.2])),
+        (0.3, vec![1.5, 1.0], full([0.2, 0.0, 0.5])),
+        (0.2, vec![0.5, -2.0], full([0.1, -0.05, 0.15])),
+    ];
+    Mixture::new(Gaussian::new(schedule).predicting(Prediction::V), parts).expect("the components are Gaussians")
+}
+
+/// n rows of standard noise in the plane, in double precision.
+pub(crate) fn latents(n: usize, seed: u64) -> Tensor<2> {
+    Rng::new(seed).normal_tensor([n, 2], &Device::flex(), DType::F64)
+}
+
+/// The measured order of convergence of a sampler on a model: how the error at `to` of a walk from `from` falls with the
+/// number of even steps.
+///
+/// The first few words of a multistep method, whose first steps would be of lower order, are those of the exact flow. Of the
+/// slopes between n and 2n steps the last two are extrapolated to n → ∞; errors below 1e-14 a step, which are rounding, are
+/// left out.
+pub fn order_of(sampler: &dyn Sampler<2>, model: &Mixture, [from, to]: [f64; 2]) -> f64 {
+    let sigma = crate::noise::Noise::<2>::path(model_noise(model)).expect("Gaussian").at(from).sigma;
+    let start = latents(16, 11) * sigma;
+    let end = model.flow(start.clone(), from, to);
+    let warm = sampler.order().unwrap_or(1);
+    let mut errors = vec![];
+    for n in [20, 40, 80, 160, 320, 640, 1280] {
+        let time = |i: usize| from + (to - from) * i as f64 / n as f64;
+        let (mut past, mut rng) = (Past::of(n), Rng::new(0));
+        let (mut z, mut exact) = (start.clone(), start.clone());
+        for i in 0..n {
+            if i < warm && i > 0 {
+                exact = model.flow(exact, time(i - 1), time(i));
+                z = exact.clone();
+                past.settle();
+            }
+            z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
+            past.advance();
+        }
+        let error = host((z - end.clone()).square().mean().sqrt())[0];
+        // Rounding adds up over the steps.
+        if error < 1e-14 * n as f64 {
+            break;
+        }
+        errors.push(error.ln());
+    }
+    let slopes: Vec<f64> = errors.windows(2).map(|e| (e[0] - e[1]) / std::f64::consts::LN_2).collect();
+    match slopes[..] {
+        [] => f64::NAN,
+        [only] => only,
+        [.., before, last] => 2.0 * last - before,
+    }
+}
+
+pub(super) fn model_noise(model: &Mixture) -> &dyn crate::noise::Noise<2> {
+    Denoiser::<2>::noise(model)
+}
+
+/// The highest order that double precision can tell from its neighbours on these problems.
+const PROVABLE: usize = 5;
+
+/// The declared order is measured under schedules that keep the variance of the data and under such that do not.
+pub(super) fn declared(sampler: &dyn Sampler<2>, checks: &mut Checks) {
+    let Some(declared) = sampler.order() else { return };
+    for (name, model, span) in [
+        ("variance-preserving", problem(VariancePreserving { min: 0.1, max: 8.0 }), [0.8, 0.2]),
+        ("flow-matching", problem(FlowMatching {}), [0.7, 0.4]),
+        ("edm", problem(Edm { min: 0.02, max: 20.0, rho: 7.0 }), [0.6, 0.4]),
+    ] {
+        let measured = order_of(sampler, &model, span);
+        let place = format!("{name}: {measured:.2} for {declared}");
+        let held = declared.min(PROVABLE) as f64;
+        let off = if declared > PROVABLE { held - measured } else { (held - measured).abs() };
+        checks.note("the order of convergence is the declared one", place, off, 0.1);
+    }
+}
