@@ -346,3 +346,13 @@ fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
         assert!(crate::exact::numbers(own).iter().all(|x| x.is_finite()));
     }
 }
+
+/// Data without noise have no ε̂: an inversion begins from that of α x, so x_t = α x + σ ε̂(α x).
+#[test]
+fn an_inversion_begins_with_the_noise_that_is_said_of_the_data() {
+    let hand = Hand::new(FlowMatching {});
+    let (x, t) = (latents(), 0.05);
+    let start = x.clone() * hand.at(t).alpha;
+    let end = start.clone() + hand.eps(&start, t) * hand.at(t).sigma;
+    assert!(gap(invert(&hand.model, &[0.0, t], x, 1).unwrap(), end) < NEAR);
+}
