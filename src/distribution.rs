@@ -19,9 +19,9 @@ pub struct Sample<const D: usize> {
 ///
 /// A member of one family is known by its mean and its spread, so [`kl`](Distribution::kl) needs no more of the other.
 pub trait Distribution<const D: usize>: Debug {
-    /// E[x].
+    /// `E[x]`.
     fn mean(&self) -> Tensor<D>;
-    /// √Var[x], shaped like the mean or broadcastable to it.
+    /// `√Var[x]`, shaped like the mean or broadcastable to it.
     fn std(&self) -> Tensor<D>;
     /// A draw; row i of the batch depends on row i of the stream alone.
     fn sample(&self, rng: &mut Rng) -> Sample<D>;

@@ -368,13 +368,13 @@ impl Mixture {
         Look { log_density, x, eps, score, divergence: c.alpha * divergence }
     }
 
-    /// E[x].
+    /// `E[x]`.
     pub fn mean(&self) -> Vec<f64> {
         let weighted = |d: usize| self.parts.iter().map(|part| part.log_weight.exp() * part.mean[d]).sum();
         (0..self.dim).map(weighted).collect()
     }
 
-    /// Cov[x], as rows.
+    /// `Cov[x]`, as rows.
     pub fn covariance(&self) -> Vec<Vec<f64>> {
         let mean = self.mean();
         let mut full = vec![vec![0.0; self.dim]; self.dim];
@@ -390,7 +390,7 @@ impl Mixture {
         full
     }
 
-    /// E[x_t] = α E[x] and Cov[x_t] = α² Cov[x] + σ² I.
+    /// `E[x_t] = α E[x]` and `Cov[x_t] = α² Cov[x] + σ² I`.
     pub fn moments(&self, t: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
         let c = self.noise.schedule().at(t);
         let (mut mean, mut covariance) = (self.mean(), self.covariance());

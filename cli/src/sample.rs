@@ -243,6 +243,14 @@ impl Drawing<'_> {
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
+        let lost = drawn.frames.iter().flatten().filter(|x| !x.is_finite()).count();
+        if lost > 0 {
+            return Err(Error::Unfit(format!(
+                "{} that were drawn are not finite, so nothing is written: the sampler went wrong, or the run's weights are broken; \
+                 `--sampler ddim` tells which",
+                words::count(lost, "number")
+            )));
+        }
         if !args.quiet
             && let Some(text) = strayed(&plan, drawn.frames.last().expect("the samples are kept"))
         {
@@ -276,7 +284,7 @@ fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
     if !plan.facts.bounded || plan.facts.categories.is_some() {
         return None;
     }
-    let share = values.iter().filter(|x| x.is_nan() || x.abs() > 2.0).count() as f64 / values.len() as f64;
+    let share = values.iter().filter(|x| x.abs() > 2.0).count() as f64 / values.len() as f64;
     if share <= 0.01 {
         return None;
     }

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`UnivariateNormal`] | one number |
 //! | [`MultivariateNormal`], [`Covariance`] | vectors; covariance full, diagonal, isotropic or low rank plus diagonal |
-//! | [`Density`], [`convolve`] | densities on a grid and of sums, by Fourier transform, with the error told |
+//! | [`Density`], [`convolve()`] | densities on a grid and of sums, by Fourier transform, with the error told |
 //! | [`forward`] | the forward process on plain numbers, step by step and in one jump |
 //! | [`mean_of`], [`covariance_of`], [`correlation_of`] | statistics of data |
 //!

@@ -73,7 +73,7 @@ impl Memory {
     }
 }
 
-/// Another spacing's times, drawn in proportion to √E[L²] of the last losses there, each loss weighted so that the mean is
+/// Another spacing's times, drawn in proportion to `√E[L²]` of the last losses there, each loss weighted so that the mean is
 /// that of the other spacing.
 ///
 /// Stratum k of K even strata of the quantiles is drawn with probability `p_k = (1 − floor) √E[L_k²]/Σ √E[L²] + floor/K`, and a

@@ -183,3 +183,20 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert_eq!(text(&output.stderr), "");
     assert!(output.status.success());
 }
+
+/// Weights that are no numbers give samples that are none, which are refused before anything is written.
+#[test]
+fn samples_that_are_not_finite_are_not_written() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), MOONS).unwrap();
+    done(at, "train r.toml --out run --steps 1 -q");
+    let path = at.join("run/model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[start..].chunks_exact_mut(4).for_each(|number| number.copy_from_slice(&f32::NAN.to_le_bytes()));
+    fs::write(&path, bytes).unwrap();
+    let said = refused(at, "sample run/model.safetensors --n 4 --steps 3 --out broken -q");
+    assert!(said.contains("8 numbers that were drawn are not finite, so nothing is written"), "{said}");
+    assert!(!at.join("broken").exists());
+}

@@ -52,7 +52,7 @@ macro_rules! combine {
     }};
 }
 
-/// The sum of [`combine`] in the making.
+/// The sum of [`combine()`] in the making.
 #[derive(Debug)]
 pub struct Sum<const D: usize> {
     /// The terms while all of them are the back end's own and alike.
@@ -146,7 +146,7 @@ impl<const D: usize> Terms<D> {
     pub fn pop(&mut self) -> Option<Tensor<D>> {
         self.plain.pop().map(tensor).or_else(|| self.other.pop())
     }
-    /// [`combine`] of the first terms, one for each weight.
+    /// [`combine()`] of the first terms, one for each weight.
     ///
     /// # Panics
     /// If there is no term, or fewer than weights that are not 0.

@@ -17,7 +17,7 @@ pub enum Covariance {
 }
 
 impl Covariance {
-    /// Σ from its rows. That it is symmetric and positive definite is checked by [`MultivariateNormal::new`].
+    /// Σ from its rows. That it is symmetric and positive definite is checked by [`MultivariateNormal::new`](super::MultivariateNormal::new).
     ///
     /// # Errors
     /// When the rows make no square.
