@@ -196,7 +196,7 @@ fn interpolated_levels_are_those_of_k_diffusion() {
     let plain = CosineInterpolated::default();
     let large = CosineInterpolated { size: 256.0, high: 128.0, data_std: 0.5, ..plain };
     for (levels, wanted) in [
-        (plain, [0.1706312789547408, 1.414213562373095, 11.721180385282645]),
+        (plain, [0.1706312789547408, std::f64::consts::SQRT_2, 11.721180385282645]),
         (large, [0.18287807666231864, 1.9999999999999996, 21.872495998445636]),
     ] {
         for (u, level) in [0.1, 0.5, 0.9].into_iter().zip(wanted) {
