@@ -99,7 +99,7 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .schedule_of::<ShiftedConfig>("shifted")
         .about("another schedule with its noise `factor` times as strong: for larger images")
         .schedule_of::<BetweenConfig>("between")
-        .about("two schedules interpolated in log-SNR")
+        .about("two schedules interpolated in log-SNR by the share of the second; share_end: that at t = 1, where it is another")
         .noise::<GaussianConfig>("gaussian")
         .about("x_t = α x + σ ε; `prediction` is what the net says of it")
         .noise::<Absorbing>("absorbing")
