@@ -326,6 +326,16 @@ impl<const D: usize> Noise<D> for Gaussian {
                 self.data_std
             )));
         }
+        for t in [0.0, 0.25, 0.5, 0.75, 1.0] {
+            let c = self.schedule.at(t);
+            if !(c.alpha.is_finite() && c.sigma.is_finite() && c.alpha.hypot(c.sigma) > 0.0) {
+                return Err(Error::Unfit(format!(
+                    "at t = {t} this schedule has α = {} and σ = {}, which are no scales of signal and noise: its parameters are too \
+                     extreme, so take them nearer to their defaults",
+                    c.alpha, c.sigma
+                )));
+            }
+        }
         let end = self.schedule.at(1.0);
         if matches!(self.prediction, Prediction::Epsilon | Prediction::Score) && end.alpha < 1e-6 {
             return Err(Error::Unfit(format!(

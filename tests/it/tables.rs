@@ -248,6 +248,15 @@ fn words_at_the_ends() {
     let steep = Gaussian::new(OrnsteinUhlenbeck {}).predicting(Prediction::Velocity);
     let why = Noise::<2>::check(&steep).unwrap_err().to_string();
     assert!(why.contains("slopes are infinite at t = 1"), "{why}");
+    let extreme: [Arc<dyn Schedule>; 3] = [
+        Arc::new(Edm { rho: 1e-6, ..Edm::default() }),
+        Arc::new(VarianceExploding { min: 1e-320, max: 50.0 }),
+        Arc::new(Shifted { schedule: CosineAngle {}, factor: 1e200 }),
+    ];
+    for schedule in extreme {
+        let why = Noise::<2>::check(&Gaussian::new(schedule)).unwrap_err().to_string();
+        assert!(why.contains("its parameters are too extreme"), "{why}");
+    }
     let x = points([[0.3, -0.4]]);
     for prediction in Prediction::ALL {
         for schedule in [Arc::new(FlowMatching {}) as Arc<dyn Schedule>, Arc::new(Linear::new(10))] {
