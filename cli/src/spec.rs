@@ -247,10 +247,7 @@ impl<const D: usize> Plan<D> {
             }
         }
         if let Some(table) = noise.steps().filter(|table| sample.steps > *table) {
-            return refuse(
-                "steps",
-                format!("the schedule is a table of {table} steps, so sampling cannot take {} of them.", sample.steps),
-            );
+            return refuse("steps", format!("{}.", beyond(table, sample.steps)));
         }
         if sample.guidance != 1.0 {
             if facts.classes.is_empty() {
@@ -349,6 +346,11 @@ pub(crate) fn spacing(
     let times = times(schedule).map_err(|error| recipe.blame(path, error))?;
     times.check().map_err(|error| recipe.blame(path, error))?;
     Ok((times, table))
+}
+
+/// Why so many steps cannot be taken of a table of fewer.
+pub(crate) fn beyond(table: usize, steps: usize) -> String {
+    format!("the schedule is a table of {table} steps, so sampling cannot take {steps} of them")
 }
 
 /// The times of a walk of `steps` steps: those of the spacing's grid, but the first is 1, where the noise is

@@ -64,15 +64,12 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     let x = draw(rows as usize);
     let (mean, covariance) = (model.mean(), model.covariance());
     for j in 0..2 {
-        let column: Vec<f64> = x.iter().skip(j).step_by(2).copied().collect();
-        let n = column.len() as f64;
-        let own = column.iter().sum::<f64>() / n;
-        let var = column.iter().map(|x| (x - own).powi(2)).sum::<f64>() / n;
+        let (own, width) = of_axis(&x, j);
         let std = covariance[j][j].sqrt();
         // 4 standard errors of the mean, and of the spread of a normal.
         let chance = 4.0 / f64::from(rows).sqrt();
         checks.note("samples have the data's mean", format!("axis {j}"), (own - mean[j]).abs() / std, 0.06 + chance);
-        let spread = (var.sqrt() / std - 1.0).abs();
+        let spread = (width / std - 1.0).abs();
         checks.note("samples have the data's spread", format!("axis {j}"), spread, 0.08 + chance / 2f64.sqrt());
     }
     let truth = model.sample(rows as usize, &mut Rng::new(12)).concat();
@@ -87,6 +84,14 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     let differ = again.iter().zip(&draw(5)).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     checks.note("the same stream gives the same walk", "5 rows", differ as f64, 0.0);
     checks.done()
+}
+
+/// Mean and standard deviation along axis j of points in the plane.
+pub(super) fn of_axis(points: &[f64], j: usize) -> (f64, f64) {
+    let n = (points.len() / 2) as f64;
+    let column = || points.iter().skip(j).step_by(2);
+    let mean = column().sum::<f64>() / n;
+    (mean, (column().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt())
 }
 
 /// On data at a point all that a walk leaves besides is noise.

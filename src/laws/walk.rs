@@ -2,6 +2,7 @@
 use super::{
     Check, Checks,
     order::{latents, problem},
+    sampler::of_axis,
 };
 use crate::{
     denoise::Denoiser,
@@ -9,7 +10,7 @@ use crate::{
     noise::{Estimate, Noise},
     rng::Rng,
     sample::{Sampler, reverse_from},
-    schedule::{OrnsteinUhlenbeck, Schedule},
+    schedule::OrnsteinUhlenbeck,
 };
 use burn::tensor::Tensor;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,15 +63,12 @@ pub fn walk(sampler: &dyn Sampler<2>) -> Vec<Check> {
         Ok(walk) => host(walk.last().expect("a walk has points").1),
         Err(_) => vec![f64::NAN; 2 * rows as usize],
     };
-    let c = OrnsteinUhlenbeck {}.at(0.5);
+    let (mean, covariance) = model.moments(0.5);
     let chance = 3.0 / f64::from(rows).sqrt();
-    for (j, mean) in model.mean().into_iter().enumerate() {
-        let std = (c.alpha * c.alpha * model.covariance()[j][j] + c.sigma * c.sigma).sqrt();
-        let column: Vec<f64> = half.iter().skip(j).step_by(2).copied().collect();
-        let n = column.len() as f64;
-        let own = column.iter().sum::<f64>() / n;
-        let var = column.iter().map(|x| (x - own).powi(2)).sum::<f64>() / n;
-        let (off, spread) = ((own - c.alpha * mean).abs() / std, (var.sqrt() / std - 1.0).abs());
+    for j in 0..2 {
+        let std = covariance[j][j].sqrt();
+        let (own, width) = of_axis(&half, j);
+        let (off, spread) = ((own - mean[j]).abs() / std, (width / std - 1.0).abs());
         checks.note("half-way a walk has the mean of x_t", format!("axis {j}"), off, 0.02 + chance);
         let allowed = 0.03 + chance / 2f64.sqrt();
         checks.note("half-way a walk has the spread of x_t", format!("axis {j}"), spread, allowed);

@@ -144,14 +144,14 @@ impl Gaussian {
     /// assert!((velocity + 2.0).abs() < 1e-6); // ε − x = (1 − 0.5 · 2)/0.5 − 2
     /// ```
     pub fn convert<const D: usize>(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64], to: Prediction) -> Tensor<D> {
+        if self.prediction == to {
+            return output;
+        }
         let (word, variance) = Noise::<D>::split(self, output);
         let said = blend([z, word], t, |_, t| {
             let scales = self.schedule.at(t);
             let ([a, b], [c, d]) = (self.row(scales), to.row(scales, self.data_std));
             let det = scales.alpha * b - scales.sigma * a;
-            if self.prediction == to {
-                return [0.0, 1.0];
-            }
             [(c * b - d * a) / det, (scales.alpha * d - scales.sigma * c) / det]
         });
         match variance {

@@ -68,7 +68,8 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
             return Ok(());
         }
         Err(Error::Unfit(format!(
-            "the snr of predictor-corrector lies between 0 and 1, not {}: a Langevin step replaces 2 snr² of z, and from 1 on it              turns z round and makes it larger instead of drawing it towards the data",
+            "the snr of predictor-corrector lies between 0 and 1, not {}: a Langevin step replaces 2 snr² of z, and from 1 on it \
+             turns z round and makes it larger instead of drawing it towards the data",
             self.snr
         )))
     }

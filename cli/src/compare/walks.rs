@@ -7,6 +7,7 @@ use crate::{
     args,
     named::{Modules, Rank},
     progress::Progress,
+    spec,
 };
 use burn::tensor::{DType, Device, Tensor};
 use std::{cell::Cell, collections::HashMap, sync::Arc, time::Instant};
@@ -161,10 +162,7 @@ where
         let model = model_for(self.shape[0]);
         let noise = model.noise();
         if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
-            let why = "the schedule is a table of";
-            return Err(Error::Unfit(format!(
-                "`--steps {steps}`: {why} {table} steps, so sampling cannot take {steps} of them"
-            )));
+            return Err(Error::Unfit(format!("`--steps {steps}`: {}", spec::beyond(table, *steps))));
         }
         let entrants = entrant::entrants(args, self.modules, noise, &self.schedule)?;
         if let Some(out) = &args.out {
