@@ -24,7 +24,7 @@ pub enum Command {
     /// Show the modules that a recipe can name, with their parameters and defaults
     List(List),
     /// Draw the pictures that explain: Gaussians, forward processes, schedules, points, runs
-    Plot(crate::plot::Plot),
+    Plot(crate::commands::plot::Plot),
     /// Check every module against its laws
     Verify(Verify),
     /// Hold the samplers against a solution of high accuracy

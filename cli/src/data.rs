@@ -1,5 +1,7 @@
 //! Data as the command line knows them: sets of any rank, and the facts that outlive them.
-use crate::categories::Categories;
+pub(crate) mod categories;
+
+use crate::data::categories::Categories;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -67,7 +69,11 @@ impl Facts {
                 0 => String::new(),
                 n => format!(", {n} classes"),
             };
-            return format!("{} {}{classes}", crate::words::grouped(self.samples), categories.describe(&self.shape));
+            return format!(
+                "{} {}{classes}",
+                crate::output::messages::grouped(self.samples),
+                categories.describe(&self.shape)
+            );
         }
         let what = match *self.shape.as_slice() {
             [channels, height, width] => {
@@ -90,7 +96,7 @@ impl Facts {
             1 => "1 class".into(),
             n => format!("{n} classes"),
         };
-        format!("{} {what}, {classes}", crate::words::grouped(self.samples))
+        format!("{} {what}, {classes}", crate::output::messages::grouped(self.samples))
     }
 }
 

@@ -1,5 +1,5 @@
 //! `--device`.
-use crate::words;
+use crate::output::messages;
 use burn::tensor::Device;
 use tweedie::{Error, Result};
 
@@ -52,13 +52,13 @@ pub fn named(name: &str) -> Result<Device> {
         _ if KINDS.contains(&kind) => Err(Error::Unfit(format!(
             "this build knows the device{} {} and not `{kind}`: build it with `cargo build --release --features {kind}`",
             if here().len() == 1 { "" } else { "s" },
-            words::list(&here())
+            messages::list(&here())
         ))),
         _ => Err(Error::Unfit(format!(
             "there is no device `{kind}`{} This build knows {}; others are built in by `--features`: {}.",
-            words::meant(kind, &KINDS),
-            words::list(&here()),
-            words::list(&KINDS[1..])
+            messages::meant(kind, &KINDS),
+            messages::list(&here()),
+            messages::list(&KINDS[1..])
         ))),
     }
 }

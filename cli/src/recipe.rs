@@ -1,7 +1,9 @@
 //! A recipe as written: TOML, with the place of every field, so that a mistake can be shown where it stands.
+pub(crate) mod plan;
+
 use crate::{
-    named::{Face, Settings, Shelf, named},
-    words,
+    output::messages,
+    registry::{Face, Settings, Shelf, named},
 };
 use std::{collections::HashMap, fs, ops::Range, path::Path};
 use toml::{
@@ -135,7 +137,7 @@ impl Recipe {
 
     /// An error at a field, shown where it was written, or where the nearest part around it was.
     pub fn fail(&self, path: &str, part: Part, message: &str) -> Error {
-        let message = &words::sentence(message);
+        let message = &messages::sentence(message);
         let mut at = path;
         loop {
             match self.origins.get(at) {
@@ -211,7 +213,7 @@ impl Recipe {
             return Err(Error::Unfit(format!(
                 "{} has no section `[{path}]`: add it with a name, one of {}; `tweedie list {kind}` describes them.",
                 self.name,
-                words::some(&known)
+                messages::some(&known)
             )));
         };
         let Value::Table(table) = value else {
@@ -230,7 +232,7 @@ impl Recipe {
                 let message = format!(
                     "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
                     known.first().unwrap_or(&"…"),
-                    if known.len() > 1 { format!(", or another of {}", words::some(&known)) } else { String::new() },
+                    if known.len() > 1 { format!(", or another of {}", messages::some(&known)) } else { String::new() },
                     if known.len() > 1 { "them" } else { "it" },
                 );
                 return Err(self.fail(path, Part::Key, &message));
@@ -242,9 +244,9 @@ impl Recipe {
         if shelf.face(&name).is_none() {
             let message = format!(
                 "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
-                words::meant(&name, &known),
+                messages::meant(&name, &known),
                 if known.len() == 1 { "is" } else { "are" },
-                words::some(&known),
+                messages::some(&known),
                 if known.len() == 1 { "it" } else { "them" },
             );
             return Err(self.fail(&format!("{path}.name"), Part::Value, &message));
@@ -281,27 +283,27 @@ impl Recipe {
             let last = at.last().cloned().unwrap_or_default();
             let mut fields = match at.as_slice() {
                 [_] => face.fields(),
-                _ => words::quoted(message.split_once("expected").map_or("", |(_, rest)| rest)),
+                _ => messages::quoted(message.split_once("expected").map_or("", |(_, rest)| rest)),
             };
             fields.retain(|field| *field != last);
             let there = match fields.as_slice() {
                 [] => "It has no fields.".into(),
                 [one] => format!("It has the field `{one}`."),
-                _ => format!("It has the fields {}.", words::list(&fields)),
+                _ => format!("It has the fields {}.", messages::list(&fields)),
             };
             let inner = if at.len() > 1 { format!("`{}` of ", at[..at.len() - 1].join(".")) } else { String::new() };
-            let message = format!("{inner}{who} has no field `{last}`{} {there}", words::meant(&last, &fields));
+            let message = format!("{inner}{who} has no field `{last}`{} {there}", messages::meant(&last, &fields));
             return self.fail(&full, Part::Key, &message);
         }
-        let mut text = format!("`{field}` of {who}: {}", words::plain(&message));
+        let mut text = format!("`{field}` of {who}: {}", messages::plain(&message));
         if field.is_empty() {
-            text = format!("{who}: {}", words::plain(&message));
+            text = format!("{who}: {}", messages::plain(&message));
         }
         if let (true, [.., last]) = (message.starts_with("unknown variant"), at.as_slice())
             && let Some(Value::String(found)) = self.get(&full)
         {
             let choices = face.choices(last);
-            if let Some(close) = words::closest(found, &choices) {
+            if let Some(close) = messages::closest(found, &choices) {
                 text.push_str(&format!("; did you mean `{close}`?"));
                 return self.fail(&full, Part::Value, &text);
             }
@@ -313,7 +315,7 @@ impl Recipe {
 
 /// The field that a message speaks of: in the table itself, or in one of the tables within it.
 fn spoken_of(message: &str, table: &Table) -> Option<String> {
-    let spoken = words::quoted(message);
+    let spoken = messages::quoted(message);
     let says = |word: &str| message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|w| w == word);
     // What a field is known by in a message, the surest first.
     let clues: [&dyn Fn(&str, &Value) -> bool; 4] = [
@@ -404,7 +406,7 @@ fn culprit(
         };
         let Err(error) = check(with(value.clone())) else { continue };
         let message = error.message().to_owned();
-        let own = words::quoted(&message).first() == Some(key) && message.starts_with("unknown field");
+        let own = messages::quoted(&message).first() == Some(key) && message.starts_with("unknown field");
         if let (false, Value::Table(inner)) = (own, value) {
             let nothing = Table::new();
             let inner_defaults = defaults.get(key).and_then(Value::as_table).unwrap_or(&nothing);

@@ -1,13 +1,13 @@
 //! The walks of `tweedie compare`, and what is measured of them.
 use super::{
     entrant::{self, Entrant},
-    told::{Curve, Floor, Gap, Own, Point, Told, error_of},
+    output::{Curve, Floor, Gap, Own, Point, Told, error_of},
 };
 use crate::{
     args,
-    named::{Modules, Rank},
-    progress::Progress,
-    spec,
+    output::progress::Progress,
+    recipe::plan,
+    registry::{Modules, Rank},
 };
 use burn::tensor::{DType, Device, Tensor};
 use std::{cell::Cell, collections::HashMap, sync::Arc, time::Instant};
@@ -162,11 +162,11 @@ where
         let model = model_for(self.shape[0]);
         let noise = model.noise();
         if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
-            return Err(Error::Unfit(format!("`--steps {steps}`: {}", spec::beyond(table, *steps))));
+            return Err(Error::Unfit(format!("`--steps {steps}`: {}", plan::beyond(table, *steps))));
         }
         let entrants = entrant::entrants(args, self.modules, noise, &self.schedule)?;
         if let Some(out) = &args.out {
-            super::told::make(out)?;
+            super::output::make(out)?;
         }
         let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
         let (mut starts, mut reference_calls) = (vec![], vec![]);

@@ -1,14 +1,14 @@
 //! The modules that come with tweedie.
 use crate::{
-    categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
+    data::categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
-    named::{Modules, NoiseConfig, ScheduleOf, part},
-    nets::{ImageNet, SequenceNet},
-    session::{NetConfig, Task},
-    times::{
+    dyn_model::{NetConfig, Task},
+    registry::nets::{ImageNet, SequenceNet},
+    registry::spacings::{
         Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
         KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
     },
+    registry::{Modules, NoiseConfig, ScheduleOf, part},
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};

@@ -1,21 +1,21 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
-mod told;
+mod output;
 
 use crate::{
     args,
-    categories::Categories,
+    commands::list::pretty,
+    data::categories::Categories,
     data::{Facts, Loaded, Set, Split},
-    folder::Folder,
-    list::pretty,
-    named::{Modules, Rank, Shelf},
+    output::messages,
     recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank, Shelf},
+    run_dir::Folder,
     say,
-    spec::{DataSpec, Plan},
-    words,
 };
 use burn::tensor::{DType, Device};
+use output::{Module, brief, entries, table, verdict};
 use std::{path::Path, sync::Arc};
-use told::{Module, brief, entries, table, verdict};
 use tweedie::{
     Error, Result, Rng,
     laws::{self, Check},
@@ -46,8 +46,8 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
                 return Err(Error::Unfit(format!(
                     "there are no laws of `{what}`{} There are some of {}; the modules of a recipe or of a run are \
                      verified by `tweedie verify FILE.toml` or `tweedie verify RUN`.",
-                    words::meant(what, &KINDS),
-                    words::list(&KINDS)
+                    messages::meant(what, &KINDS),
+                    messages::list(&KINDS)
                 )));
             }
         },
@@ -72,8 +72,8 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
         {
             return Err(Error::Unfit(format!(
                 "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
-                words::meant(name, &names),
-                words::some(&names)
+                messages::meant(name, &names),
+                messages::some(&names)
             )));
         }
         for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
@@ -260,7 +260,7 @@ fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
 
 /// What is known of data of `width` numbers, or of three categories.
 fn facts(width: usize, categorical: bool) -> Facts {
-    let shown = crate::categories::Shown::Numbers;
+    let shown = crate::data::categories::Shown::Numbers;
     let categories = Categories { count: 3, frequencies: vec![0.5, 0.2, 0.3], shown };
     Facts { shape: vec![width], categories: categorical.then_some(categories), ..Facts::default() }
 }

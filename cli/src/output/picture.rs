@@ -1,6 +1,6 @@
 //! Pictures of samples: images in a grid, points as a cloud, and either on their way from noise.
 use crate::{
-    categories::pictured,
+    data::categories::pictured,
     data::{Facts, told},
 };
 use tweedie::{Result, net::Classes};

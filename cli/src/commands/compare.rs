@@ -1,22 +1,22 @@
 //! `tweedie compare`: samplers on one model, against a solution of high accuracy and against the data.
 mod entrant;
+mod output;
 mod picture;
-mod told;
 mod walks;
 
 use crate::{
     args,
+    commands::sample,
     data::{Facts, Loaded, Set, Split},
-    device,
-    named::{Modules, Rank},
+    device, dyn_model,
+    output::messages,
     recipe::Recipe,
-    sample, session,
-    spec::{DataSpec, Plan},
-    words,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use output::Own;
 use std::{path::Path, sync::Arc};
-use told::Own;
 use tweedie::{
     Error, Result, Rng, laws,
     net::Classes,
@@ -61,8 +61,8 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
         return Err(Error::Unfit(format!(
             "{} is neither the folder of a run nor an exact problem{} The exact problems are {}",
             args.model.display(),
-            words::meant(&args.model.display().to_string(), &known),
-            words::list(&known)
+            messages::meant(&args.model.display().to_string(), &known),
+            messages::list(&known)
         )));
     }
     let device = device::named("cpu")?;
@@ -188,7 +188,7 @@ impl Of<'_> {
         let case = Case::<D> {
             model_of: &|classes, rows| {
                 let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
-                session::thresholded(model, plan.sample.threshold)
+                dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),
             guess,

@@ -1,5 +1,5 @@
 //! The picture of `tweedie compare`: error over calls, both logarithmic.
-use super::told::{Curve, Told};
+use super::output::{Curve, Told};
 use tweedie_plot::{Anchor, Axis, Colour, Figure, Mark, Page, Panel};
 
 /// Colours that a theme has for series; they come round again in dashes.
@@ -63,7 +63,7 @@ fn seen(curves: &[Curve], cap: f64) -> Vec<Seen> {
 /// Ten times DDIM's largest error: samplers that explode do not press the others together.
 fn cap(told: &Told<'_>) -> f64 {
     let mut all: Vec<f64> =
-        told.curves.iter().flat_map(|curve| &curve.points).filter_map(super::told::Point::error).collect();
+        told.curves.iter().flat_map(|curve| &curve.points).filter_map(super::output::Point::error).collect();
     all.sort_by(f64::total_cmp);
     let usual = told.furthest.filter(|error| *error > 0.0 && error.is_finite());
     10.0 * usual.or(all.get(all.len() / 2).copied()).unwrap_or(1.0)
@@ -183,7 +183,7 @@ fn guides([left, right]: [f64; 2], from: f64, low: f64) -> Vec<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::told::{Gap, Point};
+    use super::super::output::{Gap, Point};
     use super::*;
 
     fn curve(label: &str, errors: [f64; 2]) -> Curve {

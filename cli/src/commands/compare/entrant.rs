@@ -1,9 +1,10 @@
 //! What `tweedie compare` lets run: each sampler on each list of times, once.
 use crate::{
     args,
-    named::{Modules, Rank},
+    commands::sample,
     recipe::Recipe,
-    sample, spec,
+    recipe::plan,
+    registry::{Modules, Rank},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
@@ -31,7 +32,7 @@ pub(super) fn grid<const D: usize>(
 ) -> Result<Vec<f64>> {
     match times {
         None => Ok(tweedie::model::grid(noise, steps)),
-        Some(times) => spec::from_noise(&**times, steps),
+        Some(times) => plan::from_noise(&**times, steps),
     }
 }
 
@@ -81,10 +82,10 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = spec::spacing(&recipe, modules, "sample.times", schedule)?;
+                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", schedule)?;
                 // Found out before anything is walked.
                 for &steps in &args.steps {
-                    spec::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
+                    plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
                 }
                 (times, on_times) = (Some(spacing), sorted(table));
             }

@@ -4,15 +4,16 @@
 //! described whole, the ends after it included, and its bits are shared by its characters and one end: what n-grams are asked too.
 use crate::{
     args,
+    commands::list::pretty,
+    commands::sample,
     data::{Facts, Loaded, Set, Split},
     device,
-    list::pretty,
-    named::{Modules, Rank},
+    dyn_model::Trial,
+    output::messages,
     recipe::Recipe,
-    sample, say,
-    session::Trial,
-    spec::{DataSpec, Plan},
-    words,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank},
+    say,
 };
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -127,7 +128,7 @@ impl Results {
             return;
         }
         say(&format!("data        {}", facts.describe()));
-        say(&format!("held out    {} of {} samples", words::grouped(self.rows), words::grouped(self.of)));
+        say(&format!("held out    {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
         let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.value, mean.error);
         say(&format!("objective   {}", mean(&self.objective)));
         let Some(bits) = &self.bits else { return };

@@ -1,8 +1,9 @@
 //! `tweedie list`: the modules that a recipe can name.
 use crate::{
     args,
-    named::{Face, Modules, Rank},
-    say, words,
+    output::messages,
+    registry::{Face, Modules, Rank},
+    say,
 };
 use serde_json::json;
 use tweedie::{
@@ -19,8 +20,8 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
             None => {
                 return Err(Error::Unfit(format!(
                     "there is no kind `{kind}`{} The kinds are {}.",
-                    words::meant(kind, &Modules::KINDS),
-                    words::list(&Modules::KINDS)
+                    messages::meant(kind, &Modules::KINDS),
+                    messages::list(&Modules::KINDS)
                 )));
             }
         },
@@ -31,8 +32,8 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
             let known: Vec<&str> = all.iter().map(|(face, _)| &*face.name).collect();
             return Err(Error::Unfit(format!(
                 "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
-                words::meant(name, &known),
-                words::some(&known)
+                messages::meant(name, &known),
+                messages::some(&known)
             )));
         };
         if args.json {
@@ -113,7 +114,7 @@ impl Use {
     /// Order, and calls a step.
     fn figures(&self) -> String {
         let order = self.order.map_or(String::new(), |order| format!("order {order}, "));
-        format!("{order}{} a step", words::count(self.calls, "call"))
+        format!("{order}{} a step", messages::count(self.calls, "call"))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Categorical data: text, and the levels of images; what is kept of them, and the noises made for them.
 use crate::{
     data::{Facts, Loaded, Set, Source, Split, told},
-    named::NoiseConfig,
-    words,
+    output::messages,
+    registry::NoiseConfig,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ impl Categories {
     }
     /// In a few words.
     pub(crate) fn describe(&self, shape: &[usize]) -> String {
-        let length = words::grouped(shape.first().copied().unwrap_or(0));
+        let length = messages::grouped(shape.first().copied().unwrap_or(0));
         match &self.shown {
             Shown::Numbers => format!("sequences of {length} categories, {} of them different", self.count),
             Shown::Image([channels, height, width]) => {

@@ -1,9 +1,9 @@
 //! Training and drawing behind traits that know the rank and not the net.
 use crate::{
-    categories::Categories,
     data::Facts,
-    named::{Modules, Rank, Settings},
-    spec::from_noise,
+    data::categories::Categories,
+    recipe::plan::from_noise,
+    registry::{Modules, Rank, Settings},
 };
 use burn::{
     module::Module,

@@ -5,7 +5,7 @@ mod process;
 mod run;
 mod schedule;
 
-use crate::{named::Modules, say};
+use crate::{registry::Modules, say};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -284,8 +284,8 @@ fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
         let known: Vec<&str> = modules.schedules.faces().map(|face| &*face.name).collect();
         return Err(Error::Unfit(format!(
             "there is no schedule `{name}`{} There are {}; `tweedie list schedule` describes them.",
-            crate::words::meant(name, &known),
-            crate::words::some(&known)
+            crate::output::messages::meant(name, &known),
+            crate::output::messages::some(&known)
         )));
     };
     built.map(|(schedule, _)| schedule).map_err(|error| Error::Unfit(format!("schedule `{name}`: {}", error.message())))

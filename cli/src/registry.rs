@@ -24,11 +24,14 @@
 //! # let _ = modules;
 //! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`.
 //! ```
+pub(crate) mod builtin;
+pub(crate) mod nets;
+pub(crate) mod spacings;
+
 use crate::{
-    builtin,
     data::{Facts, Source},
-    session::{Embedded, Learned, Maker, NetConfig},
-    words,
+    dyn_model::{Embedded, Learned, Maker, NetConfig},
+    output::messages,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -100,7 +103,7 @@ impl Face {
         if let Err(error) = self.check(impossible)
             && error.message().starts_with("unknown field")
         {
-            for field in words::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest)) {
+            for field in messages::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest)) {
                 if !fields.contains(&field) {
                     fields.push(field);
                 }
@@ -114,7 +117,7 @@ impl Face {
         table.insert(field.into(), Value::String("\u{1}".into()));
         match self.check(table) {
             Err(error) if error.message().contains("unknown variant") => {
-                words::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest))
+                messages::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest))
             }
             _ => vec![],
         }

@@ -1,17 +1,20 @@
 //! `tweedie train`: a run from a recipe, its checkpoints, and what it came to.
 use crate::{
     args,
+    commands::sample,
     data::{Facts, Loaded, Set, Split, told},
     device,
-    folder::{Folder, Line, Metrics, data_of, facts_of},
-    letters,
-    named::{Modules, Rank},
-    note, picture,
+    dyn_model::{Order, Parts, Session, draw},
+    note,
+    output::messages,
+    output::picture,
+    output::report,
+    output::text,
+    recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
-    report, sample, say,
-    session::{Order, Parts, Session, draw},
-    spec::{DataSpec, Plan},
-    words,
+    registry::{Modules, Rank},
+    run_dir::{Folder, Line, Metrics, data_of, facts_of},
+    say,
 };
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,7 +32,7 @@ use tweedie::{
 };
 
 /// The recipe that `tweedie train` follows when it is given none.
-const DEFAULT: &str = include_str!("../../recipes/digits.toml");
+const DEFAULT: &str = include_str!("../../../recipes/digits.toml");
 const DEFAULT_NAME: &str = "digits";
 
 /// Trains; `false` where it was interrupted.
@@ -136,7 +139,7 @@ impl Setting<'_> {
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
-            say(&format!("net     {} parameters", words::grouped(session.parameters())));
+            say(&format!("net     {} parameters", messages::grouped(session.parameters())));
             let begun =
                 if session.done() > 0 { format!(", going on after step {}", session.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
@@ -331,7 +334,7 @@ impl<const D: usize> Run<'_, D> {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
             Ok(folder.join(format!("step-{step:08}.{ending}")))
         };
-        if let Some(text) = letters::lines(self.facts, last) {
+        if let Some(text) = text::lines(self.facts, last) {
             write_atomically(&file("txt")?, text.as_bytes())?;
         } else if let Some(picture) = picture::samples(self.facts, last, &classes)? {
             tweedie_data::picture::save(&picture, file("png")?).map_err(told)?;
@@ -385,7 +388,7 @@ impl<const D: usize> Run<'_, D> {
             device: self.device,
         };
         let artist = session.artist();
-        let bar = crate::progress::Progress::new(self.args.quiet, "drawing");
+        let bar = crate::output::progress::Progress::new(self.args.quiet, "drawing");
         let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("nothing stops it");
@@ -456,7 +459,7 @@ impl Progress {
             self.recent.pop_front();
         }
         let rate = (self.recent.len() - 1) as f64 / (now - self.recent[0]).as_secs_f64().max(1e-9);
-        let left = words::duration((self.total - step) as f64 / rate);
+        let left = messages::duration((self.total - step) as f64 / rate);
         let loss = self.loss.unwrap_or(loss);
         let speed = rate * self.batch as f64;
         if let Some(bar) = &self.bar {

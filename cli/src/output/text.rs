@@ -148,7 +148,7 @@ show();
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::categories::{Categories, Shown};
+    use crate::data::categories::{Categories, Shown};
     use tweedie_data::Vocabulary;
 
     fn facts() -> Facts {

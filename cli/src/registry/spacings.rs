@@ -1,5 +1,5 @@
 //! Spacings as recipes name them: those that know the recipe's schedule, or are made of others.
-use crate::named::{SpacingOf, part};
+use crate::registry::{SpacingOf, part};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::Table;

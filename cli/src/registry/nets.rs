@@ -1,5 +1,5 @@
 //! Transformers as recipes name them: without what the data and the noise settle.
-use crate::session::{NetConfig, Task};
+use crate::dyn_model::{NetConfig, Task};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use tweedie::{

@@ -1,8 +1,8 @@
 //! `report.html`: one file that shows what a run came to.
 use crate::{
     data::Facts,
-    folder::{Folder, Line},
-    words,
+    output::messages,
+    run_dir::{Folder, Line},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fmt::Write, fs};
@@ -58,19 +58,20 @@ fn page(report: &Report<'_>) -> String {
     let smooth = smoothed(&train);
 
     let mut numbers = vec![
-        (words::grouped(train.len()), "steps".to_owned()),
-        (words::grouped(report.parameters), "parameters".into()),
+        (messages::grouped(train.len()), "steps".to_owned()),
+        (messages::grouped(report.parameters), "parameters".into()),
     ];
     if let Some((_, loss)) = smooth.last() {
         numbers.push((format!("{loss:.4}"), "loss at the end, smoothed".into()));
     }
     if let Some((step, loss)) = held.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        numbers.push((format!("{loss:.4}"), format!("best held-out loss, at step {}", words::grouped(step as usize))));
+        numbers
+            .push((format!("{loss:.4}"), format!("best held-out loss, at step {}", messages::grouped(step as usize))));
     }
     if seconds > 0.0 {
-        numbers.push((words::duration(seconds), "in steps".into()));
+        numbers.push((messages::duration(seconds), "in steps".into()));
         let speed = (train.len() * report.batch) as f64 / seconds;
-        let speed = if speed < 10.0 { format!("{speed:.1}") } else { words::grouped(speed.round() as usize) };
+        let speed = if speed < 10.0 { format!("{speed:.1}") } else { messages::grouped(speed.round() as usize) };
         numbers.push((speed, "samples a second".into()));
     }
     let numbers: String =
@@ -190,7 +191,7 @@ fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> St
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
             x(tick),
             HEIGHT - BOTTOM + 18.0,
-            words::grouped(tick as usize)
+            messages::grouped(tick as usize)
         );
     }
     let _ = write!(

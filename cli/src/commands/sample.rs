@@ -1,19 +1,20 @@
 //! `tweedie sample`: draws from the model of a run.
 use crate::{
     args,
-    categories::pictured,
+    data::categories::pictured,
     data::{Facts, told},
     device,
-    folder::{Folder, data_of, facts_of},
-    letters,
-    named::{Modules, Rank, part},
-    note, picture,
-    progress::Progress,
+    dyn_model::{Drawn, Order, draw},
+    note,
+    output::messages,
+    output::picture,
+    output::progress::Progress,
+    output::text,
     recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank, part},
+    run_dir::{Folder, data_of, facts_of},
     say,
-    session::{Drawn, Order, draw},
-    spec::{DataSpec, Plan},
-    words,
 };
 use burn::tensor::Device;
 use std::{
@@ -200,7 +201,7 @@ impl Drawing<'_> {
                  out"
             )));
         };
-        let known = letters::known(codec, &letters::unescaped(text), blank, shape[0])
+        let known = text::known(codec, &text::unescaped(text), blank, shape[0])
             .map_err(|error| Error::Unfit(format!("`{flag}`: {error}")))?;
         Ok((shape, Some(known)))
     }
@@ -248,7 +249,7 @@ impl Drawing<'_> {
             return Err(Error::Unfit(format!(
                 "{} that were drawn are not finite, so nothing is written: the sampler went wrong, or the run's weights are broken; \
                  `--sampler ddim` tells which",
-                words::count(lost, "number")
+                messages::count(lost, "number")
             )));
         }
         if !args.quiet
@@ -291,14 +292,14 @@ fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
     let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
     let end = plan.schedule.at(1.0);
     let level =
-        if end.alpha > 0.0 { words::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
+        if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
     let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
     Some(format!(
         "warning: {:.0} % of the numbers drawn lie beyond twice the range of the data: the sampler `{}` went wrong in {}. At the noisy \
          end of this schedule σ/α goes to {level}, which some samplers cannot step over: take `deis` or `unipc`, or more steps{why}.",
         100.0 * share,
         name.unwrap_or("of the recipe"),
-        words::count(plan.sample.steps, "step"),
+        messages::count(plan.sample.steps, "step"),
     ))
 }
 
@@ -331,7 +332,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
             None => {
                 let meant = match name.parse::<usize>() {
                     Ok(_) => ".".into(),
-                    Err(_) => words::meant(name, &facts.classes),
+                    Err(_) => messages::meant(name, &facts.classes),
                 };
                 return Err(Error::Unfit(format!(
                     "`--class {name}`: there is no such class{meant} The model knows {}, or `none` for no class.",
@@ -347,7 +348,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
 fn few(names: &[String]) -> String {
     const MOST: usize = 20;
     if names.len() <= MOST {
-        return words::list(names);
+        return messages::list(names);
     }
     format!(
         "{} and {} more, numbered from 0",
@@ -378,7 +379,7 @@ pub(crate) fn write(
         let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
         npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
     }
-    if let Some(text) = letters::lines(facts, last) {
+    if let Some(text) = text::lines(facts, last) {
         write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
         return Ok(Some("samples.txt"));
     }
@@ -399,7 +400,7 @@ pub(crate) fn write_trajectory(
     classes: &Classes,
     title: &str,
 ) -> Result<Option<&'static str>> {
-    if let Some(page) = letters::page(facts, &drawn.frames, &drawn.times, title) {
+    if let Some(page) = text::page(facts, &drawn.frames, &drawn.times, title) {
         write_atomically(&folder.join("trajectory.html"), page.as_bytes())?;
         return Ok(Some("trajectory.html"));
     }
@@ -415,7 +416,7 @@ pub(crate) fn write_trajectory(
 /// Samples in the data's own scale: whole numbers where they are categories of text.
 fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result<()> {
     let shape = |facts: &Facts| -> Vec<usize> { rows.iter().chain(&facts.shape).copied().collect() };
-    if let Some((_, tokens)) = letters::rows(facts, values) {
+    if let Some((_, tokens)) = text::rows(facts, values) {
         let tokens: Vec<i64> = tokens.into_iter().flatten().map(i64::from).collect();
         let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
         return npy::save(path, &shape, &tokens).map_err(told);

@@ -1,11 +1,11 @@
 //! From a recipe to objects: what was written becomes what was meant.
 use crate::{
-    categories::Levels,
+    data::categories::Levels,
     data::{Facts, Loaded, Source, Split},
-    named::{Modules, Rank, Ranked, written},
+    dyn_model::{Embedded, Made, Maker},
+    output::messages,
     recipe::{Part, Recipe},
-    session::{Embedded, Made, Maker},
-    words,
+    registry::{Modules, Rank, Ranked, written},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -104,8 +104,8 @@ impl DataSpec {
             if !SECTIONS.contains(&section) {
                 let message = format!(
                     "there is no section `{section}`{} A recipe has the sections {}.",
-                    words::meant(section, &SECTIONS),
-                    words::list(&SECTIONS)
+                    messages::meant(section, &SECTIONS),
+                    messages::list(&SECTIONS)
                 );
                 return Err(recipe.fail(section, Part::Key, &message));
             }
@@ -370,7 +370,7 @@ pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> 
          other times",
         steps + 1,
         grid.len(),
-        words::count(grid.len().saturating_sub(1), "step")
+        messages::count(grid.len().saturating_sub(1), "step")
     )))
 }
 
@@ -398,7 +398,7 @@ fn rank_of_net(recipe: &Recipe, modules: &Modules, rank: usize) -> Result<()> {
         kind(ranks[0]),
         kind(rank),
         if others.len() == 1 { "is" } else { "are" },
-        words::list(&others)
+        messages::list(&others)
     );
     Err(recipe.fail("net.name", Part::Value, &message))
 }

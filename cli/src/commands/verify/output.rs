@@ -1,5 +1,5 @@
 //! What `tweedie verify` says: a table, a line a module, JSON, and an error that names what is broken.
-use crate::{say, words::count};
+use crate::{output::messages::count, say};
 use serde_json::json;
 use tweedie::{Error, Result, laws::Check};
 
