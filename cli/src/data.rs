@@ -48,13 +48,13 @@ impl Facts {
             };
             let (known, found) = (what(known), what(found));
             let found = if known == found { "others".into() } else { found };
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the model was made for a vocabulary of {known}, and the data have {found}: take the data that it was trained \
                  on, or train anew"
             )));
         }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: take the data that it was trained on, or train anew",
                 self.describe(),
                 data.describe()
@@ -177,7 +177,7 @@ impl Set<4> for ImageSet {
 
 /// An error of the data as one of the library's.
 pub(crate) fn told(error: tweedie_data::Error) -> Error {
-    Error::Unfit(error.to_string())
+    Error::invalid(error.to_string())
 }
 
 macro_rules! images {
@@ -216,10 +216,10 @@ impl Default for PointSource {
 impl Source for PointSource {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
         if self.n == 0 {
-            return Err(Error::Unfit("`n = 0` leaves no points to learn from: say 10000, or another number".into()));
+            return Err(Error::invalid("`n = 0` leaves no points to learn from: say 10000, or another number"));
         }
         if let Some(noise) = self.noise.filter(|noise| !(0.0..1.0).contains(noise)) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`noise` is the standard deviation of the points around their shape, in [0, 1), not {noise}"
             )));
         }

@@ -30,7 +30,7 @@ pub fn named(name: &str) -> Result<Device> {
         Some((kind, index)) => match index.parse::<usize>() {
             Ok(index) => (kind, index),
             Err(_) => {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "`--device {name}`: after the colon stands the number of the device, as in `{kind}:0`"
                 )));
             }
@@ -49,12 +49,12 @@ pub fn named(name: &str) -> Result<Device> {
         "vulkan" => Ok(Device::vulkan(gpu(index))),
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(gpu(index))),
-        _ if KINDS.contains(&kind) => Err(Error::Unfit(format!(
+        _ if KINDS.contains(&kind) => Err(Error::invalid(format!(
             "this build knows the device{} {} and not `{kind}`: build it with `cargo build --release --features {kind}`",
             if here().len() == 1 { "" } else { "s" },
             messages::list(&here())
         ))),
-        _ => Err(Error::Unfit(format!(
+        _ => Err(Error::invalid(format!(
             "there is no device `{kind}`{} This build knows {}; others are built in by `--features`: {}.",
             messages::meant(kind, &KINDS),
             messages::list(&here()),

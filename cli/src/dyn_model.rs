@@ -21,7 +21,7 @@ use tweedie::{
     model::Model,
     net::{Classes, Net},
     noise::Noise,
-    sample::{Infill, Sampler, reverse},
+    sample::{Infill, Sampler, trajectory},
     spacing::Spacing,
     train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
     transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
@@ -78,20 +78,20 @@ impl Embedded {
     /// What is known of x where the data are these.
     pub fn facts(&self, data: &Facts) -> Result<Facts> {
         if data.categories.is_none() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the transform `embedding` gives each category a vector, and the data are {}: leave out `[transform]`",
                 data.describe()
             )));
         }
         if !(0.0..=1.0).contains(&self.clamp) {
-            return Err(Error::Unfit(format!("`clamp = {}` is a time, from 0 to 1", self.clamp)));
+            return Err(Error::invalid(format!("`clamp = {}` is a time, from 0 to 1", self.clamp)));
         }
         Ok(Facts { shape: vec![data.shape[0], self.width], categories: None, ..data.clone() })
     }
     fn config(&self, data: &Facts) -> Result<EmbeddingConfig> {
         let count = data.categories.as_ref().map_or(0, |categories| categories.count);
         let config = EmbeddingConfig::new(count, self.width).normalised(self.normalised).decoding(self.decoding);
-        config.check().map_err(Error::Unfit)?;
+        config.check().map_err(Error::invalid)?;
         Ok(config)
     }
 }
@@ -469,7 +469,7 @@ pub(crate) fn draw<const D: usize>(
         }
         let mut full = [rows; D];
         full[1..].copy_from_slice(shape);
-        let walk = reverse(&*model, sampler, times.clone(), full, &rng.from_row(first as u64), order.device)?;
+        let walk = trajectory(&*model, sampler, times.clone(), full, &rng.from_row(first as u64), order.device)?;
         let mut next = 0;
         for (i, (_, x)) in walk.enumerate() {
             if order.keep.get(next) == Some(&i) {

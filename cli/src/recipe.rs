@@ -10,7 +10,7 @@ use toml::{
     Spanned, Table, Value,
     de::{DeTable, DeValue},
 };
-use tweedie::{Error, Result};
+use tweedie::{Error, Result, error::ErrorKind};
 
 /// Where a field was written.
 #[derive(Clone, Debug)]
@@ -40,14 +40,14 @@ impl Recipe {
     /// Reads a recipe.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} is a folder, and a recipe is a TOML file: give the file, or use `--resume --out {0}` if it is a run to go on with",
                 path.display()
             )));
         }
-        let no_text = || Error::Unfit(format!("{} is no text, and a recipe is a TOML file", path.display()));
+        let no_text = || Error::invalid(format!("{} is no text, and a recipe is a TOML file", path.display()));
         let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Unfit(format!(
+            std::io::ErrorKind::NotFound => Error::invalid(format!(
                 "there is no recipe {}: give the path of a TOML file as in `recipes/`, or none at all for the built-in one",
                 path.display()
             )),
@@ -68,12 +68,12 @@ impl Recipe {
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
                 let message = format!("this is no TOML: {}.", error.message().trim().replace('\n', "; "));
-                return Err(Error::Unfit(recipe.shown(span, &message)));
+                return Err(Error::invalid(recipe.shown(span, &message)));
             }
         };
         let mut origins = HashMap::new();
         record(spans.get_ref(), "", &mut origins);
-        recipe.table = recipe.text.parse().map_err(|error: toml::de::Error| Error::Unfit(error.to_string()))?;
+        recipe.table = recipe.text.parse().map_err(|error: toml::de::Error| Error::invalid(error.to_string()))?;
         recipe.origins = origins;
         Ok(recipe)
     }
@@ -82,7 +82,7 @@ impl Recipe {
     pub fn set(&mut self, setting: &str) -> Result<()> {
         let flag = format!("--set {setting}");
         let Some((path, value)) = setting.split_once('=') else {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`{flag}` has no `=`: write `--set section.key=value`, as in `--set train.rate=0.001`"
             )));
         };
@@ -98,12 +98,12 @@ impl Recipe {
         let path = path.replace('[', ".").replace(']', "");
         let steps: Vec<&str> = path.split('.').collect();
         if steps.len() == 1 && !value.is_table() && !value.is_array() || steps.iter().any(|step| step.is_empty()) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`{flag}` names no field of a section: write `--set section.key=value`, as in `--set train.rate=0.001`"
             )));
         }
         let mut root = Value::Table(std::mem::take(&mut self.table));
-        put_in(&mut root, &steps, value).map_err(|message| Error::Unfit(format!("`{flag}`: {message}")))?;
+        put_in(&mut root, &steps, value).map_err(|message| Error::invalid(format!("`{flag}`: {message}")))?;
         if let Value::Table(table) = root {
             self.table = table;
         }
@@ -141,15 +141,15 @@ impl Recipe {
         let mut at = path;
         loop {
             match self.origins.get(at) {
-                Some(Origin::Flag(flag)) => return Error::Unfit(format!("`{flag}`: {message}")),
+                Some(Origin::Flag(flag)) => return Error::invalid(format!("`{flag}`: {message}")),
                 Some(Origin::Text { key, value }) => {
                     // A part around the field is shown by its name.
                     let span = if at == path && matches!(part, Part::Value) { value } else { key };
-                    return Error::Unfit(self.shown(span.clone(), message));
+                    return Error::invalid(self.shown(span.clone(), message));
                 }
                 None => match at.rsplit_once('.') {
                     Some((around, _)) => at = around,
-                    None => return Error::Unfit(format!("{}: {message}", self.name)),
+                    None => return Error::invalid(format!("{}: {message}", self.name)),
                 },
             }
         }
@@ -157,7 +157,10 @@ impl Recipe {
 
     /// An error that a module raised about its settings at `path`, shown at the field it speaks of.
     pub fn blame(&self, path: &str, error: Error) -> Error {
-        let Error::Unfit(message) = error else { return error };
+        if error.kind() != ErrorKind::Invalid {
+            return error;
+        }
+        let message = error.to_string();
         match self.get(path) {
             Some(Value::Table(table)) => match spoken_of(&message, table) {
                 Some(field) => self.fail(&format!("{path}.{field}"), Part::Value, &message),
@@ -210,7 +213,7 @@ impl Recipe {
     pub fn module<T: 'static>(&self, kind: &str, path: &str, shelf: &Shelf<T>, extra: &[&str]) -> Result<(T, Table)> {
         let known: Vec<&str> = shelf.faces().map(|face| &*face.name).collect();
         let Some(value) = self.get(path) else {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} has no section `[{path}]`: add it with a name, one of {}; `tweedie list {kind}` describes them.",
                 self.name,
                 messages::some(&known)

@@ -126,7 +126,7 @@ impl Folder {
                 return Ok(folder);
             }
             if out.is_some() {
-                return Err(Error::Unfit(if folder.is_run() {
+                return Err(Error::invalid(if folder.is_run() {
                     format!(
                         "{} already holds a run, and nothing is written over: go on with it by `tweedie train --resume \
                          --out {}`, or give another folder with `--out`",
@@ -168,7 +168,7 @@ impl Folder {
                 |n: u32| Self(PathBuf::from("runs").join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") }));
             let last = (1..).map(numbered).take_while(|folder| folder.0.exists()).filter(Self::is_run).last();
             return last.ok_or_else(|| {
-                Error::Unfit(format!(
+                Error::invalid(format!(
                     "there is no run to go on with: runs/{name} is not there; leave out `--resume` to begin one, or name \
                      its folder with `--out`"
                 ))
@@ -194,7 +194,7 @@ impl Folder {
             .collect();
         runs.sort();
         let there = if runs.is_empty() { String::new() } else { format!("; there are the runs {}", runs.join(", ")) };
-        Err(Error::Unfit(format!("{} {what}{there}: {remedy}", path.display())))
+        Err(Error::invalid(format!("{} {what}{there}: {remedy}", path.display())))
     }
 
     /// Removes what an interrupted write left.

@@ -34,31 +34,29 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     args.steps.dedup();
     let args = &args;
     if args.steps.contains(&0) {
-        return Err(Error::Unfit("`--steps` lists numbers of steps, each of 1 or more: leave out the 0".into()));
+        return Err(Error::invalid("`--steps` lists numbers of steps, each of 1 or more: leave out the 0"));
     }
     if args.n == 0 {
-        return Err(Error::Unfit("`--n` is how many samples are walked, 1 or more".into()));
+        return Err(Error::invalid("`--n` is how many samples are walked, 1 or more"));
     }
     if args.seeds == 0 {
-        return Err(Error::Unfit("`--seeds` is how many seeds are walked from, 1 or more".into()));
+        return Err(Error::invalid("`--seeds` is how many seeds are walked from, 1 or more"));
     }
     if args.samples.is_some_and(|n| n < 2) {
-        return Err(Error::Unfit("`--samples` is 2 or more: a distance between sets needs sets".into()));
+        return Err(Error::invalid("`--samples` is 2 or more: a distance between sets needs sets"));
     }
     if args.tune == Some(0) {
-        return Err(Error::Unfit("`--tune` is 1 or more, and 64 walks are usually enough".into()));
+        return Err(Error::invalid("`--tune` is 1 or more, and 64 walks are usually enough"));
     }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
         if args.unclamped {
-            return Err(Error::Unfit(
-                "`--unclamped` is about the nets of runs: an exact x̂ is as it is in any case".into(),
-            ));
+            return Err(Error::invalid("`--unclamped` is about the nets of runs: an exact x̂ is as it is in any case"));
         }
         return exact(problem, args, modules);
     }
     if !args.model.exists() {
         let known = EXACT.map(str::to_owned);
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "{} is neither the folder of a run nor an exact problem{} The exact problems are {}",
             args.model.display(),
             messages::meant(&args.model.display().to_string(), &known),
@@ -82,7 +80,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
             Loaded::Four(set) => Some(set),
             _ => None,
         }),
-        _ => Err(Error::Unfit(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
     }
 }
 
@@ -151,7 +149,7 @@ impl Of<'_> {
             (false, None) => "x̂ as the model says it",
         };
         if plan.noise.path().is_none() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} is a model of categories, whose samplers draw at random: there is no flow to compare them on; \
                  `tweedie evaluate` measures it",
                 self.args.model.display()
@@ -162,7 +160,7 @@ impl Of<'_> {
         let mut shape = [self.args.n; D];
         shape[1..].copy_from_slice(&plan.x.shape);
         if plan.transform.is_some() && self.args.samples.is_some() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`--samples` measures distances of samples to data, and those of {} are words: `tweedie evaluate` measures it",
                 self.args.model.display()
             )));
@@ -175,7 +173,7 @@ impl Of<'_> {
                 rows.truncate(n);
                 set.batch(&rows, &Rng::new(self.args.seed).stream("data"), self.device)
             };
-            let learnt = load(Split::Train)?.ok_or_else(|| Error::Unfit("the run's data are gone".into()))?;
+            let learnt = load(Split::Train)?.ok_or_else(|| Error::invalid("the run's data are gone"))?;
             let (other, _) = take(&*learnt);
             // Held out, where there are any: what was learned by heart is no nearer to them.
             let (own, classes) = match load(Split::Test)? {

@@ -26,7 +26,7 @@ use tweedie_data::{Baseline, Mean, Texts, baselines};
 
 pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if args.rows == Some(0) || args.times == 0 {
-        return Err(Error::Unfit("`--rows` and `--times` are numbers of 1 or more".into()));
+        return Err(Error::invalid("`--rows` and `--times` are numbers of 1 or more"));
     }
     let device = device::named(&args.device)?;
     let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     }
     let data = DataSpec::new(&recipe, modules)?;
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "{} holds nothing out of its data, so there is nothing to evaluate it on: train with `held_out = 10` in `[data]`, \
              or another number",
             args.run.display()

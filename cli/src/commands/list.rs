@@ -18,7 +18,7 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
         Some(kind) => match Modules::KINDS.iter().find(|known| *known == kind || format!("{known}s") == *kind) {
             Some(kind) => vec![kind],
             None => {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "there is no kind `{kind}`{} The kinds are {}.",
                     messages::meant(kind, &Modules::KINDS),
                     messages::list(&Modules::KINDS)
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
         let all = modules.of_kind(kind);
         let Some((face, about)) = all.iter().find(|(face, _)| face.name == *name) else {
             let known: Vec<&str> = all.iter().map(|(face, _)| &*face.name).collect();
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
                 messages::meant(name, &known),
                 messages::some(&known)

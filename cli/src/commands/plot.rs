@@ -282,13 +282,15 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
 fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
     let Some(built) = modules.schedules.build(name, Table::new()) else {
         let known: Vec<&str> = modules.schedules.faces().map(|face| &*face.name).collect();
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "there is no schedule `{name}`{} There are {}; `tweedie list schedule` describes them.",
             crate::output::messages::meant(name, &known),
             crate::output::messages::some(&known)
         )));
     };
-    built.map(|(schedule, _)| schedule).map_err(|error| Error::Unfit(format!("schedule `{name}`: {}", error.message())))
+    built
+        .map(|(schedule, _)| schedule)
+        .map_err(|error| Error::invalid(format!("schedule `{name}`: {}", error.message())))
 }
 
 /// The lines between `// show NAME` and the next `// show`, moved to the left edge.

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
         1 => drawing.draw::<2>(),
         2 => drawing.draw::<3>(),
         3 => drawing.draw::<4>(),
-        _ => Err(Error::Unfit(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
     }
 }
 
@@ -72,7 +72,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     if run.is_file() {
         return match run.extension().is_some_and(|ending| ending == "safetensors") {
             true => Ok((run.to_path_buf(), run.with_extension(""))),
-            false => Err(Error::Unfit(format!(
+            false => Err(Error::invalid(format!(
                 "{} is a file and no checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
                 run.display()
             ))),
@@ -93,7 +93,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     match folder.latest(&device, &mut warn) {
         Some(read) if whole.is_none_or(|whole| read.checkpoint.step > whole) => Ok((read.path, folder.0)),
         _ if whole.is_some() => Ok((folder.model(), folder.0)),
-        _ => Err(Error::Unfit(format!(
+        _ => Err(Error::invalid(format!(
             "{} has no checkpoint yet, so there is nothing to draw from: let it train on by `tweedie train --resume --out {}`",
             folder.0.display(),
             folder.typed()
@@ -105,7 +105,8 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
 fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
     for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch), ("top-k", args.top_k)] {
         if let Some(value) = value {
-            let number = i64::try_from(value).map_err(|_| Error::Unfit(format!("`--{flag} {value}` is too large")))?;
+            let number =
+                i64::try_from(value).map_err(|_| Error::invalid(format!("`--{flag} {value}` is too large")))?;
             recipe.put(
                 &format!("sample.{}", flag.replace('-', "_")),
                 Value::Integer(number),
@@ -150,7 +151,7 @@ pub(crate) fn module_of(text: &str) -> Result<Table> {
                 true => "it is not closed, by `}`".into(),
                 false => error.message().trim().replace('\n', "; "),
             };
-            Err(Error::Unfit(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
+            Err(Error::invalid(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
         }
         Err(_) => Ok(part(text)),
     }
@@ -175,13 +176,13 @@ impl Drawing<'_> {
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
         if let Some(length) = args.length {
             if plan.x.categories.is_none() || codec.is_none() {
-                return Err(Error::Unfit("`--length` is for models of text that know tokens as they are".into()));
+                return Err(Error::invalid("`--length` is for models of text that know tokens as they are"));
             }
             let read = plan.resolved.get("sample").and_then(|table| table.get("sampler")).and_then(Value::as_table);
             let window = read.filter(|sampler| sampler.get("name").and_then(Value::as_str) == Some("blocks"));
             let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
             if length == 0 || length > shape[0] && window > shape[0] as i64 {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "`--length {length}`: the model reads sequences of 1 to {most} tokens; longer ones are drawn block by block, by \
                      --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
                     most = shape[0],
@@ -196,13 +197,13 @@ impl Drawing<'_> {
             (None, Some(text)) => ("--infill", text, Some(args.blank)),
         };
         let Some(codec) = codec.filter(|_| plan.x.categories.is_some()) else {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is for categories: leave it \
                  out"
             )));
         };
         let known = text::known(codec, &text::unescaped(text), blank, shape[0])
-            .map_err(|error| Error::Unfit(format!("`{flag}`: {error}")))?;
+            .map_err(|error| Error::invalid(format!("`{flag}`: {error}")))?;
         Ok((shape, Some(known)))
     }
 
@@ -218,7 +219,7 @@ impl Drawing<'_> {
         let keep = match args.trajectory {
             None => vec![plan.sample.steps],
             Some(0 | 1) => {
-                return Err(Error::Unfit("`--trajectory` has two times at least: the noise and the sample".into()));
+                return Err(Error::invalid("`--trajectory` has two times at least: the noise and the sample"));
             }
             Some(times) => spread(plan.sample.steps, times),
         };
@@ -246,7 +247,7 @@ impl Drawing<'_> {
         let drawn = drawn.expect("nothing stops it");
         let lost = drawn.frames.iter().flatten().filter(|x| !x.is_finite()).count();
         if lost > 0 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} that were drawn are not finite, so nothing is written: the sampler went wrong, or the run's weights are broken; \
                  `--sampler ddim` tells which",
                 messages::count(lost, "number")
@@ -325,7 +326,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
             Some(class) => classes.push(Some(class as u32)),
             None if name == "none" => classes.push(None),
             None if facts.classes.is_empty() => {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "`--class {name}`: the model was trained on data without classes, so leave `--class` out"
                 )));
             }
@@ -334,7 +335,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
                     Ok(_) => ".".into(),
                     Err(_) => messages::meant(name, &facts.classes),
                 };
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "`--class {name}`: there is no such class{meant} The model knows {}, or `none` for no class.",
                     few(&facts.classes)
                 )));

@@ -27,6 +27,7 @@ use toml::Value;
 use tweedie::{
     Error, Result,
     data::Data,
+    error::ErrorKind,
     net::Classes,
     train::{Checkpoint, write_atomically},
 };
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     let data = DataSpec::new(&recipe, modules)?;
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
-        return Err(Error::Unfit(format!("{}: the data have no part to learn from", recipe.name())));
+        return Err(Error::invalid(format!("{}: the data have no part to learn from", recipe.name())));
     };
     let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
     match set {
@@ -81,7 +82,7 @@ fn flags(recipe: &mut Recipe, args: &args::Train) -> Result<()> {
         recipe.set(setting)?;
     }
     let whole = |flag: &str, value: u64| {
-        i64::try_from(value).map(Value::Integer).map_err(|_| Error::Unfit(format!("`--{flag} {value}` is too large")))
+        i64::try_from(value).map(Value::Integer).map_err(|_| Error::invalid(format!("`--{flag} {value}` is too large")))
     };
     for (flag, path, value) in [
         ("steps", "train.steps", args.steps),
@@ -175,7 +176,9 @@ fn resume<const D: usize>(
                 return Err(recipe.fail("train.steps", Part::Value, &message));
             }
             session.restore(read.checkpoint).map_err(|error| match error {
-                Error::Unfit(message) => Error::Unfit(format!("{place} does not fit the recipe: {message}")),
+                _ if error.kind() == ErrorKind::Invalid => {
+                    Error::invalid(format!("{place} does not fit the recipe: {error}"))
+                }
                 other => other,
             })?;
         }
@@ -291,8 +294,8 @@ impl<const D: usize> Run<'_, D> {
     ) -> Result<()> {
         let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
         if !held_out.loss.is_finite() {
-            let place = "the objective on the data held out".into();
-            return Err(Error::NotFinite { step, place });
+            let place = "the objective on the data held out";
+            return Err(Error::not_finite(step, place));
         }
         let line = Line::evaluated(step, &held_out, session.lag());
         metrics.push(&line)?;
@@ -345,18 +348,18 @@ impl<const D: usize> Run<'_, D> {
     /// An error of a step, and what is left to go on from.
     fn stopped(&self, error: Error, saved: u64) -> Error {
         let typed = self.folder.typed();
-        match error {
-            Error::NotFinite { .. } if saved > 0 => Error::Unfit(format!(
+        match error.kind() {
+            ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
                 "{error}. The last checkpoint is that of step {saved}; go on from it by, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
                 self.plan.train.rate * 0.5
             )),
-            Error::NotFinite { .. } => Error::Unfit(format!(
+            ErrorKind::NotFinite => Error::invalid(format!(
                 "{error}. There was no checkpoint yet; begin again from the first step by, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
                 self.plan.train.rate * 0.5
             )),
-            other => other,
+            _ => error,
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
                 of_recipe(&Recipe::read(Path::new(what))?, modules)?
             }
             None => {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "there are no laws of `{what}`{} There are some of {}; the modules of a recipe or of a run are \
                      verified by `tweedie verify FILE.toml` or `tweedie verify RUN`.",
                     messages::meant(what, &KINDS),
@@ -70,7 +70,7 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
         if let Some(name) = &args.name
             && !names.contains(name)
         {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
                 messages::meant(name, &names),
                 messages::some(&names)
@@ -88,7 +88,7 @@ fn usual<T: 'static>(kind: &str, name: &str, shelf: &Shelf<T>) -> Result<T> {
     let built = shelf.build(name, toml::Table::new()).expect("a listed module can be built");
     built
         .map(|(module, _)| module)
-        .map_err(|error| Error::Unfit(format!("the defaults of {kind} `{name}` make none: {error}")))
+        .map_err(|error| Error::invalid(format!("the defaults of {kind} `{name}` make none: {error}")))
 }
 
 /// The laws of one module with its default settings.
@@ -182,7 +182,7 @@ where
 /// The laws of the modules that a recipe names, with its settings and for its data.
 fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
     let data = DataSpec::new(recipe, modules)?;
-    let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::Unfit("the recipe's data are empty".into()))?;
+    let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::invalid("the recipe's data are empty"))?;
     match &loaded {
         Loaded::Two(set) => of_rank::<2>(recipe, modules, &data, &**set),
         Loaded::Three(set) => of_rank::<3>(recipe, modules, &data, &**set),

@@ -11,7 +11,7 @@ use tweedie::{
     Error, Result, Rng,
     data::Data,
     net::Classes,
-    noise::{Discrete, DiscreteMatrix, Reverse, Word},
+    noise::{Discrete, DiscreteMatrix, DiscretePrediction, ReverseTransition},
     schedule::Schedule,
 };
 use tweedie_data::{Codec, Text, Texts, Vocabulary};
@@ -152,9 +152,7 @@ impl Levels {
             Ok(shape) if facts.bounded && low == 0.0 && high >= 1.0 => {
                 Ok(Self { images, shape, levels: high as usize + 1 })
             }
-            _ => Err(Error::Unfit(
-                "categorical noise is for categories, and these data have no levels to be such".into(),
-            )),
+            _ => Err(Error::invalid("categorical noise is for categories, and these data have no levels to be such")),
         }
     }
     fn numbers(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Classes) {
@@ -201,7 +199,7 @@ impl Set<3> for Levels {
 /// The categories that a noise is made for.
 fn of<'a>(noise: &str, data: &'a Facts) -> Result<&'a Categories> {
     data.categories.as_ref().ok_or_else(|| {
-        Error::Unfit(format!(
+        Error::invalid(format!(
             "the noise `{noise}` is for categories, as text and images have them, and the data are {}: take `gaussian`",
             data.describe()
         ))
@@ -212,12 +210,12 @@ fn of<'a>(noise: &str, data: &'a Facts) -> Result<&'a Categories> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Absorbing {
-    prediction: Word,
-    reverse: Reverse,
+    prediction: DiscretePrediction,
+    reverse: ReverseTransition,
 }
 impl Default for Absorbing {
     fn default() -> Self {
-        Self { prediction: Word::Subs, reverse: Reverse::default() }
+        Self { prediction: DiscretePrediction::Subs, reverse: ReverseTransition::default() }
     }
 }
 impl NoiseConfig for Absorbing {
@@ -233,8 +231,8 @@ impl NoiseConfig for Absorbing {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Uniform {
-    prediction: Word,
-    reverse: Reverse,
+    prediction: DiscretePrediction,
+    reverse: ReverseTransition,
 }
 impl NoiseConfig for Uniform {
     type Noise = Discrete;
@@ -249,14 +247,14 @@ impl NoiseConfig for Uniform {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Marginal {
-    prediction: Word,
-    reverse: Reverse,
+    prediction: DiscretePrediction,
+    reverse: ReverseTransition,
     /// How much of the whole is shared evenly, so that no category is impossible.
     even: f64,
 }
 impl Default for Marginal {
     fn default() -> Self {
-        Self { prediction: Word::Logits, reverse: Reverse::default(), even: 1e-3 }
+        Self { prediction: DiscretePrediction::Logits, reverse: ReverseTransition::default(), even: 1e-3 }
     }
 }
 impl NoiseConfig for Marginal {
@@ -265,7 +263,7 @@ impl NoiseConfig for Marginal {
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
         let Categories { count, frequencies, .. } = of("marginal", data)?;
         if !(0.0..=1.0).contains(&self.even) {
-            return Err(Error::Unfit(format!("`even` is a share of the whole, in [0, 1], not {}", self.even)));
+            return Err(Error::invalid(format!("`even` is a share of the whole, in [0, 1], not {}", self.even)));
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
         let noise = Discrete::marginal(schedule, shares.collect())?;
@@ -305,15 +303,14 @@ impl NoiseConfig for NearestNeighbour {
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
         let categories = of("nearest-neighbour", data)?;
         if categories.codec().is_some() {
-            return Err(Error::Unfit(
+            return Err(Error::invalid(
                 "the noise `nearest-neighbour` walks between near levels, and tokens of text are not near each other by their \
                  numbers: take `absorbing`, `uniform` or `marginal`, or the library's `DiscreteMatrix::nearest` with points of your \
-                 own"
-                    .into(),
+                 own",
             ));
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return Err(Error::Unfit(format!("`rate = {}` is a positive number", self.rate)));
+            return Err(Error::invalid(format!("`rate = {}` is a positive number", self.rate)));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
         Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))

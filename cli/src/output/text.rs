@@ -54,7 +54,7 @@ pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usiz
         known.extend(tokens.into_iter().map(|token| token as f32));
     }
     if known.len() > length {
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "this text has {} tokens, and a sample of the model has {length}: shorten it",
             known.len()
         )));

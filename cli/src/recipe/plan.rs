@@ -306,7 +306,7 @@ impl<const D: usize> Plan<D> {
                 let name = if noise.path().is_some() { "ddim" } else { "ancestral" };
                 let built = ranked.samplers.build(name, Table::new());
                 let Some(Ok((sampler, settings))) = built else {
-                    return Err(Error::Unfit(format!("{} names no sampler in `[sample]`: add one.", recipe.name())));
+                    return Err(Error::invalid(format!("{} names no sampler in `[sample]`: add one.", recipe.name())));
                 };
                 let mut table = Table::from_iter([("name".to_owned(), Value::String(name.into()))]);
                 table.extend(settings);
@@ -365,7 +365,7 @@ pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> 
         return Ok(grid);
     }
     grid.dedup();
-    Err(Error::Unfit(format!(
+    Err(Error::invalid(format!(
         "sampling in {steps} steps goes through {} falling times from 1 to 0, and these `times` give {}: take {}, or \
          other times",
         steps + 1,

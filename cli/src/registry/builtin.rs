@@ -327,7 +327,7 @@ impl NoiseConfig for GaussianConfig {
     type Noise = Gaussian;
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
         if data.categories.is_some() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
                  noise for categories",
                 data.describe()
@@ -367,7 +367,7 @@ impl UnetConfig {
     /// The net for images of so many channels.
     fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
         if self.channels.is_empty() || self.channels.contains(&0) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
                  least, and none is 0, as in [32, 64]",
                 self.channels
@@ -390,7 +390,7 @@ impl NetConfig<4> for UnetConfig {
     type Net = UNet;
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
         let net = self.of(task.shape[0], task.classes, task.outputs)?;
-        net.check().map_err(Error::Unfit)?;
+        net.check().map_err(Error::invalid)?;
         Ok(net.init(rng, device))
     }
 }
@@ -399,12 +399,10 @@ impl NetConfig<3> for UnetConfig {
     type Net = Pixels<UNet>;
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
         let (Some(image), Some(categories)) = (task.image, task.categories) else {
-            return Err(Error::Unfit(
-                "the net `unet` is for images, and these data are none: take `transformer`".into(),
-            ));
+            return Err(Error::invalid("the net `unet` is for images, and these data are none: take `transformer`"));
         };
         let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
-        net.check().map_err(Error::Unfit)?;
+        net.check().map_err(Error::invalid)?;
         Ok(net.init(rng, device))
     }
 }
@@ -436,7 +434,7 @@ impl NetConfig<2> for PointNet {
             time_features: self.time_features,
             outputs: task.outputs,
         };
-        net.check().map_err(Error::Unfit)?;
+        net.check().map_err(Error::invalid)?;
         Ok(net.init(rng, device))
     }
 }

@@ -64,7 +64,7 @@ impl NetConfig<3> for SequenceNet {
             time_features: self.time_features,
             outputs: task.outputs,
         };
-        net.check().map_err(Error::Unfit)?;
+        net.check().map_err(Error::invalid)?;
         Ok(net.init(rng, device))
     }
 }
@@ -116,7 +116,7 @@ impl NetConfig<4> for ImageNet {
             time_features: self.time_features,
             outputs: task.outputs,
         };
-        net.check().map_err(Error::Unfit)?;
+        net.check().map_err(Error::invalid)?;
         Ok(net.init(rng, device))
     }
 }

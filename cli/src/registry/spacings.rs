@@ -79,8 +79,8 @@ impl SpacingOf for ListedTimes {
                 spacing::Listed::levels(levels, schedule)?
             }
             _ => {
-                return Err(Error::Unfit(
-                    "`levels` are noise levels that take the place of `times`: give one of the two lists".into(),
+                return Err(Error::invalid(
+                    "`levels` are noise levels that take the place of `times`: give one of the two lists",
                 ));
             }
         }))

@@ -67,7 +67,7 @@ where
             fits.map_err(|error| recipe.blame("sample.sampler", error))?;
             if args.tune.is_some() && own.order().is_none() {
                 let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
-                return Err(recipe.blame("sample.sampler", Error::Unfit(why.into())));
+                return Err(recipe.blame("sample.sampler", Error::invalid(why)));
             }
         }
         let mut on: Vec<Option<String>> = args.times.iter().cloned().map(Some).collect();

@@ -335,7 +335,7 @@ fn quoted(text: &str) -> String {
 
 /// Makes the folder of the pictures, before there is anything to lose.
 pub(super) fn make(out: &Path) -> Result<()> {
-    let refuse = |why: &str| Err(Error::Unfit(format!("`--out {}`: {why}", out.display())));
+    let refuse = |why: &str| Err(Error::invalid(format!("`--out {}`: {why}", out.display())));
     if ["recipe.toml", "metrics.jsonl", "model.safetensors"].iter().any(|name| out.join(name).is_file()) {
         return refuse(&format!(
             "this is the folder of a run, and pictures go to one of their own, as in --out {}",

@@ -17,7 +17,7 @@ use tweedie::{
     distance,
     net::{Classes, Condition as _},
     noise::{Estimate, Noise},
-    sample::{Ddim, DormandPrince, Sampler, reverse_from, tune},
+    sample::{Ddim, DormandPrince, Sampler, trajectory_from, tune},
     schedule::Schedule,
 };
 
@@ -98,7 +98,7 @@ fn walk<const D: usize>(
     z: Tensor<D>,
     rng: &Rng,
 ) -> Result<Tensor<D>> {
-    Ok(reverse_from(model, sampler, times, z, rng)?.last().expect("a walk has points").1)
+    Ok(trajectory_from(model, sampler, times, z, rng)?.last().expect("a walk has points").1)
 }
 
 fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
@@ -162,7 +162,7 @@ where
         let model = model_for(self.shape[0]);
         let noise = model.noise();
         if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
-            return Err(Error::Unfit(format!("`--steps {steps}`: {}", plan::beyond(table, *steps))));
+            return Err(Error::invalid(format!("`--steps {steps}`: {}", plan::beyond(table, *steps))));
         }
         let entrants = entrant::entrants(args, self.modules, noise, &self.schedule)?;
         if let Some(out) = &args.out {

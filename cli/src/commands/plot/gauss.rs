@@ -23,7 +23,7 @@ pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> M
     let (low, high) = (low.unwrap_or(mean - std), high.unwrap_or(mean + std));
     if low >= high {
         let what = format!("the shaded area runs from {low} to {high}: its lower end must be below its upper end");
-        return Err(Error::Unfit(what));
+        return Err(Error::invalid(what));
     }
     // show univariate
     let normal = UnivariateNormal::new(mean, std)?;

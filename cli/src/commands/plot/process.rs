@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::sync::Arc;
 use tweedie::exact::Mixture;
 use tweedie::noise::Gaussian;
-use tweedie::sample::{Heun, reverse_from};
+use tweedie::sample::{Heun, trajectory_from};
 use tweedie::schedule::Schedule;
 use tweedie::{Error, Result, Rng};
 use tweedie_data::{Points, Shape};
@@ -39,7 +39,7 @@ fn back(model: &Mixture, z: Vec<f64>, times: &[f64]) -> Result<Vec<Vec<f64>>> {
     let shape = [z.len() / 2, 2];
     // show process
     let z = Tensor::<2>::from_data(TensorData::new(z, shape), (&Device::flex(), DType::F64));
-    let walk = reverse_from(model, &Heun {}, falling, z, &Rng::new(0))?;
+    let walk = trajectory_from(model, &Heun {}, falling, z, &Rng::new(0))?;
     let ways: Vec<Vec<f64>> = walk.map(|(_, z)| z.into_data().iter::<f64>().collect()).collect();
     // show
     Ok(ways)
@@ -63,7 +63,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     }
     times.dedup();
     if times.len() < 3 {
-        return Err(Error::Unfit("the schedule does not go from data to noise: its log-SNR hardly falls".into()));
+        return Err(Error::invalid("the schedule does not go from data to noise: its log-SNR hardly falls"));
     }
     let there = forth(&x, &times, &*schedule, &rng);
     let last = there[there.len() - 1].clone();

@@ -113,7 +113,7 @@ pub(super) fn verdict(verified: &Verified) -> Result<()> {
     let broken: Vec<_> = laws_of(verified).filter(|(.., check)| !check.holds()).collect();
     match broken.first() {
         None => Ok(()),
-        Some((kind, name, check)) => Err(Error::Unfit(format!(
+        Some((kind, name, check)) => Err(Error::invalid(format!(
             "{} of {} {} not hold; the first is of {kind} `{name}`: {check}",
             broken.len(),
             count(laws_of(verified).count(), "law"),
