@@ -8,6 +8,7 @@ mod exact;
 mod memory;
 mod nets;
 mod processes;
+mod renamed;
 mod samplers;
 mod spacings;
 mod spine;
