@@ -90,15 +90,15 @@ impl Component {
                 let gram = factors.iter().map(|a| factors.iter().map(|b| dot(a, b)).collect()).collect();
                 let (vectors, values) = eigen(gram);
                 let largest = values.iter().fold(0.0_f64, |a, b| a.max(*b));
-                let (mut basis, mut kept) = (vec![], vec![]);
+                let (mut basis, mut variances) = (vec![], vec![]);
                 for (vector, value) in vectors.iter().zip(values).filter(|(_, value)| *value > 1e-14 * largest) {
                     let scale = value.sqrt().recip();
                     basis.push(
                         (0..dim).map(|d| factors.iter().zip(vector).map(|(f, v)| f[d] * v * scale).sum()).collect(),
                     );
-                    kept.push(value + rest);
+                    variances.push(value + rest);
                 }
-                (Some(basis), kept, rest)
+                (Some(basis), variances, rest)
             }
         };
         // Rounding turns 0 into values this small compared with the largest.
@@ -140,10 +140,10 @@ impl Component {
                 let directions = self.basis.as_deref().unwrap_or(&[]);
                 let others = dim - directions.len();
                 let complete = others == 0;
-                let (inverse, kept) = if complete { (0.0, 0.0) } else { (total(self.rest).recip(), share(self.rest)) };
+                let (inverse, other) = if complete { (0.0, 0.0) } else { (total(self.rest).recip(), share(self.rest)) };
                 whitened = gap.iter().map(|g| g * inverse).collect();
-                shift = gap.iter().map(|g| g * kept).collect();
-                trace = others as f64 * kept;
+                shift = gap.iter().map(|g| g * other).collect();
+                trace = others as f64 * other;
                 let mut square = dot(&gap, &gap) * inverse;
                 if !complete {
                     log -= 0.5 * others as f64 * (TAU * total(self.rest)).ln();
@@ -154,7 +154,7 @@ impl Component {
                     square += along * along * more;
                     for d in 0..dim {
                         whitened[d] += u[d] * along * more;
-                        shift[d] += u[d] * along * (share(v) - kept);
+                        shift[d] += u[d] * along * (share(v) - other);
                     }
                     trace += share(v);
                     log -= 0.5 * (TAU * total(v)).ln();
