@@ -209,7 +209,7 @@ impl Mixture {
         let draw = |i: usize| {
             let mut left = which[i];
             let component = self
-                .parts
+                .components
                 .iter()
                 .find(|component| {
                     left -= component.log_weight.exp();
