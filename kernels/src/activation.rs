@@ -1,6 +1,6 @@
 //! Element-wise activations, forward and backward in one pass each.
 use crate::math;
-use crate::parallel::{PIECE, for_pieces};
+use crate::parallel::{CHUNK, for_chunks};
 use crate::simd::{Level, Simd, dispatch};
 
 /// An element-wise function with a slope.
@@ -37,7 +37,7 @@ impl Activation {
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "an activation gives as many numbers as it takes");
         let level = Level::get();
-        for_pieces(PIECE, [x], y, |[x], y| match self {
+        for_chunks(CHUNK, [x], y, |[x], y| match self {
             Self::Silu => map_at(level, Silu, x, y),
             Self::Gelu => map_at(level, Gelu, x, y),
             Self::GeluTanh => map_at(level, GeluTanh, x, y),
@@ -55,7 +55,7 @@ impl Activation {
     pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient has as many numbers as its variable");
         let level = Level::get();
-        for_pieces(PIECE, [x, dy], dx, |[x, dy], dx| match self {
+        for_chunks(CHUNK, [x, dy], dx, |[x, dy], dx| match self {
             Self::Silu => slope_at(level, Silu, x, dy, dx),
             Self::Gelu => slope_at(level, Gelu, x, dy, dx),
             Self::GeluTanh => slope_at(level, GeluTanh, x, dy, dx),
@@ -123,7 +123,7 @@ fn map<S: Simd, U: Unary>(s: S, f: U, x: &[f32], y: &mut [f32]) {
         s.store(&mut y[S::LANES..], b);
     }
     for (x, y) in xs.remainder().chunks(S::LANES).zip(ys.into_remainder().chunks_mut(S::LANES)) {
-        s.store_part(y, f.value(s, s.load_part(x, 0.0)));
+        s.store_partial(y, f.value(s, s.load_partial(x, 0.0)));
     }
 }
 dispatch! { fn map_at<U: Unary>(f: U, x: &[f32], y: &mut [f32]) = map; }
@@ -139,7 +139,7 @@ fn slope<S: Simd, U: Unary>(s: S, f: U, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     }
     let rest = xs.remainder().chunks(l).zip(ds.remainder().chunks(l));
     for ((x, d), out) in rest.zip(outs.into_remainder().chunks_mut(l)) {
-        s.store_part(out, f.slope(s, s.load_part(x, 0.0)) * s.load_part(d, 0.0));
+        s.store_partial(out, f.slope(s, s.load_partial(x, 0.0)) * s.load_partial(d, 0.0));
     }
 }
 dispatch! { fn slope_at<U: Unary>(f: U, x: &[f32], dy: &[f32], dx: &mut [f32]) = slope; }
@@ -255,8 +255,8 @@ mod tests {
 
     #[test]
     fn slopes_are_those_of_the_values_at_any_length() {
-        for len in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, PIECE - 1, PIECE + 3] {
-            let (x, dy) = (numbers(len, 1, 3.0), numbers(len, 2, 1.0));
+        for len in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, CHUNK - 1, CHUNK + 3] {
+            let (x, dy) = (random_values(len, 1, 3.0), random_values(len, 2, 1.0));
             for a in ALL {
                 let mut dx = vec![f32::NAN; len];
                 a.backward(&x, &dy, &mut dx);

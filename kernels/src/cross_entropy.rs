@@ -1,8 +1,8 @@
 //! −ln softmax at one category a row, without softmax itself.
 use crate::math;
-use crate::parallel::{PIECE, Shared, for_each};
+use crate::parallel::{CHUNK, Shared, for_each};
 use crate::simd::{Float, Level, Simd, dispatch};
-use crate::softmax::largest;
+use crate::softmax::row_max;
 
 /// `y = max x + ln Σ exp(x − max x) − x[target]` of every row of `width` numbers, without category `without`.
 ///
@@ -27,7 +27,7 @@ pub fn cross_entropy(
 ) {
     let (level, n) = (Level::get(), y.len());
     assert!(x.len() == n * width && target.len() == n && stats.len() == 2 * n, "{n} rows of {width} numbers");
-    let rows = (PIECE / width.max(1)).max(1);
+    let rows = (CHUNK / width.max(1)).max(1);
     let shared = Shared::new(stats);
     for_each(n.div_ceil(rows), |i| {
         let (from, to) = (i * rows, n.min((i + 1) * rows));
@@ -57,7 +57,7 @@ pub fn cross_entropy_gradient(
 ) {
     let (level, n) = (Level::get(), dy.len());
     assert!(x.len() == n * width && dx.len() == x.len() && target.len() == n && stats.len() == 2 * n);
-    let rows = (PIECE / width.max(1)).max(1);
+    let rows = (CHUNK / width.max(1)).max(1);
     let shared = Shared::new(dx);
     for_each(n.div_ceil(rows), |i| {
         let (from, to) = (i * rows, n.min((i + 1) * rows));
@@ -74,7 +74,7 @@ pub fn cross_entropy_gradient(
     });
 }
 
-/// Largest number and the logarithm of the sum of exponentials, row by row.
+/// Largest number and the logarithm of the sum of exp_and_sum, row by row.
 #[inline(always)]
 fn sums<S: Simd>(s: S, x: &[f32], width: usize, without: Option<usize>, stats: &mut [f32]) {
     for (x, stats) in x.chunks_exact(width).zip(stats.chunks_exact_mut(2)) {
@@ -83,7 +83,7 @@ fn sums<S: Simd>(s: S, x: &[f32], width: usize, without: Option<usize>, stats: &
             None => [x, &x[..0]],
         };
         let most = parts.iter().fold(f32::NEG_INFINITY, |most, part| {
-            let own = largest(s, part);
+            let own = row_max(s, part);
             if own > most || own.is_nan() { own } else { most }
         });
         let m = s.splat(most);
@@ -92,11 +92,11 @@ fn sums<S: Simd>(s: S, x: &[f32], width: usize, without: Option<usize>, stats: &
             let mut sum = [s.zero(); 2];
             let mut pairs = part.chunks_exact(2 * S::LANES);
             for x in &mut pairs {
-                sum[0] = sum[0] + math::exp_falling(s, s.load(x) - m);
-                sum[1] = sum[1] + math::exp_falling(s, s.load(&x[S::LANES..]) - m);
+                sum[0] = sum[0] + math::exp_nonpositive(s, s.load(x) - m);
+                sum[1] = sum[1] + math::exp_nonpositive(s, s.load(&x[S::LANES..]) - m);
             }
             for x in pairs.remainder().chunks(S::LANES) {
-                sum[0] = sum[0] + math::exp_falling(s, s.get(x, 0, f32::NEG_INFINITY) - m);
+                sum[0] = sum[0] + math::exp_nonpositive(s, s.load_at(x, 0, f32::NEG_INFINITY) - m);
             }
             total += (sum[0] + sum[1]).sum();
         }
@@ -116,7 +116,7 @@ fn shares<S: Simd>(s: S, x: &[f32], width: usize, stats: &[f32], dy: &[f32], dx:
         let (most, ln, dy) = (s.splat(stats[2 * i]), s.splat(stats[2 * i + 1]), s.splat(dy[i]));
         let mut j = 0;
         while j < width {
-            s.put(dx, j, math::exp_falling(s, (s.get(x, j, 0.0) - most) - ln) * dy);
+            s.store_at(dx, j, math::exp_nonpositive(s, (s.load_at(x, j, 0.0) - most) - ln) * dy);
             j += S::LANES;
         }
     }
@@ -132,7 +132,7 @@ mod tests {
     fn values_and_gradients_are_right_at_any_width() {
         for (width, without) in [(2, None), (7, Some(0)), (16, Some(15)), (33, Some(5)), (1000, None)] {
             let n = 5;
-            let x = numbers(n * width, 3, 6.0);
+            let x = random_values(n * width, 3, 6.0);
             let dy = [1.0, -0.5, 0.0, 2.0, 0.1];
             let target: Vec<f32> = (0..n).map(|i| ((i * 3 + 1) % width) as f32).collect();
             let kept = |j: usize| Some(j) != without;

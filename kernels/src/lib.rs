@@ -18,7 +18,7 @@ mod norm;
 mod normals;
 #[cfg(feature = "burn")]
 pub mod ops;
-mod optimise;
+mod optimizer;
 mod parallel;
 mod product;
 mod simd;
@@ -27,13 +27,13 @@ mod softmax;
 mod testing;
 
 pub use activation::Activation;
-pub use attention::{Attention, Gradients, Rows};
-pub use conv::{Conv2d, Method};
+pub use attention::{Attention, AttentionGradients, Strides};
+pub use conv::{Conv2d, ConvMethod};
 pub use cross_entropy::{cross_entropy, cross_entropy_gradient};
 pub use memory::{keep_memory, unwritten};
 pub use norm::{GroupNorm, LayerNorm};
 pub use normals::fill_normals;
-pub use optimise::{AdamW, sum_of_squares};
+pub use optimizer::{AdamW, sum_of_squares};
 pub use product::{Matrix, column_sums, matmul};
 pub use simd::Level;
 pub use softmax::{log_softmax, log_softmax_gradient, softmax, softmax_gradient};

@@ -37,19 +37,19 @@ fn exp_core<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let x = x.min(s.splat(89.0)).max(s.splat(-104.0));
     let (p, shifted) = exp_core(s, x);
-    let n = shifted.bits() - s.int(ROUND.to_bits());
+    let n = shifted.bits() - s.splat_int(ROUND.to_bits());
     let half = n.sar(1);
-    let power = |n: S::I| (n + s.int(127)).shl(23).float();
+    let power = |n: S::I| (n + s.splat_int(127)).shl(23).as_float();
     p * power(half) * power(n - half)
 }
 
 /// eˣ for `x ≤ 0`, as in a softmax: results below 2⁻¹²⁶ become zero.
 #[inline(always)]
-pub(crate) fn exp_falling<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn exp_nonpositive<S: Simd>(s: S, x: S::F) -> S::F {
     let floor = s.splat(-87.336_54);
     let y = x.max(floor);
     let (p, shifted) = exp_core(s, y);
-    let e = (p.bits() + shifted.bits().shl(23)).float();
+    let e = (p.bits() + shifted.bits().shl(23)).as_float();
     S::F::select(x.less(floor), s.zero(), e)
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 /// error of the result (3e-8 and 1e-9).
 #[inline(always)]
 pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
-    let sign = x.bits() & s.int(0x8000_0000);
-    let t = (x.bits() ^ sign).float();
+    let sign = x.bits() & s.splat_int(0x8000_0000);
+    let t = (x.bits() ^ sign).as_float();
     let z = x * x;
     let p = poly(
         s,
@@ -91,8 +91,8 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
         u,
         [1.233_895_3e-5, -3.339_552_5e-4, 3.688_088e-3, -2.385_923e-2, 1.063_505_2e-1, 6.350_820_7e-1, 1.128_665_7],
     );
-    let far = s.splat(1.0) - exp_falling(s, -(u * q));
-    S::F::select(t.less(s.splat(0.95)), near, (far.bits() | sign).float())
+    let far = s.splat(1.0) - exp_nonpositive(s, -(u * q));
+    S::F::select(t.less(s.splat(0.95)), near, (far.bits() | sign).as_float())
 }
 
 /// The natural logarithm of a number in `(½, 1)·2^k` given as `m = 1 + f` and `k`: the polynomial of Cephes' `logf`
@@ -110,29 +110,29 @@ pub(crate) fn ln_of_parts<S: Simd>(s: S, f: S::F, k: S::F) -> S::F {
         -2.499_999_4e-1,
         3.333_333e-1,
     ] {
-        p = p.fused(f, s.splat(c));
+        p = p.fma(f, s.splat(c));
     }
     let z = f * f;
-    let ln = (z * f).fused(p, z.fused(s.splat(-0.5), f));
-    k.fused(s.splat(LN_2), ln)
+    let ln = (z * f).fma(p, z.fma(s.splat(-0.5), f));
+    k.fma(s.splat(LN_2), ln)
 }
 
 /// Sine and cosine of `|x| ≤ π/4`: the polynomials of Cephes' `sinf` and `cosf` (Moshier), in one rounding a step.
 #[inline(always)]
 pub(crate) fn sin_cos_small<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let z = x * x;
-    let p = s.splat(-1.951_529_6e-4).fused(z, s.splat(8.332_161e-3)).fused(z, s.splat(-1.666_665_5e-1));
-    let sin = (p * z).fused(x, x);
-    let q = s.splat(2.443_315_7e-5).fused(z, s.splat(-1.388_731_6e-3)).fused(z, s.splat(4.166_664_6e-2));
-    let cos = (q * z).fused(z, z.fused(s.splat(-0.5), s.splat(1.0)));
+    let p = s.splat(-1.951_529_6e-4).fma(z, s.splat(8.332_161e-3)).fma(z, s.splat(-1.666_665_5e-1));
+    let sin = (p * z).fma(x, x);
+    let q = s.splat(2.443_315_7e-5).fma(z, s.splat(-1.388_731_6e-3)).fma(z, s.splat(4.166_664_6e-2));
+    let cos = (q * z).fma(z, z.fma(s.splat(-0.5), s.splat(1.0)));
     (sin, cos)
 }
 
 /// `x = (1 + f) 2^k` with `1 + f ∈ [√½, √2)`.
 #[inline(always)]
 pub(crate) fn split<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
-    let k = (x.bits() - s.int(FRAC_1_SQRT_2.to_bits())).sar(23);
-    ((x.bits() - k.shl(23)).float() - s.splat(1.0), k.convert())
+    let k = (x.bits() - s.splat_int(FRAC_1_SQRT_2.to_bits())).sar(23);
+    ((x.bits() - k.shl(23)).as_float() - s.splat(1.0), k.to_float())
 }
 
 /// x σ(x).
@@ -181,6 +181,6 @@ pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn gelu_slope<S: Simd>(s: S, x: S::F) -> S::F {
     let cdf = erf(s, x * s.splat(FRAC_1_SQRT_2)).mul_add(s.splat(0.5), s.splat(0.5));
-    let density = exp_falling(s, x * x * s.splat(-0.5)) * s.splat(0.398_942_3);
+    let density = exp_nonpositive(s, x * x * s.splat(-0.5)) * s.splat(0.398_942_3);
     x.mul_add(density, cdf)
 }

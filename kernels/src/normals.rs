@@ -6,7 +6,7 @@
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011),
 //! <https://doi.org/10.1145/2063384.2063405>.
 use crate::math;
-use crate::parallel::{PIECE, Shared, for_each};
+use crate::parallel::{CHUNK, Shared, for_each};
 use crate::simd::{Float, Int, Level, MAX_LANES, Simd, dispatch};
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
@@ -38,14 +38,14 @@ pub fn fill_normals(key: [u32; 2], draw: u32, first_row: u64, rows: usize, len: 
     let level = Level::get();
     let shared = Shared::new(out);
     // Pieces of long rows, or several short rows.
-    let pieces = len.div_ceil(PIECE);
-    let step = if pieces > 1 { 1 } else { (PIECE / len).max(1) };
+    let pieces = len.div_ceil(CHUNK);
+    let step = if pieces > 1 { 1 } else { (CHUNK / len).max(1) };
     for_each(rows.div_ceil(step) * pieces, |task| {
         let (row, piece) = (task / pieces * step, task % pieces);
         let last = rows.min(row + step);
-        let at = Place { key, draw, row: first_row.wrapping_add(row as u64), block: (piece * PIECE / 4) as u32 };
-        let start = row * len + piece * PIECE;
-        let end = if pieces > 1 { (start + PIECE).min((row + 1) * len) } else { last * len };
+        let at = Place { key, draw, row: first_row.wrapping_add(row as u64), block: (piece * CHUNK / 4) as u32 };
+        let start = row * len + piece * CHUNK;
+        let end = if pieces > 1 { (start + CHUNK).min((row + 1) * len) } else { last * len };
         // SAFETY: every task has its own piece or its own rows.
         normals_at(level, at, len, unsafe { shared.part(start..end) });
     });
@@ -67,18 +67,18 @@ fn normals<S: Simd>(s: S, at: Place, len: usize, out: &mut [f32]) {
     if len >= 4 * l {
         for (i, out) in out.chunks_mut(len).enumerate() {
             let row = at.row.wrapping_add(i as u64);
-            let (low, high) = (s.int(row as u32), s.int((row >> 32) as u32));
+            let (low, high) = (s.splat_int(row as u32), s.splat_int((row >> 32) as u32));
             let mut block = at.block;
             let mut runs = out.chunks_exact_mut(4 * l);
             for out in &mut runs {
-                let four = four(s, [count(s, block), s.int(at.draw), low, high], at.key);
+                let four = four(s, [count(s, block), s.splat_int(at.draw), low, high], at.key);
                 // SAFETY: the run has 4 LANES numbers.
                 unsafe { s.write_interleaved(out.as_mut_ptr(), four) };
                 block = block.wrapping_add(l as u32);
             }
             let rest = runs.into_remainder();
             if !rest.is_empty() {
-                let four = four(s, [count(s, block), s.int(at.draw), low, high], at.key);
+                let four = four(s, [count(s, block), s.splat_int(at.draw), low, high], at.key);
                 let mut whole = [0.0; 4 * MAX_LANES];
                 // SAFETY: the buffer has 4 MAX_LANES numbers.
                 unsafe { s.write_interleaved(whole.as_mut_ptr(), four) };
@@ -102,7 +102,7 @@ fn normals<S: Simd>(s: S, at: Place, len: usize, out: &mut [f32]) {
         // SAFETY: the counters have MAX_LANES words each, the buffer four times as many.
         let whole = unsafe {
             let read = |c: &[u32; MAX_LANES]| s.read_int(c.as_ptr());
-            let four = four(s, [read(&counters[0]), s.int(at.draw), read(&counters[1]), read(&counters[2])], at.key);
+            let four = four(s, [read(&counters[0]), s.splat_int(at.draw), read(&counters[1]), read(&counters[2])], at.key);
             let mut whole = [0.0; 4 * MAX_LANES];
             s.write_interleaved(whole.as_mut_ptr(), four);
             whole
@@ -122,16 +122,16 @@ dispatch! { fn normals_at(at: Place, len: usize, out: &mut [f32]) = normals; }
 fn count<S: Simd>(s: S, first: u32) -> S::I {
     const STEPS: [u32; MAX_LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     // SAFETY: there are MAX_LANES steps.
-    s.int(first) + unsafe { s.read_int(STEPS.as_ptr()) }
+    s.splat_int(first) + unsafe { s.read_int(STEPS.as_ptr()) }
 }
 
 /// Philox4x32-10.
 #[inline(always)]
 fn philox<S: Simd>(s: S, mut c: [S::I; 4], mut key: [u32; 2]) -> [S::I; 4] {
-    let (m0, m1) = (s.int(0xD251_1F53), s.int(0xCD9E_8D57));
+    let (m0, m1) = (s.splat_int(0xD251_1F53), s.splat_int(0xCD9E_8D57));
     for _ in 0..10 {
         let ((h0, l0), (h1, l1)) = (c[0].widening_mul(m0), c[2].widening_mul(m1));
-        c = [h1 ^ c[1] ^ s.int(key[0]), l1, h0 ^ c[3] ^ s.int(key[1]), l0];
+        c = [h1 ^ c[1] ^ s.splat_int(key[0]), l1, h0 ^ c[3] ^ s.splat_int(key[1]), l0];
         key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
     }
     c
@@ -147,8 +147,8 @@ fn four<S: Simd>(s: S, counter: [S::I; 4], key: [u32; 2]) -> [S::F; 4] {
 /// `w + ½` as a float, in one rounding.
 #[inline(always)]
 fn half_open<S: Simd>(s: S, high: S::I, w: S::I) -> S::F {
-    let low = (w & s.int(0xFFFF)).convert() + s.splat(0.5);
-    high.convert().fused(s.splat(65536.0), low)
+    let low = (w & s.splat_int(0xFFFF)).to_float() + s.splat(0.5);
+    high.to_float().fma(s.splat(65536.0), low)
 }
 
 /// Two independent standard normals of two words.
@@ -157,22 +157,22 @@ fn polar<S: Simd>(s: S, a: S::I, b: S::I) -> (S::F, S::F) {
     // u near 1 has its logarithm by 1 − u, which is as exact as u is near 0.
     let scale = s.splat(1.0 / 4_294_967_296.0);
     let u = half_open(s, a.shr(16), a) * scale;
-    let rest = half_open(s, (a ^ s.int(!0)).shr(16), a ^ s.int(!0)) * scale;
+    let rest = half_open(s, (a ^ s.splat_int(!0)).shr(16), a ^ s.splat_int(!0)) * scale;
     let (f, k) = math::split(s, u);
     let near = s.splat(FRAC_1_SQRT_2).less(u);
     let (f, k) = (S::F::select(near, -rest, f), S::F::select(near, s.zero(), k));
     let ln = math::ln_of_parts(s, f, k);
     let radius = (ln * s.splat(-2.0)).max(s.zero()).sqrt();
     // The angle as a quarter turn's number and a rest in ±π/4.
-    let quarter = (b + s.int(1 << 29)).shr(30);
+    let quarter = (b + s.splat_int(1 << 29)).shr(30);
     let rest = b - quarter.shl(30);
     let angle = half_open(s, rest.sar(16), rest) * s.splat(2.0 * PI / 4_294_967_296.0);
     let (sin, cos) = math::sin_cos_small(s, angle);
-    let odd = s.zero().less((quarter & s.int(1)).convert());
+    let odd = s.zero().less((quarter & s.splat_int(1)).to_float());
     let (x, y) = (S::F::select(odd, sin, cos), S::F::select(odd, cos, sin));
     // cos changes its sign in quarters 1 and 2, sin in 2 and 3.
-    let flip = |v: S::F, quarter: S::I| (v.bits() ^ (quarter & s.int(2)).shl(30)).float();
-    (radius * flip(x, quarter + s.int(1)), radius * flip(y, quarter))
+    let flip = |v: S::F, quarter: S::I| (v.bits() ^ (quarter & s.splat_int(2)).shl(30)).as_float();
+    (radius * flip(x, quarter + s.splat_int(1)), radius * flip(y, quarter))
 }
 
 #[cfg(test)]
@@ -234,8 +234,8 @@ mod tests {
     fn the_ends_of_the_uniforms_are_right() {
         #[inline(always)]
         fn both<S: Simd>(s: S, a: u32, b: u32) -> (f32, f32) {
-            let (p, q) = polar(s, s.int(a), s.int(b));
-            (p.largest(), q.largest())
+            let (p, q) = polar(s, s.splat_int(a), s.splat_int(b));
+            (p.max_lane(), q.max_lane())
         }
         dispatch! { fn both_at(a: u32, b: u32) -> (f32, f32) = both; }
         for level in Level::available() {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_number_knows_only_its_place() {
         let key = [5, 6];
-        let len = PIECE + 12_345;
+        let len = CHUNK + 12_345;
         let all = same_on_any_number_of_threads(|| {
             let mut out = vec![0.0; 3 * len];
             fill_normals(key, 1, 10, 3, len, &mut out);

@@ -6,7 +6,7 @@
 //! Row, sample or image i of a result does not depend on the others, nor on how many there are (with the kernels; burn's
 //! own operations do not promise it).
 use crate::memory::unwritten;
-use crate::{Activation, AdamW, Attention, Conv2d, Gradients, GroupNorm, LayerNorm, Matrix, matmul};
+use crate::{Activation, AdamW, Attention, AttentionGradients, Conv2d, GroupNorm, LayerNorm, Matrix, matmul};
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Tensor, TensorData, activation, module, ops::ConvOptions};
 use graph::{Made, Operation, Seen, apply, fits, in_place, is_plain, with_numbers};
@@ -633,7 +633,7 @@ impl Operation<1> for Attend {
     fn backward(&self, seen: Seen<'_, 1>) -> [Option<Vec<f32>>; 1] {
         let [qkv] = seen.inputs;
         let mut gradient = unwritten(qkv.len());
-        self.shape.backward(qkv, qkv, qkv, seen.out, seen.saved, seen.dy, Gradients::Fused(&mut gradient));
+        self.shape.backward(qkv, qkv, qkv, seen.out, seen.saved, seen.dy, AttentionGradients::Fused(&mut gradient));
         [Some(gradient)]
     }
 }
@@ -653,7 +653,7 @@ impl Operation<3> for Attend {
     fn backward(&self, seen: Seen<'_, 3>) -> [Option<Vec<f32>>; 3] {
         let [q, k, v] = seen.inputs;
         let (mut dq, mut dk, mut dv) = (unwritten(q.len()), unwritten(k.len()), unwritten(v.len()));
-        let gradients = Gradients::Apart(&mut dq, &mut dk, &mut dv);
+        let gradients = AttentionGradients::Separate(&mut dq, &mut dk, &mut dv);
         self.shape.backward(q, k, v, seen.out, seen.saved, seen.dy, gradients);
         [Some(dq), Some(dk), Some(dv)]
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Numbers in a piece of element-wise work: 128 KiB, several pieces to a second-level cache.
-pub(crate) const PIECE: usize = 1 << 15;
+pub(crate) const CHUNK: usize = 1 << 15;
 
 /// Calls `f` for every number below `n`, in any order, on this thread and rayon's.
 ///
@@ -23,7 +23,7 @@ pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync + Send) {
     }
     let work: *const (dyn Fn(usize) + Sync + '_) = &f;
     // SAFETY: only the lifetime is forgotten. The team calls `work` while a number below n is left or being worked on,
-    // and `Finish` does not let this function end, not even by a panic, before that is over.
+    // and `JoinGuard` does not let this function end, not even by a panic, before that is over.
     let work: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(work) };
     let team = Arc::new(Team {
         work,
@@ -36,7 +36,7 @@ pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync + Send) {
         let team = team.clone();
         rayon::spawn(move || team.help());
     }
-    let finish = Finish(&team);
+    let finish = JoinGuard(&team);
     team.work();
     drop(finish);
     assert!(!team.failed.load(Ordering::Relaxed), "a task of a kernel panicked: see the message above");
@@ -80,9 +80,9 @@ impl Team {
 }
 
 /// Waits on drop until no helper works any more.
-struct Finish<'a>(&'a Team);
+struct JoinGuard<'a>(&'a Team);
 
-impl Drop for Finish<'_> {
+impl Drop for JoinGuard<'_> {
     fn drop(&mut self) {
         // After a panic here, the helpers are given nothing more.
         self.0.next.fetch_max(self.0.n, Ordering::AcqRel);
@@ -95,7 +95,7 @@ impl Drop for Finish<'_> {
 }
 
 /// Calls `f` with matching pieces of the inputs and of the output, `piece` numbers each but for the last.
-pub(crate) fn for_pieces<const N: usize>(
+pub(crate) fn for_chunks<const N: usize>(
     piece: usize,
     inputs: [&[f32]; N],
     out: &mut [f32],
@@ -107,6 +107,23 @@ pub(crate) fn for_pieces<const N: usize>(
         let range = i * piece..len.min((i + 1) * piece);
         // SAFETY: every task has its own piece.
         f(inputs.map(|x| &x[range.clone()]), unsafe { out.part(range.clone()) });
+    });
+}
+
+/// Computes `out = Σ parts`, in the order of the parts, each as long as `out`.
+pub(crate) fn sum_parts(parts: &[f32], out: &mut [f32]) {
+    let len = out.len();
+    let shared = Shared::new(out);
+    for_each(len.div_ceil(CHUNK), |chunk| {
+        let first = chunk * CHUNK;
+        // SAFETY: every task writes its own chunk.
+        let out = unsafe { shared.part(first..len.min(first + CHUNK)) };
+        out.copy_from_slice(&parts[first..][..out.len()]);
+        for part in parts.chunks_exact(len).skip(1) {
+            for (out, x) in out.iter_mut().zip(&part[first..]) {
+                *out += x;
+            }
+        }
     });
 }
 

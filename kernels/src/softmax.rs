@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over rows.
 use crate::math;
-use crate::parallel::{PIECE, for_pieces};
+use crate::parallel::{CHUNK, for_chunks};
 use crate::simd::{Float, Level, Simd, dispatch};
 
 /// `y = exp(x − max x) / Σ exp(x − max x)` of every row of `width` numbers.
@@ -18,7 +18,7 @@ use crate::simd::{Float, Level, Simd, dispatch};
 pub fn softmax(x: &[f32], width: usize, y: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[x.len(), y.len()], width);
-    for_pieces(piece(width), [x], y, |[x], y| softmax_at(level, x, width, y));
+    for_chunks(piece(width), [x], y, |[x], y| softmax_at(level, x, width, y));
 }
 
 /// The gradient by the input of [`softmax`], from its output `y`: `dx = y (dy − Σ y dy)`.
@@ -28,7 +28,7 @@ pub fn softmax(x: &[f32], width: usize, y: &mut [f32]) {
 pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[y.len(), dy.len(), dx.len()], width);
-    for_pieces(piece(width), [y, dy], dx, |[y, dy], dx| softmax_back_at(level, y, dy, width, dx));
+    for_chunks(piece(width), [y, dy], dx, |[y, dy], dx| softmax_back_at(level, y, dy, width, dx));
 }
 
 /// `y = x − max x − ln Σ exp(x − max x)` of every row of `width` numbers.
@@ -40,7 +40,7 @@ pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
 pub fn log_softmax(x: &[f32], width: usize, y: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[x.len(), y.len()], width);
-    for_pieces(piece(width), [x], y, |[x], y| log_softmax_at(level, x, width, y));
+    for_chunks(piece(width), [x], y, |[x], y| log_softmax_at(level, x, width, y));
 }
 
 /// The gradient by the input of [`log_softmax`], from its output `y`: `dx = dy − eʸ Σ dy`.
@@ -50,12 +50,12 @@ pub fn log_softmax(x: &[f32], width: usize, y: &mut [f32]) {
 pub fn log_softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
     let level = Level::get();
     whole_rows(&[y.len(), dy.len(), dx.len()], width);
-    for_pieces(piece(width), [y, dy], dx, |[y, dy], dx| log_softmax_back_at(level, y, dy, width, dx));
+    for_chunks(piece(width), [y, dy], dx, |[y, dy], dx| log_softmax_back_at(level, y, dy, width, dx));
 }
 
 /// Whole rows of about a piece's length.
 fn piece(width: usize) -> usize {
-    (PIECE / width).max(1) * width
+    (CHUNK / width).max(1) * width
 }
 
 fn whole_rows(lengths: &[usize], width: usize) {
@@ -64,7 +64,7 @@ fn whole_rows(lengths: &[usize], width: usize) {
 
 /// Largest number of a row.
 #[inline(always)]
-pub(crate) fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
+pub(crate) fn row_max<S: Simd>(s: S, x: &[f32]) -> f32 {
     let l = S::LANES;
     let least = s.splat(f32::NEG_INFINITY);
     let mut most = [least; 2];
@@ -75,14 +75,14 @@ pub(crate) fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
         most[1] = s.load(&x[l..]).max(most[1]);
     }
     for x in pairs.remainder().chunks(l) {
-        most[0] = s.get(x, 0, f32::NEG_INFINITY).max(most[0]);
+        most[0] = s.load_at(x, 0, f32::NEG_INFINITY).max(most[0]);
     }
-    most[0].max(most[1]).largest()
+    most[0].max(most[1]).max_lane()
 }
 
 /// `y = exp(x − most)`; gives the sum.
 #[inline(always)]
-pub(crate) fn exponentials<S: Simd>(s: S, x: *const f32, n: usize, most: f32, y: *mut f32) -> f64 {
+pub(crate) fn exp_and_sum<S: Simd>(s: S, x: *const f32, n: usize, most: f32, y: *mut f32) -> f64 {
     let l = S::LANES;
     let m = s.splat(most);
     let mut sum = [s.zero(); 2];
@@ -91,7 +91,7 @@ pub(crate) fn exponentials<S: Simd>(s: S, x: *const f32, n: usize, most: f32, y:
     unsafe {
         while i + 2 * l <= n {
             for j in 0..2 {
-                let e = math::exp_falling(s, s.read(x.add(i + j * l)) - m);
+                let e = math::exp_nonpositive(s, s.read(x.add(i + j * l)) - m);
                 s.write(y.add(i + j * l), e);
                 sum[j] = sum[j] + e;
             }
@@ -99,9 +99,9 @@ pub(crate) fn exponentials<S: Simd>(s: S, x: *const f32, n: usize, most: f32, y:
         }
         while i < n {
             let have = l.min(n - i);
-            let part = s.get(std::slice::from_raw_parts(x.add(i), have), 0, f32::NEG_INFINITY);
-            let e = math::exp_falling(s, part - m);
-            s.put(std::slice::from_raw_parts_mut(y.add(i), have), 0, e);
+            let part = s.load_at(std::slice::from_raw_parts(x.add(i), have), 0, f32::NEG_INFINITY);
+            let e = math::exp_nonpositive(s, part - m);
+            s.store_at(std::slice::from_raw_parts_mut(y.add(i), have), 0, e);
             sum[0] = sum[0] + e;
             i += l;
         }
@@ -120,7 +120,7 @@ pub(crate) fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f64 {
         sum[1] = s.load(&a[l..]).mul_add(s.load(&b[l..]), sum[1]);
     }
     for (a, b) in xs.remainder().chunks(l).zip(ys.remainder().chunks(l)) {
-        sum[0] = s.get(a, 0, 0.0).mul_add(s.get(b, 0, 0.0), sum[0]);
+        sum[0] = s.load_at(a, 0, 0.0).mul_add(s.load_at(b, 0, 0.0), sum[0]);
     }
     (sum[0] + sum[1]).sum()
 }
@@ -128,12 +128,12 @@ pub(crate) fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f64 {
 #[inline(always)]
 fn rows<S: Simd>(s: S, x: &[f32], width: usize, y: &mut [f32]) {
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-        let sum = exponentials(s, x.as_ptr(), width, largest(s, x), y.as_mut_ptr());
+        let sum = exp_and_sum(s, x.as_ptr(), width, row_max(s, x), y.as_mut_ptr());
         let scale = s.splat((1.0 / sum) as f32);
         let mut i = 0;
         while i < width {
-            let v = s.get(y, i, 0.0) * scale;
-            s.put(y, i, v);
+            let v = s.load_at(y, i, 0.0) * scale;
+            s.store_at(y, i, v);
             i += S::LANES;
         }
     }
@@ -146,7 +146,7 @@ fn rows_back<S: Simd>(s: S, y: &[f32], dy: &[f32], width: usize, dx: &mut [f32])
         let mean = s.splat(dot(s, y, dy) as f32);
         let mut i = 0;
         while i < width {
-            s.put(dx, i, s.get(y, i, 0.0) * (s.get(dy, i, 0.0) - mean));
+            s.store_at(dx, i, s.load_at(y, i, 0.0) * (s.load_at(dy, i, 0.0) - mean));
             i += S::LANES;
         }
     }
@@ -156,13 +156,13 @@ dispatch! { fn softmax_back_at(y: &[f32], dy: &[f32], width: usize, dx: &mut [f3
 #[inline(always)]
 fn log_rows<S: Simd>(s: S, x: &[f32], width: usize, y: &mut [f32]) {
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-        let most = largest(s, x);
-        let sum = exponentials(s, x.as_ptr(), width, most, y.as_mut_ptr());
+        let most = row_max(s, x);
+        let sum = exp_and_sum(s, x.as_ptr(), width, most, y.as_mut_ptr());
         // Two steps: the largest subtracts without rounding where it is near.
         let (most, ln) = (s.splat(most), s.splat(sum.ln() as f32));
         let mut i = 0;
         while i < width {
-            s.put(y, i, (s.get(x, i, 0.0) - most) - ln);
+            s.store_at(y, i, (s.load_at(x, i, 0.0) - most) - ln);
             i += S::LANES;
         }
     }
@@ -175,14 +175,14 @@ fn log_rows_back<S: Simd>(s: S, y: &[f32], dy: &[f32], width: usize, dx: &mut [f
         let mut sum = s.zero();
         let mut i = 0;
         while i < width {
-            sum = sum + s.get(dy, i, 0.0);
+            sum = sum + s.load_at(dy, i, 0.0);
             i += S::LANES;
         }
         let sum = s.splat(-sum.sum() as f32);
         i = 0;
         while i < width {
-            let p = math::exp_falling(s, s.get(y, i, 0.0));
-            s.put(dx, i, p.mul_add(sum, s.get(dy, i, 0.0)));
+            let p = math::exp_nonpositive(s, s.load_at(y, i, 0.0));
+            s.store_at(dx, i, p.mul_add(sum, s.load_at(dy, i, 0.0)));
             i += S::LANES;
         }
     }
@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn both_and_their_gradients_are_right_at_any_width() {
-        let mut random = Numbers::new(13);
+        let mut random = TestRng::new(13);
         let random = (0..10).map(|_| random.below(300) + 1);
         for width in [1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 257, 1000].into_iter().chain(random) {
             let rows = 5;
-            let (x, dy) = (numbers(rows * width, 3, 6.0), numbers(rows * width, 4, 1.0));
+            let (x, dy) = (random_values(rows * width, 3, 6.0), random_values(rows * width, 4, 1.0));
             let p = reference(&x, width, false);
             let by_row = |f: &dyn Fn(&[f64], &[f32]) -> Vec<f64>| -> Vec<f64> {
                 p.chunks(width).zip(dy.chunks(width)).flat_map(|(p, d)| f(p, d)).collect()
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(y, [0.5, 0.0, 0.5]);
         softmax(&[1.0, f32::NAN, 1.0], 3, &mut y);
         assert!(y.iter().all(|y| y.is_nan()));
-        let x = numbers(700 * 101, 3, 2.0);
+        let x = random_values(700 * 101, 3, 2.0);
         same_on_any_number_of_threads(|| {
             let mut y = vec![0.0; x.len()];
             softmax(&x, 101, &mut y);

@@ -1,7 +1,7 @@
 //! Linear combinations of tensors in one pass, in single and in double precision.
 use super::graph::wanted;
 use crate::memory::unwritten;
-use crate::parallel::{PIECE, Shared, for_each};
+use crate::parallel::{CHUNK, Shared, for_each};
 use crate::simd::{Level, Simd, dispatch};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
@@ -264,12 +264,12 @@ fn fresh<T: Number>(terms: &[(T, Option<&[T]>)], like: &Plain) -> Plain {
 /// The sum into `out`, which holds the numbers of the term that has none of its own here.
 fn write<T: Number>(terms: &[(T, Option<&[T]>)], out: &mut [T]) {
     let (n, level) = (out.len(), Level::get());
-    if n <= PIECE {
+    if n <= CHUNK {
         return add_at(level, terms, 0, out);
     }
     let shared = Shared::new(out);
-    for_each(n.div_ceil(PIECE), |piece| {
-        let range = piece * PIECE..n.min((piece + 1) * PIECE);
+    for_each(n.div_ceil(CHUNK), |piece| {
+        let range = piece * CHUNK..n.min((piece + 1) * CHUNK);
         // SAFETY: every task has its own piece.
         let out = unsafe { shared.part(range.clone()) };
         add_at(level, terms, range.start, out);

@@ -1,7 +1,7 @@
 //! Queries and keys turned by angles.
 use super::graph::{Made, Operation, Seen, apply, fits};
 use crate::memory::unwritten;
-use crate::parallel::for_pieces;
+use crate::parallel::for_chunks;
 use burn::tensor::Tensor;
 
 /// Sizes of what is turned: `[batch, tokens, 3 · heads · 2 · half]`.
@@ -19,7 +19,7 @@ impl Rotary {
         let (head, turned) = (2 * self.half, 4 * self.half * self.heads);
         let wide = turned / 2 * 3;
         let mut out = unwritten(x.len());
-        for_pieces((self.tokens * wide).max(1), [x], &mut out, |[x], out| {
+        for_chunks((self.tokens * wide).max(1), [x], &mut out, |[x], out| {
             let angles = cos.chunks_exact(self.half).zip(sin.chunks_exact(self.half));
             for ((x, out), (cos, sin)) in x.chunks_exact(wide).zip(out.chunks_exact_mut(wide)).zip(angles) {
                 for (x, out) in x[..turned].chunks_exact(head).zip(out[..turned].chunks_exact_mut(head)) {

@@ -1,5 +1,5 @@
 //! One pass over the parameters for an optimiser's step and the moving average.
-use crate::parallel::{PIECE, Scratch, Shared, for_each};
+use crate::parallel::{CHUNK, Scratch, Shared, for_each};
 use crate::simd::{Float, Level, Simd, dispatch};
 
 /// AdamW with decoupled weight decay, and an exponential moving average of the parameters in the same pass.
@@ -79,8 +79,8 @@ impl AdamW {
             assert_eq!(a.len(), n, "the moving average has the parameters' shape");
             Shared::new(a)
         });
-        for_each(n.div_ceil(PIECE), |piece| {
-            let range = piece * PIECE..n.min((piece + 1) * PIECE);
+        for_each(n.div_ceil(CHUNK), |piece| {
+            let range = piece * CHUNK..n.min((piece + 1) * CHUNK);
             // SAFETY: every task has its own piece of each.
             let (theta, m, v) = unsafe { (theta.part(range.clone()), m.part(range.clone()), v.part(range.clone())) };
             // SAFETY: as above.
@@ -94,17 +94,17 @@ impl AdamW {
 fn adamw<S: Simd>(s: S, n: Step, theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], average: &mut [f32]) {
     let mut i = 0;
     while i < theta.len() {
-        let g = s.get(g, i, 0.0) * s.splat(n.gradient_scale);
-        let first = s.get(m, i, 0.0).mul_add(s.splat(n.beta1), g * s.splat(n.one_minus_beta1));
-        let second = s.get(v, i, 0.0).mul_add(s.splat(n.beta2), g * g * s.splat(n.one_minus_beta2));
-        s.put(m, i, first);
-        s.put(v, i, second);
+        let g = s.load_at(g, i, 0.0) * s.splat(n.gradient_scale);
+        let first = s.load_at(m, i, 0.0).mul_add(s.splat(n.beta1), g * s.splat(n.one_minus_beta1));
+        let second = s.load_at(v, i, 0.0).mul_add(s.splat(n.beta2), g * g * s.splat(n.one_minus_beta2));
+        s.store_at(m, i, first);
+        s.store_at(v, i, second);
         let ratio = first / second.sqrt().mul_add(s.splat(n.root), s.splat(n.epsilon));
-        let new = ratio.mul_add(s.splat(-n.size), s.get(theta, i, 0.0) * s.splat(n.keep));
-        s.put(theta, i, new);
+        let new = ratio.mul_add(s.splat(-n.size), s.load_at(theta, i, 0.0) * s.splat(n.keep));
+        s.store_at(theta, i, new);
         if !average.is_empty() {
-            let old = s.get(average, i, 0.0) * s.splat(n.average_decay);
-            s.put(average, i, new.mul_add(s.splat(n.average_gain), old));
+            let old = s.load_at(average, i, 0.0) * s.splat(n.average_decay);
+            s.store_at(average, i, new.mul_add(s.splat(n.average_gain), old));
         }
         i += S::LANES;
     }
@@ -119,8 +119,8 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
     let mut sums = Scratch::new(2 * pieces);
     {
         let sums = Shared::new(&mut sums);
-        for_each(pieces.div_ceil(PIECE / 1024), |task| {
-            let step = PIECE / 1024;
+        for_each(pieces.div_ceil(CHUNK / 1024), |task| {
+            let step = CHUNK / 1024;
             for piece in task * step..pieces.min((task + 1) * step) {
                 let sum = squares_at(level, &x[piece * 1024..x.len().min((piece + 1) * 1024)]);
                 // SAFETY: every piece has its own pair.
@@ -146,15 +146,15 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_the_formula() {
-        for n in [1, 15, 16, 17, PIECE + 5] {
+        for n in [1, 15, 16, 17, CHUNK + 5] {
             let rule = AdamW { rate: 1e-2, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, gradient_scale: 0.5 };
-            let start = numbers(n, 1, 1.0);
+            let start = random_values(n, 1, 1.0);
             let (mut theta, mut m, mut v, mut average) = (start.clone(), vec![0.0; n], vec![0.0; n], start.clone());
             let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
             let (mut theta64, mut m64, mut v64, mut average64) =
                 (wide(&start), vec![0.0; n], vec![0.0; n], wide(&start));
             for step in 1..=5 {
-                let g = numbers(n, 10 + step, 1.0);
+                let g = random_values(n, 10 + step, 1.0);
                 rule.step(step, &mut theta, &g, &mut m, &mut v, Some((&mut average, 0.8)));
                 for i in 0..n {
                     let g = f64::from(g[i]) * 0.5;
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn squares_are_summed_exactly_enough() {
-        for n in [0, 1, 1023, 1025, 3 * PIECE + 7] {
-            let x = numbers(n, 4, 1.0);
+        for n in [0, 1, 1023, 1025, 3 * CHUNK + 7] {
+            let x = random_values(n, 4, 1.0);
             let expected: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             assert!((sum_of_squares(&x) - expected).abs() <= 1e-6 * expected);
         }
