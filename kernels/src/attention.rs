@@ -32,7 +32,10 @@ impl Attention {
 
     fn forward_at(&self, level: Level, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32], stats: &mut [f32]) {
         self.check(q.len(), k.len(), v.len(), out.len(), stats.len());
-        assert!(self.strides[3].disjoint(self, self.queries, self.value_width), "rows of the outputs must not overlap: {self:?}");
+        assert!(
+            self.strides[3].disjoint(self, self.queries, self.value_width),
+            "rows of the outputs must not overlap: {self:?}"
+        );
         let parts = self.queries.div_ceil(TASK);
         let (out, stats) = (Shared::new(out), Shared::new(stats));
         for_each(self.batch * self.heads * parts, |task| {
@@ -42,7 +45,18 @@ impl Attention {
             // SAFETY: every task writes the outputs of its own queries, which do not overlap and are inside `out`, as checked.
             unsafe {
                 let stats = stats.part(first..first + 2 * queries.len());
-                forward_head_at(level, self, head / self.heads, head % self.heads, queries, q, k, v, out.as_ptr(), stats);
+                forward_head_at(
+                    level,
+                    self,
+                    head / self.heads,
+                    head % self.heads,
+                    queries,
+                    q,
+                    k,
+                    v,
+                    out.as_ptr(),
+                    stats,
+                );
             }
         });
     }
@@ -109,7 +123,19 @@ impl Attention {
             let gradients = [dq.as_ptr(), dk.as_ptr(), dv.as_ptr()];
             // SAFETY: every task writes the rows of its own head, which do not overlap and are inside the slices, as checked.
             unsafe {
-                backward_head_at(level, self, head / self.heads, head % self.heads, q, k, v, out, stats, d_out, gradients);
+                backward_head_at(
+                    level,
+                    self,
+                    head / self.heads,
+                    head % self.heads,
+                    q,
+                    k,
+                    v,
+                    out,
+                    stats,
+                    d_out,
+                    gradients,
+                );
             }
         });
     }
@@ -179,9 +205,12 @@ mod tests {
         {
             let shape = Attention::contiguous(query, keys, value_width);
             let heads = query[0] * query[1];
-            let (q, k) = (random_values(heads * query[2] * query[3], 1, 1.5), random_values(heads * keys * query[3], 2, 1.5));
-            let (v, d_out) =
-                (random_values(heads * keys * value_width, 3, 1.0), random_values(heads * query[2] * value_width, 4, 1.0));
+            let (q, k) =
+                (random_values(heads * query[2] * query[3], 1, 1.5), random_values(heads * keys * query[3], 2, 1.5));
+            let (v, d_out) = (
+                random_values(heads * keys * value_width, 3, 1.0),
+                random_values(heads * query[2] * value_width, 4, 1.0),
+            );
             let [o64, dq64, dk64, dv64] = reference(&shape, &q, &k, &v, &d_out, d_out.len());
             for level in Level::available() {
                 let (mut out, mut stats) = (vec![f32::NAN; d_out.len()], vec![f32::NAN; heads * query[2] * 2]);
@@ -189,7 +218,16 @@ mod tests {
                 assert!(error(&out, &o64) < 2e-6, "{shape:?} at {level:?}: {}", error(&out, &o64));
                 let (mut dq, mut dk, mut dv) =
                     (vec![f32::NAN; q.len()], vec![f32::NAN; k.len()], vec![f32::NAN; v.len()]);
-                shape.backward_at(level, &q, &k, &v, &out, &stats, &d_out, AttentionGradients::Separate(&mut dq, &mut dk, &mut dv));
+                shape.backward_at(
+                    level,
+                    &q,
+                    &k,
+                    &v,
+                    &out,
+                    &stats,
+                    &d_out,
+                    AttentionGradients::Separate(&mut dq, &mut dk, &mut dv),
+                );
                 let e = [error(&dv, &dv64), error(&dq, &dq64), error(&dk, &dk64)];
                 assert!(e[0] < 5e-6 && (keys == 1 || e[1].max(e[2]) < 5e-6), "{shape:?} at {level:?}: {e:?}");
             }
@@ -200,8 +238,10 @@ mod tests {
     fn fused_operands_have_the_same_result_as_separate_ones() {
         let (batch, tokens, heads, width) = (3, 21, 4, 10);
         let shape = Attention::fused(batch, tokens, heads, width);
-        let (qkv, d_out) =
-            (random_values(batch * tokens * 3 * heads * width, 1, 1.5), random_values(batch * tokens * heads * width, 2, 1.0));
+        let (qkv, d_out) = (
+            random_values(batch * tokens * 3 * heads * width, 1, 1.5),
+            random_values(batch * tokens * heads * width, 2, 1.0),
+        );
         let [o64, dq64, dk64, dv64] = reference(&shape, &qkv, &qkv, &qkv, &d_out, d_out.len());
         let all: Vec<f64> = dq64.iter().zip(&dk64).zip(&dv64).map(|((q, k), v)| q + k + v).collect();
         let (mut out, mut stats) = (vec![f32::NAN; d_out.len()], vec![f32::NAN; batch * heads * tokens * 2]);

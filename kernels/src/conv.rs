@@ -27,7 +27,10 @@ impl Conv2d {
 
     fn forward_at(&self, level: Level, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         self.check(x.len(), w.len(), y.len());
-        assert!(bias.is_none_or(|b| self.bias_rows(b.len()).is_some()), "the bias of a convolution must be [out] or [batch, out]");
+        assert!(
+            bias.is_none_or(|b| self.bias_rows(b.len()).is_some()),
+            "the bias of a convolution must be [out] or [batch, out]"
+        );
         match self.select_method(self.ci, self.co) {
             ConvMethod::Winograd4 => winograd::correlate(level, winograd::F4, self, false, x, w, bias, y),
             ConvMethod::Winograd2 => winograd::correlate(level, winograd::F2, self, false, x, w, bias, y),

@@ -362,8 +362,11 @@ mod tests {
         .chain(random)
         .enumerate()
         {
-            let (x, y, bias) =
-                (random_values(m * k, 1 + q as u64, 1.0), random_values(k * n, 50 + q as u64, 1.0), random_values(n, 9, 1.0));
+            let (x, y, bias) = (
+                random_values(m * k, 1 + q as u64, 1.0),
+                random_values(k * n, 50 + q as u64, 1.0),
+                random_values(n, 9, 1.0),
+            );
             let left = [Matrix::new(&x, m, k), Matrix::new(&x, k, m).transposed()];
             let right = [Matrix::new(&y, k, n), Matrix::new(&y, n, k).transposed()];
             for level in Level::available() {

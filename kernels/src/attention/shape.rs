@@ -138,9 +138,19 @@ impl Attention {
         assert!(q >= at_q.end(self, self.queries, self.key_width), "the slice of queries is too short for {self:?}");
         assert!(k >= at_k.end(self, self.keys, self.key_width), "the slice of keys is too short for {self:?}");
         assert!(v >= at_v.end(self, self.keys, self.value_width), "the slice of values is too short for {self:?}");
-        assert!(out >= at_o.end(self, self.queries, self.value_width), "the slice of outputs is too short for {self:?}");
-        assert_eq!(stats, self.batch * self.heads * self.queries * 2, "the statistics must be [batch, heads, queries, 2]");
-        assert!(self.strides.iter().all(|at| at.row == 1 || at.column == 1), "the row stride or the column stride must be 1");
+        assert!(
+            out >= at_o.end(self, self.queries, self.value_width),
+            "the slice of outputs is too short for {self:?}"
+        );
+        assert_eq!(
+            stats,
+            self.batch * self.heads * self.queries * 2,
+            "the statistics must be [batch, heads, queries, 2]"
+        );
+        assert!(
+            self.strides.iter().all(|at| at.row == 1 || at.column == 1),
+            "the row stride or the column stride must be 1"
+        );
         assert!(self.keys > 0 || self.queries == 0, "queries need at least one key");
     }
 }

@@ -77,7 +77,14 @@ pub(super) fn gather(conv: &Conv2d, image: &[f32], ks: Range<usize>, pixels: Ran
 ///
 /// # Shapes
 /// `planes: [channels, h, w]`, `patches: [count, ld]`.
-pub(super) fn scatter(conv: &Conv2d, planes: &mut [f32], pixels: Range<usize>, patches: &[f32], ld: usize, count: usize) {
+pub(super) fn scatter(
+    conv: &Conv2d,
+    planes: &mut [f32],
+    pixels: Range<usize>,
+    patches: &[f32],
+    ld: usize,
+    count: usize,
+) {
     let [h, w] = conv.size;
     let [kh, kw] = conv.kernel;
     let runs = runs(pixels, conv.output_size()[1]);

@@ -64,7 +64,9 @@ pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: O
         let bias = bias.map(|bias| conv.bias_of(bias, n));
         let image = &x[n * conv.ci * conv.size[0] * conv.size[1]..][..conv.ci * conv.size[0] * conv.size[1]];
         // SAFETY: every task writes its own pixels of its own image; y has `co` planes of `pixels` elements per image.
-        unsafe { output_block_at(level, conv, image, weights, ld, bias, range, pixels, y.as_ptr().add(n * conv.co * pixels)) }
+        unsafe {
+            output_block_at(level, conv, image, weights, ld, bias, range, pixels, y.as_ptr().add(n * conv.co * pixels))
+        }
     });
 }
 
@@ -173,7 +175,18 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
             let row = range.len().next_multiple_of(panel_width(level)) + 16;
             let count = (last - first) * taps;
             let mut patches = Scratch::new(count * row);
-            patch_gradient_at(level, conv.co, dy, pixels, range.clone(), &w[first * taps..], k, count, &mut patches, row);
+            patch_gradient_at(
+                level,
+                conv.co,
+                dy,
+                pixels,
+                range.clone(),
+                &w[first * taps..],
+                k,
+                count,
+                &mut patches,
+                row,
+            );
             scatter(conv, planes, range, &patches, row, count);
         }
     });

@@ -40,7 +40,7 @@ pub struct Conv2d {
     pub(super) kernel: [usize; 2],
     pub(super) stride: [usize; 2],
     pub(super) padding: [usize; 2],
-    method: ConvMethod,
+    pub(super) method: ConvMethod,
 }
 
 impl Conv2d {
@@ -51,7 +51,10 @@ impl Conv2d {
     pub fn new(input: [usize; 4], weight: [usize; 4], stride: [usize; 2], padding: [usize; 2]) -> Self {
         let [batch, ci, height, width] = input;
         let [co, ci2, kh, kw] = weight;
-        assert_eq!(ci, ci2, "the kernel of a convolution must have as many input channels as the input, {ci}, got {ci2}");
+        assert_eq!(
+            ci, ci2,
+            "the kernel of a convolution must have as many input channels as the input, {ci}, got {ci2}"
+        );
         assert!(stride[0] > 0 && stride[1] > 0, "the stride of a convolution must be at least 1, got {stride:?}");
         assert!(
             kh > 0 && kw > 0 && height + 2 * padding[0] >= kh && width + 2 * padding[1] >= kw,

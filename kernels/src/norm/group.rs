@@ -39,7 +39,10 @@ impl GroupNorm {
     /// Checks the lengths of the slices.
     fn check(&self, x: usize, gain: &[f32], offset: &[f32], stats: usize) {
         let Self { batch, channels, pixels, groups, .. } = *self;
-        assert!(groups > 0 && channels % groups == 0, "the number of channels must be a multiple of the number of groups, got {channels} channels and {groups} groups");
+        assert!(
+            groups > 0 && channels % groups == 0,
+            "the number of channels must be a multiple of the number of groups, got {channels} channels and {groups} groups"
+        );
         assert_eq!(x, batch * channels * pixels, "the length of the input must match {self:?}");
         assert!(
             gain.len() == channels || gain.len() == batch * channels,
@@ -297,8 +300,11 @@ mod tests {
                 // A mean far from zero must not increase the error.
                 x.iter_mut().for_each(|x| *x += 3.0);
                 let rows = if per_sample { batch } else { 1 };
-                let (gain, offset, dy) =
-                    (random_values(rows * channels, 6, 1.0), random_values(rows * channels, 7, 1.0), random_values(x.len(), 8, 1.0));
+                let (gain, offset, dy) = (
+                    random_values(rows * channels, 6, 1.0),
+                    random_values(rows * channels, 7, 1.0),
+                    random_values(x.len(), 8, 1.0),
+                );
                 let (mut y, mut stats) = (vec![f32::NAN; x.len()], vec![f32::NAN; batch * groups * 2]);
                 norm.forward(&x, &gain, &offset, &mut y, &mut stats);
                 let (x64, g64, o64) = (to_f64(&x), to_f64(&gain), to_f64(&offset));
@@ -309,10 +315,25 @@ mod tests {
                 norm.backward(&x, &gain, &offset, &stats, &dy, &mut dx, &mut dg, &mut d_o);
                 // A group of one element is normalized to zero: its gradient is rounding error.
                 if channels * pixels > groups {
-                    assert_close("dx", &dx, &central_differences(&x, &dy, |x| group_reference(&norm, x, &g64, &o64)), 5e-6);
+                    assert_close(
+                        "dx",
+                        &dx,
+                        &central_differences(&x, &dy, |x| group_reference(&norm, x, &g64, &o64)),
+                        5e-6,
+                    );
                 }
-                assert_close("dγ", &dg, &central_differences(&gain, &dy, |g| group_reference(&norm, &x64, g, &o64)), 5e-6);
-                assert_close("dβ", &d_o, &central_differences(&offset, &dy, |o| group_reference(&norm, &x64, &g64, o)), 5e-6);
+                assert_close(
+                    "dγ",
+                    &dg,
+                    &central_differences(&gain, &dy, |g| group_reference(&norm, &x64, g, &o64)),
+                    5e-6,
+                );
+                assert_close(
+                    "dβ",
+                    &d_o,
+                    &central_differences(&offset, &dy, |o| group_reference(&norm, &x64, &g64, o)),
+                    5e-6,
+                );
             }
         }
     }

@@ -273,8 +273,11 @@ mod tests {
                 let norm = LayerNorm { samples, tokens, width, epsilon: 1e-6, root_mean_square };
                 let x = random_values(samples * tokens * width, 5, 2.0);
                 let rows = if per_sample { samples } else { 1 };
-                let (gain, offset, dy) =
-                    (random_values(rows * width, 6, 1.0), random_values(rows * width, 7, 1.0), random_values(x.len(), 8, 1.0));
+                let (gain, offset, dy) = (
+                    random_values(rows * width, 6, 1.0),
+                    random_values(rows * width, 7, 1.0),
+                    random_values(x.len(), 8, 1.0),
+                );
                 let (mut y, mut stats) = (vec![f32::NAN; x.len()], vec![f32::NAN; samples * tokens * 2]);
                 norm.forward(&x, &gain, &offset, &mut y, &mut stats);
                 let (x64, g64, o64) = (to_f64(&x), to_f64(&gain), to_f64(&offset));
@@ -285,10 +288,25 @@ mod tests {
                 norm.backward(&x, &gain, &stats, &dy, &mut dx, &mut dg, &mut d_o);
                 // A row of one element is normalized to zero: its gradient is rounding error.
                 if width > 1 {
-                    assert_close("dx", &dx, &central_differences(&x, &dy, |x| layer_reference(&norm, x, &g64, &o64)), 3e-6);
+                    assert_close(
+                        "dx",
+                        &dx,
+                        &central_differences(&x, &dy, |x| layer_reference(&norm, x, &g64, &o64)),
+                        3e-6,
+                    );
                 }
-                assert_close("dγ", &dg, &central_differences(&gain, &dy, |g| layer_reference(&norm, &x64, g, &o64)), 3e-6);
-                assert_close("dβ", &d_o, &central_differences(&offset, &dy, |o| layer_reference(&norm, &x64, &g64, o)), 3e-6);
+                assert_close(
+                    "dγ",
+                    &dg,
+                    &central_differences(&gain, &dy, |g| layer_reference(&norm, &x64, g, &o64)),
+                    3e-6,
+                );
+                assert_close(
+                    "dβ",
+                    &d_o,
+                    &central_differences(&offset, &dy, |o| layer_reference(&norm, &x64, &g64, o)),
+                    3e-6,
+                );
             }
         }
     }

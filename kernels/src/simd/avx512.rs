@@ -38,7 +38,6 @@ impl std::ops::Neg for F16 {
     }
 }
 
-
 // SAFETY of every intrinsic below: the token or the vector exists only if the processor has the instruction set; the
 // memory that is read and written is covered by the contract of the function.
 #[allow(clippy::undocumented_unsafe_blocks)]

@@ -11,7 +11,14 @@ use std::ops::Range;
 ///
 /// The rows of tiles of the batch are split into at most eight runs. The blocks of a run are summed in order and transformed back to
 /// 3×3; then the runs are summed in order.
-pub(in crate::conv) fn weight_gradient<T: TileSize>(level: Level, size: T, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(in crate::conv) fn weight_gradient<T: TileSize>(
+    level: Level,
+    size: T,
+    conv: &Conv2d,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     let at = Tiling::new(conv, T::M, conv.ci, conv.co);
     let rows = conv.batch * at.th;
     let width = panel_width(level);
