@@ -1,7 +1,8 @@
 //! Attention, `softmax(scale · Q Kᵀ) V`, without the matrix of all scores in memory.
 //!
-//! A task of the forward pass handles some queries of one head of one sample, with a strip of scores in scratch memory at a time. The
-//! backward pass recomputes the scores from the maximum score and the sum of exponentials of each query, which are all that is stored.
+//! A task of the forward pass handles some queries of one head of one sample, with a strip of scores in scratch memory
+//! at a time. The backward pass recomputes the scores from the maximum score and the sum of exponentials of each query,
+//! which are all that is stored.
 //!
 //! Dao et al., "FlashAttention" (2022), <https://arxiv.org/abs/2205.14135>, for the idea of recomputing the scores.
 use crate::parallel::{Shared, for_each};
@@ -18,8 +19,8 @@ pub use shape::{Attention, AttentionGradients, Strides};
 const TASK: usize = 256;
 
 impl Attention {
-    /// Computes the outputs, and for the backward pass the maximum score of every query and the inverse of its sum of exponentials in
-    /// `stats`.
+    /// Computes the outputs, and for the backward pass the maximum score of every query and the inverse of its sum of
+    /// exponentials in `stats`.
     ///
     /// # Shapes
     /// `stats: [batch, heads, queries, 2]`, the others as described by [`strides`](Self::strides).
@@ -42,7 +43,8 @@ impl Attention {
             let (head, part) = (task / parts, task % parts);
             let queries = part * TASK..self.queries.min((part + 1) * TASK);
             let first = 2 * (head * self.queries + queries.start);
-            // SAFETY: every task writes the outputs of its own queries, which do not overlap and are inside `out`, as checked.
+            // SAFETY: every task writes the outputs of its own queries, which do not overlap and are inside `out`, as
+            // checked.
             unsafe {
                 let stats = stats.part(first..first + 2 * queries.len());
                 forward_head_at(
@@ -61,7 +63,8 @@ impl Attention {
         });
     }
 
-    /// Computes the gradients with respect to queries, keys and values, with the layouts of these; nothing else is written.
+    /// Computes the gradients with respect to queries, keys and values, with the layouts of these; nothing else is
+    /// written.
     ///
     /// If the operands are one slice, the gradients are too: [`AttentionGradients::Fused`].
     ///
@@ -121,7 +124,8 @@ impl Attention {
         for_each(self.batch * self.heads, |head| {
             let stats = &stats[2 * head * self.queries..][..2 * self.queries];
             let gradients = [dq.as_ptr(), dk.as_ptr(), dv.as_ptr()];
-            // SAFETY: every task writes the rows of its own head, which do not overlap and are inside the slices, as checked.
+            // SAFETY: every task writes the rows of its own head, which do not overlap and are inside the slices, as
+            // checked.
             unsafe {
                 backward_head_at(
                     level,

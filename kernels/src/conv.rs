@@ -2,8 +2,8 @@
 //!
 //! `y[n, o, i, j] = b[o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`
 //!
-//! A 3×3 kernel with stride 1 and padding 1 uses Winograd's minimal filtering ([`winograd`]), every other convolution products with
-//! patches that are gathered a block of pixels at a time ([`patches`]).
+//! A 3×3 kernel with stride 1 and padding 1 uses Winograd's minimal filtering ([`winograd`]), every other convolution
+//! products with patches that are gathered a block of pixels at a time ([`patches`]).
 use crate::parallel::{Scratch, Shared, for_each};
 use crate::simd::{Float, Level, Simd, dispatch};
 
@@ -72,8 +72,8 @@ impl Conv2d {
         }
     }
 
-    /// Computes the gradient `db` with respect to the bias, `[out]` or `[batch, out]`: the sum of `dy` over the pixels, and over the
-    /// samples if it is `[out]`.
+    /// Computes the gradient `db` with respect to the bias, `[out]` or `[batch, out]`: the sum of `dy` over the pixels,
+    /// and over the samples if it is `[out]`.
     ///
     /// # Panics
     /// If the length of a slice does not match its shape.

@@ -4,10 +4,12 @@ use crate::parallel::{CHUNK, Shared, for_each};
 use crate::simd::{Float, Level, Simd, dispatch};
 use crate::softmax::row_max;
 
-/// Computes the cross-entropy of every row of `width` logits with its target category: `y = max x + ln Σ exp(x − max x) − x[target]`.
+/// Computes the cross-entropy of every row of `width` logits with its target category.
 ///
-/// Category `excluded`, if given, is left out of the sum. Nothing of the size of x is allocated. `stats` receives the maximum and the
-/// logarithm of the sum of each row, which [`cross_entropy_gradient`] needs.
+/// `y = max x + ln Σ exp(x − max x) − x[target]`
+///
+/// Category `excluded`, if given, is left out of the sum. Nothing of the size of x is allocated. `stats` receives the
+/// maximum and the logarithm of the sum of each row, which [`cross_entropy_gradient`] needs.
 ///
 /// ```
 /// let (mut y, mut stats) = ([0.0], [0.0; 2]);

@@ -1,26 +1,28 @@
 //! Fused CPU kernels for diffusion nets.
 //!
-//! Every kernel works on slices of single-precision floats, uses the fastest instruction set of the processor ([`Level`]), runs on the threads
-//! of rayon, and has two properties, which are tested:
+//! Every kernel works on slices of single-precision floats, uses the fastest instruction set of the processor
+//! ([`Level`]), runs on the threads of rayon, and has two properties, which are tested:
 //!
 //! 1. **Results are bit-identical on any number of threads.** Work is split by the shape of the problem alone.
-//! 2. **A sample does not depend on its batch.** The arithmetic of row `i` depends on the row and on its shape, never on the number of rows.
+//! 2. **A sample does not depend on its batch.** The arithmetic of row `i` depends on the row and on its shape, never
+//!    on the number of rows.
 //!
-//! The module [`ops`] has the kernels as operations on burn's tensors, with gradients (feature `burn`, enabled by default).
+//! The module [`ops`] has the kernels as operations on burn's tensors, with gradients (feature `burn`, enabled by
+//! default).
 //!
 //! # Environment variables
 //!
-//! Both are for comparisons and are read once per process.
+//! The crate reads two environment variables, both for comparisons, each once per process.
 //!
-//! | variable | values | effect |
-//! |---|---|---|
-//! | `TWEEDIE_SIMD` | `portable`, `neon`, `avx2`, `avx512` | Uses this instruction set if the processor supports it. Default: the fastest one. |
-//! | `TWEEDIE_KERNELS` | `off` | Runs burn's own operations in place of the kernels in [`ops`]. Default: the kernels are used. |
+//! * `TWEEDIE_SIMD` = `portable`, `neon`, `avx2` or `avx512`: uses this instruction set if the processor supports it.
+//!   Default: the fastest one that it supports.
+//! * `TWEEDIE_KERNELS` = `off`: runs burn's own operations in place of the kernels in [`ops`]. Default: the kernels are
+//!   used.
 //!
 //! # Safety
 //!
-//! This crate has the only `unsafe` code of the project: vector intrinsics, slices that several threads write disjoint parts of, and matrix
-//! products on raw pointers. Every block says why it is sound.
+//! This crate has the only `unsafe` code of the project: vector intrinsics, slices that several threads write disjoint
+//! parts of, and matrix products on raw pointers. Every block says why it is sound.
 mod activation;
 mod attention;
 mod conv;

@@ -95,8 +95,8 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     S::F::select(t.less(s.splat(0.95)), near, (far.bits() | sign).as_float())
 }
 
-/// Natural logarithm of `(1 + f) 2^k`, the parts of which [`split`] returns: the polynomial of Cephes' `logf` (Moshier), with one rounding per
-/// step, so that the bits are the same on every instruction set.
+/// Natural logarithm of `(1 + f) 2^k`, the parts of which [`split`] returns: the polynomial of Cephes' `logf`
+/// (Moshier), with one rounding per step, so that the bits are the same on every instruction set.
 #[inline(always)]
 pub(crate) fn ln_of_parts<S: Simd>(s: S, f: S::F, k: S::F) -> S::F {
     let mut p = s.splat(7.037_683_6e-2);

@@ -3,10 +3,11 @@ use std::sync::Once;
 
 /// Asks the C library to keep freed memory for the next allocation.
 ///
-/// A training step frees the memory that the next one needs; glibc returns large blocks to the system, which then clears every page again: a
-/// fifth of the time of a small net's step. Takes effect once per process, called by every operation of [`ops`](crate::ops). It has no effect
-/// if the program has its own allocator, on C libraries other than glibc, or if an environment variable of glibc sets the policy
-/// (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `MALLOC_MMAP_MAX_`).
+/// A training step frees the memory that the next one needs; glibc returns large blocks to the system, which then
+/// clears every page again: a fifth of the time of a small net's step. Takes effect once per process, called by every
+/// operation of [`ops`](crate::ops). It has no effect if the program has its own allocator, on C libraries other than
+/// glibc, or if an environment variable of glibc sets the policy (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or
+/// `MALLOC_MMAP_MAX_`).
 pub fn keep_memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(keep);
@@ -25,8 +26,8 @@ fn keep() {
     if ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_"].into_iter().any(is_set) {
         return;
     }
-    // SAFETY: `mallopt` takes two integers and may be called at any time. Blocks are no longer mapped one by one, which would return them to
-    // the system when freed, and the heap is not trimmed below 2 GiB of free memory.
+    // SAFETY: `mallopt` takes two integers and may be called at any time. Blocks are no longer mapped one by one, which
+    // would return them to the system when freed, and the heap is not trimmed below 2 GiB of free memory.
     unsafe {
         mallopt(M_TRIM_THRESHOLD, c_int::MAX);
         mallopt(M_MMAP_MAX, 0);
@@ -49,9 +50,9 @@ pub fn unwritten(len: usize) -> Vec<f32> {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     {
         let mut values = Vec::<f32>::with_capacity(len);
-        // SAFETY: the assembly is empty, but the compiler must assume that it has written to the memory whose address it receives. So the
-        // memory counts as initialized with unknown values, and every bit pattern is a valid float. This saves the pass over memory that
-        // would fill it with zeros before a kernel overwrites it.
+        // SAFETY: the assembly is empty, but the compiler must assume that it has written to the memory whose address
+        // it receives. So the memory counts as initialized with unknown values, and every bit pattern is a valid float.
+        // This saves the pass over memory that would fill it with zeros before a kernel overwrites it.
         unsafe {
             std::arch::asm!("/* {0} */", in(reg) values.as_mut_ptr(), options(nostack, preserves_flags));
             values.set_len(len);

@@ -1,7 +1,8 @@
 //! Keyed standard normals.
 //!
-//! Each block of Philox4x32-10 yields four normals by two Box–Muller transforms. The counter of the block is the position of the values, so every
-//! value depends only on the key, the counter `draw`, its row and its index in the row.
+//! Each block of Philox4x32-10 yields four normals by two Box–Muller transforms. The counter of the block is the
+//! position of the values, so every value depends only on the key, the counter `draw`, its row and its index in the
+//! row.
 //!
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011),
 //! <https://doi.org/10.1145/2063384.2063405>.
@@ -16,8 +17,8 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 /// `[b, draw, row, row >> 32]` with `key`: `r cos θ, r sin θ` with `r = √(−2 ln u(w₀))`, `θ = 2π u(w₁)`, then the same
 /// with w₂ and w₃, where `u(w) = (w + ½) 2⁻³²`.
 ///
-/// Computed in single precision, within 8 units in the last place of the exact value (or an absolute error of 1e-7 for small values);
-/// **bit-identical on every instruction set**, because every operation is rounded once.
+/// Computed in single precision, within 8 units in the last place of the exact value (or an absolute error of 1e-7 for
+/// small values); **bit-identical on every instruction set**, because every operation is rounded once.
 ///
 /// ```
 /// use tweedie_kernels::fill_normals;

@@ -1,10 +1,10 @@
 //! The kernels as operations on burn's tensors, with their backward passes.
 //!
-//! On the `flex` back end in single precision, with or without autodiff, these functions run the kernels of this crate; on every other
-//! back end and precision they run burn's own operations. So a net is written once.
+//! On the `flex` back end in single precision, with or without autodiff, these functions run the kernels of this crate;
+//! on every other back end and precision they run burn's own operations. So a net is written once.
 //!
-//! With the kernels, row, sample or image i of a result depends neither on the others nor on their number. burn's own operations do not
-//! guarantee this.
+//! With the kernels, row, sample or image i of a result depends neither on the others nor on their number. burn's own
+//! operations do not guarantee this.
 mod activation;
 mod affine;
 mod attention;

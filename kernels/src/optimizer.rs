@@ -47,8 +47,8 @@ struct Step {
 }
 
 impl AdamW {
-    /// Computes step number `step`, counted from 1, on the parameters `theta` with the moments `m` and `v`; with `average`, also updates the
-    /// moving average, given with its decay d.
+    /// Computes step number `step`, counted from 1, on the parameters `theta` with the moments `m` and `v`; with
+    /// `average`, also updates the moving average, given with its decay d.
     ///
     /// ```
     /// use tweedie_kernels::AdamW;
@@ -127,7 +127,11 @@ fn adamw<S: Simd>(s: S, n: Step, theta: &mut [f32], g: &[f32], m: &mut [f32], v:
         i += S::LANES;
     }
 }
-dispatch! { fn adamw_at(n: Step, theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], average: &mut [f32]) = adamw; }
+dispatch! {
+    fn adamw_at(
+        n: Step, theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], average: &mut [f32],
+    ) = adamw;
+}
 
 /// Computes `Σ x²` in double precision, in fixed blocks of 1024 elements.
 ///

@@ -1,7 +1,7 @@
 //! Tasks on several threads, and scratch buffers that are reused between calls.
 //!
-//! Work is split into tasks by the shape of the problem, never by the number of threads, and sums over tasks are taken in the order of the
-//! tasks. So results are bit-identical on any number of threads.
+//! Work is split into tasks by the shape of the problem, never by the number of threads, and sums over tasks are taken
+//! in the order of the tasks. So results are bit-identical on any number of threads.
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -14,16 +14,16 @@ pub(crate) const CHUNK: usize = 1 << 15;
 
 /// Calls `f` for every task index below `n`, in any order, on this thread and the threads of rayon.
 ///
-/// The calling thread takes part and the others join when they wake up. No thread that has not started is waited for, so the overhead is small
-/// on a busy machine. A panic in any call is propagated after all calls have ended.
+/// The calling thread takes part and the others join when they wake up. No thread that has not started is waited for,
+/// so the overhead is small on a busy machine. A panic in any call is propagated after all calls have ended.
 pub(crate) fn for_each(n: usize, f: impl Fn(usize) + Sync + Send) {
     let helpers = rayon::current_num_threads().min(n).saturating_sub(1);
     if helpers == 0 {
         return (0..n).for_each(f);
     }
     let work: *const (dyn Fn(usize) + Sync + '_) = &f;
-    // SAFETY: only the lifetime is erased. The team calls `work` only while a task below n is unclaimed or running, and `JoinGuard` does not let
-    // this function return, not even by a panic, before all tasks have ended.
+    // SAFETY: only the lifetime is erased. The team calls `work` only while a task below n is unclaimed or running, and
+    // `JoinGuard` does not let this function return, not even by a panic, before all tasks have ended.
     let work: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(work) };
     let team = Arc::new(Team {
         work,
@@ -60,7 +60,8 @@ unsafe impl Sync for Team {}
 impl Team {
     fn work(&self) {
         loop {
-            // A helper increments `active` before it claims a task, so a thread that finds no task left sees that it is active.
+            // A helper increments `active` before it claims a task, so a thread that finds no task left sees that it is
+            // active.
             let i = self.next.fetch_add(1, Ordering::AcqRel);
             if i >= self.n {
                 return;

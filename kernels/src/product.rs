@@ -1,8 +1,8 @@
 //! Matrix products.
 //!
-//! All products use one register tile of up to [`Simd::ROWS`] rows by two vectors. Each element of the result is a sum of chains of
-//! multiply-adds in the order of k, each at most [`DEPTH`] long, independent of how rows and columns are blocked. So a row of the
-//! result does not depend on the other rows.
+//! All products use one register tile of up to [`Simd::ROWS`] rows by two vectors. Each element of the result is a sum
+//! of chains of multiply-adds in the order of k, each at most [`DEPTH`] long, independent of how rows and columns are
+//! blocked. So a row of the result does not depend on the other rows.
 use crate::parallel::{Scratch, Shared, for_each};
 use crate::simd::{Init, Level, Panel, Simd, dispatch};
 
@@ -266,8 +266,8 @@ unsafe fn block<S: Simd>(s: S, block: Block<'_>) {
         };
         for p in first..last {
             let cols = width.min(n - p * width);
-            // SAFETY: A has rows i..i + m and columns k0..k0 + depth at these strides; a panel has k × width floats; the
-            // block of C is covered by the contract of this function.
+            // SAFETY: A has rows i..i + m and columns k0..k0 + depth at these strides; a panel has k × width floats;
+            // the block of C is covered by the contract of this function.
             unsafe {
                 let b = packed[(p * k + k0) * width..].as_ptr();
                 let out = c.add(i * n + p * width);

@@ -1,8 +1,8 @@
 //! Vectors of single-precision floats: one interface over several instruction sets.
 //!
-//! A kernel is written once, generic over [`Simd`], and compiled once per instruction set by [`dispatch!`]; [`Level::get`] selects
-//! one of them at run time. A value of the type of an instruction set is a *token*: it exists only if the processor supports the
-//! instruction set, so the operators on its vectors are safe.
+//! A kernel is written once, generic over [`Simd`], and compiled once per instruction set by [`dispatch!`];
+//! [`Level::get`] selects one of them at run time. A value of the type of an instruction set is a *token*: it exists
+//! only if the processor supports the instruction set, so the operators on its vectors are safe.
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
@@ -58,8 +58,8 @@ impl Level {
 
     /// Returns the instruction set in use.
     ///
-    /// The one named by the environment variable `TWEEDIE_SIMD` (`portable`, `neon`, `avx2` or `avx512`) if the processor
-    /// supports it. Default: the fastest available. Determined once per process.
+    /// The one named by the environment variable `TWEEDIE_SIMD` (`portable`, `neon`, `avx2` or `avx512`) if the
+    /// processor supports it. Default: the fastest available. Determined once per process.
     ///
     /// ```
     /// use tweedie_kernels::Level;
@@ -76,10 +76,13 @@ impl Level {
     }
 }
 
-/// Defines a function that runs a generic kernel at a [`Level`]: `dispatch! { fn name(args…) -> Result = kernel; }` defines
-/// `name(level, args…)`, which calls `kernel(token, args…)`.
+/// Defines a function that runs a generic kernel at a [`Level`]: `dispatch! { fn name(args…) -> Result = kernel; }`
+/// defines `name(level, args…)`, which calls `kernel(token, args…)`.
 macro_rules! dispatch {
-    (@[$vis:vis] [$($unsafe:tt)?] $name:ident $(<$($g:ident: $bound:ident),+>)? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $kernel:path;) => {
+    (
+        @[$vis:vis] [$($unsafe:tt)?] $name:ident $(<$($g:ident: $bound:ident),+>)?
+        ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $kernel:path;
+    ) => {
         #[doc = concat!("Runs [`", stringify!($kernel), "`] compiled for `level`.")]
         // A kernel on raw pointers is unsafe, one on slices is not; the calls below are written the same way for both.
         #[allow(unused_unsafe, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]

@@ -195,7 +195,11 @@ fn log_softmax_rows_gradient<S: Simd>(s: S, y: &[f32], dy: &[f32], width: usize,
         }
     }
 }
-dispatch! { fn log_softmax_gradient_at(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) = log_softmax_rows_gradient; }
+dispatch! {
+    fn log_softmax_gradient_at(
+        y: &[f32], dy: &[f32], width: usize, dx: &mut [f32],
+    ) = log_softmax_rows_gradient;
+}
 
 #[cfg(test)]
 mod tests {

@@ -66,7 +66,8 @@ pub(crate) fn to_f64(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Returns some components of the gradient of `Σ dy f(v)` with respect to v, with their indices, by central differences.
+/// Returns some components of the gradient of `Σ dy f(v)` with respect to v, with their indices, by central
+/// differences.
 pub(crate) fn central_differences(v: &[f32], dy: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<(usize, f64)> {
     let dot = |v: &[f64]| f(v).iter().zip(dy).map(|(y, &d)| y * f64::from(d)).sum::<f64>();
     let mut v = to_f64(v);

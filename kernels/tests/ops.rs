@@ -184,6 +184,18 @@ fn rotary_embeddings_match_burn() {
 }
 
 #[test]
+fn the_angles_of_rotary_embeddings_receive_no_gradient() {
+    for dtype in [DType::F32, DType::F64] {
+        let device = Device::flex().autodiff();
+        let qkv = flat::<3>(&tensor(&[1, 3, 12], 1, dtype, &device)).require_grad();
+        let [cos, sin] = [2, 3].map(|seed| flat::<2>(&tensor(&[3, 2], seed, dtype, &device)).require_grad());
+        let gradients = ops::rotary(qkv.clone(), 1, cos.clone(), sin.clone()).sum().backward();
+        assert!(qkv.grad(&gradients).is_some());
+        assert!(cos.grad(&gradients).is_none() && sin.grad(&gradients).is_none());
+    }
+}
+
+#[test]
 fn steps_of_adamw_match_the_formula_and_do_not_change_other_references() {
     let rule = tweedie_kernels::AdamW {
         lr: 1e-2,

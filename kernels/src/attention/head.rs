@@ -72,11 +72,17 @@ unsafe fn forward_head<S: Simd>(
         first += n;
     }
 }
-dispatch! { pub(super) unsafe fn forward_head_at(shape: &Attention, b: usize, h: usize, queries: Range<usize>, q: &[f32], k: &[f32], v: &[f32], out: *mut f32, stats: &mut [f32]) = forward_head; }
+dispatch! {
+    pub(super) unsafe fn forward_head_at(
+        shape: &Attention, b: usize, h: usize, queries: Range<usize>, q: &[f32], k: &[f32], v: &[f32], out: *mut f32,
+        stats: &mut [f32],
+    ) = forward_head;
+}
 
 /// Computes the gradients of head h of sample b.
 ///
-/// With the probabilities P and δ = Σ dO O per query: `dV = Pᵀ dO`, `dS = P (dO Vᵀ − δ)`, `dQ = scale dS K`, `dK = scale dSᵀ Q`.
+/// With the probabilities P and δ = Σ dO O per query: `dV = Pᵀ dO`, `dS = P (dO Vᵀ − δ)`, `dQ = scale dS K`,
+/// `dK = scale dSᵀ Q`.
 ///
 /// # Safety
 /// The rows of this head in the three gradients must be writable and written by no other task.
@@ -159,4 +165,9 @@ unsafe fn backward_head<S: Simd>(
         write_rows(s, d_values, row_e, m, e, 1.0, gradients[2].add(at_v.start(b, h)), at_v);
     }
 }
-dispatch! { pub(super) unsafe fn backward_head_at(shape: &Attention, b: usize, h: usize, q: &[f32], k: &[f32], v: &[f32], out: &[f32], stats: &[f32], d_out: &[f32], gradients: [*mut f32; 3]) = backward_head; }
+dispatch! {
+    pub(super) unsafe fn backward_head_at(
+        shape: &Attention, b: usize, h: usize, q: &[f32], k: &[f32], v: &[f32], out: &[f32], stats: &[f32],
+        d_out: &[f32], gradients: [*mut f32; 3],
+    ) = backward_head;
+}

@@ -68,12 +68,12 @@ pub(super) fn transpose_rows<S: Simd>(s: S, source: &[f32], at: Strides, count: 
     }
 }
 
-/// Computes `C = init + A B` for shapes `(m, k, n)`: `a` with strides of rows and columns, `b` in panels of two vectors with strides of
-/// rows and panels, `c` with a stride of rows.
+/// Computes `C = init + A B` for shapes `(m, k, n)`: `a` with strides of rows and columns, `b` in panels of two vectors
+/// with strides of rows and panels, `c` with a stride of rows.
 ///
 /// # Safety
-/// `a` must have `m` rows of `k` floats at its strides, every panel of `b` k rows, and `c` m rows of `n` floats rounded up to whole
-/// vectors.
+/// `a` must have `m` rows of `k` floats at its strides, every panel of `b` k rows, and `c` m rows of `n` floats rounded
+/// up to whole vectors.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(
     s: S,
@@ -96,7 +96,8 @@ pub(super) unsafe fn product<S: Simd>(
     }
 }
 
-/// Writes `count` rows, the first `width` elements of each times `scale`, with the strides `at`; the rows of `source` have stride `row`.
+/// Writes `count` rows, the first `width` elements of each times `scale`, with the strides `at`; the rows of `source`
+/// have stride `row`.
 ///
 /// # Safety
 /// `count` rows of `width` floats must be writable at `out` with the strides `at`.

@@ -22,15 +22,15 @@ impl Strides {
         Self { offset: 0, sample: heads * count * width, head: count * width, row: width, column: 1 }
     }
 
-    /// Strides of part `part` of a tensor `[batch, count, parts, heads, width]`: the output of one linear layer for queries, keys and
-    /// values together. With `parts` = 1, the heads of a token are contiguous.
+    /// Strides of part `part` of a tensor `[batch, count, parts, heads, width]`: the output of one linear layer for
+    /// queries, keys and values together. With `parts` = 1, the heads of a token are contiguous.
     pub fn fused(part: usize, parts: usize, heads: usize, count: usize, width: usize) -> Self {
         let row = parts * heads * width;
         Self { offset: part * heads * width, sample: count * row, head: width, row, column: 1 }
     }
 
-    /// Strides of part `part` of a tensor `[batch, parts, heads, width, count]`: the output of one 1×1 convolution, for images of `count`
-    /// pixels.
+    /// Strides of part `part` of a tensor `[batch, parts, heads, width, count]`: the output of one 1×1 convolution, for
+    /// images of `count` pixels.
     pub fn channels(part: usize, parts: usize, heads: usize, count: usize, width: usize) -> Self {
         let head = width * count;
         Self { offset: part * heads * head, sample: parts * heads * head, head, row: 1, column: count }
@@ -111,7 +111,8 @@ impl Attention {
         Self { batch, heads, queries, keys, key_width, value_width, scale, strides }
     }
 
-    /// Creates a self-attention whose queries, keys and values are one tensor, passed as all three operands, with the default scale.
+    /// Creates a self-attention whose queries, keys and values are one tensor, passed as all three operands, with the
+    /// default scale.
     ///
     /// # Shapes
     /// `qkv: [batch, tokens, 3, heads, width]` → `[batch, tokens, heads, width]`.
@@ -121,8 +122,8 @@ impl Attention {
         Self { strides, ..Self::contiguous([batch, heads, tokens, width], tokens, width) }
     }
 
-    /// Creates a self-attention among pixels whose queries, keys and values are one tensor, passed as all three operands, with the
-    /// default scale.
+    /// Creates a self-attention among pixels whose queries, keys and values are one tensor, passed as all three
+    /// operands, with the default scale.
     ///
     /// # Shapes
     /// `qkv: [batch, 3, heads, width, pixels]` → `[batch, heads, width, pixels]`.

@@ -1,7 +1,7 @@
 //! Patches of an image as a matrix (im2col), and their sum back into an image (col2im).
 //!
-//! Row `k = (c, p, q)` of the matrix holds, for every output pixel (i, j), the input value at channel c, line `s i + p − pad`, column
-//! `s j + q − pad`, or zero if that lies in the padding.
+//! Row `k = (c, p, q)` of the matrix holds, for every output pixel (i, j), the input value at channel c, line
+//! `s i + p − pad`, column `s j + q − pad`, or zero if that lies in the padding.
 use super::shape::Conv2d;
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Convolutions as matrix products with patches, gathered a block of pixels at a time.
 //!
-//! The patches of a block are a matrix `[in × kernel height × kernel width, pixels]`, of which only [`DEPTH`] rows are in memory at a
-//! time. Pixels are the lanes of the vectors, so the output of a block is written in its final layout.
+//! The patches of a block are a matrix `[in × kernel height × kernel width, pixels]`, of which only [`DEPTH`] rows are
+//! in memory at a time. Pixels are the lanes of the vectors, so the output of a block is written in its final layout.
 use super::im2col::{gather, scatter};
 use super::shape::Conv2d;
 use crate::parallel::{Scratch, Shared, for_each, sum_parts};
@@ -12,8 +12,8 @@ use std::ops::Range;
 /// Output pixels per task.
 const PIXELS: usize = 256;
 
-/// Output pixels gathered together. A 1×1 kernel is limited by memory: its pixels are read once, in runs as long as the second-level
-/// cache allows.
+/// Output pixels gathered together. A 1×1 kernel is limited by memory: its pixels are read once, in runs as long as the
+/// second-level cache allows.
 fn block_size(conv: &Conv2d) -> usize {
     let pixelwise = conv.kernel == [1, 1] && conv.size[0] == 1;
     if pixelwise { ((1 << 17) / conv.ci.clamp(1, DEPTH)).clamp(PIXELS, 1024) } else { PIXELS }
@@ -24,14 +24,16 @@ fn row_length(k: usize) -> usize {
     if k.is_multiple_of(256) { k + 16 } else { k }
 }
 
-/// The same convolution with all lines of an image joined into one if the kernel is 1×1, for which neighboring pixels do not matter.
+/// The same convolution with all lines of an image joined into one if the kernel is 1×1, for which neighboring pixels
+/// do not matter.
 fn join_lines(conv: &Conv2d) -> Conv2d {
     let [h, w] = conv.size;
     let pixelwise = conv.kernel == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0];
     Conv2d { size: if pixelwise { [1, h * w] } else { [h, w] }, ..*conv }
 }
 
-/// Computes the output: the correlation of every image with the kernel. Also the input gradient at stride 1, with the kernel flipped.
+/// Computes the output: the correlation of every image with the kernel. Also the input gradient at stride 1, with the
+/// kernel flipped.
 pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let conv = &join_lines(conv);
     let k = conv.ci * conv.kernel[0] * conv.kernel[1];
@@ -103,7 +105,8 @@ unsafe fn output_block<S: Simd>(
                 _ => Init::Accumulate,
             };
             assert!(weights.len() >= (conv.co - 1) * ld + k0 + depth);
-            // SAFETY: `co` rows of weights; `depth` rows of patches, padded to whole vectors; y as guaranteed by the caller.
+            // SAFETY: `co` rows of weights; `depth` rows of patches, padded to whole vectors; y as guaranteed by the
+            // caller.
             unsafe {
                 let c = y.add(pixels.start + first);
                 panel(
@@ -122,7 +125,12 @@ unsafe fn output_block<S: Simd>(
         k0 += depth;
     }
 }
-dispatch! { unsafe fn output_block_at(conv: &Conv2d, image: &[f32], weights: &[f32], ld: usize, bias: Option<&[f32]>, pixels: Range<usize>, plane: usize, y: *mut f32) = output_block; }
+dispatch! {
+    unsafe fn output_block_at(
+        conv: &Conv2d, image: &[f32], weights: &[f32], ld: usize, bias: Option<&[f32]>, pixels: Range<usize>,
+        plane: usize, y: *mut f32,
+    ) = output_block;
+}
 
 /// Computes the gradient with respect to the input.
 pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
@@ -150,7 +158,8 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
         };
         return forward(level, &back, dy, &flipped, None, dx);
     }
-    // Gradients of the patches, a block of pixels at a time, summed back into the image. A task owns some channels of one image.
+    // Gradients of the patches, a block of pixels at a time, summed back into the image. A task owns some channels of
+    // one image.
     let plane = conv.size[0] * conv.size[1];
     if dx.is_empty() {
         return;
@@ -192,7 +201,8 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
     });
 }
 
-/// Computes the gradient with respect to the patches, `patches[k, pixel] = Σ_o w[o, k] dy[o, pixel]`, for `count` rows `k`.
+/// Computes the gradient with respect to the patches, `patches[k, pixel] = Σ_o w[o, k] dy[o, pixel]`, for `count` rows
+/// `k`.
 #[inline(always)]
 fn patch_gradient<S: Simd>(
     s: S,
@@ -228,11 +238,18 @@ fn patch_gradient<S: Simd>(
         o += depth;
     }
 }
-dispatch! { fn patch_gradient_at(co: usize, dy: &[f32], plane: usize, pixels: Range<usize>, w: &[f32], k: usize, count: usize, patches: &mut [f32], row: usize) = patch_gradient; }
+dispatch! {
+    fn patch_gradient_at(
+        co: usize, dy: &[f32], plane: usize, pixels: Range<usize>, w: &[f32], k: usize, count: usize,
+        patches: &mut [f32], row: usize,
+    ) = patch_gradient;
+}
 
-/// Computes the gradient with respect to the kernel: the product of the patches with the output gradient, summed over the pixels.
+/// Computes the gradient with respect to the kernel: the product of the patches with the output gradient, summed over
+/// the pixels.
 ///
-/// Tasks are groups of input channels and groups of samples, both fixed by the shapes; the groups of samples are added in order.
+/// Tasks are groups of input channels and groups of samples, both fixed by the shapes; the groups of samples are added
+/// in order.
 pub(super) fn weight_gradient(level: Level, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let conv = &join_lines(conv);
     let taps = conv.kernel[0] * conv.kernel[1];
@@ -293,7 +310,8 @@ unsafe fn weight_slice<S: Simd>(
         while begin < pixels {
             let count = block.min(pixels - begin);
             gather(conv, image, ks.clone(), begin..begin + count, patches, row);
-            // SAFETY: `count` columns of `co` planes of dy; `block × ld` floats in `dy_t`; `rows` rows of patches and sums.
+            // SAFETY: `count` columns of `co` planes of dy; `block × ld` floats in `dy_t`; `rows` rows of patches and
+            // sums.
             unsafe {
                 s.transpose(conv.co, count, dy.as_ptr().add(begin), pixels, dy_t.as_mut_ptr(), ld);
                 let mut o = 0;
@@ -311,4 +329,8 @@ unsafe fn weight_slice<S: Simd>(
     // SAFETY: columns `ks` of the `co` rows of the kernel, as guaranteed by the caller.
     unsafe { s.transpose(rows, conv.co, sums.as_ptr(), cols, out.add(ks.start), conv.ci * taps) }
 }
-dispatch! { unsafe fn weight_slice_at(conv: &Conv2d, x: &[f32], dy: &[f32], samples: Range<usize>, channels: Range<usize>, out: *mut f32) = weight_slice; }
+dispatch! {
+    unsafe fn weight_slice_at(
+        conv: &Conv2d, x: &[f32], dy: &[f32], samples: Range<usize>, channels: Range<usize>, out: *mut f32,
+    ) = weight_slice;
+}

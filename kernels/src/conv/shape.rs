@@ -44,7 +44,8 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Creates a convolution of `input: [batch, in, height, width]` with `weight: [out, in, kernel height, kernel width]`.
+    /// Creates a convolution of `input: [batch, in, height, width]` with
+    /// `weight: [out, in, kernel height, kernel width]`.
     ///
     /// # Panics
     /// If the channels differ, a stride is zero, or the padded input is smaller than the kernel.
@@ -109,7 +110,8 @@ impl Conv2d {
         if !self.is_plain_3x3() || ci < 8 || co < 8 {
             return ConvMethod::Patches;
         }
-        // Multiplications per pair of channels, partial tiles included; for few tiles the transforms cost about as much again.
+        // Multiplications per pair of channels, partial tiles included; for few tiles the transforms cost about as much
+        // again.
         let [h, w] = self.size;
         let four = h.div_ceil(4) * w.div_ceil(4) * 36;
         let two = h.div_ceil(2) * w.div_ceil(2) * 16;

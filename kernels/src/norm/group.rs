@@ -5,8 +5,8 @@ use crate::simd::{Float, Level, Simd, dispatch};
 
 /// Group normalization of `[batch, channels, pixels]`, optionally followed by SiLU.
 ///
-/// `y = f(γ (x − mean) / √(variance + ε) + β)` with gain γ, offset β, mean and variance over the channels and pixels of a group, and f
-/// SiLU or the identity.
+/// `y = f(γ (x − mean) / √(variance + ε) + β)` with gain γ, offset β, mean and variance over the channels and pixels of
+/// a group, and f SiLU or the identity.
 ///
 /// Wu and He, "Group normalization" (2018), <https://arxiv.org/abs/1803.08494>.
 ///
@@ -41,7 +41,7 @@ impl GroupNorm {
         let Self { batch, channels, pixels, groups, .. } = *self;
         assert!(
             groups > 0 && channels % groups == 0,
-            "the number of channels must be a multiple of the number of groups, got {channels} channels and {groups} groups"
+            "the channels must be a multiple of the groups, got {channels} channels and {groups} groups"
         );
         assert_eq!(x, batch * channels * pixels, "the length of the input must match {self:?}");
         assert!(
@@ -198,10 +198,14 @@ fn group_forward<S: Simd, U: Unary>(
         }
     }
 }
-dispatch! { fn group_forward_at<U: Unary>(f: U, epsilon: f64, x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32], stats: &mut [f32]) = group_forward; }
+dispatch! {
+    fn group_forward_at<U: Unary>(
+        f: U, epsilon: f64, x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32], stats: &mut [f32],
+    ) = group_forward;
+}
 
-/// Computes the gradients of one group: `dx = scale (γ dz − mean(γ dz) − x̂ mean(γ dz x̂))` with the normalized input x̂ and the gradient dz
-/// with respect to the input of the activation.
+/// Computes the gradients of one group: `dx = scale (γ dz − mean(γ dz) − x̂ mean(γ dz x̂))` with the normalized input
+/// x̂ and the gradient dz with respect to the input of the activation.
 #[inline(always)]
 fn group_backward<S: Simd, U: Unary>(
     s: S,
@@ -264,7 +268,11 @@ fn group_backward<S: Simd, U: Unary>(
         }
     }
 }
-dispatch! { fn group_backward_at<U: Unary>(f: U, x: &[f32], gain: &[f32], offset: &[f32], stats: [f32; 2], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) = group_backward; }
+dispatch! {
+    fn group_backward_at<U: Unary>(
+        f: U, x: &[f32], gain: &[f32], offset: &[f32], stats: [f32; 2], dy: &[f32], dx: &mut [f32], sums: &mut [f32],
+    ) = group_backward;
+}
 
 #[cfg(test)]
 mod tests {

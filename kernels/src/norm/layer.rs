@@ -4,8 +4,8 @@ use crate::simd::{Float, Level, Simd, dispatch};
 
 /// Layer normalization or RMS normalization of the rows of `[samples, tokens, width]`.
 ///
-/// Layer normalization: `y = γ (x − mean) / √(variance + ε) + β` with gain γ, offset β, and the mean and variance of each row. With
-/// `root_mean_square`: `y = γ x / √(mean(x²) + ε) + β`.
+/// Layer normalization: `y = γ (x − mean) / √(variance + ε) + β` with gain γ, offset β, and the mean and variance of
+/// each row. With `root_mean_square`: `y = γ x / √(mean(x²) + ε) + β`.
 ///
 /// Ba, Kiros and Hinton, "Layer normalization" (2016), <https://arxiv.org/abs/1607.06450>; Zhang and Sennrich, "Root
 /// mean square layer normalization" (2019), <https://arxiv.org/abs/1910.07467>.
@@ -197,10 +197,14 @@ fn rows_forward<S: Simd>(
         }
     }
 }
-dispatch! { fn rows_forward_at(epsilon: f64, root_mean_square: bool, x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32], stats: &mut [f32]) = rows_forward; }
+dispatch! {
+    fn rows_forward_at(
+        epsilon: f64, root_mean_square: bool, x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32], stats: &mut [f32],
+    ) = rows_forward;
+}
 
-/// Computes the gradients of some rows: `dx = scale (γ dy − mean(γ dy) − x̂ mean(γ dy x̂))` with the normalized input x̂; `sums` receives the
-/// gradients with respect to gain and offset, summed over the rows.
+/// Computes the gradients of some rows: `dx = scale (γ dy − mean(γ dy) − x̂ mean(γ dy x̂))` with the normalized input
+/// x̂; `sums` receives the gradients with respect to gain and offset, summed over the rows.
 #[inline(always)]
 fn rows_backward<S: Simd>(
     s: S,
@@ -243,7 +247,11 @@ fn rows_backward<S: Simd>(
         }
     }
 }
-dispatch! { fn rows_backward_at(root_mean_square: bool, x: &[f32], gain: &[f32], stats: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) = rows_backward; }
+dispatch! {
+    fn rows_backward_at(
+        root_mean_square: bool, x: &[f32], gain: &[f32], stats: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32],
+    ) = rows_backward;
+}
 
 #[cfg(test)]
 mod tests {

@@ -103,8 +103,8 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     decomposed_attention(q, k, v)
 }
 
-/// Computes the self-attention of tokens whose queries, keys and values are one tensor, the output of one linear layer. Nothing is rearranged
-/// in memory.
+/// Computes the self-attention of tokens whose queries, keys and values are one tensor, the output of one linear layer.
+/// Nothing is rearranged in memory.
 ///
 /// # Shapes
 /// `qkv: [batch, tokens, 3 · heads · d]`, queries of all heads, then keys, then values → `[batch, tokens, heads · d]`.
@@ -133,8 +133,8 @@ pub fn attention_fused(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     decomposed_attention(q, k, v).swap_dims(1, 2).reshape([batch, tokens, heads * d])
 }
 
-/// Computes the self-attention of pixels whose queries, keys and values are one tensor, the output of one 1×1 convolution. Nothing is
-/// rearranged in memory.
+/// Computes the self-attention of pixels whose queries, keys and values are one tensor, the output of one 1×1
+/// convolution. Nothing is rearranged in memory.
 ///
 /// # Shapes
 /// `qkv: [batch, 3 · heads · d, h, w]`, queries of all heads, then keys, then values → `[batch, heads · d, h, w]`.

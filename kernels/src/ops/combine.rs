@@ -4,10 +4,11 @@ use crate::parallel::{CHUNK, Shared, for_each};
 use crate::simd::{Level, Simd, dispatch};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 
-/// Computes the linear combination `Σ wᵢ xᵢ`, rounded after each product and each sum as if the terms were added one by one.
+/// Computes the linear combination `Σ wᵢ xᵢ`, rounded after each product and each sum as if the terms were added one by
+/// one.
 ///
-/// A term of weight 0 is not read. On the `flex` back end without autodiff this is one pass over the elements, which overwrites a term without
-/// other references, if there is one; everywhere else it runs burn's own operations.
+/// A term of weight 0 is not read. On the `flex` back end without autodiff this is one pass over the elements, which
+/// overwrites a term without other references, if there is one; everywhere else it runs burn's own operations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -28,8 +29,8 @@ pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>
     sum.total()
 }
 
-/// Computes [`ops::combine`](crate::ops::combine) of a literal list of terms, without building the array of terms, which for small tensors
-/// costs as much as the sum.
+/// Computes [`ops::combine`](crate::ops::combine) of a literal list of terms, without building the array of terms,
+/// which for small tensors costs as much as the sum.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -104,8 +105,8 @@ impl<const D: usize> Sum<D> {
     }
 }
 
-/// Tensors of which linear combinations with different weights are computed, such as the stages of a solver: none is cloned or
-/// overwritten.
+/// Tensors of which linear combinations with different weights are computed, such as the stages of a solver: none is
+/// cloned or overwritten.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -43,7 +43,9 @@ impl Affine for Convolution {
     }
 }
 
-/// Computes a two-dimensional convolution: `y[n, o, i, j] = b[o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`.
+/// Computes a two-dimensional convolution.
+///
+/// `y[n, o, i, j] = b[o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`
 ///
 /// # Shapes
 /// `x: [batch, in, h, w]`, `weight: [out, in, kh, kw]`, `bias: [out]` → `[batch, out, h′, w′]`,
@@ -75,8 +77,10 @@ pub fn conv2d(
     }
 }
 
-/// Computes a two-dimensional convolution with a bias per sample, by which conditioning on time and class is added to the channels without
-/// a separate pass: `y[n, o, i, j] = b[n, o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`.
+/// Computes a two-dimensional convolution with a bias per sample, such as an embedding of time and class, which is
+/// added to the channels without a separate pass.
+///
+/// `y[n, o, i, j] = b[n, o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`
 ///
 /// # Shapes
 /// As for [`conv2d`], with `bias: [batch, out]`.

@@ -6,8 +6,8 @@ use burn::tensor::{DType, Tensor};
 /// Number of ratios whose maxima are in registers at a time.
 const BLOCK: usize = 32;
 
-/// Computes the maximum of `|error| / (absolute + relative · |value|)`, which an adaptive solver keeps below 1; NaN if one of these ratios is not
-/// finite.
+/// Computes the maximum of `|error| / (absolute + relative · |value|)`, which an adaptive solver keeps below 1; NaN if
+/// one of these ratios is not finite.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

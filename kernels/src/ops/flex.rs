@@ -16,8 +16,8 @@ pub(super) fn to_tensor<const D: usize>(x: FlexTensor) -> Tensor<D> {
     })
 }
 
-/// Whether a tensor is on the `flex` back end, not tracked by autodiff, in single or double precision, and has the type and shape of
-/// `like`, if given.
+/// Whether a tensor is on the `flex` back end, not tracked by autodiff, in single or double precision, and has the type
+/// and shape of `like`, if given.
 pub(super) fn is_plain(x: &DispatchTensor, like: Option<&FlexTensor>) -> bool {
     match &x.kind {
         DispatchTensorKind::Flex(BackendTensor::Float(own)) if x.autodiff == DispatchAutodiffContext::Disabled => {
@@ -80,8 +80,8 @@ macro_rules! scalar {
 scalar!(f32, |x| x as f32, unwritten);
 scalar!(f64, |x| x, |len| vec![0.0; len]);
 
-/// Creates a tensor in single precision from its elements in row-major order: [`Tensor::from_data`] with less overhead on the `flex` back
-/// end.
+/// Creates a tensor in single precision from its elements in row-major order: [`Tensor::from_data`] with less overhead
+/// on the `flex` back end.
 ///
 /// # Panics
 /// If the number of elements does not match the shape.

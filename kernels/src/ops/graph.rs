@@ -185,7 +185,8 @@ pub(super) fn with_values<R>(x: DispatchTensor, f: impl FnOnce(&[f32]) -> R) -> 
     f(values(&contiguous(into_flex(x))))
 }
 
-/// Updates tensors for which [`is_supported`] and [`is_untracked`] are true; a tensor with other references is copied first.
+/// Updates tensors for which [`is_supported`] and [`is_untracked`] are true; a tensor with other references is copied
+/// first.
 pub(super) fn update_in_place<const N: usize>(
     state: [DispatchTensor; N],
     other: DispatchTensor,

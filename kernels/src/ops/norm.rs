@@ -109,7 +109,7 @@ fn group_norm_with<const D: usize>(
     let (batch, channels, pixels) = (dims[0], dims[1], dims[2..].iter().product());
     assert!(
         groups > 0 && channels % groups == 0,
-        "the number of channels must be a multiple of the number of groups, got {channels} channels and {groups} groups"
+        "the channels must be a multiple of the groups, got {channels} channels and {groups} groups"
     );
     let norm = GroupNorm { batch, channels, pixels, groups, epsilon, silu };
     normalize(norm, [batch, channels], x, gain, offset, |x, gain, offset| {
@@ -122,10 +122,11 @@ fn group_norm_with<const D: usize>(
     })
 }
 
-/// Computes the group normalization `gain · (x − mean) / √(variance + ε) + offset`, with the mean and variance over the channels and pixels
-/// of each group.
+/// Computes the group normalization `gain · (x − mean) / √(variance + ε) + offset`, with the mean and variance over the
+/// channels and pixels of each group.
 ///
-/// A modulation by the conditioning, `(1 + scale) y + shift`, is part of gain and offset: `gain (1 + scale)`, `offset (1 + scale) + shift`.
+/// A modulation by the conditioning, `(1 + scale) y + shift`, is part of gain and offset: `gain (1 + scale)`,
+/// `offset (1 + scale) + shift`.
 ///
 /// # Shapes
 /// `x: [batch, channels, …]`, `gain, offset: [1 or batch, channels]` → as `x`.
@@ -178,9 +179,11 @@ fn layer_norm_with<const D: usize>(
     })
 }
 
-/// Computes the layer normalization `gain · (x − mean) / √(variance + ε) + offset`, with the mean and variance over the last dimension.
+/// Computes the layer normalization `gain · (x − mean) / √(variance + ε) + offset`, with the mean and variance over the
+/// last dimension.
 ///
-/// A modulation by the conditioning, `(1 + scale) y + shift`, is part of gain and offset: `gain (1 + scale)`, `offset (1 + scale) + shift`.
+/// A modulation by the conditioning, `(1 + scale) y + shift`, is part of gain and offset: `gain (1 + scale)`,
+/// `offset (1 + scale) + shift`.
 ///
 /// # Shapes
 /// `x: [batch, …, width]`, `gain, offset: [1 or batch, width]` → as `x`.

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 /// Computes one step of [`AdamW`] on a tensor, and of an exponential moving average of the parameters in the same pass.
 ///
-/// Takes and returns `[parameters, first moment, second moment]` and the average, which is given with its decay d; `step` counts from 1. A
-/// tensor without other references is updated in place.
+/// Takes and returns `[parameters, first moment, second moment]` and the average, which is given with its decay d;
+/// `step` counts from 1. A tensor without other references is updated in place.
 ///
 /// # Shapes
 /// All tensors have the same shape.

@@ -54,14 +54,15 @@ impl Operation<3> for Rotary {
     }
 }
 
-/// Applies the rotary position embedding to queries and keys: in every head, elements i and i + d/2 of a token, `(a, b)`, become
-/// `(a cos θ − b sin θ, b cos θ + a sin θ)` with the angle θ = θ[token, i]. Values are unchanged. The angles are constants and receive no
-/// gradient.
+/// Applies the rotary position embedding to queries and keys: in every head, elements i and i + d/2 of a token,
+/// `(a, b)`, become `(a cos θ − b sin θ, b cos θ + a sin θ)` with the angle θ = θ[token, i]. Values are unchanged. The
+/// angles are constants and receive no gradient.
 ///
 /// Su et al., "RoFormer" (2021), <https://arxiv.org/abs/2104.09864>.
 ///
 /// # Shapes
-/// `qkv: [batch, tokens, 3 · heads · d]` as for [`attention_fused`](super::attention_fused), `cos, sin: [tokens, d/2]` → as `qkv`.
+/// `qkv: [batch, tokens, 3 · heads · d]` as for [`attention_fused`](super::attention_fused), `cos, sin: [tokens, d/2]`
+/// → as `qkv`.
 ///
 /// # Panics
 /// If the shapes do not match.
@@ -74,7 +75,8 @@ pub fn rotary(qkv: Tensor<3>, heads: usize, cos: Tensor<2>, sin: Tensor<2>) -> T
         [rows, half],
         sin.dims()
     );
-    let inputs = [qkv.into_dispatch(), cos.detach().into_dispatch(), sin.detach().into_dispatch()];
+    let [cos, sin] = [cos, sin].map(|angles| angles.detach().set_require_grad(false).into_dispatch());
+    let inputs = [qkv.into_dispatch(), cos, sin];
     if inputs.iter().all(is_supported) {
         return Tensor::from_dispatch(apply(Rotary { batch, tokens, heads, half }, inputs));
     }

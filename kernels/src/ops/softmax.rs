@@ -106,8 +106,8 @@ impl Operation<2> for CrossEntropyOp {
 
 /// Computes the cross-entropy of logits over the last dimension: `y = −ln softmax(x)[target]`.
 ///
-/// Category `excluded`, if given, has probability zero: it is left out of the sum of the softmax. The only tensor of the size of `x` that is
-/// allocated is its gradient.
+/// Category `excluded`, if given, has probability zero: it is left out of the sum of the softmax. The only tensor of
+/// the size of `x` that is allocated is its gradient.
 ///
 /// # Shapes
 /// `x: […, K]`, `target: […, 1]` with category indices → `[…, 1]`.

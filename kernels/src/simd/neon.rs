@@ -25,7 +25,8 @@ pub(crate) struct F4(float32x4_t);
 pub(crate) struct I4(uint32x4_t);
 
 operators!(F4: Add add vaddq_f32, Sub sub vsubq_f32, Mul mul vmulq_f32, Div div vdivq_f32);
-operators!(I4: Add add vaddq_u32, Sub sub vsubq_u32, BitAnd bitand vandq_u32, BitOr bitor vorrq_u32, BitXor bitxor veorq_u32);
+operators!(I4: Add add vaddq_u32, Sub sub vsubq_u32, BitAnd bitand vandq_u32,
+    BitOr bitor vorrq_u32, BitXor bitxor veorq_u32);
 
 #[allow(unused_unsafe, clippy::undocumented_unsafe_blocks)]
 impl std::ops::Neg for F4 {
@@ -36,8 +37,8 @@ impl std::ops::Neg for F4 {
     }
 }
 
-// SAFETY of every intrinsic below: NEON is part of the baseline; the memory that is read and written is covered by the contract
-// of the function.
+// SAFETY of every intrinsic below: NEON is part of the baseline; the memory that is read and written is covered by the
+// contract of the function.
 #[allow(unused_unsafe, clippy::undocumented_unsafe_blocks)]
 impl Simd for Neon {
     type F = F4;

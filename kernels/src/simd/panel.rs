@@ -15,8 +15,8 @@ pub(crate) enum Init {
 
 /// `C = init + A B` for a panel of at most two vectors' columns and any number of rows.
 ///
-/// `A[i, k] = a.0[i · a.1 + k · a.2]`; `B[k, ·]` begins at `b.0[k · b.1]`; `C[i, ·]` begins at `c.0[i · c.1]` and has `cols`
-/// elements.
+/// `A[i, k] = a.0[i · a.1 + k · a.2]`; `B[k, ·]` begins at `b.0[k · b.1]`; `C[i, ·]` begins at `c.0[i · c.1]` and has
+/// `cols` elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel {
     /// Rows of A and C.

@@ -5,8 +5,8 @@ use super::traits::{Float, MAX_LANES, Simd};
 /// Computes a [`Panel`]: the generic body of [`Simd::panel_product`].
 ///
 /// # Safety
-/// All elements of A and C at their strides must be readable, those of C writable, and of every row of B as many whole vectors
-/// as `cols` reaches into.
+/// All elements of A and C at their strides must be readable, those of C writable, and of every row of B as many whole
+/// vectors as `cols` reaches into.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Simd>(s: S, panel: Panel) {
     let Panel { m, k, a: (a, ars, acs), b, c: (c, crs), cols, init } = panel;

@@ -7,8 +7,8 @@ pub(crate) const MAX_LANES: usize = 16;
 
 /// An instruction set: constructs, loads and stores its vectors.
 ///
-/// Everything that implements or uses this trait must be `#[inline(always)]`, so that it is inlined into a function compiled with
-/// the features of the instruction set.
+/// Everything that implements or uses this trait must be `#[inline(always)]`, so that it is inlined into a function
+/// compiled with the features of the instruction set.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Vector of `LANES` floats.
     type F: Float<I = Self::I>;
@@ -54,8 +54,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Computes a panel of a matrix product. Compiled once per instruction set and not inlined, because it is large.
     ///
     /// # Safety
-    /// All elements of A and C at their strides must be readable, those of C writable, and of every row of B as many whole
-    /// vectors as `cols` reaches into.
+    /// All elements of A and C at their strides must be readable, those of C writable, and of every row of B as many
+    /// whole vectors as `cols` reaches into.
     unsafe fn panel_product(self, panel: Panel);
 
     /// Vector of zeros.
@@ -138,7 +138,8 @@ pub(crate) trait Float:
     type I: Int<F = Self>;
     /// Result of a comparison, lane by lane.
     type Mask: Copy;
-    /// `self · b + c`: fused (one rounding) if the instruction set has a fused multiply-add, otherwise with two roundings.
+    /// `self · b + c`: fused (one rounding) if the instruction set has a fused multiply-add, otherwise with two
+    /// roundings.
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// `self · b + c` with one rounding on every instruction set, even if it is slow.
     fn fma(self, b: Self, c: Self) -> Self;

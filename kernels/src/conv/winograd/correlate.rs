@@ -7,7 +7,8 @@ use crate::product::{deep_panel, panel_width};
 use crate::simd::{Init, Level, MAX_LANES, Simd, dispatch};
 use std::ops::Range;
 
-/// Computes a convolution with the kernel `w`, or its input gradient if `flip`: the correlation with the flipped kernel.
+/// Computes a convolution with the kernel `w`, or its input gradient if `flip`: the correlation with the flipped
+/// kernel.
 pub(in crate::conv) fn correlate<T: TileSize>(
     level: Level,
     size: T,
@@ -85,12 +86,17 @@ unsafe fn kernel_panel<S: Simd, T: TileSize>(
         }
     }
 }
-dispatch! { unsafe fn kernel_panel_at<T: TileSize>(size: T, w: &[f32], flip: bool, at: Tiling, p: usize, panels: usize, out: *mut f32) = kernel_panel; }
+dispatch! {
+    unsafe fn kernel_panel_at<T: TileSize>(
+        size: T, w: &[f32], flip: bool, at: Tiling, p: usize, panels: usize, out: *mut f32,
+    ) = kernel_panel;
+}
 
 /// Computes the output of some rows of tiles with the transformed `kernel`.
 ///
 /// # Safety
-/// These rows of y must be writable and written by no other task; `kernel` must be the result of [`kernel_panel`] for all panels.
+/// These rows of y must be writable and written by no other task; `kernel` must be the result of [`kernel_panel`] for
+/// all panels.
 #[inline(always)]
 unsafe fn output_rows<S: Simd, T: TileSize>(
     s: S,
@@ -140,8 +146,8 @@ unsafe fn output_rows<S: Simd, T: TileSize>(
                 }
                 None => s.zero(),
             };
-            // SAFETY: `outputs` holds every tile of the rows; `lines` has M ≤ N lines of M tw ≤ line columns; only the lines and
-            // columns of the image itself are written to y.
+            // SAFETY: `outputs` holds every tile of the rows; `lines` has M ≤ N lines of M tw ≤ line columns; only the
+            // lines and columns of the image itself are written to y.
             unsafe {
                 for t in 0..at.tw {
                     let source = outputs.add((r * at.tw + t) * out_row + c);
@@ -172,4 +178,8 @@ unsafe fn output_rows<S: Simd, T: TileSize>(
         }
     }
 }
-dispatch! { unsafe fn output_rows_at<T: TileSize>(size: T, at: Tiling, rows: Range<usize>, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: *mut f32) = output_rows; }
+dispatch! {
+    unsafe fn output_rows_at<T: TileSize>(
+        size: T, at: Tiling, rows: Range<usize>, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: *mut f32,
+    ) = output_rows;
+}

@@ -37,8 +37,8 @@ impl Tiling {
         self.tw * self.m + 2
     }
 
-    /// Rows of tiles per block: enough to amortize the loads of the kernel, few enough that the block fits the second-level cache and
-    /// that there are several blocks.
+    /// Rows of tiles per block: enough to amortize the loads of the kernel, few enough that the block fits the
+    /// second-level cache and that there are several blocks.
     pub(super) fn rows_per_block(&self, rows: usize) -> usize {
         let floats = (self.m + 2) * (self.m + 2) * (self.ci + self.co);
         let tiles = ((1 << 18) / floats).clamp(24, 96);
@@ -46,11 +46,12 @@ impl Tiling {
     }
 }
 
-/// Gathers lines `top..top + lines` of `lanes ≤ LANES` channel planes, with channels as lanes: `out[line, column, lane]`, column
-/// `left` of `out` being column 0 of the image, zeros outside of the image.
+/// Gathers lines `top..top + lines` of `lanes ≤ LANES` channel planes, with channels as lanes:
+/// `out[line, column, lane]`, column `left` of `out` being column 0 of the image, zeros outside of the image.
 ///
 /// # Safety
-/// `x` must point at the first plane; `out` must hold `lines × line × LANES` floats, with zeros in the columns outside of the image.
+/// `x` must point at the first plane; `out` must hold `lines × line × LANES` floats, with zeros in the columns outside
+/// of the image.
 #[inline(always)]
 unsafe fn gather<S: Simd>(
     s: S,
@@ -78,7 +79,8 @@ unsafe fn gather<S: Simd>(
     }
 }
 
-/// Transforms the input of some rows of tiles: `out[point, tile, channel]`, with strides `apart` for points and `row` for tiles.
+/// Transforms the input of some rows of tiles: `out[point, tile, channel]`, with strides `apart` for points and `row`
+/// for tiles.
 ///
 /// # Safety
 /// `out` must have room for them.
@@ -104,8 +106,8 @@ pub(super) unsafe fn input_tiles<S: Simd, T: TileSize>(
         let top = (down * T::M) as isize - 1;
         let mut c = 0;
         while c < at.ci {
-            // SAFETY: channels c.. of one image are in x, as checked; `lines` has N lines; the transform stays within `line`
-            // columns and within `out`, as guaranteed by the caller.
+            // SAFETY: channels c.. of one image are in x, as checked; `lines` has N lines; the transform stays within
+            // `line` columns and within `out`, as guaranteed by the caller.
             unsafe {
                 let x = x.as_ptr().add((image * at.ci + c) * plane);
                 gather(s, at, x, l.min(at.ci - c), top, n, 1, line, lines);
@@ -138,7 +140,8 @@ pub(super) unsafe fn input_tiles<S: Simd, T: TileSize>(
     }
 }
 
-/// Transforms the output gradient of some rows of tiles: `out[point, panel, tile, column]`, with stride `apart` for points.
+/// Transforms the output gradient of some rows of tiles: `out[point, panel, tile, column]`, with stride `apart` for
+/// points.
 ///
 /// # Safety
 /// `out` must have room for them.

@@ -76,8 +76,8 @@ pub(super) fn transform_gradient<S: Simd, T: TileSize>(s: S, _: T, t: [S::F; N])
     }
 }
 
-/// Transforms the kernel: `count` taps to N points. The kernel itself has three taps; for its gradient the M output gradients of a
-/// tile take the place of the taps.
+/// Transforms the kernel: `count` taps to N points. The kernel itself has three taps; for its gradient the M output
+/// gradients of a tile take the place of the taps.
 #[inline(always)]
 pub(super) fn transform_kernel<S: Simd, T: TileSize>(s: S, _: T, count: usize, g: [S::F; 4]) -> [S::F; N] {
     let c = |x: f64| s.splat(x as f32);

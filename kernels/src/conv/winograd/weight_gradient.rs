@@ -9,8 +9,8 @@ use std::ops::Range;
 
 /// Computes the gradient with respect to the kernel: F(3×3, M×M) with the output gradient as the kernel.
 ///
-/// The rows of tiles of the batch are split into at most eight runs. The blocks of a run are summed in order and transformed back to
-/// 3×3; then the runs are summed in order.
+/// The rows of tiles of the batch are split into at most eight runs. The blocks of a run are summed in order and
+/// transformed back to 3×3; then the runs are summed in order.
 pub(in crate::conv) fn weight_gradient<T: TileSize>(
     level: Level,
     size: T,
@@ -48,7 +48,8 @@ pub(in crate::conv) fn weight_gradient<T: TileSize>(
     sum_parts(&parts, dw);
 }
 
-/// Adds the products of some rows of tiles to `sums[point, panel, input channel, column]`, which they initialize if `first`.
+/// Adds the products of some rows of tiles to `sums[point, panel, input channel, column]`, which they initialize if
+/// `first`.
 ///
 /// # Safety
 /// `sums` must have room for all panels at all points.
@@ -88,7 +89,11 @@ unsafe fn add_gradient<S: Simd, T: TileSize>(
         }
     }
 }
-dispatch! { unsafe fn add_gradient_at<T: TileSize>(size: T, at: Tiling, rows: Range<usize>, x: &[f32], dy: &[f32], sums: &mut [f32], first: bool) = add_gradient; }
+dispatch! {
+    unsafe fn add_gradient_at<T: TileSize>(
+        size: T, at: Tiling, rows: Range<usize>, x: &[f32], dy: &[f32], sums: &mut [f32], first: bool,
+    ) = add_gradient;
+}
 
 /// Transforms the sums at all points back to the gradient of the 3×3 kernel.
 #[inline(always)]
