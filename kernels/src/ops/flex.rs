@@ -1,12 +1,11 @@
 //! Tensors of the `flex` back end outside of autodiff, in single or double precision, as slices.
 use super::graph::kernels_enabled;
 use crate::memory::unwritten;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
+use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchDevice, DispatchTensor, DispatchTensorKind};
 use burn::tensor::{DType, Device, Element, Tensor, TensorData};
 use std::ops::{Add, Div, Mul};
 
-pub(super) type FlexTensor = FloatTensor<Flex>;
+pub(super) use super::graph::FlexTensor;
 
 /// Wraps a tensor of the back end.
 pub(super) fn to_tensor<const D: usize>(x: FlexTensor) -> Tensor<D> {

@@ -15,7 +15,7 @@ use burn::tensor::{DType, TensorData};
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-type FlexTensor = FloatTensor<Flex>;
+pub(super) type FlexTensor = FloatTensor<Flex>;
 type AutodiffTensor = FloatTensor<Autodiff<Flex>>;
 
 /// Result of a forward pass.
@@ -72,14 +72,14 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
         let State { operation, inputs, out, saved } = ops.state;
-        let seen = Context {
+        let context = Context {
             inputs: inputs.each_ref().map(|x| x.as_ref().map_or(&[][..], values)),
             out: out.as_ref().map_or(&[][..], values),
             saved: &saved,
             dy: values(&dy),
             needs_gradient: ops.parents.each_ref().map(|parent| parent.is_some()),
         };
-        let gradients = operation.backward(seen);
+        let gradients = operation.backward(context);
         for (i, (parent, gradient)) in ops.parents.into_iter().zip(gradients).enumerate() {
             if let Some(parent) = parent {
                 let gradient = gradient.expect("every gradient that is needed is computed");
