@@ -80,6 +80,12 @@ fn links_between_chapters_lead_somewhere() {
                 );
             }
         }
+        // Markdown takes names for equal that differ in case alone, and the first definition.
+        let names = prose.iter().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("]: "));
+        let mut names: Vec<String> = names.map(|(name, _)| name.to_lowercase()).collect();
+        names.sort();
+        let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+        assert!(twice.is_none(), "{chapter}: two definitions of {twice:?}");
         for line in &prose {
             let Some(file) = line.strip_prefix("<!-- book: {{#include ").and_then(|rest| rest.split("}}").next())
             else {
