@@ -1,5 +1,5 @@
 //! Text in a space of numbers: vectors that are trained with the net, and nets of images on categories.
-use crate::nets::{bits, device, moved, normal, tokens};
+use crate::common::{bits, device, floats, moved, normal, tokens};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::GradientsParams,
@@ -20,10 +20,6 @@ use tweedie::{
 };
 
 type Words = Model<3, Transformer, Embedding>;
-
-fn floats<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().try_to_vec().expect("single precision")
-}
 
 fn model(vocabulary: usize, width: usize, length: usize, normalised: bool) -> Words {
     let rng = Rng::new(4);

@@ -1,8 +1,9 @@
 //! Laws of the nets: what they give at first, what reaches them, and that a row knows nothing of its batch.
+use crate::common::{bits, device, floats, labels, moved, normal, on_threads, slopes, times, tokens};
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Module, ModuleVisitor, Param, ParamId},
     optim::{AdamConfig, GradientsParams},
-    tensor::{DType, Device, Tensor},
+    tensor::Tensor,
 };
 use tweedie::{
     Rng,
@@ -13,73 +14,8 @@ use tweedie::{
 };
 use tweedie_kernels::ops::linear;
 
-pub(crate) fn device() -> Device {
-    Device::flex()
-}
-
-pub(crate) fn normal<const D: usize>(purpose: &str, shape: [usize; D]) -> Tensor<D> {
-    Rng::new(3).stream(purpose).normal_tensor(shape, &device(), DType::F32)
-}
-
-pub(crate) fn times(n: usize) -> Tensor<1> {
-    let times: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37 + 0.1) % 1.0).collect();
-    Tensor::from_data(times.as_slice(), &device())
-}
-
-/// Three in four rows are told a class.
-pub(crate) fn labels(n: usize) -> Classes {
-    Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect())
-}
-
-pub(crate) fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
-    x.into_data().try_to_vec::<f32>().expect("single precision").into_iter().map(f32::to_bits).collect()
-}
-
 fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {
     Tensor::cat(rows.iter().map(|&row| x.clone().narrow(0, row, 1)).collect(), 0)
-}
-
-/// Every parameter moved a little, so that nothing is zero any more.
-pub(crate) fn moved<M: Module>(net: M) -> M {
-    struct Move(Rng);
-    impl ModuleMapper for Move {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|x| x.clone() + self.0.normal_tensor(x.dims(), &x.device(), DType::F32) * 0.05)
-        }
-    }
-    net.map(&mut Move(Rng::new(5).stream("moved")))
-}
-
-/// The slope of the mean square of the output, parameter by parameter.
-pub(crate) fn slopes<const D: usize, N: Net<D, Condition = Classes>>(
-    net: &N,
-    z: Tensor<D>,
-) -> Vec<(String, Option<Vec<u32>>)> {
-    struct Collect(GradientsParams, Vec<(String, Option<Vec<u32>>)>, Vec<String>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push((self.2.join("."), self.0.get::<D>(param.id).map(bits)));
-        }
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.2.push(name.into());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.2.pop();
-        }
-    }
-    let net = net.clone().train();
-    let batch = z.dims()[0];
-    let z = Tensor::from_data(z.into_data(), &device().autodiff());
-    let t = Tensor::from_data(times(batch).into_data(), &device().autodiff());
-    let y = net.forward_train(z, t, &labels(batch), &Rng::new(11));
-    let grads = GradientsParams::from_grads((y.clone() * y).mean().backward(), &net);
-    let mut collect = Collect(grads, vec![], vec![]);
-    net.visit(&mut collect);
-    collect.1
-}
-
-pub(crate) fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
 }
 
 fn unet() -> UNet {
@@ -105,12 +41,6 @@ fn continuous() -> Transformer {
 fn dit() -> Dit {
     let config = DitConfig::new(2).patch(3).width(24).depth(2).heads(3).positions(Positions::Rotary);
     moved(config.classes(3).init(&Rng::new(1), &device()))
-}
-
-/// Numbers of ten categories.
-pub(crate) fn tokens(rows: usize, length: usize) -> Tensor<3> {
-    let uniform: Tensor<3> = Rng::new(3).stream("tokens").uniform_tensor([rows, length, 1], &device(), DType::F32);
-    (uniform * 10.0).floor()
 }
 
 #[test]
@@ -313,7 +243,7 @@ fn dropout_is_for_training_and_keyed_by_row() {
 #[test]
 fn dropout_keeps_the_mean() {
     let x = layers::dropout(Tensor::<2>::ones([100, 400], &device()), 0.25, &mut Some(Rng::new(2)));
-    let numbers = x.into_data().try_to_vec::<f32>().expect("single precision");
+    let numbers = floats(x);
     let zeros = numbers.iter().filter(|x| **x == 0.0).count();
     assert!(numbers.iter().all(|x| *x == 0.0 || (*x - 4.0 / 3.0).abs() < 1e-6));
     // 40 000 draws: a standard deviation of 87 about 10 000.
@@ -378,7 +308,7 @@ fn what_a_layer_starts_from_is_its_own() {
 fn what_follows_a_net_is_applied() {
     let z = normal("z", [3, 2, 4, 5]);
     let y = unet().then(Softmax {}).forward(z, times(3), &labels(3));
-    let sums = y.sum_dim(3).into_data().try_to_vec::<f32>().expect("single precision");
+    let sums = floats(y.sum_dim(3));
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
 }
 

@@ -1,4 +1,5 @@
 //! Training, resuming and sampling, through small nets.
+use crate::common::device;
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -18,10 +19,6 @@ use tweedie::{
     schedule::{Cosine, Edm, FlowMatching, Linear, Table},
     train::{AdamW, Checkpoint, Moments, Parameters, Train},
 };
-
-fn device() -> Device {
-    Device::flex()
-}
 
 /// Two clusters, told apart by their class.
 fn points(n: usize) -> Samples<2> {

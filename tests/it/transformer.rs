@@ -1,5 +1,5 @@
 //! What transformers see and what they do not.
-use crate::nets::{bits, device, moved, normal, slopes, times, tokens};
+use crate::common::{bits, device, floats, moved, near, normal, slopes, times, tokens};
 use burn::{
     module::Module,
     optim::{AdamConfig, GradientsParams},
@@ -31,11 +31,7 @@ fn letters(rows: &[[u8; 12]]) -> Tensor<3> {
 
 fn run(net: &Transformer, z: Tensor<3>) -> Vec<f32> {
     let batch = z.dims()[0];
-    net.forward(z, times(batch), &Classes::none()).into_data().try_to_vec().expect("single precision")
-}
-
-fn near(a: &[f32], b: &[f32], allowed: f32) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= allowed)
+    floats(net.forward(z, times(batch), &Classes::none()))
 }
 
 #[test]
@@ -158,7 +154,7 @@ fn a_tied_table_learns_from_both_ends() {
 fn softmax_makes_the_logits_probabilities() {
     let y = init(config()).then(Softmax {}).forward(tokens(3, 7), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 7, 10]);
-    let sums = y.sum_dim(2).into_data().try_to_vec::<f32>().expect("single precision");
+    let sums = floats(y.sum_dim(2));
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
 }
 
