@@ -108,7 +108,7 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
             let size = 1.0 + own.abs() + c.sigma;
             checks.note(name, &place, (own - other).abs() / size, 1e-6);
         }
-        let back = schedule.time(c.log_snr());
+        let back = schedule.time_at_log_snr(c.log_snr());
         // The ratio may be flat: compare ratios as well as times.
         let miss = (back - t).abs().min((schedule.at(back).log_snr() - c.log_snr()).abs());
         checks.note("time inverts the log-SNR", &place, miss, 1e-9);

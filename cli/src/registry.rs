@@ -64,7 +64,7 @@ impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
 /// impl tweedie_cli::NoiseConfig for SayingX0 {
 ///     type Noise = Gaussian;
 ///     fn noise(&self, schedule: Arc<dyn Schedule>, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
-///         Ok(Gaussian::new(schedule).predicting(Prediction::X0))
+///         Ok(Gaussian::new(schedule).with_prediction(Prediction::X0))
 ///     }
 /// }
 /// # let _ = tweedie_cli::Modules::default().noise::<SayingX0>("saying-x0");

@@ -142,7 +142,7 @@ pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     let place = format!("{looks} looks");
     checks.note("a bound is no less than −ln p", &place, truth - nats, 5.0 * error);
     checks.note("a wrong model has a larger bound", &place, nats - more, 0.0);
-    let keep = |t: f64| categories.schedule.keep(Dual::time(t)).value;
+    let keep = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     if loss.times(&*noise) == Some(Times::Continuous) && keep(0.0) == 1.0 && keep(1.0) == 0.0 {
         checks.note("in continuous time it is −ln p", &place, (nats - truth).abs(), 5.0 * error);
     }

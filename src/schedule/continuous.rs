@@ -273,7 +273,7 @@ impl Schedule for SubVariancePreserving {
         self.full().time_at_log_snr(-((1.0 - alpha) * (1.0 + alpha)).ln() + 2.0 * alpha.ln())
     }
     fn check(&self) -> Result<()> {
-        self.full().check()
+        Schedule::check(&self.full())
     }
 }
 

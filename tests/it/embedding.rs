@@ -24,7 +24,7 @@ type Words = Model<3, Transformer, Embedding>;
 fn model(vocabulary: usize, width: usize, length: usize, normalised: bool) -> Words {
     let rng = Rng::new(4);
     let net = TransformerConfig::continuous(width, length).width(24).depth(1).heads(2).told(16);
-    let noise = Gaussian::new(Sqrt::new(50)).predicting(Prediction::X0);
+    let noise = Gaussian::new(Sqrt::new(50)).with_prediction(Prediction::X0);
     let embedding = EmbeddingConfig::new(vocabulary, width).normalised(normalised);
     Model::new(noise, net.init(&rng, &device())).with_transform(embedding.init(&rng, &device()))
 }
@@ -180,7 +180,7 @@ fn what_cannot_be_rounded_is_refused() {
     let error = Loss::<3>::check(&Rounding::new(), &noise).expect_err("refused").to_string();
     assert!(error.contains("Gaussian noise"), "{error}");
     let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device());
-    let other = Model::new(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0), net);
+    let other = Model::new(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0), net);
     let error = other.train(&Sentences, Simple + Rounding::new(), Train::default()).expect_err("refused").to_string();
     assert!(error.contains("the transform `embedding`"), "{error}");
     assert!(EmbeddingConfig::default().check().expect_err("refused").contains("vocabulary = 0"));
@@ -290,7 +290,7 @@ impl Denoiser<3> for Echo {
 #[test]
 fn guesses_are_rounded_until_a_time() {
     let embedding = EmbeddingConfig::new(10, 8).init(&Rng::new(1), &device());
-    let echo = || Echo(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0));
+    let echo = || Echo(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0));
     let rounded = Rounded { model: echo(), embedding: &embedding, until: 0.5 };
     let z = normal::<3>("z", [3, 4, 8]);
     let words = embedding.look_up(embedding.nearest(z.clone() * 2.0));

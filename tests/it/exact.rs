@@ -27,7 +27,7 @@ const PLACES: [[f64; 2]; 4] = [[0.0, 0.0], [1.0, -1.0], [-2.5, 0.7], [3.0, 3.0]]
 fn closed_forms() -> Vec<Closed> {
     vec![
         Closed {
-            schedule: Box::new(VarianceExploding { min: 0.25, max: 1.0 }),
+            schedule: Box::new(VarianceExploding { sigma_min: 0.25, sigma_max: 1.0 }),
             t: 0.5,
             x: [
                 [-0.06700742009480233, 0.16705759651345337],
@@ -50,7 +50,7 @@ fn closed_forms() -> Vec<Closed> {
             log: [-4.868694467764968, -4.002911612022318, -2.763809338241503, -7.665421652769872],
         },
         Closed {
-            schedule: Box::new(VarianceExploding { min: 1.0, max: 25.0 }),
+            schedule: Box::new(VarianceExploding { sigma_min: 1.0, sigma_max: 25.0 }),
             t: 0.5,
             x: [
                 [-0.4366932993430123, -0.09569759441289556],
@@ -427,7 +427,7 @@ fn closed_forms_agree_with_another_programs() {
 
 /// EDM's ρ = 7 levels from 0.02 to 20 as a schedule: even times are its grid.
 fn levels() -> Edm {
-    Edm { min: 0.02, max: 20.0, rho: 7.0 }
+    Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }
 }
 
 #[test]
@@ -482,7 +482,7 @@ fn one_step_and_multistep_samplers_end_where_k_diffusions_do() {
 /// dpm_fast with 20 calls: six steps of order 3 and one of order 2, even in λ.
 #[test]
 fn dpm_solver_ends_where_dpm_fast_does() {
-    let model = mixture(Gaussian::new(VarianceExploding { min: 0.02, max: 20.0 }));
+    let model = mixture(Gaussian::new(VarianceExploding { sigma_min: 0.02, sigma_max: 20.0 }));
     let (three, two) = (DpmSolver { order: 3 }, DpmSolver { order: 2 });
     let z = walk(&three, &model, &even(7)[..7], latents() * 20.0);
     let z = walk(&two, &model, &[1.0 / 7.0, 0.0], z);
@@ -520,9 +520,9 @@ fn churn_ends_where_edms_sampler_does() {
     assert!(error < 1e-9, "{error:.2e}");
 
     // Room above 20, to which the first step raises the noise.
-    let wide = Edm { min: 0.02, max: 80.0, rho: 7.0 };
+    let wide = Edm { sigma_min: 0.02, sigma_max: 80.0, rho: 7.0 };
     let model = mixture(Gaussian::new(wide));
-    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time(levels().at(t).log_snr())).collect();
+    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time_at_log_snr(levels().at(t).log_snr())).collect();
     times[17] = 0.0;
     let churn = Churn { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 };
     let mut z = latents() * 20.0;

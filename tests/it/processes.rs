@@ -69,7 +69,7 @@ fn a_closed_inverse_is_the_bisected_one() {
     for (name, schedule) in schedules() {
         for i in 1..40 {
             let log_snr = schedule.at(f64::from(i) / 40.0).log_snr();
-            let (own, bisected) = (schedule.time(log_snr), Plain(schedule.clone()).time(log_snr));
+            let (own, bisected) = (schedule.time_at_log_snr(log_snr), Plain(schedule.clone()).time_at_log_snr(log_snr));
             assert!((own - bisected).abs() < 1e-9, "{name} at {i}/40: {own} and {bisected}");
         }
     }
@@ -344,7 +344,7 @@ fn denoise_diffusion_is_the_same_as_the_spine() {
 fn every_prediction_says_the_same() {
     let z = points([[0.3, -0.4], [1.2, 0.8]]);
     for (name, schedule) in schedules() {
-        let noise = |prediction| Gaussian::new(schedule.clone()).predicting(prediction).data_std(0.7);
+        let noise = |prediction| Gaussian::new(schedule.clone()).with_prediction(prediction).with_data_std(0.7);
         let part = (1.0, vec![0.2, -0.1], Covariance::Diagonal(vec![0.5, 1.5]));
         let other = (2.0, vec![-1.0, 1.0], Covariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 });
         for prediction in Prediction::ALL {
@@ -400,7 +400,7 @@ fn covariances_of_every_kind_agree() {
 
 #[test]
 fn a_hutchinson_likelihood_is_near_the_exact_one() {
-    let model = crate::common::mixture(Gaussian::new(VariancePreserving::default()).predicting(Prediction::V));
+    let model = crate::common::mixture(Gaussian::new(VariancePreserving::default()).with_prediction(Prediction::V));
     let x = points([[-2.0, 0.0], [1.4, 1.0], [0.5, -1.5]]);
     let exact = model.log_density(x.clone(), 0.02);
     let probes = (64, 1e-4);
@@ -413,8 +413,8 @@ fn a_hutchinson_likelihood_is_near_the_exact_one() {
 /// Where x̂'s slopes are a diagonal, a probe of signs gives their trace: Hutchinson's estimate is exact.
 #[test]
 fn a_hutchinson_likelihood_without_chance_is_exact() {
-    let schedule = VariancePreserving { min: 0.1, max: 60.0 };
-    let noise = Gaussian::new(schedule).predicting(Prediction::V);
+    let schedule = VariancePreserving { beta_min: 0.1, beta_max: 60.0 };
+    let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
     let model = Mixture::gaussian(noise, vec![0.4, -0.2], Covariance::Diagonal(vec![0.3, 2.0])).unwrap();
     let x = points([[0.1, 0.9], [-1.0, -2.0]]);
     let exact = model.log_density(x.clone(), 0.05);
@@ -426,7 +426,7 @@ fn a_hutchinson_likelihood_without_chance_is_exact() {
 
 #[test]
 fn dynamic_thresholds_follow_the_row() {
-    let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::X0);
+    let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
     let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], Covariance::Isotropic(0.0)).unwrap();
     let z = Tensor::<2>::zeros([1, 5], &Device::flex());
     let full = Thresholded { model: model.clone(), quantile: 0.75, most: 10.0 };

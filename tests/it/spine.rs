@@ -15,7 +15,7 @@ pub fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
     vec![
         ("linear", Arc::new(Linear::new(1000))),
         ("cosine", Arc::new(Cosine::new(1000))),
-        ("cosine, short", Arc::new(Cosine::new(20).offset(0.02).exponent(1.5))),
+        ("cosine, short", Arc::new(Cosine::new(20).with_offset(0.02).exponent(1.5))),
         ("sqrt", Arc::new(Sqrt::new(2000))),
         ("constant", Arc::new(Constant::new(500, 0.02))),
         ("flow matching", Arc::new(FlowMatching {})),
@@ -226,7 +226,7 @@ fn gaussian_noise_obeys_its_laws() {
     for (name, schedule) in schedules() {
         for prediction in Prediction::ALL {
             for variance in [Variance::Small, Variance::Learned] {
-                let noise = Gaussian::new(schedule.clone()).predicting(prediction).variance(variance).data_std(0.5);
+                let noise = Gaussian::new(schedule.clone()).with_prediction(prediction).with_variance(variance).with_data_std(0.5);
                 all_hold(&format!("{name}, {prediction}"), laws::noise::<2>(&noise, &x));
             }
         }
@@ -267,9 +267,9 @@ fn a_certain_guess_gives_the_posterior() {
 fn what_does_not_fit_is_refused() {
     let check = |noise: Gaussian| Noise::<4>::check(&noise).map_err(|e| e.to_string());
     assert!(check(Gaussian::new(FlowMatching {})).unwrap_err().contains("zero terminal SNR"));
-    assert!(check(Gaussian::new(OrnsteinUhlenbeck {}).predicting(Prediction::Score)).is_err());
-    assert!(check(Gaussian::new(FlowMatching {}).predicting(Prediction::V)).is_ok());
+    assert!(check(Gaussian::new(OrnsteinUhlenbeck {}).with_prediction(Prediction::Score)).is_err());
+    assert!(check(Gaussian::new(FlowMatching {}).with_prediction(Prediction::V)).is_ok());
     assert!(check(Gaussian::new(Constant::new(10, 1.5))).unwrap_err().contains("step 1 of the table has β = 1.5"));
-    assert!(check(Gaussian::new(Edm { min: 2.0, max: 1.0, rho: 7.0 })).unwrap_err().contains("min < max"));
-    assert!(check(Gaussian::new(Linear::new(10)).data_std(-1.0)).is_err());
+    assert!(check(Gaussian::new(Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 })).unwrap_err().contains("min < max"));
+    assert!(check(Gaussian::new(Linear::new(10)).with_data_std(-1.0)).is_err());
 }

@@ -115,7 +115,7 @@ fn tables_are_those_of_their_papers() {
             ],
         ),
         (
-            Arc::new(Cosine::new(1000).offset(0.05).exponent(3.0).clip(0.9)),
+            Arc::new(Cosine::new(1000).with_offset(0.05).exponent(3.0).clip(0.9)),
             [
                 (1, 0.9996603532604135),
                 (250, 0.7375264213103889),
@@ -143,7 +143,7 @@ fn a_table_may_end_without_signal() {
     // α goes along a line from 0.6 to 0 in the last third.
     let c = half.at(5.0 / 6.0);
     assert!(near(c.alpha, 0.3, 1e-12) && near(c.alpha_dot, -1.8, 1e-12) && near(c.sigma, 0.91f64.sqrt(), 1e-12));
-    assert!(near(half.time(c.log_snr()), 5.0 / 6.0, 1e-12));
+    assert!(near(half.time_at_log_snr(c.log_snr()), 5.0 / 6.0, 1e-12));
     for check in laws::schedule(&half).into_iter().filter(|check| !check.law.contains("small")) {
         assert!(check.holds(), "{check}");
     }
@@ -168,9 +168,9 @@ fn diffusion_at_the_ends() {
     assert!(near(table.at(0.0).diffusion(), -1000.0 * (-1e-4f64).ln_1p(), 1e-9));
     assert!(near(exploding(|t| t.sqrt() * 25.0).at(0.0).diffusion(), 625.0, 1e-6));
     for log_snr in [f64::NEG_INFINITY, -1e4] {
-        assert_eq!(preserving.time(log_snr), 1.0);
+        assert_eq!(preserving.time_at_log_snr(log_snr), 1.0);
     }
-    assert_eq!(VariancePreserving { min: 0.0, max: 20.0 }.time(f64::INFINITY), 0.0);
+    assert_eq!(VariancePreserving { beta_min: 0.0, beta_max: 20.0 }.time_at_log_snr(f64::INFINITY), 0.0);
 }
 
 /// Trailing steps as diffusers rounds them, leading ones with its offset.
@@ -235,7 +235,7 @@ fn levels_end_where_the_schedule_does() {
     assert_eq!(spacing::ends(&table), [level(&table, 0.01), level(&table, 1.0)]);
     assert_eq!(spacing::ends(&FlowMatching {}), [0.002, 80.0]);
     assert_eq!(spacing::ends(&Cosine::new(1000))[1], 80.0);
-    let edm = Edm { min: 0.01, max: 20.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
     let [min, max] = spacing::ends(&edm);
     assert!(near(min, 0.01, 1e-12) && near(max, 20.0, 1e-12));
     let grid = Karras { min, max, rho: 7.0 }.on(edm).grid(5);
@@ -245,12 +245,12 @@ fn levels_end_where_the_schedule_does() {
 /// What no net can say is refused; what is said without noise is read.
 #[test]
 fn words_at_the_ends() {
-    let steep = Gaussian::new(OrnsteinUhlenbeck {}).predicting(Prediction::Velocity);
+    let steep = Gaussian::new(OrnsteinUhlenbeck {}).with_prediction(Prediction::Velocity);
     let why = Noise::<2>::check(&steep).unwrap_err().to_string();
     assert!(why.contains("slopes are infinite at t = 1"), "{why}");
     let extreme: [Arc<dyn Schedule>; 3] = [
         Arc::new(Edm { rho: 1e-6, ..Edm::default() }),
-        Arc::new(VarianceExploding { min: 1e-320, max: 50.0 }),
+        Arc::new(VarianceExploding { sigma_min: 1e-320, sigma_max: 50.0 }),
         Arc::new(Shifted { schedule: CosineAngle {}, factor: 1e200 }),
     ];
     for schedule in extreme {
@@ -260,12 +260,12 @@ fn words_at_the_ends() {
     let x = points([[0.3, -0.4]]);
     for prediction in Prediction::ALL {
         for schedule in [Arc::new(FlowMatching {}) as Arc<dyn Schedule>, Arc::new(Linear::new(10))] {
-            let noise = Gaussian::new(schedule).predicting(prediction);
+            let noise = Gaussian::new(schedule).with_prediction(prediction);
             let read = Noise::<2>::estimate(&noise, x.ones_like(), x.clone(), &[0.0]).mean;
             assert_eq!(numbers(read), [0.3, -0.4], "{prediction}: z is x without noise");
         }
     }
-    let said = Gaussian::new(FlowMatching {}).predicting(Prediction::X0);
+    let said = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
     assert_eq!(numbers(Noise::<2>::target(&said, x.clone(), x.clone(), &[0.0])), [0.3, -0.4]);
 }
 
@@ -276,18 +276,18 @@ fn words_are_translated() {
     let schedules: [Arc<dyn Schedule>; 3] = [
         Arc::new(VariancePreserving::default()),
         Arc::new(FlowMatching {}),
-        Arc::new(Edm { min: 0.1, max: 5.0, rho: 3.0 }),
+        Arc::new(Edm { sigma_min: 0.1, sigma_max: 5.0, rho: 3.0 }),
     ];
     for schedule in schedules {
         for t in [[0.1, 0.9], [0.4, 0.6]] {
             for (from, to) in Prediction::ALL.into_iter().flat_map(|a| Prediction::ALL.map(|b| (a, b))) {
-                let noise = Gaussian::new(schedule.clone()).predicting(from).data_std(0.5);
+                let noise = Gaussian::new(schedule.clone()).with_prediction(from).with_data_std(0.5);
                 let law = Noise::<2>::prior(&noise, x.clone(), &t);
                 let z = law.mean() + law.std() * eps.clone();
                 let word = Noise::<2>::target(&noise, x.clone(), z.clone(), &t);
                 let (said, want) = (
                     noise.convert(word, z.clone(), &t, to),
-                    Noise::<2>::target(&noise.clone().predicting(to), x.clone(), z, &t),
+                    Noise::<2>::target(&noise.clone().with_prediction(to), x.clone(), z, &t),
                 );
                 for (a, b) in numbers(said).into_iter().zip(numbers(want)) {
                     assert!(
@@ -299,7 +299,7 @@ fn words_are_translated() {
         }
     }
     // At t = 1 of straight paths x̂ = z − velocity, and ε = z.
-    let flow = Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity);
+    let flow = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity);
     let said = |to| numbers(flow.convert(points([[0.2, 0.1]]), points([[1.0, -1.0]]), &[1.0], to));
     assert_eq!((said(Prediction::X0), said(Prediction::Epsilon)), (vec![0.8, -1.1], vec![1.0, -1.0]));
 }
@@ -317,7 +317,7 @@ fn exact_models_without_noise() {
         [Arc::new(VariancePreserving::default()), Arc::new(FlowMatching {}), Arc::new(Linear::new(1000))];
     for schedule in schedules {
         for prediction in [Prediction::Score, Prediction::Velocity, Prediction::V, Prediction::X0] {
-            let model = mixture(Gaussian::new(schedule.clone()).predicting(prediction));
+            let model = mixture(Gaussian::new(schedule.clone()).with_prediction(prediction));
             let (end, near) = (numbers(model.predict(z.clone(), &[0.0])), numbers(model.predict(z.clone(), &[1e-9])));
             for (a, b) in end.into_iter().zip(near) {
                 assert!(
@@ -378,7 +378,7 @@ fn what_is_no_mixture_is_refused() {
     let outer = v.map(|a| v.map(|b| a * b * 0.1 + 0.0).to_vec()).to_vec();
     assert!(of(0.0, Covariance::Full(outer)).is_ok());
     assert!(of(0.0, Covariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
-    let schedule = Edm { min: 2.0, max: 1.0, rho: 7.0 };
+    let schedule = Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 };
     assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], Covariance::Isotropic(1.0)).is_err());
 }
 

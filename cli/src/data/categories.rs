@@ -223,7 +223,7 @@ impl NoiseConfig for Absorbing {
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
         let count = of("absorbing", data)?.count;
-        Ok(Discrete::absorbing(schedule, count + 1, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::absorbing(schedule, count + 1, count).with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -239,7 +239,7 @@ impl NoiseConfig for Uniform {
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
         let count = of("uniform", data)?.count;
-        Ok(Discrete::uniform(schedule, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::uniform(schedule, count).with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -267,7 +267,7 @@ impl NoiseConfig for Marginal {
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
         let noise = Discrete::marginal(schedule, shares.collect())?;
-        Ok(noise.predicting(self.prediction).reverse(self.reverse))
+        Ok(noise.with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -313,6 +313,6 @@ impl NoiseConfig for NearestNeighbour {
             return Err(Error::invalid(format!("`rate = {}` is a positive number", self.rate)));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
-        Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))
+        Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.with_rate(self.rate))
     }
 }

@@ -333,7 +333,7 @@ impl NoiseConfig for GaussianConfig {
                 data.describe()
             )));
         }
-        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
+        Ok(Gaussian::new(schedule).with_prediction(self.prediction).with_variance(self.variance).with_data_std(self.data_std))
     }
 }
 

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn levels_are_those_of_their_tables_and_of_the_schedule() {
-        let edm = Edm { min: 0.01, max: 20.0, rho: 7.0 };
+        let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
         let aligned = grid("name = 'align-your-steps'", edm, 10);
         let table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152];
         for (t, level) in aligned.iter().zip(table) {
