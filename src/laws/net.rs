@@ -11,6 +11,9 @@ use burn::{
     tensor::{DType, Tensor, TensorData},
 };
 
+/// The law of [`net`] that the output depends on t; networks for absorbing noise need not obey it.
+pub const DEPENDS_ON_TIME: &str = "output depends on t";
+
 /// Nets, on a batch `z` of two rows or more that is told `y`: the output has the shape `expected` and is finite at both ends
 /// of time, the same batch gives the same bits, a row does not depend on its batch and goes by its own time, time and
 /// condition change what is said, rows that are told different things are told apart, and a gradient reaches every parameter
@@ -67,7 +70,7 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
 
     let used = |gap: f64| if gap > 1e-5 { 0.0 } else { 1.0 };
     let later = gap(&host(net.forward(z.clone(), times(0.8), y)), &told);
-    checks.note("time changes what is said", format!("t = 0.3 and 0.8: {later:.1e} apart"), used(later), 0.0);
+    checks.note(DEPENDS_ON_TIME, format!("t = 0.3 and 0.8: {later:.1e} apart"), used(later), 0.0);
     let nothing = y.without(&vec![true; rows]);
     if format!("{nothing:?}") != format!("{y:?}") {
         let untold = gap(&host(net.forward(z.clone(), times(0.3), &nothing)), &told);

@@ -1,5 +1,5 @@
 //! Orders of convergence of samplers, measured on problems whose answers are known.
-use super::Checks;
+use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -83,9 +83,10 @@ pub(super) fn declared(sampler: &dyn Sampler<2>, checks: &mut Checks) {
         ("edm", problem(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }), [0.6, 0.4]),
     ] {
         let measured = order_of(sampler, &model, span);
-        let place = format!("{name}: {measured:.2} for {declared}");
         let held = declared.min(PROVABLE) as f64;
         let off = if declared > PROVABLE { held - measured } else { (held - measured).abs() };
-        checks.note("the order of convergence is the declared one", place, off, 0.1);
+        let compared = Compared { declared: declared as f64, found: measured };
+        let law = "the order of convergence is the declared one";
+        checks.add(Check { compared: Some(compared), ..Check::new(law, name, off, 0.1) });
     }
 }

@@ -11,7 +11,7 @@ use tweedie::{
     loss::{Batch, CrossEntropy, Loss, MaskedNelbo, ScoreEntropy, Vlb, prior_term},
     noise::{Discrete, DiscreteMatrix, DiscretePrediction, Noise, ReverseTransition},
     schedule::{
-        Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Schedule,
+        Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Survival,
         VariancePreserving,
     },
 };
@@ -37,7 +37,7 @@ fn joint(noise: impl Noise<3> + 'static, length: usize, k: usize) -> Joint {
     Joint::new(noise, data.collect()).unwrap()
 }
 
-fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
+fn chains(schedule: Arc<dyn Survival>) -> Vec<(String, Arc<dyn Noise<3>>)> {
     let marginal = || Discrete::marginal(schedule.clone(), vec![0.1, 0.2, 0.3, 0.4]).unwrap();
     let mut noises: Vec<(String, Arc<dyn Noise<3>>)> = vec![];
     for word in [DiscretePrediction::Logits, DiscretePrediction::Subs, DiscretePrediction::Score] {
@@ -55,7 +55,7 @@ fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
     }
     noises
 }
-fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
+fn schedules() -> Vec<(&'static str, Arc<dyn Survival>)> {
     vec![
         ("linear", Arc::new(Linear::new(1000))),
         ("cosine", Arc::new(Cosine::new(50))),
@@ -175,7 +175,7 @@ fn expected(model: &dyn Denoiser<3>, loss: &dyn Loss<3>, x: &[usize], t: f64) ->
 
 #[test]
 fn the_masked_bound_is_the_likelihood_of_every_x() {
-    let schedules: [Arc<dyn Schedule>; 3] =
+    let schedules: [Arc<dyn Survival>; 3] =
         [Arc::new(FlowMatching {}), Arc::new(CosineMask {}), Arc::new(LogLinear { survival_min: 0.0 })];
     for schedule in schedules {
         let model = joint(Discrete::absorbing(schedule.clone(), 4, 3), 3, 3);
@@ -447,7 +447,7 @@ fn few_kept_products_give_the_same_chain() {
 fn schedules_of_categories_obey_their_laws() {
     let data = vec![0.5, 0.2, 0.05, 0.25, 0.0];
     let mask = vec![0.0, 0.0, 0.0, 0.0, 1.0];
-    let schedules: Vec<Arc<dyn Schedule>> = vec![
+    let schedules: Vec<Arc<dyn Survival>> = vec![
         Arc::new(LogLinear::default()),
         Arc::new(CosineMask {}),
         Arc::new(Geometric::default()),
@@ -457,10 +457,10 @@ fn schedules_of_categories_obey_their_laws() {
     ];
     for schedule in &schedules {
         schedule.check().unwrap();
-        all_hold(&format!("{schedule:?}"), laws::schedule(schedule));
+        all_hold(&format!("{schedule:?}"), laws::survival(schedule));
     }
-    // Under absorbing noise 1 − t, and in general even in the information itself, counted over the joint table.
-    let keep = |schedule: &dyn Schedule, t: f64| schedule.keep(tweedie::Dual::time(t)).value;
+    // For absorbing noise 1 − t, and in general linear in the information itself, counted over the joint table.
+    let survival = |schedule: &dyn Survival, t: f64| schedule.survival(tweedie::Dual::time(t)).value;
     let uniform = MutualInformation::uniform(data.clone()).unwrap();
     let information = |a: f64| -> f64 {
         let q = |y: usize, x: usize| a * f64::from(u8::from(x == y)) + (1.0 - a) / 5.0;
@@ -471,8 +471,8 @@ fn schedules_of_categories_obey_their_laws() {
         (0..25).map(|i| term(i / 5, i % 5)).sum()
     };
     for t in [0.1, 0.5, 0.9] {
-        assert!((keep(&*schedules[5], t) - (1.0 - t)).abs() < 1e-9);
-        assert!((information(keep(&uniform, t)) - (1.0 - t) * information(1.0)).abs() < 1e-12);
+        assert!((survival(&*schedules[5], t) - (1.0 - t)).abs() < 1e-9);
+        assert!((information(survival(&uniform, t)) - (1.0 - t) * information(1.0)).abs() < 1e-12);
     }
 }
 

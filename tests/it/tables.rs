@@ -115,7 +115,7 @@ fn tables_are_those_of_their_papers() {
             ],
         ),
         (
-            Arc::new(Cosine::new(1000).with_offset(0.05).exponent(3.0).clip(0.9)),
+            Arc::new(Cosine::new(1000).with_offset(0.05).with_exponent(3.0).with_clip(0.9)),
             [
                 (1, 0.9996603532604135),
                 (250, 0.7375264213103889),

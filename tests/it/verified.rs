@@ -66,7 +66,7 @@ impl Net<2> for Forgetful {
 #[test]
 fn a_net_that_breaks_a_law_is_told_which() {
     let cases = [
-        "time changes what is said",
+        "output depends on t",
         "the condition changes what is said",
         "x_t changes what is said",
         "a row does not depend on its batch",

@@ -38,6 +38,14 @@ macro_rules! table_schedule {
             pub fn table(&self) -> Result<&Table> {
                 self.lazy.get(|| self.make())
             }
+            /// Checks the parameters; the `check` of both traits.
+            ///
+            /// # Errors
+            ///
+            /// If they define no table.
+            pub fn check(&self) -> Result<()> {
+                self.make().map(|_| ())
+            }
         }
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
@@ -64,7 +72,7 @@ macro_rules! table_schedule {
                 self.table().map_or(f64::NAN, |table| table.time_at_log_snr(log_snr))
             }
             fn check(&self) -> Result<()> {
-                self.make().map(|_| ())
+                $name::check(self)
             }
         }
         impl Survival for $name {
@@ -78,7 +86,7 @@ macro_rules! table_schedule {
                 self.table().ok().map(Table::len)
             }
             fn check(&self) -> Result<()> {
-                self.make().map(|_| ())
+                $name::check(self)
             }
         }
     };

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_broken_law_is_an_error_that_names_it() {
-        let check = |measured| Check { law: "α does not rise", place: "t = 0.5".into(), measured, allowed: 0.1 };
+        let check = |measured| Check { law: "α does not increase", place: "t = 0.5".into(), measured, allowed: 0.1 };
         assert!(verdict(&[("schedule", "mine".into(), vec![check(0.0), check(0.1)])]).is_ok());
         for wrong in [0.2, f64::NAN] {
             let error =
@@ -148,10 +148,10 @@ mod tests {
         };
         let order = said("the order of convergence is the declared one", "edm: 1.98 for 2", 0.02, 0.1);
         assert_eq!(order, ["the order of convergence is the declared one, 2", "1.98", "≥ 1.9"]);
-        assert_eq!(said("α does not rise", "t = 0", f64::NEG_INFINITY, 0.0)[1..], ["holds", ""]);
+        assert_eq!(said("α does not increase", "t = 0", f64::NEG_INFINITY, 0.0)[1..], ["holds", ""]);
         assert_eq!(said("g² is not negative", "t = 0", -0.2, 1e-12)[1..], ["holds", "1.0e-12"]);
         assert_eq!(said("σ is small", "t = 0", -0.0, 0.05)[1..], ["0", "5.0e-2"]);
-        assert_eq!(said("α does not rise", "t = 0", f64::NAN, 0.0)[1..], ["no number", ""]);
-        assert_eq!(said("α does not rise", "t = 0", 0.3, 0.0)[1..], ["3.0e-1", ""]);
+        assert_eq!(said("α does not increase", "t = 0", f64::NAN, 0.0)[1..], ["no number", ""]);
+        assert_eq!(said("α does not increase", "t = 0", 0.3, 0.0)[1..], ["3.0e-1", ""]);
     }
 }
