@@ -192,7 +192,7 @@ impl Of<'_> {
             },
             classes: &|rows| sample::in_turn(&facts, rows),
             guess,
-            schedule: plan.schedule.clone(),
+            schedule: plan.schedule.schedule()?,
             dtype: DType::F32,
             tolerance: 1e-5,
             data,
