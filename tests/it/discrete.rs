@@ -557,18 +557,24 @@ fn what_has_no_meaning_is_refused() {
     let bad = |beta: f64| vec![vec![1.0, 0.0], vec![beta, 0.5]];
     assert!(
         error(DiscreteMatrix::steps(Linear::between(3, 0.5, 0.7), bad))
-            .contains("step 2 of 3: the rows of the matrix are distributions, but row 1 sums to 1.1")
+            .contains("step 2 of 3: the rows of a transition matrix must sum to 1, but row 1 sums to 1.1")
     );
     assert!(
         error(DiscreteMatrix::new(FlowMatching {}, vec![vec![1.5, -0.5], vec![0.0, 1.0]])).contains("row 0 has -0.5")
     );
     let slow = DiscreteMatrix::gaussian(Linear::new(10), 8).unwrap();
-    assert!(Noise::<3>::check(&slow).unwrap_err().to_string().contains("has not forgotten"));
+    assert!(Noise::<3>::check(&slow).unwrap_err().to_string().contains("must be near its stationary distribution at t = 1"));
     assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 3).with_prediction(DiscretePrediction::Subs)).is_err());
     let model = joint(Discrete::uniform(FlowMatching {}, 3), 1, 3);
     let error = bound(&model, &CrossEntropy {}, numbers(&[vec![1]]), 1, &Rng::new(0)).unwrap_err().to_string();
     assert!(error.contains("no bound"), "{error}");
     assert!(MutualInformation::uniform(vec![1.0, 0.0]).is_err());
+    let field = |noise: &dyn Noise<3>| noise.check().unwrap_err().field().map(str::to_owned);
+    assert_eq!(field(&Discrete::absorbing(FlowMatching {}, 3, 3)).as_deref(), Some("mask"));
+    assert_eq!(field(&Discrete::uniform(FlowMatching {}, 0)).as_deref(), Some("k"));
+    let still = DiscreteMatrix::new(FlowMatching {}, vec![vec![0.5; 2]; 2]).unwrap().with_rate(0.0);
+    assert_eq!(field(&still).as_deref(), Some("rate"));
+    assert_eq!(field(&Discrete::uniform(LogLinear { survival_min: 1.0 }, 3)).as_deref(), Some("survival_min"));
     assert!(Joint::new(Discrete::uniform(FlowMatching {}, 3), vec![(vec![3], 1.0)]).is_err());
 }
 

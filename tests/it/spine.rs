@@ -279,6 +279,83 @@ fn categorical_noise_obeys_its_laws() {
     assert!(Discrete::marginal(FlowMatching {}, vec![0.5, 0.6]).is_err());
 }
 
+/// References and pointers to a noise forward every method, also those that have a default.
+#[test]
+fn pointers_to_a_noise_forward_every_method() {
+    /// Each method with a default returns another value than the default.
+    #[derive(Debug)]
+    struct Odd(Discrete);
+    type Dyn = tweedie::noise::DynDistribution<2>;
+    type Estimate = tweedie::noise::Estimate<2>;
+    impl Noise<2> for Odd {
+        fn stationary(&self, shape: [usize; 2], device: &burn::tensor::Device) -> Dyn {
+            self.0.stationary(shape, device)
+        }
+        fn prior(&self, x: Tensor<2>, t: &[f64]) -> Dyn {
+            self.0.prior(x, t)
+        }
+        fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Dyn {
+            self.0.posterior(x, z, s, t)
+        }
+        fn approximate(&self, _: Estimate, z: Tensor<2>, _: &[f64], t: &[f64]) -> Dyn {
+            self.0.prior(z, t)
+        }
+        fn decoder(&self, estimate: Estimate, z: Tensor<2>, t: &[f64]) -> Dyn {
+            self.0.decoder(estimate, z, t)
+        }
+        fn input(&self, z: Tensor<2>, _: &[f64]) -> Tensor<2> {
+            z * 2.0
+        }
+        fn target(&self, x: Tensor<2>, _: Tensor<2>, _: &[f64]) -> Tensor<2> {
+            x * 3.0
+        }
+        fn estimate(&self, output: Tensor<2>, _: Tensor<2>, _: &[f64]) -> Estimate {
+            (output * 4.0).into()
+        }
+        fn split(&self, output: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+            (output.clone(), Some(output))
+        }
+        fn outputs(&self) -> usize {
+            5
+        }
+        fn path(&self) -> Option<&dyn Schedule> {
+            Some(&FlowMatching {})
+        }
+        fn categories(&self) -> Option<tweedie::noise::Categories<'_>> {
+            Noise::<2>::categories(&self.0)
+        }
+        fn chain(&self) -> Option<&dyn tweedie::noise::Chain<2>> {
+            Some(&self.0)
+        }
+        fn categorical(&self) -> bool {
+            false
+        }
+        fn steps(&self) -> Option<usize> {
+            Some(6)
+        }
+        fn check(&self) -> tweedie::Result<()> {
+            Err(tweedie::Error::invalid("odd"))
+        }
+    }
+    fn holds(noise: impl Noise<2>) {
+        let x: Tensor<2> = Tensor::from_data([[0.0, 1.0, 0.0]], &device());
+        let number = |x: Tensor<2>| x.max().into_scalar::<f32>();
+        let own = noise.approximate(x.zeros_like().into(), x.clone(), &[0.1], &[0.5]).mean();
+        assert_eq!(number(own - noise.prior(x.clone(), &[0.5]).mean()), 0.0);
+        assert_eq!(number(noise.input(x.clone(), &[0.5])), 2.0);
+        assert_eq!(number(noise.target(x.clone(), x.clone(), &[0.5])), 3.0);
+        assert_eq!(number(noise.estimate(x.clone(), x.clone(), &[0.5]).mean), 4.0);
+        assert!(noise.split(x).1.is_some() && noise.path().is_some() && noise.chain().is_some());
+        assert!(noise.categories().is_some() && !noise.categorical() && noise.check().is_err());
+        assert_eq!((noise.outputs(), noise.steps()), (5, Some(6)));
+    }
+    let odd = || Odd(Discrete::uniform(FlowMatching {}, 3));
+    holds(odd());
+    holds(&odd());
+    holds(Box::new(odd()) as Box<dyn Noise<2>>);
+    holds(Arc::new(odd()) as Arc<dyn Noise<2>>);
+}
+
 /// E[x̂-posterior] for one-hot guesses: the plug-in p(x_s | x_t) is the posterior where the guess is certain.
 #[test]
 fn a_certain_guess_gives_the_posterior() {

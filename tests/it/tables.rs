@@ -7,7 +7,7 @@ use tweedie::{
     denoise::Denoiser,
     exact::{Covariance, Mixture},
     laws,
-    noise::{Gaussian, Noise, Prediction},
+    noise::{Gaussian, Noise, Prediction, Variance},
     schedule::*,
     spacing::{
         self, Antithetic, CosineInterpolated, Importance, Independent, Karras, Leading, Levels, Spacing, Steps, Uniform,
@@ -64,9 +64,35 @@ fn a_table_may_end_without_signal() {
     let why = |quantity, values: &[f64]| Listed::new(quantity, values.to_vec()).check().unwrap_err().to_string();
     assert!(why(Quantity::Betas, &[0.5, 1.0, 0.5]).contains("step 2 of the table has β = 1"));
     assert!(why(Quantity::AlphaBars, &[0.5, 0.0, 0.0]).contains("step 2"));
-    assert!(why(Quantity::Sigmas, &[80.0, 2.0, 0.1]).contains("80 is followed by 2: list them from the least"));
+    assert!(why(Quantity::Sigmas, &[80.0, 2.0, 0.1]).contains("80 is followed by 2; list them from the smallest"));
     assert!(Linear::new(usize::MAX).check().unwrap_err().to_string().contains("at most"));
-    assert!(Laplace::new(10, f64::NAN, 0.5).check().unwrap_err().to_string().contains("mean = NaN"));
+    assert!(Laplace::new(10, f64::NAN, 0.5).check().unwrap_err().to_string().contains("`mean` must be a finite number, got NaN"));
+}
+
+/// Parameters that define no table are refused by `check`; until then every value is NaN, and nothing panics.
+#[test]
+fn a_table_of_bad_parameters_is_refused_and_does_not_panic() {
+    let bad = Linear::new(10).with_beta_end(1.5);
+    assert!(bad.check().unwrap_err().to_string().contains("step 10 of the table has β = 1.5"));
+    assert!(bad.table().is_err() && bad != bad.clone());
+    assert!(bad.at(0.5).alpha.is_nan() && bad.survival(0.5.into()).value.is_nan() && bad.time_at_log_snr(0.0).is_nan());
+    assert_eq!(Schedule::steps(&bad), None);
+    assert!(Noise::<2>::check(&Gaussian::new(bad.clone())).is_err());
+    // A setter computes the table anew.
+    let good = bad.with_beta_end(0.5);
+    assert!(near(good.at(1.0).alpha.powi(2), Linear::between(10, 1e-4, 0.5).at(1.0).alpha.powi(2), 1e-15));
+}
+
+/// An estimate without a variance takes the posterior's if the noise learns its variance.
+#[test]
+fn a_learned_variance_that_is_missing_is_the_small_one() {
+    let x = points([[0.3, -0.4]]);
+    let noise = |variance| Gaussian::new(Cosine::new(10)).with_variance(variance);
+    let (learned, small) = (noise(Variance::Learned), noise(Variance::Small));
+    let std = |noise: &Gaussian| numbers(noise.approximate(x.clone().into(), x.clone(), &[0.2], &[0.5]).std());
+    assert_eq!(std(&learned), std(&small));
+    let std = |noise: &Gaussian| numbers(noise.decoder(x.clone().into(), x.clone(), &[0.1]).std());
+    assert_eq!(std(&learned), std(&small));
 }
 
 /// g² is a number at the ends where α is: 0 · ∞ stands for its limit.
@@ -159,7 +185,7 @@ fn levels_end_where_the_schedule_does() {
 fn words_at_the_ends() {
     let steep = Gaussian::new(OrnsteinUhlenbeck {}).with_prediction(Prediction::Velocity);
     let why = Noise::<2>::check(&steep).unwrap_err().to_string();
-    assert!(why.contains("slopes are infinite at t = 1"), "{why}");
+    assert!(why.contains("needs a schedule with finite slopes at t = 1"), "{why}");
     let extreme: [Arc<dyn Schedule>; 3] = [
         Arc::new(Edm { rho: 1e-6, ..Edm::default() }),
         Arc::new(VarianceExploding { sigma_min: 1e-320, sigma_max: 50.0 }),
@@ -308,5 +334,5 @@ fn steps_of_ddpm_are_numbered() {
     let x = points([[0.3, 0.1], [0.5, 0.2], [0.1, 0.1]]);
     let wrong = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.q_sample(x.clone(), &[1, 2], x)));
     let message = *wrong.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.contains("2 step numbers are neither one nor one for each of 3 rows"), "{message}");
+    assert!(message.contains("there must be one step number, or one for each of 3 rows, got 2"), "{message}");
 }
