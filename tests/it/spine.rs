@@ -58,7 +58,7 @@ fn survival_probabilities_obey_their_laws() {
     struct Wrong;
     impl Survival for Wrong {
         fn survival(&self, t: tweedie::Dual) -> tweedie::Dual {
-            tweedie::Dual { value: 0.5 + t.value, slope: 0.0 }
+            tweedie::Dual { value: 0.5 + t.value, slope: 2.0 }
         }
     }
     let failed = laws::survival(&Wrong).iter().filter(|check| !check.holds()).count();
