@@ -241,8 +241,11 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Made {
             };
             let all = names.iter().map(|name| {
                 let schedule = schedule(name, modules)?;
-                let shown = schedule.schedule().or_else(|_| Ok(Arc::new(Signal(schedule.survival()?)) as _));
-                Ok((name.clone(), shown?))
+                let shown = match schedule.schedule() {
+                    Ok(shown) => shown,
+                    Err(_) => Arc::new(Signal(schedule.survival()?)),
+                };
+                Ok((name.clone(), shown))
             });
             schedule::page(&all.collect::<Result<Vec<_>>>()?)
         }
