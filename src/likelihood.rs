@@ -148,7 +148,7 @@ fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: Times, rn
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let keep = |t: f64| categories.schedule.keep(Dual::time(t)).value;
+    let keep = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     let rows = x.dims()[0];
     let guess = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];

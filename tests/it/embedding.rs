@@ -25,7 +25,7 @@ fn model(vocabulary: usize, width: usize, length: usize, normalized: bool) -> Wo
     let rng = Rng::new(4);
     let net =
         TransformerConfig::continuous(width, length).with_width(24).with_depth(1).with_heads(2).with_cond_width(16);
-    let noise = Gaussian::new(Sqrt::new(50)).predicting(Prediction::X0);
+    let noise = Gaussian::new(Sqrt::new(50)).with_prediction(Prediction::X0);
     let embedding = EmbeddingConfig::new(vocabulary, width).with_normalized(normalized);
     Model::new(noise, net.init(&rng, &device()).unwrap()).with_transform(embedding.init(&rng, &device()).unwrap())
 }
@@ -186,7 +186,7 @@ fn rounding_refuses_other_noises_and_transforms() {
     let error = Loss::<3>::check(&Rounding::new(), &noise).expect_err("refused").to_string();
     assert!(error.contains("Gaussian noise"), "{error}");
     let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device()).unwrap();
-    let other = Model::new(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0), net);
+    let other = Model::new(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0), net);
     let error = other.train(&Sentences, Simple + Rounding::new(), Train::default()).expect_err("refused").to_string();
     assert!(error.contains("the transform `embedding`"), "{error}");
     assert!(
@@ -303,14 +303,14 @@ impl Denoiser<3> for Echo {
         z
     }
     fn denoise(&self, z: Tensor<3>, _: &[f64]) -> Estimate<3> {
-        Estimate { mean: z * 2.0, variance: None }
+        Estimate { mean: z * 2.0, variance: None, output: None }
     }
 }
 
 #[test]
 fn estimates_are_rounded_up_to_a_time() {
     let embedding = EmbeddingConfig::new(10, 8).init(&Rng::new(1), &device()).unwrap();
-    let echo = || Echo(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0));
+    let echo = || Echo(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0));
     let rounded = Rounded { model: echo(), embedding: &embedding, until: 0.5 };
     let z = normal::<3>("z", [3, 4, 8]);
     let words = embedding.look_up(embedding.nearest(z.clone() * 2.0));
