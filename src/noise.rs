@@ -28,10 +28,12 @@ pub struct Estimate<const D: usize> {
     pub mean: Tensor<D>,
     /// Where the posterior's log-variance lies between its smallest (0) and its largest value (1), if it is learned.
     pub variance: Option<Tensor<D>>,
+    /// The network output that the mean was computed from; `None` if the mean was changed or computed without one.
+    pub output: Option<Tensor<D>>,
 }
 impl<const D: usize> From<Tensor<D>> for Estimate<D> {
     fn from(mean: Tensor<D>) -> Self {
-        Self { mean, variance: None }
+        Self { mean, variance: None, output: None }
     }
 }
 
@@ -86,7 +88,7 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
     /// What the net said, read as a guess of x; on the mean, the inverse of [`target`](Noise::target).
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let _ = (z, t);
-        output.into()
+        Estimate { mean: output.clone(), variance: None, output: Some(output) }
     }
 
     /// The output of a net as its word on x and, where it is learned, its word on the variance.

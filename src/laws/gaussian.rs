@@ -47,7 +47,7 @@ fn moments<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, 
 fn certain<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
     let z = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(4)).value;
     let variance = (noise.outputs() == 2).then(|| x.ones_like() * 0.5);
-    let own = noise.approximate(Estimate { mean: x.clone(), variance }, z.clone(), &[s], &[t]);
+    let own = noise.approximate(Estimate { mean: x.clone(), variance, output: None }, z.clone(), &[s], &[t]);
     let posterior = noise.posterior(x.clone(), z, &[s], &[t]);
     let place = format!("s = {s}, t = {t}");
     let size = 1.0 + worst(noise.prior(x.clone(), &[s]).std());

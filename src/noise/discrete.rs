@@ -258,7 +258,8 @@ impl<const D: usize> Noise<D> for Discrete {
             let guess = ops::softmax(self.without(logits, mask));
             one_hot(z.clone(), self.pi.len()).mask_where(hidden, guess)
         };
-        match (self.word, self.mask()) {
+        let said = output.clone();
+        let mean = match (self.word, self.mask()) {
             (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => carried(output, mask),
             (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::softmax(output),
             (DiscretePrediction::Score, None) => {
@@ -273,8 +274,8 @@ impl<const D: usize> Noise<D> for Discrete {
                 let total = guess.clone().sum_dim(D - 1).clamp_min(super::chain::TINY);
                 guess / total
             }
-        }
-        .into()
+        };
+        Estimate { mean, variance: None, output: Some(said) }
     }
     fn steps(&self) -> Option<usize> {
         self.schedule.steps()

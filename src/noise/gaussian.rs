@@ -295,11 +295,11 @@ impl<const D: usize> Noise<D> for Gaussian {
         };
         if let ([t], true) = (t, self.variance != Variance::Learned) {
             let [a, b] = weights(0, *t);
-            return Estimate { mean: combine!([(a, z), (b, output)]), variance: None };
+            return Estimate { mean: combine!([(a, z), (b, output.clone())]), variance: None, output: Some(output) };
         }
-        let (word, variance) = Noise::<D>::split(self, output);
+        let (word, variance) = Noise::<D>::split(self, output.clone());
         let mean = blend([z, word], t, weights);
-        Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5) }
+        Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5), output: Some(output) }
     }
     fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {
         if self.variance != Variance::Learned {

@@ -328,7 +328,7 @@ impl<const D: usize> Noise<D> for DiscreteMatrix {
         one_hot(x, self.k).clamp_min(super::chain::TINY).log()
     }
     fn estimate(&self, output: Tensor<D>, _: Tensor<D>, _: &[f64]) -> Estimate<D> {
-        ops::softmax(output).into()
+        Estimate { mean: ops::softmax(output.clone()), variance: None, output: Some(output) }
     }
     fn steps(&self) -> Option<usize> {
         self.schedule.steps()
