@@ -524,11 +524,9 @@ pub enum Terminal {
     Noise,
 }
 
-impl<const D: usize> Denoiser<D> for Mixture {
-    fn noise(&self) -> &dyn Noise<D> {
-        &self.noise
-    }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+impl Mixture {
+    /// The prediction at time t of a network that knows the mixture; finite also if σ = 0, where x̂ does not determine it.
+    pub fn predict<const D: usize>(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         self.rows(z, t, |look, c| match self.noise.prediction() {
             // σ′ ε̂ = −½ (σ²)′ ∇ ln p, a number also where σ = 0 and σ′ is infinite.
             Prediction::Velocity => {
@@ -540,6 +538,12 @@ impl<const D: usize> Denoiser<D> for Mixture {
                 look.x.iter().zip(&look.eps).map(|(x, eps)| a * x + b * eps).collect()
             }
         })
+    }
+}
+
+impl<const D: usize> Denoiser<D> for Mixture {
+    fn noise(&self) -> &dyn Noise<D> {
+        &self.noise
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         // x̂ itself: no word is solved for it, so nothing cancels.
@@ -553,10 +557,6 @@ pub struct FlowEnd<'a>(pub &'a Mixture);
 impl<const D: usize> Denoiser<D> for FlowEnd<'_> {
     fn noise(&self) -> &dyn Noise<D> {
         &self.0.noise
-    }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let x = Denoiser::<D>::denoise(self, z.clone(), t).mean;
-        Noise::<D>::target(&self.0.noise, x, z, t)
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         assert_eq!(t.len(), 1, "a consistency model is asked at one time for the whole batch");

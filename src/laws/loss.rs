@@ -55,7 +55,7 @@ fn losses<const D: usize>(
 /// use burn::tensor::{DType, Device};
 /// use tweedie::{Rng, laws, loss::Simple, noise::Gaussian, schedule::Linear};
 /// let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F64);
-/// for check in laws::loss::<2>(&Simple, &Gaussian::new(Linear::new(100)), &x) {
+/// for check in laws::loss::<2>(&Simple {}, &Gaussian::new(Linear::new(100)), &x) {
 ///     assert!(check.holds(), "{check}");
 /// }
 /// ```

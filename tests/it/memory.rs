@@ -8,7 +8,7 @@ use tweedie::{
     loss::MaskedNelbo,
     model::Model,
     net::TransformerConfig,
-    noise::{Discrete, Gaussian, Noise},
+    noise::{Discrete, Estimate, Gaussian, Noise},
     sample::trajectory_from,
     schedule::{FlowMatching, OrnsteinUhlenbeck},
     train::Train,
@@ -33,7 +33,7 @@ fn two_steps_of_a_large_vocabulary() {
     let data = Samples::<3>::new(values, [2 * BATCH, LENGTH, 1]);
     let net = TransformerConfig::new(VOCABULARY, LENGTH).width(32).depth(1).heads(2).tied(true);
     let net = net.init(&Rng::new(1), &Device::flex());
-    let model = Model::new(Discrete::absorbing(FlowMatching {}, VOCABULARY, VOCABULARY - 1), net);
+    let model = Model::new(Discrete::absorbing(FlowMatching {}, VOCABULARY, VOCABULARY - 1), net).unwrap();
     let settings = Train { steps: 2, batch: BATCH, ..Train::default() };
     let before = peak();
     let trainer = model.train(&data, MaskedNelbo {}, settings).unwrap();
@@ -72,9 +72,9 @@ impl Denoiser<2> for Plain {
     fn noise(&self) -> &dyn Noise<2> {
         &self.0
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+    fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         let c = Noise::<2>::path(&self.0).unwrap().at(t[0]);
-        z * c.sigma
+        self.0.estimate(z.clone() * c.sigma, z, t)
     }
 }
 
