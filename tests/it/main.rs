@@ -4,6 +4,7 @@ mod broken;
 mod discrete;
 mod embedding;
 mod exact;
+mod guidance;
 mod memory;
 mod nets;
 mod processes;
