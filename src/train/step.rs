@@ -65,6 +65,13 @@ impl Share {
     }
 }
 
+impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
+    type Item = Result<Step>;
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.done < self.settings.steps).then(|| self.step())
+    }
+}
+
 impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// One optimizer step:
     ///
@@ -74,7 +81,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// g ← g · min(1, clip/‖g‖)
     /// weights ← AdamW(weights, g, lr),   average ← ema_decay · average + (1 − ema_decay) · weights
     /// ```
-    pub(super) fn step(&mut self) -> Result<Step> {
+    fn step(&mut self) -> Result<Step> {
         let batch = self.draw_batch();
         let Share { terms, gradient, losses } = self.accumulate(&batch)?;
         let lr = self.settings.lr_at(self.done);

@@ -1,5 +1,5 @@
 //! The state of a training run.
-use super::{Checkpoint, Moments, Parameters, Step, Train};
+use super::{Checkpoint, Moments, Parameters, Train};
 use crate::{
     data::Data,
     error::{Error, Result},
@@ -153,7 +153,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         own.same_as(&checkpoint.weights)?;
         if checkpoint.seed != self.settings.seed {
             let problem =
-                format!("of the run must be that of the checkpoint, {}, got {}", checkpoint.seed, self.settings.seed);
+                format!("must be {}, that of the checkpoint's run, got {}", checkpoint.seed, self.settings.seed);
             return Err(Error::invalid(problem).with_field("seed").with_remedy("resume with the seed it began with"));
         }
         if checkpoint.average.is_some() != self.average.is_some() {
@@ -173,13 +173,6 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         self.moments = checkpoint.moments.to_device(&inner);
         self.done = checkpoint.step;
         Ok(self)
-    }
-}
-
-impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
-    type Item = Result<Step>;
-    fn next(&mut self) -> Option<Self::Item> {
-        (self.done < self.settings.steps).then(|| self.step())
     }
 }
 

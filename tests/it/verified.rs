@@ -142,10 +142,10 @@ fn a_loss_that_breaks_a_law_is_told_which() {
     let x = normals([8, 3], DType::F64);
     let noise = Gaussian::new(Linear::new(100));
     let cases = [
-        "a perfect model is not pulled away",
+        "a perfect model has no gradient",
         "no model does better than a perfect one",
         "finite at the ends",
-        "one number a row",
+        "one number per row",
         "a row's loss is its own",
     ];
     for (flaw, law) in cases.into_iter().enumerate() {
