@@ -52,8 +52,8 @@ pub fn denoiser<const D: usize>(model: &dyn Denoiser<D>, z: &Tensor<D>) -> Vec<C
 /// ln p(x | x_t) = ln p_weak + scale (ln p_strong − ln p_weak) + c   logits of categories
 /// ```
 ///
-/// also if wrappers have changed them, and leaves a learned variance to the strong denoiser. Of score-entropy predictions, the
-/// log-ratios are composed.
+/// also if wrappers have changed them, and leaves a learned variance to the strong denoiser. Of score-entropy predictions the
+/// log-ratios are composed, and the denoisers must predict ratios that belong to some p(x | x_t).
 ///
 /// ```
 /// use burn::tensor::{DType, Device};

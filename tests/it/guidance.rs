@@ -1,5 +1,5 @@
 //! Guidance composes denoised estimates, whatever changed them.
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, activation::softmax};
 use tweedie::{
     Rng,
     denoise::{Clamped, Denoiser, Guided, Thresholded, Truncated, Truncation},
@@ -57,7 +57,12 @@ impl Denoiser<3> for Letters<'_> {
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let k = Noise::<3>::categories(self.noise).unwrap().k;
         let places = Tensor::<1, burn::tensor::Int>::arange(0..k as i64, &z.device()).float().reshape([1, 1, k]);
-        let output = ((z.clone() + places.cast(z.dtype()) * 1.7) * self.gain).sin();
+        let logits = ((z.clone() + places.cast(z.dtype()) * 1.7) * self.gain).sin();
+        let output = match self.noise.word() {
+            // Ratios that belong to some p(x | x_t).
+            DiscretePrediction::Score => self.noise.target(softmax(logits, 2), z.clone(), t),
+            _ => logits,
+        };
         self.noise.estimate(output, z, t)
     }
 }
