@@ -93,7 +93,7 @@ impl Moments {
     ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
         let AdamW { beta1, beta2, eps, weight_decay } = *adam;
-        let rule = Rule { rate: lr, beta1, beta2, epsilon: eps, decay: weight_decay, gradient_scale: scale };
+        let rule = Rule { lr, beta1, beta2, epsilon: eps, weight_decay, gradient_scale: scale };
         let k = self.updates;
         let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
         match average {

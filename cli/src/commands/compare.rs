@@ -49,8 +49,10 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
         return Err(Error::invalid("`--tune` is 1 or more, and 64 walks are usually enough"));
     }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
-        if args.unclamped {
-            return Err(Error::invalid("`--unclamped` is about the nets of runs: an exact x̂ is as it is in any case"));
+        if args.no_clip {
+            return Err(Error::invalid(
+                "`--no-clip` applies to the networks of runs: an exact denoiser is never clipped",
+            ));
         }
         return exact(problem, args, modules);
     }
@@ -140,7 +142,7 @@ impl Of<'_> {
     {
         let facts = self.facts.clone();
         let mut plan = Plan::<D>::new(self.recipe, self.modules, self.data, &facts)?;
-        if self.args.unclamped {
+        if self.args.no_clip {
             (plan.x.bounded, plan.sample.threshold) = (false, None);
         }
         let guess = match (plan.x.bounded, plan.sample.threshold) {
@@ -197,7 +199,7 @@ impl Of<'_> {
             told,
             shape,
             title: &self.args.model.display().to_string(),
-            own: (!self.args.unclamped).then(|| self.own()),
+            own: (!self.args.no_clip).then(|| self.own()),
             args: self.args,
             modules: self.modules,
         };
