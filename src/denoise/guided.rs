@@ -44,29 +44,37 @@ impl<const D: usize, S: Denoiser<D>, W: Denoiser<D>> Denoiser<D> for Guided<S, W
         if self.scale == 1.0 {
             return strong;
         }
-        let (noise, mut weak) = (self.noise(), self.weak.denoise(z.clone(), t));
-        if !std::ptr::addr_eq(noise, self.weak.noise()) {
-            // Another model, perhaps of another prediction type: only x̂ means the same to both.
+        let mut weak = self.weak.denoise(z.clone(), t);
+        if !std::ptr::addr_eq(self.strong.noise(), self.weak.noise()) {
+            // Of another model, perhaps of another prediction type: only x̂ means the same to both.
             weak.output = None;
         }
         let compose = |weak: Tensor<D>, strong: Tensor<D>| weak.clone() + (strong - weak) * self.scale;
-        if noise.categorical() {
-            let logits = |of: Estimate<D>| of.into_output(noise, &z, t).clamp_min(IMPOSSIBLE);
-            let output = compose(logits(weak), logits(strong));
-            return noise.estimate(output, z, t);
+        match outputs(self.noise(), &weak, &strong, &z, t) {
+            Some([(weak, _), (strong, variance)]) => {
+                let output = [compose(weak, strong)].into_iter().chain(variance).collect();
+                self.noise().estimate(Tensor::cat(output, 1), z, t)
+            }
+            None => strong.clone().with_mean(compose(weak.mean, strong.mean)),
         }
-        let (Some(strong_output), Some(weak_output)) = (&strong.output, &weak.output) else {
-            return strong.clone().with_mean(compose(weak.mean, strong.mean));
-        };
-        let [(strong, variance), (weak, _)] = [strong_output, weak_output].map(|output| noise.split(output.clone()));
-        let composed = compose(weak, strong);
-        let output = match variance {
-            Some(variance) => Tensor::cat(vec![composed, variance], 1),
-            None => composed,
-        };
-        noise.estimate(output, z, t)
     }
 }
 
 /// A finite stand-in for ln 0, so that what is impossible to both has a difference.
 const IMPOSSIBLE: f64 = -1e4;
+
+/// The outputs to compose, each with its learned variance; `None` to compose the means.
+fn outputs<const D: usize>(
+    noise: &dyn Noise<D>,
+    weak: &Estimate<D>,
+    strong: &Estimate<D>,
+    z: &Tensor<D>,
+    t: &[f64],
+) -> Option<[(Tensor<D>, Option<Tensor<D>>); 2]> {
+    if noise.categorical() {
+        let logits = |of: &Estimate<D>| (of.clone().into_output(noise, z, t).clamp_min(IMPOSSIBLE), None);
+        return Some([logits(weak), logits(strong)]);
+    }
+    let split = |of: &Estimate<D>| of.output.clone().map(|output| noise.split(output));
+    Some([split(weak)?, split(strong)?])
+}

@@ -257,9 +257,9 @@ fn categorical_noise_obeys_its_laws() {
     assert!(Discrete::marginal(FlowMatching {}, vec![0.5, 0.6]).is_err());
 }
 
-/// E[x̂-posterior] for one-hot guesses: the plug-in p(x_s | x_t) is the posterior where the guess is certain.
+/// The reverse transition of x̂ = x is the posterior.
 #[test]
-fn a_certain_guess_gives_the_posterior() {
+fn a_certain_estimate_gives_the_posterior() {
     let x: Tensor<2> = Tensor::from_data([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], &device());
     let z: Tensor<2> = Tensor::from_data([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], &device());
     let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
