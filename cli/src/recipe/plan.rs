@@ -257,9 +257,9 @@ impl<const D: usize> Plan<D> {
                 let message = "guidance goes towards a class, and these data have no classes: leave it at 1.";
                 return refuse("guidance", message.into());
             }
-            if train.drop == 0.0 {
-                let message = "guidance compares with a net that was told no class, and `drop = 0` in `[train]` never \
-                               trains it so: say `drop = 0.1`, or leave guidance at 1.";
+            if train.cond_dropout == 0.0 {
+                let message = "guidance compares with a net that was told no class, and `cond_dropout = 0` in `[train]` never \
+                               trains it so: say `cond_dropout = 0.1`, or leave guidance at 1.";
                 return refuse("guidance", message.into());
             }
             if !sample.guidance.is_finite() {
