@@ -15,7 +15,7 @@ use tweedie_plot::gallery::{self, Flow};
 const COMPONENTS: usize = 200;
 
 fn points(shape: Shape, n: usize, rng: &Rng) -> Vec<f64> {
-    let uniforms = rng.stream("points").uniforms(n, Points::NUMBERS);
+    let uniforms = rng.stream("points").uniforms(n, Points::UNIFORMS);
     Points::new(shape).rows(&uniforms).0.into_iter().map(f64::from).collect()
 }
 
