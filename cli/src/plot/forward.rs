@@ -97,7 +97,7 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
     let mut strip: Vec<NoisyImage> = [0.0, 0.25, 0.5, 0.75, 1.0].map(at).into();
     for noised in strip.iter_mut().chain(&mut slides).filter(|_| unit > 1.0) {
         noised.values.iter_mut().for_each(|v| *v /= unit);
-        noised.shown = noised.shown.map(|v| v / unit);
+        noised.range = noised.range.map(|v| v / unit);
     }
     for noised in &mut strip {
         noised.label = noised.label.split(',').next().unwrap_or_default().to_owned();
