@@ -52,7 +52,8 @@ impl Error {
         Self::new(ErrorKind::Invalid, problem)
     }
 
-    /// An error of kind [`Format`](ErrorKind::Format); `problem` is a clause whose subject is the file, as "is not UTF-8".
+    /// An error of kind [`Format`](ErrorKind::Format); `problem` is a clause whose subject is the file, as "is not
+    /// UTF-8".
     pub fn format(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
         let path = path.into();
         Self::new(ErrorKind::Format, format!("`{}` {problem}", path.display())).with_path(path)
@@ -97,7 +98,8 @@ impl Error {
             .with_remedy("Download or copy it again, or remove it from the set.")
     }
 
-    /// A file that ends before the `expected` bytes that its header announces; `unpacked` if both count decompressed bytes.
+    /// A file that ends before the `expected` bytes that its header announces; `unpacked` if both count decompressed
+    /// bytes.
     pub(crate) fn truncated(path: &Path, expected: u64, found: u64, unpacked: bool) -> Self {
         let after = if unpacked { " after decompression" } else { "" };
         Self::format(path, format_args!("is truncated: expected {expected} bytes{after}, found {found}"))

@@ -54,8 +54,8 @@ impl Images {
     /// The set with one label per image, each an index into `classes`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the number of labels is not the number of images, or a label
-    /// is not an index into `classes`.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the number of labels is not the number of images, or a
+    /// label is not an index into `classes`.
     pub fn with_labels(self, labels: Vec<u32>, classes: Vec<String>) -> Result<Self, Error> {
         if labels.len() != self.len() {
             let problem = format!("there are {} labels and {} images", labels.len(), self.len());
@@ -140,7 +140,8 @@ impl Images {
         self.to_unit_at(indices, flips, None)
     }
 
-    /// [`to_unit`](Images::to_unit) with the window's offset from the top and the left, below [`offsets`](Images::offsets).
+    /// [`to_unit`](Images::to_unit) with the window's offset from the top and the left, below
+    /// [`offsets`](Images::offsets).
     ///
     /// # Panics
     /// As `to_unit`, and if an offset is out of range.

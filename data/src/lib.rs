@@ -11,7 +11,7 @@
 //! | [`find()`], [`DATA`] | lookup of relative paths |
 //! | [`npy`] | NumPy arrays |
 //! | [`picture`] | pictures of samples: grids and strips over time |
-//! | [`write`] | files written completely or not at all |
+//! | [`mod@write`] | files written completely or not at all |
 //! | [`Error`] | what is wrong with a file, a setting or a set, and what to do about it |
 //!
 //! Nothing here generates random numbers. The caller passes indices and uniform variates, so a set gives the same batch

@@ -104,8 +104,8 @@ fn header(name: &str, shape: &[usize]) -> Vec<u8> {
 /// Reads an array of elements of type `T` in C order.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io); [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not such a file, has
-/// another type or order, or is too short or too long.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io); [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not such a file,
+/// has another type or order, or is too short or too long.
 pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     let file = path.as_ref();
     let bytes = fs::read(file).map_err(Error::io(file, "read"))?;

@@ -1,7 +1,7 @@
 //! Pictures of samples: a grid, and a strip over time.
 //!
-//! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a gap
-//! of a neutral background. Images of 4 channels are composited over that background.
+//! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a
+//! gap of a neutral background. Images of 4 channels are composited over that background.
 use crate::{Background, Error, ErrorKind, byte, write};
 use embedded_graphics::{
     Drawable, Pixel,

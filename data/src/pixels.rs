@@ -8,8 +8,8 @@ use std::{fmt, io::Cursor, str::FromStr};
 
 /// The color behind transparent pixels: `"white"`, `"black"` or `"#rrggbb"`.
 ///
-/// Alpha compositing, `a · color + (1 − a) · background`, is done on the stored 8-bit values, as browsers do, and not in
-/// linear light.
+/// Alpha compositing, `a · color + (1 − a) · background`, is done on the stored 8-bit values, as browsers do, and not
+/// in linear light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Background(pub [u8; 3]);
 

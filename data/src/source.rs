@@ -23,6 +23,7 @@ pub trait Source: Debug + Send + Sync {
     /// Reads, checks and decodes one part of the set.
     ///
     /// # Errors
-    /// What is wrong with the settings or the files; [`ErrorKind::Empty`](crate::ErrorKind::Empty) if the part has no images.
+    /// What is wrong with the settings or the files; [`ErrorKind::Empty`](crate::ErrorKind::Empty) if the part has no
+    /// images.
     fn load(&self, split: Split) -> Result<Images, Error>;
 }

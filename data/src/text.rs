@@ -18,8 +18,8 @@ use std::path::PathBuf;
 /// text.
 ///
 /// All samples have `length` tokens. A line is padded with end tokens; the end is a category like any other, which the
-/// model learns to predict, so that samples have lengths distributed as in the data. A line of exactly `length` tokens has
-/// no end token. Empty lines and cells are ignored.
+/// model learns to predict, so that samples have lengths distributed as in the data. A line of exactly `length` tokens
+/// has no end token. Empty lines and cells are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Text {
@@ -32,13 +32,14 @@ pub struct Text {
     pub column: Option<String>,
     /// What one sample is. Default: "line".
     pub sample: Sample,
-    /// Number of tokens per sample, 1 or more. Default: 128 for windows, and for lines one more than the longest line has.
+    /// Number of tokens per sample, 1 or more. Default: 128 for windows, and for lines one more than the longest line
+    /// has.
     pub length: Option<usize>,
     /// What is done with lines of more than `length` tokens. Default: "error".
     #[serde(alias = "longer")]
     pub too_long: TooLong,
-    /// Number of tokens from the start of one training window to the start of the next, 1 or more; held-out windows do not
-    /// overlap. Default: 1.
+    /// Number of tokens from the start of one training window to the start of the next, 1 or more; held-out windows do
+    /// not overlap. Default: 1.
     pub stride: usize,
     /// What the text is divided into. Default: "characters".
     pub tokens: Tokens,

@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-/// Writes a file atomically: a temporary file in the same folder is written, flushed to the disk and renamed, so that at
-/// any moment there is either the complete old file or the complete new one. Missing parent folders are created.
+/// Writes a file atomically: a temporary file in the same folder is written, flushed to the disk and renamed, so that
+/// at any moment there is either the complete old file or the complete new one. Missing parent folders are created.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io); the old file is then unchanged.

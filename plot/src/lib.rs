@@ -1,9 +1,9 @@
 //! Figures as data, rendered as interactive HTML, SVG and PNG.
 //!
-//! A [`Figure`] has panels, a [`Panel`] has marks, and a [`Mark`] is a line, an area, dots, bars, arrows, contours, a heat
-//! map, an image, a surface or text. Marks may belong to a frame of a slider. The same figure is rendered as a page that
-//! needs nothing but a browser ([`Page`]: tooltips, zoom, rotation of surfaces, slider) and as a still picture
-//! ([`Figure::svg`], [`Figure::png`]); the ranges of axes are computed once for both.
+//! A [`Figure`] has panels, a [`Panel`] has marks, and a [`Mark`] is a line, an area, dots, bars, arrows, contours, a
+//! heat map, an image, a surface or text. Marks may belong to a frame of a slider. The same figure is rendered as a
+//! page that needs nothing but a browser ([`Page`]: tooltips, zoom, rotation of surfaces, slider) and as a still
+//! picture ([`Figure::svg`], [`Figure::png`]); the ranges of axes are computed once for both.
 //!
 //! ```
 //! use tweedie_plot::{Figure, Mark, Page, Panel, Theme};

@@ -1,7 +1,8 @@
 //! Ticks of axes and their labels.
 use crate::figure::Axis;
 
-/// Values and labels of about `count` ticks of an axis over `range`: its own ticks, if at least two of them are in range.
+/// Values and labels of about `count` ticks of an axis over `range`: its own ticks, if at least two of them are in
+/// range.
 pub fn of_axis(axis: &Axis, range: [f64; 2], count: usize) -> Vec<(f64, String)> {
     let seen = |v: &&f64| range[0] <= **v && **v <= range[1];
     let own: Vec<(f64, String)> =

@@ -22,7 +22,8 @@ pub fn svg(scene: &Scene) -> String {
                 let id = clips.len();
                 let _ = writeln!(
                     out,
-                    "<clipPath id=\"c{id}\"><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\"/></clipPath>"
+                    "<clipPath id=\"c{id}\"><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" \
+                     height=\"{h:.1}\"/></clipPath>"
                 );
                 clips.push(over);
                 id
@@ -78,7 +79,8 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             let weight = if *bold { " font-weight=\"bold\"" } else { "" };
             writeln!(
                 out,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{}\"{weight}{turn}>{}</text>",
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" \
+                 fill=\"{}\"{weight}{turn}>{}</text>",
                 color.hex(),
                 escape(text)
             )
@@ -90,7 +92,8 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             let look = if *smooth { "" } else { " style=\"image-rendering:pixelated\"" };
             writeln!(
                 out,
-                "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" preserveAspectRatio=\"none\" href=\"{uri}\"{look}{clip}/>"
+                "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" preserveAspectRatio=\"none\" \
+                 href=\"{uri}\"{look}{clip}/>"
             )
         }
     };

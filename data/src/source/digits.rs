@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Digits {
     /// Every how-many-th image of a digit is held out from training; 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Number of levels, 2 to 17, that the 17 levels of a pixel are quantized to, in equal bins. With categorical noise it is
-    /// the number of categories. Default: 17.
+    /// Number of levels, 2 to 17, that the 17 levels of a pixel are quantized to, in equal bins. With categorical noise
+    /// it is the number of categories. Default: 17.
     pub levels: Option<u16>,
 }
 

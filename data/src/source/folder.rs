@@ -9,25 +9,26 @@ use std::{
 
 /// A folder of PNG and JPEG pictures; its subfolders, in the order of their names, are the classes.
 ///
-/// If the folder has a subfolder `train` and one named `test`, `val`, `valid` or `validation`, these are the training part
-/// and the held-out part, each with a subfolder per class; otherwise every `held_out`-th image of a class is held out.
+/// If the folder has a subfolder `train` and one named `test`, `val`, `valid` or `validation`, these are the training
+/// part and the held-out part, each with a subfolder per class; otherwise every `held_out`-th image of a class is held
+/// out.
 ///
-/// Pictures are the files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that start with
-/// a dot are ignored. JPEGs are rotated by their EXIF orientation. Scaling and compositing are done on the stored 8-bit
-/// values.
+/// Pictures are the files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that start
+/// with a dot are ignored. JPEGs are rotated by their EXIF orientation. Scaling and compositing are done on the stored
+/// 8-bit values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
-    /// Path of the folder. A relative path is looked up in the working directory, then in the folder that the environment
-    /// variable `TWEEDIE_DATA` names.
+    /// Path of the folder. A relative path is looked up in the working directory, then in the folder that the
+    /// environment variable `TWEEDIE_DATA` names.
     pub path: PathBuf,
-    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all have
-    /// one size.
+    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all
+    /// have one size.
     pub size: Option<usize>,
     /// How an image that is not square becomes square, if `size` is set. Default: "center".
     pub crop: Crop,
-    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of `size`,
-    /// rounded up.
+    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of
+    /// `size`, rounded up.
     pub margin: Option<usize>,
     /// How images are resampled when they are scaled. Default: "lanczos".
     pub filter: Filter,
@@ -37,11 +38,11 @@ pub struct Folder {
     pub background: Background,
     /// Whether training mirrors half of the images left to right (horizontal flips). Default: false.
     pub flip: bool,
-    /// Every how-many-th image of a class is held out from training, if the folder does not have the two parts itself; 0
-    /// holds out none. Default: 10.
+    /// Every how-many-th image of a class is held out from training, if the folder does not have the two parts itself;
+    /// 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical noise it
-    /// is the number of categories. Default: 256.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 

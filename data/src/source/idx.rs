@@ -25,15 +25,15 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idx {
-    /// Path of the folder of the files. A relative path is looked up in the working directory, then in the folder that the
-    /// environment variable `TWEEDIE_DATA` names. Default: `images` and `labels` are paths themselves.
+    /// Path of the folder of the files. A relative path is looked up in the working directory, then in the folder that
+    /// the environment variable `TWEEDIE_DATA` names. Default: `images` and `labels` are paths themselves.
     pub path: Option<PathBuf>,
     /// File of images, if the files in `path` do not have the names of MNIST's. Default: the four files of MNIST.
     pub images: Option<PathBuf>,
     /// File of the labels of `images`. Default: the set has no classes.
     pub labels: Option<PathBuf>,
-    /// Names of the classes, in the order of the labels. Default: the lines of a file `labels.txt` beside the labels, or else
-    /// the labels themselves.
+    /// Names of the classes, in the order of the labels. Default: the lines of `labels.txt` in the folder of the
+    /// labels, or else the labels themselves.
     pub classes: Vec<String>,
     /// Number of channels that images are converted to: 1 (gray), 3 (RGB) or 4 (RGBA). Default: that of the file.
     pub channels: Option<usize>,
@@ -47,8 +47,8 @@ pub struct Idx {
     pub flip: bool,
     /// Every how-many-th image of a class is held out from training, if `images` is set; 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical noise it
-    /// is the number of categories. Default: 256.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 
@@ -165,9 +165,9 @@ impl Idx {
                 .with_remedy("There must be one label per image; check that the two files belong together."));
         }
         let found: Vec<i64> = bytes.iter().map(|&label| i64::from(label)).collect();
-        let beside = file.with_file_name("labels.txt");
-        let names = match self.classes.is_empty() && beside.is_file() {
-            true => lines(&beside)?,
+        let names_file = file.with_file_name("labels.txt");
+        let names = match self.classes.is_empty() && names_file.is_file() {
+            true => lines(&names_file)?,
             false => self.classes.clone(),
         };
         let field = if self.classes.is_empty() { self.field("labels") } else { "classes" };

@@ -11,7 +11,8 @@ pub(super) fn labels(file: &Path, found: &[i64], names: Vec<String>) -> Result<(
         0 => (MAX_CLASSES, "Labels start at 0; choose a column of class labels."),
         n => (
             n,
-            "Name every class, in the order of the labels, in `classes` (or in the set's own list), or correct the labels.",
+            "Name every class, in the order of the labels, in `classes` (or in the set's own list), or correct the \
+             labels.",
         ),
     };
     let mut labels = Vec::with_capacity(found.len());

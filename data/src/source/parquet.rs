@@ -17,9 +17,9 @@ use std::{
 /// A Parquet file, or a folder of them, in Hugging Face's layout of image sets: a column `image` of
 /// `struct { bytes, path }` that holds PNG or JPEG files, and a column `label` of integers.
 ///
-/// In a folder (or its subfolder `data`), files whose names start with `train` are the training part and those that start
-/// with `test` (or else `validation`) the held-out part; otherwise all files are one set, of which every `held_out`-th
-/// image of a class is held out. Pages may be uncompressed or compressed with Zstandard, Snappy or gzip.
+/// In a folder (or its subfolder `data`), files whose names start with `train` are the training part and those that
+/// start with `test` (or else `validation`) the held-out part; otherwise all files are one set, of which every
+/// `held_out`-th image of a class is held out. Pages may be uncompressed or compressed with Zstandard, Snappy or gzip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parquet {
@@ -30,16 +30,16 @@ pub struct Parquet {
     pub image: String,
     /// Name of the column of the labels, of integers from 0; "" for a set without classes. Default: "label".
     pub label: String,
-    /// Names of the classes, in the order of the labels. Default: those in the file's metadata `huggingface`, or else the
-    /// labels themselves.
+    /// Names of the classes, in the order of the labels. Default: those in the file's metadata `huggingface`, or else
+    /// the labels themselves.
     pub classes: Vec<String>,
-    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all have
-    /// one size.
+    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all
+    /// have one size.
     pub size: Option<usize>,
     /// How an image that is not square becomes square, if `size` is set. Default: "center".
     pub crop: Crop,
-    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of `size`,
-    /// rounded up.
+    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of
+    /// `size`, rounded up.
     pub margin: Option<usize>,
     /// How images are resampled when they are scaled. Default: "lanczos".
     pub filter: Filter,
@@ -49,11 +49,11 @@ pub struct Parquet {
     pub background: Background,
     /// Whether training mirrors half of the images left to right (horizontal flips). Default: false.
     pub flip: bool,
-    /// Every how-many-th image of a class is held out from training, if no files are named `test` or `validation`; 0 holds
-    /// out none. Default: 10.
+    /// Every how-many-th image of a class is held out from training, if no files are named `test` or `validation`; 0
+    /// holds out none. Default: 10.
     pub held_out: usize,
-    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical noise it
-    /// is the number of categories. Default: 256.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 

@@ -167,13 +167,13 @@ impl Text {
             _ if too_long == 0 => {}
             TooLong::Error => {
                 let remedy = format!(
-                    "Set `length = {}`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave \
-                     them out.",
+                    "Set `length = {}`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to \
+                     leave them out.",
                     longest + 1
                 );
                 let problem = format!(
-                    "has {too_long} of {} samples in its {part} part that are longer than `length = {length}` tokens; the \
-                     longest of all has {longest}",
+                    "has {too_long} of {} samples in its {part} part that are longer than `length = {length}` tokens; \
+                     the longest of all has {longest}",
                     pieces.len()
                 );
                 return error(problem, remedy);

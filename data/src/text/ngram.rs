@@ -5,16 +5,16 @@ use std::collections::HashMap;
 /// n-gram language model, n = `order`: the probability of a token given the `order − 1` tokens before it, smoothed by
 /// Witten–Bell interpolation with shorter contexts.
 ///
-/// For a context h that occurs N(h) times and is followed by T(h) different tokens, h′ = h without its first token, and K
-/// categories:
+/// For a context h that occurs N(h) times and is followed by T(h) different tokens, h′ = h without its first token, and
+/// K categories:
 ///
 /// ```text
 /// p(x | h) = (N(h x) + T(h) p(x | h′)) / (N(h) + T(h)),   p(x | no context) = 1/K
 /// ```
 ///
 /// Every shorter context gives a distribution that is valid by itself, so the same counts serve where fewer tokens come
-/// before, as at the start of a window. (Kneser and Ney's lower orders are not valid by themselves: they are made for what
-/// the higher orders leave over.)
+/// before, as at the start of a window. (Kneser and Ney's lower orders are not valid by themselves: they are made for
+/// what the higher orders leave over.)
 ///
 /// Witten and Bell, "The Zero-Frequency Problem" (1991), <https://doi.org/10.1109/18.87000>; Chen and Goodman,
 /// "An Empirical Study of Smoothing Techniques for Language Modeling" (1998), section 2.5.
@@ -40,8 +40,8 @@ fn context(tokens: &[u32]) -> Context {
 }
 
 impl NGram {
-    /// Counts the tokens of sequences, each from an index on; the tokens before it are context alone. Token ids are below
-    /// `categories`.
+    /// Counts the tokens of sequences, each from an index on; the tokens before it are context alone. Token ids are
+    /// below `categories`.
     ///
     /// # Panics
     /// If `order` is not one of 1 to 5, or `categories` is 0.
@@ -117,8 +117,8 @@ pub struct Baseline {
 
 /// Unigram, bigram and 5-gram models of `train`, evaluated on the samples `rows` of `test`.
 ///
-/// They model the same as a model of samples: a line together with its end token, given that a line starts; a window from
-/// its first token on, without any context before it.
+/// They model the same as a model of samples: a line together with its end token, given that a line starts; a window
+/// from its first token on, without any context before it.
 pub fn baselines(train: &Texts, test: &Texts, rows: &[usize]) -> Vec<Baseline> {
     let sequences = train.sequences();
     let part: Vec<(Vec<u32>, usize)> = rows.iter().map(|&row| test.sequence(row)).collect();

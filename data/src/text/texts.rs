@@ -109,8 +109,8 @@ impl Texts {
         self.codec.ends && tokens.len() < self.codec.length
     }
 
-    /// A sample as a sequence model reads it, and the index of the first token to predict: a line has an end token before
-    /// it, which marks its start, and one after it.
+    /// A sample as a sequence model reads it, and the index of the first token to predict: a line has an end token
+    /// before it, which marks its start, and one after it.
     pub(super) fn sequence(&self, row: usize) -> (Vec<u32>, usize) {
         let tokens = self.get(row);
         match self.codec.end() {

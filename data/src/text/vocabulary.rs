@@ -148,8 +148,8 @@ impl From<Characters> for String {
     }
 }
 
-/// A byte-pair encoding (BPE): the 256 bytes, and merges of pairs of tokens in the order of a list. As in GPT-2, merges do
-/// not cross the boundaries of words.
+/// A byte-pair encoding (BPE): the 256 bytes, and merges of pairs of tokens in the order of a list. As in GPT-2, merges
+/// do not cross the boundaries of words.
 ///
 /// It is serialized as that list, one pair per line, in GPT-2's characters for bytes.
 ///

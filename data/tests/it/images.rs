@@ -216,15 +216,15 @@ fn transparent_pixels_do_not_bleed_when_scaled() {
 }
 
 #[test]
-fn mixing_is_exact_at_the_ends_and_to_nearest_between() {
-    let ground = Background([10, 200, 77]);
-    for colour in [0u8, 3, 128, 255] {
+fn compositing_is_exact_for_alpha_0_and_255_and_rounded_between() {
+    let background = Background([10, 200, 77]);
+    for color in [0u8, 3, 128, 255] {
         for alpha in 0..=255u8 {
-            let mixed = ground.under([colour, colour, colour, alpha]);
-            for (mixed, ground) in mixed.into_iter().zip(ground.0) {
+            let mixed = background.under([color, color, color, alpha]);
+            for (mixed, under) in mixed.into_iter().zip(background.0) {
                 let a = f64::from(alpha) / 255.0;
-                let exact = a * f64::from(colour) + (1.0 - a) * f64::from(ground);
-                assert!((f64::from(mixed) - exact).abs() <= 0.5 + 1e-9, "{colour} of {alpha} on {ground}: {mixed}");
+                let exact = a * f64::from(color) + (1.0 - a) * f64::from(under);
+                assert!((f64::from(mixed) - exact).abs() <= 0.5 + 1e-9, "{color} of {alpha} on {under}: {mixed}");
             }
         }
     }

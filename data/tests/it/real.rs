@@ -1,5 +1,5 @@
-//! Real data sets, looked up under the environment variable `TWEEDIE_DATA`; a test prints that it is skipped if its set is
-//! not there.
+//! Real data sets, looked up under the environment variable `TWEEDIE_DATA`; a test prints that it is skipped if its set
+//! is not there.
 //!
 //! Counts, sums and pixels were computed from the files by another program.
 use crate::files::png;

@@ -104,7 +104,7 @@ fn byte_pair_encoding_round_trips_any_text() {
     let lines = "the cat sat\nthe hat sat on the cat\nthat cat\n".repeat(4) + "naïve 猫\n";
     let source = Text { tokens: Tokens::Bpe, vocabulary: 262, ..put(&folder, "text", lines.as_bytes()) };
     let set = train(&source);
-    let Vocabulary::Bpe(_) = &set.codec.vocabulary else { panic!("byte pairs were asked for") };
+    let Vocabulary::Bpe(_) = &set.codec.vocabulary else { panic!("`tokens` is \"bpe\"") };
     assert_eq!(set.codec.vocabulary.len(), 262);
     assert!(set.get(0).len() < 11, "pairs are merged: {:?}", set.get(0));
     for text in ["the cat sat", "naïve 猫", " two  spaces ", "tab\tand\u{0}", "🙂 beyond"] {
@@ -147,8 +147,8 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     );
     assert_eq!(
         message(&put(&folder, "latin", b"one\ncaf\xe9 au lait"), &folder),
-        "`DIR/latin` is not UTF-8: byte 7 (0xe9, line 2) does not start a character. Save it as UTF-8, for example with \
-         `iconv -f LATIN1 -t UTF-8`."
+        "`DIR/latin` is not UTF-8: byte 7 (0xe9, line 2) does not start a character. Save it as UTF-8, for example \
+         with `iconv -f LATIN1 -t UTF-8`."
     );
     let packed = gzip(b"one\ntwo \xff");
     assert!(message(&put(&folder, "latin.gz", &packed), &folder).contains("byte 8 after decompression (0xff, line 2)"));
@@ -157,7 +157,8 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     let table = put(&folder, "t.csv", b"mr,ref\na,b\n");
     assert_eq!(
         message(&table, &folder),
-        "`DIR/t.csv` is a table with the columns `mr`, `ref`; `column` is not set. Set `column = \"ref\"`, or another of them."
+        "`DIR/t.csv` is a table with the columns `mr`, `ref`; `column` is not set. Set `column = \"ref\"`, or another \
+         of them."
     );
     assert_eq!(
         message(&Text { column: Some("text".into()), ..table }, &folder),
@@ -167,8 +168,9 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     assert!(message(&ragged, &folder).contains("line: 3"), "{}", message(&ragged, &folder));
     assert_eq!(
         message(&Text { length: Some(4), ..good.clone() }, &folder),
-        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of all has \
-         5. Set `length = 6`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave them out."
+        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of \
+         all has 5. Set `length = 6`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave \
+         them out."
     );
     fs::write(folder.path().join("odd"), "two\nthé").unwrap();
     assert_eq!(
@@ -197,8 +199,8 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     let letters = train(&good).codec;
     assert_eq!(
         letters.encode("thé").unwrap_err().to_string(),
-        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary of 7 characters: ehnortw. Use characters of the \
-         vocabulary only."
+        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary of 7 characters: ehnortw. Use characters of \
+         the vocabulary only."
     );
     let long = letters.encode("threethree").unwrap_err().to_string();
     assert_eq!(long, "the text has 10 tokens, but the samples of the model have 6. Shorten it.");

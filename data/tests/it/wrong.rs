@@ -51,8 +51,8 @@ fn a_path_that_does_not_exist_lists_the_places_tried() {
     let here = folder.path();
     assert_eq!(
         message(find_in("mnist", here, None), &folder),
-        "`mnist` was not found; tried `DIR/mnist`. Write the full path, or set the environment variable TWEEDIE_DATA, under \
-         which relative paths are looked up too: `TWEEDIE_DATA=/folder/of/data tweedie …`."
+        "`mnist` was not found; tried `DIR/mnist`. Write the full path, or set the environment variable TWEEDIE_DATA, \
+         under which relative paths are looked up too: `TWEEDIE_DATA=/folder/of/data tweedie …`."
     );
     assert_eq!(
         message(find_in("mnist", here, Some(&here.join("data"))), &folder),
@@ -79,8 +79,8 @@ fn idx_folders_and_settings() {
     );
     assert_eq!(
         load(Idx::default(), &folder),
-        "neither `path` nor `images` is set. Set `path = \"mnist\"`, a folder with the four files of MNIST, or `images = \
-         \"file\"`."
+        "neither `path` nor `images` is set. Set `path = \"mnist\"`, a folder with the four files of MNIST, or `images \
+         = \"file\"`."
     );
     let file = put(&folder, "images", &idx(&[1, 1, 1], &[0]));
     assert_eq!(
@@ -102,8 +102,8 @@ fn idx_folders_and_settings() {
     let source = Idx { held_out: 0, ..files(&folder, &idx(&[1, 1, 1], &[0]), None) };
     assert_eq!(
         message(source.load(Split::Test), &folder),
-        "the held-out part of `DIR/images` holds no images. `held_out = 0` holds out none; set 10, for example, to hold out \
-         every tenth image."
+        "the held-out part of `DIR/images` holds no images. `held_out = 0` holds out none; set 10, for example, to \
+         hold out every tenth image."
     );
 }
 
@@ -112,25 +112,26 @@ fn idx_files_that_are_not_idx_files() {
     let folder = tempdir().unwrap();
     assert_eq!(
         load(files(&folder, b"PK\x03\x04....", None), &folder),
-        "`DIR/images` starts with the bytes [50, 4b, 03, 04]; expected the magic number of an IDX file, two zero bytes, a \
-         type and a number of dimensions. Give an IDX file, plain or gzipped; a zip archive must be unpacked first."
+        "`DIR/images` starts with the bytes [50, 4b, 03, 04]; expected the magic number of an IDX file, two zero \
+         bytes, a type and a number of dimensions. Give an IDX file, plain or gzipped; a zip archive must be unpacked \
+         first."
     );
     let text = load(files(&folder, b"", None), &folder);
     assert!(text.starts_with("`DIR/images` starts with the end of the file (it is empty); expected"), "{text}");
     assert_eq!(
         load(files(&folder, &[0, 0, 0x0d, 3, 0, 0, 0, 1], None), &folder),
-        "`DIR/images` starts with an IDX header for 32-bit floats (0x0d); expected one for unsigned bytes (0x08). Convert \
-         the file to unsigned bytes."
+        "`DIR/images` starts with an IDX header for 32-bit floats (0x0d); expected one for unsigned bytes (0x08). \
+         Convert the file to unsigned bytes."
     );
     assert_eq!(
         load(files(&folder, &idx(&[3], &[0; 3]), None), &folder),
-        "`DIR/images` holds an array of 1 dimensions; expected 3 (images × height × width) or 4 (… × channels). Give the \
-         file of images, not that of labels."
+        "`DIR/images` holds an array of 1 dimensions; expected 3 (images × height × width) or 4 (… × channels). Give \
+         the file of images, not that of labels."
     );
     assert_eq!(
         load(files(&folder, &idx(&[1, 1, 1], &[0]), Some(&idx(&[1, 1, 1], &[0]))), &folder),
-        "`DIR/labels` holds an array of 3 dimensions; expected 1 (one label per image). Give the file of labels, not that \
-         of images."
+        "`DIR/labels` holds an array of 3 dimensions; expected 1 (one label per image). Give the file of labels, not \
+         that of images."
     );
     assert_eq!(
         load(files(&folder, &idx(&[5, 2, 2, 2], &[0; 40]), None), &folder),
@@ -160,8 +161,8 @@ fn idx_files_that_are_truncated_damaged_or_too_long() {
     assert!(text.starts_with("`DIR/images` is truncated: expected 7856 bytes after decompression, "), "{text}");
     assert_eq!(
         load(files(&folder, &packed[..packed.len() - 4], None), &folder),
-        "`DIR/images` could not be read: its gzip stream ends before its checksum. Download or copy it again, or remove it \
-         from the set."
+        "`DIR/images` could not be read: its gzip stream ends before its checksum. Download or copy it again, or \
+         remove it from the set."
     );
     let mut damaged = packed.clone();
     let end = damaged.len() - 8;
@@ -172,8 +173,8 @@ fn idx_files_that_are_truncated_damaged_or_too_long() {
     long.push(0);
     assert_eq!(
         load(files(&folder, &long, None), &folder),
-        "`DIR/images` has extra bytes at its end: its header announces 7856 bytes in all. The header is wrong, or the file \
-         is several files in one; write it again."
+        "`DIR/images` has extra bytes at its end: its header announces 7856 bytes in all. The header is wrong, or the \
+         file is several files in one; write it again."
     );
     let text = load(files(&folder, &idx(&[u32::MAX; 4], &[0]), None), &folder);
     assert!(text.contains("which does not fit into memory"), "{text}");
@@ -188,15 +189,15 @@ fn labels_that_do_not_belong_to_the_images() {
     let images = idx(&[3, 1, 1], &[0; 3]);
     assert_eq!(
         load(files(&folder, &images, Some(&idx(&[2], &[0, 1]))), &folder),
-        "`DIR/labels` has 2 labels, but `DIR/images` has 3 images. There must be one label per image; check that the two \
-         files belong together."
+        "`DIR/labels` has 2 labels, but `DIR/images` has 3 images. There must be one label per image; check that the \
+         two files belong together."
     );
     let source =
         Idx { classes: vec!["cat".into(), "dog".into()], ..files(&folder, &images, Some(&idx(&[3], &[0, 1, 7]))) };
     assert_eq!(
         load(source, &folder),
-        "`DIR/labels` has label 7 at item 2; labels must be from 0 to 1. Name every class, in the order of the labels, in \
-         `classes` (or in the set's own list), or correct the labels."
+        "`DIR/labels` has label 7 at item 2; labels must be from 0 to 1. Name every class, in the order of the labels, \
+         in `classes` (or in the set's own list), or correct the labels."
     );
     let source = Idx { labels: Some("labels".into()), ..Idx::default() };
     assert_eq!(
@@ -217,19 +218,20 @@ fn folders_without_clear_classes_or_images() {
     put(&folder, "cats/1.png", &dot(4));
     assert_eq!(
         load(pictures(&folder), &folder),
-        "`DIR/deep` is the subfolder of a class, but does not hold any PNG or JPEG images. Put images there or remove it."
+        "`DIR/deep` is the subfolder of a class, but does not hold any PNG or JPEG images. Put images there or remove \
+         it."
     );
     put(&folder, "loose.png", &dot(4));
     assert_eq!(
         load(pictures(&folder), &folder),
-        "`DIR` holds images both directly (`loose.png`) and in subfolders (`cats`), so the classes are unclear. Move the \
-         images into subfolders, one per class, or all of them into one folder."
+        "`DIR` holds images both directly (`loose.png`) and in subfolders (`cats`), so the classes are unclear. Move \
+         the images into subfolders, one per class, or all of them into one folder."
     );
     let source = Folder { path: folder.path().join("loose.png"), ..Folder::default() };
     assert_eq!(
         load(source, &folder),
-        "`DIR/loose.png` is a file; `path` must be a folder. Give the folder that holds it; a Parquet file is read by the \
-         source `parquet`."
+        "`DIR/loose.png` is a file; `path` must be a folder. Give the folder that holds it; a Parquet file is read by \
+         the source `parquet`."
     );
     assert_eq!(
         load(Folder::default(), &folder),
@@ -241,8 +243,8 @@ fn folders_without_clear_classes_or_images() {
     }
     assert_eq!(
         load(pictures(&parts), &parts),
-        "the training part and the held-out part must have the same classes: `DIR/train` has `cat`, `dog`; `DIR/val` has \
-         `dog`. Give both the same subfolders, or set `path` to one of them."
+        "the training part and the held-out part must have the same classes: `DIR/train` has `cat`, `dog`; `DIR/val` \
+         has `dog`. Give both the same subfolders, or set `path` to one of them."
     );
 }
 
@@ -253,8 +255,8 @@ fn pictures_that_cannot_be_used() {
     put(&folder, "2.png", &png(RgbImage::new(6, 5)));
     assert_eq!(
         load(pictures(&folder), &folder),
-        "the images differ in size: `DIR/1.png` is 4 × 4 pixels, `DIR/2.png` is 6 × 5. Set `size = 4`, or another side, to \
-         scale all of them to one size."
+        "the images differ in size: `DIR/1.png` is 4 × 4 pixels, `DIR/2.png` is 6 × 5. Set `size = 4`, or another \
+         side, to scale all of them to one size."
     );
     put(&folder, "2.png", b"GIF89a, by its header");
     let text = load(pictures(&folder), &folder);
@@ -330,19 +332,20 @@ fn tables_that_cannot_be_used() {
     assert_eq!(
         load(Parquet { image: "img".into(), ..source() }, &folder),
         "`DIR/set.parquet` does not have a column `img.bytes` of bytes; it has `image.bytes (BYTE_ARRAY)`, `image.path \
-         (BYTE_ARRAY)`, `label (INT64)`, `text (BYTE_ARRAY)`. Set `image` to the name of the column of the pictures; tables \
-         of paths without bytes cannot be read."
+         (BYTE_ARRAY)`, `label (INT64)`, `text (BYTE_ARRAY)`. Set `image` to the name of the column of the pictures; \
+         tables of paths without bytes cannot be read."
     );
     assert_eq!(
         load(Parquet { label: "text".into(), ..source() }, &folder),
         "`DIR/set.parquet` does not have a column `text` of integers; it has `image.bytes (BYTE_ARRAY)`, `image.path \
-         (BYTE_ARRAY)`, `label (INT64)`, `text (BYTE_ARRAY)`. Set `label` to the name of the column of the labels, or to \"\" \
-         for a set without classes."
+         (BYTE_ARRAY)`, `label (INT64)`, `text (BYTE_ARRAY)`. Set `label` to the name of the column of the labels, or \
+         to \"\" for a set without classes."
     );
     table(&file, &[(picture(), 0), (picture(), 1), (None, 1)], Some(note));
     assert_eq!(
         load(source(), &folder),
-        "`DIR/set.parquet` does not have a picture in row 2 (it is null, or only a path). Give a table that holds the files."
+        "`DIR/set.parquet` does not have a picture in row 2 (it is null, or only a path). Give a table that holds the \
+         files."
     );
     table(&file, &[(picture(), 0), (picture(), 1), (Some(b"GIF89a".to_vec()), 1)], Some(note));
     let text = load(source(), &folder);
@@ -350,27 +353,28 @@ fn tables_that_cannot_be_used() {
     table(&file, &[(picture(), 0), (picture(), 2)], Some(note));
     assert_eq!(
         load(source(), &folder),
-        "`DIR/set.parquet` has label 2 at item 1; labels must be from 0 to 1. Name every class, in the order of the labels, \
-         in `classes` (or in the set's own list), or correct the labels."
+        "`DIR/set.parquet` has label 2 at item 1; labels must be from 0 to 1. Name every class, in the order of the \
+         labels, in `classes` (or in the set's own list), or correct the labels."
     );
     table(&file, &[(picture(), -1)], None);
     assert_eq!(
         load(source(), &folder),
-        "`DIR/set.parquet` has label -1 at item 0; labels must be from 0 to 65535. Labels start at 0; choose a column of \
-         class labels."
+        "`DIR/set.parquet` has label -1 at item 0; labels must be from 0 to 65535. Labels start at 0; choose a column \
+         of class labels."
     );
     table(&file, &[(picture(), 0), (Some(dot(5)), 0)], None);
     assert_eq!(
         load(source(), &folder),
-        "the images differ in size: `row 0 of DIR/set.parquet` is 4 × 4 pixels, `row 1 of DIR/set.parquet` is 5 × 5. Set \
-         `size = 4`, or another side, to scale all of them to one size."
+        "the images differ in size: `row 0 of DIR/set.parquet` is 4 × 4 pixels, `row 1 of DIR/set.parquet` is 5 × 5. \
+         Set `size = 4`, or another side, to scale all of them to one size."
     );
     table(&file, &[], None);
     assert_eq!(load(source(), &folder), "`DIR/set.parquet` holds no images. Give a table with at least one row.");
     fs::create_dir(folder.path().join("empty")).unwrap();
     assert_eq!(
         load(Parquet { path: folder.path().join("empty"), ..Parquet::default() }, &folder),
-        "`DIR/empty` does not hold any Parquet files, whose names end in `.parquet`. Copy some there, or set `path` to a file."
+        "`DIR/empty` does not hold any Parquet files, whose names end in `.parquet`. Copy some there, or set `path` to \
+         a file."
     );
 }
 
@@ -382,8 +386,8 @@ fn arrays_that_cannot_be_read() {
     let whole = fs::read(&file).unwrap();
     assert_eq!(
         message(npy::load::<u8>(&file), &folder),
-        "`DIR/x.npy` starts with the header of an array of `<f4` in C order; expected `|u1` in C order. Convert it with \
-         numpy.ascontiguousarray(array, dtype)."
+        "`DIR/x.npy` starts with the header of an array of `<f4` in C order; expected `|u1` in C order. Convert it \
+         with numpy.ascontiguousarray(array, dtype)."
     );
     fs::write(&file, &whole[..140]).unwrap();
     assert_eq!(

@@ -25,39 +25,44 @@ pub struct Run {
     pub grad_norm: Vec<Series>,
     /// Learning rate.
     pub lr: Vec<Series>,
-    /// Distance of the EMA weights to the raw weights, ‖EMA − θ‖ / ‖θ‖.
+    /// Distance of the EMA weights from the raw weights, ‖EMA − θ‖ / ‖θ‖.
     pub ema_distance: Vec<Series>,
     /// Pairs of a step and a picture of samples.
     pub samples: Vec<(String, Pixels)>,
 }
 
-/// The training curves of a run: loss, loss by noise level, gradient norm, learning rate and distance of the EMA weights.
+/// The training curves of a run: loss, loss by noise level, gradient norm, learning rate and distance of the EMA
+/// weights.
 pub fn run(run: &Run) -> Figure {
     let all = [
         ("Loss", "loss", &run.loss, true),
         ("Loss by noise level", "loss", &run.loss_by_noise, true),
         ("Gradient norm", "‖∇‖", &run.grad_norm, true),
         ("Learning rate", "learning rate", &run.lr, false),
-        ("Distance of EMA weights to raw weights", "‖EMA − θ‖ / ‖θ‖", &run.ema_distance, false),
+        ("Distance of EMA weights from raw weights", "‖EMA − θ‖ / ‖θ‖", &run.ema_distance, false),
     ];
-    let panel = |(title, label, series, log): (&str, &str, &Vec<Series>, bool)| {
+    // Noisy quantities are smoothed if there are many values, and may have a logarithmic axis.
+    let panel = |(title, label, series, noisy): (&str, &str, &Vec<Series>, bool)| {
         // Logarithmic if all values are positive and span more than a factor of three.
         let values = series.iter().flat_map(|s| &s.value).copied().filter(|v| v.is_finite());
         let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
-        let axis = if log && low > 0.0 && high > 3.0 * low { Axis::new(label).log() } else { Axis::new(label) };
+        let axis = if noisy && low > 0.0 && high > 3.0 * low { Axis::new(label).log() } else { Axis::new(label) };
         let mut panel = Panel::plane(title, "step", axis);
         for (i, s) in series.iter().enumerate() {
             let many = s.value.len() > 200;
             let raw = Mark::line(s.step.clone(), s.value.clone()).series(i);
-            if many {
+            if many && noisy {
                 let name = format!("{}, smoothed", s.label);
                 panel = panel
                     .mark(raw.name(&s.label).unlisted().opacity(0.25).width(1.0))
                     .mark(Mark::line(s.step.clone(), smooth(&s.value)).series(i).name(name));
             } else {
+                panel = panel.mark(raw.name(&s.label));
                 // Dots too, because a line of one point is invisible.
-                let dots = Mark::points(s.step.clone(), s.value.clone()).series(i).opacity(1.0);
-                panel = panel.mark(raw.name(&s.label)).mark(dots.name(&s.label).unlisted());
+                if !many {
+                    let dots = Mark::points(s.step.clone(), s.value.clone()).series(i).opacity(1.0);
+                    panel = panel.mark(dots.name(&s.label).unlisted());
+                }
             }
         }
         panel
@@ -104,6 +109,15 @@ mod tests {
         assert!(smooth(&[3.0; 500]).iter().all(|v| (v - 3.0).abs() < 1e-12));
         let wobble: Vec<f64> = (0..1000).map(|i| 1.0 + f64::from(i % 2)).collect();
         assert!((smooth(&wobble)[999] - 1.5).abs() < 0.05);
+    }
+
+    #[test]
+    fn losses_are_smoothed_and_learning_rates_are_not() {
+        let steps: Vec<f64> = (0..300).map(f64::from).collect();
+        let series = Series { label: "s".into(), step: steps.clone(), value: steps };
+        let figure = run(&Run { loss: vec![series.clone()], lr: vec![series], ..Run::default() });
+        let names = |panel: usize| figure.panels[panel].marks.iter().map(|m| m.name.as_str()).collect::<Vec<_>>();
+        assert_eq!((names(0), names(1)), (vec!["s", "s, smoothed"], vec!["s"]));
     }
 
     #[test]

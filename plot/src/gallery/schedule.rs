@@ -20,8 +20,8 @@ pub struct Curves {
     pub beta: Vec<f64>,
 }
 
-/// α, σ, log-SNR, β, the weight of the error of x̂ in the ε loss, and the training density over log-SNR, of any number of
-/// schedules.
+/// α, σ, log-SNR, β, the weight of the error of x̂ in the ε loss, and the training density over log-SNR, of any number
+/// of schedules.
 pub fn schedules(all: &[Curves]) -> Figure {
     let panel = |title: &str, axis: Axis, of: &dyn Fn(&Curves) -> Line| {
         let mark = |(i, curves): (usize, &Curves)| {

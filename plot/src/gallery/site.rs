@@ -27,8 +27,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes `index.html`, an HTML file per page, and every figure as `SLUG.png` or `SLUG-N.png`, and as SVG if `stills`
-    /// says so; returns the paths of the files.
+    /// Writes `index.html`, an HTML file per page, and every figure as `SLUG.png` or `SLUG-N.png`, and as SVG if
+    /// `stills` says so; returns the paths of the files.
     ///
     /// # Errors
     /// If the folder cannot be created or written to.

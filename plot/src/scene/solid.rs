@@ -75,11 +75,11 @@ impl Scene {
                 [point[0] + dx / long * by, point[1] + dy / long * by * 0.9 + 5.0]
             };
             let anchor = if axis == 2 { Anchor::End } else { Anchor::Middle };
-            for (at, word) in ticks(range, false, 5) {
+            for (at, tick) in ticks(range, false, 5) {
                 let mut point = edge;
                 point[axis] = at;
                 let at = outward(map.at(point).0, if axis == 2 { 6.0 } else { 13.0 });
-                self.text(at, &word, SMALL, false, anchor, theme.muted());
+                self.text(at, &tick, SMALL, false, anchor, theme.muted());
             }
             let mut middle = edge;
             middle[axis] = (range[0] + range[1]) / 2.0;

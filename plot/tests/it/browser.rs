@@ -120,8 +120,8 @@ fn pages_work_in_a_browser_and_match_still_pictures() {
     assert!(report["legend"].as_bool().unwrap(), "a click on a legend entry hides its mark");
 }
 
-/// Compares points in the plane one by one; in three dimensions, where the order of equally distant elements may differ,
-/// by their moments.
+/// Compares points in the plane one by one; in three dimensions, where the order of equally distant elements may
+/// differ, by their moments.
 fn agree(still: &[[f64; 2]], live: &[[f64; 2]], mark: &tweedie_plot::Mark, map: &Map, place: &str) {
     match map {
         Map::Plane { x, y, log, .. } => {
