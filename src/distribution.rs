@@ -71,7 +71,7 @@ impl<const D: usize> Normal<D> {
         let values = host(std.clone());
         match values.iter().position(|s| !(*s >= 0.0 && s.is_finite())) {
             None => Ok(Self::trusted(mean, std)),
-            Some(i) => Err(Error::Unfit(format!(
+            Some(i) => Err(Error::invalid(format!(
                 "a standard deviation is 0 or more, but entry {:?} is {}",
                 place(i, std.dims()),
                 values[i]
@@ -233,13 +233,13 @@ impl<const D: usize> Categorical<D> {
             rows[D - 1] = 1;
             let at = &place(i, rows)[..D - 1];
             if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| p.is_nan() || **p < 0.0) {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "probabilities are 0 or more, but category {j} of row {at:?} has {p:.4}"
                 )));
             }
             let sum: f64 = row.iter().sum();
             if (sum - 1.0).abs() > 1e-4 {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "probabilities of a row sum to one, but those of row {at:?} sum to {sum:.6}"
                 )));
             }

@@ -1,73 +1,160 @@
-//! What can go wrong that is not a programmer's mistake.
-use std::{fmt, path::PathBuf};
+//! Errors: what can go wrong that is not a programmer's mistake.
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
-/// A user's mistake or the world's: one readable paragraph that says what was found, where, and how to mend it.
+/// A user's mistake or a failure of the system: what was found, where, and how to mend it.
+///
+/// The parts are kept apart and put into one sentence by [`Display`](fmt::Display) alone:
+///
+/// ```
+/// use tweedie::{Error, error::ErrorKind};
+/// let error = Error::invalid("must be a positive number, got -0.1").with_field("lr").with_remedy("try 1e-3");
+/// assert_eq!(error.to_string(), "`lr` must be a positive number, got -0.1; try 1e-3");
+/// assert_eq!((error.kind(), error.field()), (ErrorKind::Invalid, Some("lr")));
+/// ```
 #[derive(Debug)]
+pub struct Error(Box<Parts>);
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error {
+pub enum ErrorKind {
     /// A file could not be read or written.
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// A verb: read, write.
-        doing: &'static str,
-        /// The system's word on it.
-        source: std::io::Error,
-    },
+    Io,
     /// A file was read and does not hold what it should.
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What was found, what was expected, and the remedy.
-        message: String,
-    },
-    /// Parts that do not fit each other, refused before the first step.
-    Unfit(String),
-    /// A number that is not finite, at the step and in the tensor where it arose.
-    NotFinite {
-        /// The step of training, from 1.
-        step: u64,
-        /// The tensor: data, output of the net, a loss, a gradient or a parameter by name.
-        place: String,
-    },
+    Format,
+    /// A value that is not allowed, or parts that do not fit each other; found before the first step.
+    Invalid,
+    /// A value that is NaN or infinite, at the training step and in the tensor where it arose.
+    NotFinite,
+}
+
+#[derive(Debug)]
+struct Parts {
+    kind: ErrorKind,
+    path: Option<PathBuf>,
+    field: Option<String>,
+    problem: String,
+    remedy: Option<String>,
+    step: Option<u64>,
+    source: Option<io::Error>,
 }
 
 /// `std::result::Result` with tweedie's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An [`Error::Io`] maker for `map_err`.
-    pub fn io(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { path, doing, source }
+    fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self(Box::new(Parts { kind, path: None, field: None, problem, remedy: None, step: None, source: None }))
     }
-    /// An [`Error::Format`].
-    pub fn format(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        Self::Format { path: path.into(), message: message.into() }
+
+    /// Makes an error of kind [`Io`](ErrorKind::Io) from the system's, for `map_err`; `doing` is a verb: read, write.
+    pub fn io(path: impl Into<PathBuf>, doing: &str) -> impl FnOnce(io::Error) -> Self {
+        let (path, problem) = (path.into(), doing.to_owned());
+        move |source| {
+            let mut error = Self::new(ErrorKind::Io, problem);
+            (error.0.path, error.0.source) = (Some(path), Some(source));
+            error
+        }
+    }
+
+    /// An error of kind [`Format`](ErrorKind::Format): what the file holds and what it should hold.
+    pub fn format(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::Format, problem);
+        error.0.path = Some(path.into());
+        error
+    }
+
+    /// An error of kind [`Invalid`](ErrorKind::Invalid).
+    ///
+    /// With a [field](Self::with_field) the problem continues the sentence that the field's name begins: "must be a positive
+    /// number, got -0.1". Without one it is a sentence of its own.
+    pub fn invalid(problem: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, problem)
+    }
+
+    /// An error of kind [`NotFinite`](ErrorKind::NotFinite) at training step `step` (from 1); `place` names the tensor: the data,
+    /// the output of the network, a loss, a gradient or a parameter.
+    pub fn not_finite(step: u64, place: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::NotFinite, place);
+        error.0.step = Some(step);
+        error
+    }
+
+    /// Names the configuration field that is to blame; a field named before becomes a part of this one, `adam` of `beta1` is
+    /// `adam.beta1`.
+    pub fn with_field(mut self, field: impl Into<String>) -> Self {
+        let outer = field.into();
+        self.0.field = Some(match self.0.field.take() {
+            Some(inner) => format!("{outer}.{inner}"),
+            None => outer,
+        });
+        self
+    }
+
+    /// Says how to mend it.
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.0.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+    /// The configuration field that is to blame, its parts separated by dots.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+    /// The file or folder.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+    /// What is wrong, without field and remedy; of kind [`NotFinite`](ErrorKind::NotFinite), the tensor.
+    pub fn problem(&self) -> &str {
+        &self.0.problem
+    }
+    /// How to mend it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.0.remedy.as_deref()
+    }
+    /// The training step, from 1, of kind [`NotFinite`](ErrorKind::NotFinite).
+    pub fn step(&self) -> Option<u64> {
+        self.0.step
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, doing, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
-            Self::Format { path, message } => write!(f, "{}: {message}", path.display()),
-            Self::Unfit(message) => f.write_str(message),
-            Self::NotFinite { step, place } => write!(
+        let Parts { kind, path, field, problem, remedy, step, source } = &*self.0;
+        match (kind, path, source) {
+            (ErrorKind::Io, Some(path), Some(source)) => write!(f, "cannot {problem} {}: {source}", path.display())?,
+            (ErrorKind::NotFinite, ..) => write!(
                 f,
-                "step {step}: {place} is not finite, so training stopped there and the last checkpoint is intact; \
-                 lower the learning rate, clip the gradients (`clip`), or look at the data of that step"
-            ),
+                "step {}: {problem} is not finite, so training stopped there and the last checkpoint is intact; lower the \
+                 learning rate, clip the gradients (`clip`), or look at the data of that step",
+                step.unwrap_or_default()
+            )?,
+            (_, path, _) => {
+                if let Some(path) = path {
+                    write!(f, "{}: ", path.display())?;
+                }
+                if let Some(field) = field {
+                    write!(f, "`{field}` ")?;
+                }
+                f.write_str(problem)?;
+            }
         }
+        remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
-        }
+        self.0.source.as_ref().map(|source| source as _)
     }
 }
 

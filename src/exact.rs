@@ -99,7 +99,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 impl Part {
     fn new(i: usize, weight: f64, mean: Vec<f64>, covariance: Covariance) -> Result<Self, Error> {
         let dim = mean.len();
-        let wrong = |what: String| Err(Error::Unfit(format!("component {i} of the mixture: {what}")));
+        let wrong = |what: String| Err(Error::invalid(format!("component {i} of the mixture: {what}")));
         if !(weight > 0.0 && weight.is_finite()) {
             return wrong(format!("a weight is positive, not {weight}"));
         }
@@ -274,10 +274,10 @@ impl Mixture {
     pub fn new(noise: Gaussian, parts: Vec<(f64, Vec<f64>, Covariance)>) -> Result<Self, Error> {
         let dim = parts.first().map_or(0, |(_, mean, _)| mean.len());
         if dim == 0 {
-            return Err(Error::Unfit("a mixture needs one component of one dimension at least".into()));
+            return Err(Error::invalid("a mixture needs one component of one dimension at least"));
         }
         if let Some(i) = parts.iter().position(|(_, mean, _)| mean.len() != dim) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "component {i} of the mixture has {} dimensions, but the first has {dim}",
                 parts[i].1.len()
             )));

@@ -105,7 +105,7 @@ pub mod prelude {
         model::Model,
         net::{Classes, DitConfig, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
         noise::{Discrete, DiscreteMatrix, Gaussian, Noise, Prediction, Variance},
-        sample::{Ancestral, Ddim, Euler, Heun, Sampler, reverse},
+        sample::{Ancestral, Ddim, Euler, Heun, Sampler, trajectory},
         schedule::{Cosine, Edm, FlowMatching, Linear, Schedule},
         spacing::{Spacing, Steps},
         train::{Train, Trainer},

@@ -94,12 +94,12 @@ pub fn bound<const D: usize>(
     let noise = model.noise();
     loss.check(noise)?;
     let Some(times) = loss.times(noise) else {
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "the loss {loss:?} is no bound on the likelihood: `vlb`, `masked-nelbo` and `score-entropy` are"
         )));
     };
     if looks == 0 {
-        return Err(Error::Unfit("a likelihood needs one look at each row at least".into()));
+        return Err(Error::invalid("a likelihood needs one look at each row at least"));
     }
     let rows = x.dims()[0];
     let tokens: usize = match noise.categories() {

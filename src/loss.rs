@@ -8,7 +8,7 @@
 //! ```
 use crate::{
     distribution::{Categorical, Normal},
-    noise::{Estimate, Law, Noise},
+    noise::{DynDistribution, Estimate, Noise},
 };
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -78,11 +78,11 @@ impl<'a, const D: usize> Batch<'a, D> {
         self.estimate.get_or_init(|| self.noise.estimate(self.output.clone(), self.z.clone(), self.t)).clone()
     }
     /// q(x_s | x_t, x).
-    pub fn posterior(&self, s: &[f64]) -> Law<D> {
+    pub fn posterior(&self, s: &[f64]) -> DynDistribution<D> {
         self.noise.posterior(self.x.clone(), self.z.clone(), s, self.t)
     }
     /// p(x_s | x_t) for a guess.
-    pub fn approximate(&self, guess: Estimate<D>, s: &[f64]) -> Law<D> {
+    pub fn approximate(&self, guess: Estimate<D>, s: &[f64]) -> DynDistribution<D> {
         self.noise.approximate(guess, self.z.clone(), s, self.t)
     }
     /// The data before the transform, if they are of this type.
@@ -318,9 +318,8 @@ impl<const D: usize> Loss<D> for Simple {
     }
     fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         if noise.categorical() {
-            return Err(crate::Error::Unfit(
-                "the loss `simple` is a squared distance, and categories have none: use `vlb` with a categorical noise"
-                    .into(),
+            return Err(crate::Error::invalid(
+                "the loss `simple` is a squared distance, and categories have none: use `vlb` with a categorical noise",
             ));
         }
         Ok(())
@@ -408,9 +407,8 @@ impl<const D: usize> Loss<D> for Vlb {
     }
     fn check(&self, noise: &dyn Noise<D>) -> crate::Result<()> {
         if self.steps == 0 && noise.steps().is_none() {
-            return Err(crate::Error::Unfit(
-                "the loss `vlb` sums the terms of T steps, and a schedule of continuous time has none: give it `steps`"
-                    .into(),
+            return Err(crate::Error::invalid(
+                "the loss `vlb` sums the terms of T steps, and a schedule of continuous time has none: give it `steps`",
             ));
         }
         Ok(())

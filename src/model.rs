@@ -7,7 +7,7 @@ use crate::{
     net::{Condition, Net},
     noise::Noise,
     rng::Rng,
-    sample::{Reverse, Sampler, reverse},
+    sample::{Sampler, Trajectory, trajectory},
     spacing::{Spacing, Steps, Uniform},
     train::{Train, Trainer},
     transform::{Identity, Transform},
@@ -121,7 +121,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     /// Draws a batch: `steps` steps of `sampler` from noise to data.
     ///
     /// Sample i depends on row i of `rng` and of `y` alone. For guidance, trajectories or times of one's own, walk
-    /// [`reverse`] over [`given`](Self::given) or [`guided`](Self::guided).
+    /// [`trajectory`] over [`given`](Self::given) or [`guided`](Self::guided).
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         let device = self.devices().first().cloned().unwrap_or_default().inner();
         let model = self.valid();
         let given = model.given(y);
-        let walk: Reverse<D, dyn Denoiser<D>> = reverse(&*given, sampler, self.grid(steps), shape, rng, &device)?;
+        let walk: Trajectory<D, dyn Denoiser<D>> = trajectory(&*given, sampler, self.grid(steps), shape, rng, &device)?;
         let (_, x) = walk.last().expect("a walk has two points at least");
         Ok(model.transform.decode(x))
     }

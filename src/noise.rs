@@ -17,7 +17,7 @@ mod discrete;
 mod gaussian;
 mod matrix;
 pub use chain::Chain;
-pub use discrete::{Discrete, Reverse, Word};
+pub use discrete::{Discrete, DiscretePrediction, ReverseTransition};
 pub use gaussian::{Gaussian, Prediction, Variance};
 pub use matrix::DiscreteMatrix;
 
@@ -47,7 +47,7 @@ pub struct Categories<'a> {
 }
 
 /// A batch of distributions, of a family chosen at run time.
-pub type Law<const D: usize> = Box<dyn Distribution<D>>;
+pub type DynDistribution<const D: usize> = Box<dyn Distribution<D>>;
 
 /// What is done to the data, as laws at one and two times.
 ///
@@ -55,21 +55,21 @@ pub type Law<const D: usize> = Box<dyn Distribution<D>>;
 /// net which says x̂ directly gives them.
 pub trait Noise<const D: usize>: Debug + Send + Sync {
     /// q(x₁), where sampling starts.
-    fn stationary(&self, shape: [usize; D], device: &Device) -> Law<D>;
+    fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D>;
 
     /// q(x_t | x).
-    fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D>;
+    fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D>;
 
     /// q(x_s | x_t = z, x).
-    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D>;
+    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D>;
 
     /// p(x_s | x_t = z): the posterior with the guess in the place of x.
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         self.posterior(guess.mean, z, s, t)
     }
 
     /// p(x | x_t = z), the last step of the bound, in which [`posterior`](Noise::posterior) would be a point.
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> Law<D>;
+    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D>;
 
     /// What the net reads of `z`.
     fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
@@ -138,19 +138,19 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
         impl<const D: usize, N: Noise<D> + ?Sized> Noise<D> for $pointer {
-            fn stationary(&self, shape: [usize; D], device: &Device) -> Law<D> {
+            fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D> {
                 (**self).stationary(shape, device)
             }
-            fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
+            fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
                 (**self).prior(x, t)
             }
-            fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+            fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
                 (**self).posterior(x, z, s, t)
             }
-            fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+            fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
                 (**self).approximate(guess, z, s, t)
             }
-            fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> Law<D> {
+            fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
                 (**self).decoder(guess, z, t)
             }
             fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {

@@ -71,7 +71,7 @@ pub use ddim::{Ancestral, Ddim, invert};
 pub use discrete::{Analytic, Blocks, By, Cached, FirstHitting, Infill, Ordered, Remask, Remasking, TauLeaping};
 pub use dpm::{Dpm2, DpmSolver, DpmSolverPp, DpmSolverPp2S};
 pub use langevin::PredictorCorrector;
-pub use multistep::{Clock, Multistep, Node, Word, exact_weights};
+pub use multistep::{Clock, Multistep, Node, SolverPrediction, exact_weights};
 pub use ode::{Euler, Heun};
 pub use pndm::{Ipndm, Plms, Pndm};
 pub use restart::Restart;
@@ -186,7 +186,7 @@ pub(crate) fn gaussian<'a, const D: usize>(
     noise: &'a dyn Noise<D>,
 ) -> Result<&'a dyn crate::schedule::Schedule, Error> {
     noise.path().ok_or_else(|| {
-        Error::Unfit(format!(
+        Error::invalid(format!(
             "the sampler {} follows x_t = α x + σ ε, and the model's noise is categorical: use `ancestral`",
             called(sampler)
         ))
@@ -317,7 +317,7 @@ pub(crate) fn noise_of<const D: usize>(z: Tensor<D>, x: Tensor<D>, c: Scales) ->
 /// Where a schedule leaves noise at t = 0 (σ(0) > 0: variance exploding, EDM), the last point is x̂ there, but for samplers
 /// that [jump](Sampler::jumps) to the end of the flow.
 #[derive(Debug)]
-pub struct Reverse<'a, const D: usize, M: ?Sized> {
+pub struct Trajectory<'a, const D: usize, M: ?Sized> {
     model: &'a M,
     sampler: &'a dyn Sampler<D>,
     times: Vec<f64>,
@@ -335,19 +335,19 @@ pub struct Reverse<'a, const D: usize, M: ?Sized> {
 /// # Errors
 ///
 /// If the sampler cannot undo the model's noise, or the times do not fall within [0, 1].
-pub fn reverse<'a, const D: usize, M: Denoiser<D> + ?Sized>(
+pub fn trajectory<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     model: &'a M,
     sampler: &'a dyn Sampler<D>,
     times: Vec<f64>,
     shape: [usize; D],
     rng: &Rng,
     device: &Device,
-) -> Result<Reverse<'a, D, M>, Error> {
+) -> Result<Trajectory<'a, D, M>, Error> {
     let mut z = model.noise().stationary(shape, device).sample(&mut rng.stream("start")).value;
     if let (Some(path), Some(&first)) = (model.noise().path(), times.first().filter(|&&t| t < 1.0)) {
         z = z * (path.at(first).sigma / path.at(1.0).sigma);
     }
-    reverse_from(model, sampler, times, z, rng)
+    trajectory_from(model, sampler, times, z, rng)
 }
 
 /// Numbers; of many the first few, and how many there are.
@@ -362,39 +362,39 @@ pub(crate) fn few(numbers: &[f64]) -> String {
     }
 }
 
-/// [`reverse`] from a given x at the first of `times`.
+/// [`trajectory`] from a given x at the first of `times`.
 ///
 /// # Errors
 ///
-/// As [`reverse`].
-pub fn reverse_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
+/// As [`trajectory`].
+pub fn trajectory_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     model: &'a M,
     sampler: &'a dyn Sampler<D>,
     times: Vec<f64>,
     z: Tensor<D>,
     rng: &Rng,
-) -> Result<Reverse<'a, D, M>, Error> {
+) -> Result<Trajectory<'a, D, M>, Error> {
     sampler.check(model.noise())?;
     if times.len() < 2 || !times.windows(2).all(|w| w[0] > w[1]) || !(times[0] <= 1.0 && times[times.len() - 1] >= 0.0)
     {
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "sampling goes through two or more times that fall within [0, 1], not {}",
             few(&times)
         )));
     }
     let asks = times[times.len() - 1] == 0.0 && asks_at_end(model, sampler);
     let past = Past::of(times.len() - 1 + usize::from(asks));
-    Ok(Reverse { model, sampler, times, next: 0, z: Some(z), past, rng: rng.stream("steps") })
+    Ok(Trajectory { model, sampler, times, next: 0, z: Some(z), past, rng: rng.stream("steps") })
 }
 
-impl<const D: usize, M: ?Sized> Clone for Reverse<'_, D, M> {
+impl<const D: usize, M: ?Sized> Clone for Trajectory<'_, D, M> {
     fn clone(&self) -> Self {
         let (times, z, past, rng) = (self.times.clone(), self.z.clone(), self.past.clone(), self.rng.clone());
         Self { times, z, past, rng, ..*self }
     }
 }
 
-impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
+impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Trajectory<'_, D, M> {
     type Item = (f64, Tensor<D>);
     fn next(&mut self) -> Option<Self::Item> {
         let i = self.next;
@@ -417,7 +417,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Reverse<'_, D, M> {
         (left, Some(left))
     }
 }
-impl<const D: usize, M: Denoiser<D> + ?Sized> ExactSizeIterator for Reverse<'_, D, M> {}
+impl<const D: usize, M: Denoiser<D> + ?Sized> ExactSizeIterator for Trajectory<'_, D, M> {}
 
 /// Whether the model is asked once more at t = 0: noise is left there, and the sampler's step is not the end itself.
 fn asks_at_end<const D: usize>(model: &(impl Denoiser<D> + ?Sized), sampler: &dyn Sampler<D>) -> bool {

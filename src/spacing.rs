@@ -122,7 +122,7 @@ pub fn ends(schedule: &dyn Schedule) -> [f64; 2] {
 
 /// A demand on parameters.
 fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Unfit(what())) }
+    if holds { Ok(()) } else { Err(Error::invalid(what())) }
 }
 
 /// Even times from `from` to 1.

@@ -116,7 +116,7 @@ impl Train {
     ///
     /// The first that cannot, and what it may be.
     pub fn check(&self) -> Result<(), Error> {
-        let rule = |holds: bool, what: String| if holds { Ok(()) } else { Err(Error::Unfit(what)) };
+        let rule = |holds: bool, what: String| if holds { Ok(()) } else { Err(Error::invalid(what)) };
         rule(self.batch > 0, "`batch` is the number of samples a step and must be 1 or more".into())?;
         rule(
             self.accumulate > 0 && self.batch.is_multiple_of(self.accumulate),
@@ -214,7 +214,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         objective.check(&**model.noise())?;
         objective.check_transform(&model.transform)?;
         if data.is_empty() {
-            return Err(Error::Unfit("there are no data to train on".into()));
+            return Err(Error::invalid("there are no data to train on"));
         }
         let times = times(&**model.noise());
         let model = Module::train(model);
@@ -309,16 +309,15 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let own = Parameters::of(&self.model);
         own.same_as(&checkpoint.weights)?;
         if checkpoint.seed != self.settings.seed {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the checkpoint belongs to a run of seed {}, and this one has seed {}: resume with the seed it began with",
                 checkpoint.seed, self.settings.seed
             )));
         }
         if checkpoint.average.is_some() != self.average.is_some() {
-            return Err(Error::Unfit(
+            return Err(Error::invalid(
                 "the checkpoint and the settings disagree on whether the weights are averaged (`ema`): resume with the \
-                 setting it began with"
-                    .into(),
+                 setting it began with",
             ));
         }
         self.seen = self.seen.with_numbers(checkpoint.losses)?;
@@ -376,7 +375,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             let terms: Vec<f64> = losses.terms.iter().map(mean).collect();
             if !terms.iter().all(|term| term.is_finite()) {
                 let place = first_not_finite(&model, &losses, objective);
-                return Err(Error::NotFinite { step: step + 1, place });
+                return Err(Error::not_finite(step + 1, place));
             }
             let mut gradients: Gradients = (losses.total().sum() / n as f64).backward();
             Ok((terms, Parameters::gradients(&model, &mut gradients), seen))
@@ -406,7 +405,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let norm = gradient.norm();
         if !norm.is_finite() {
             let name = gradient.first_not_finite().unwrap_or("all parameters together");
-            return Err(Error::NotFinite { step: step + 1, place: format!("the gradient of {name}") });
+            return Err(Error::not_finite(step + 1, format!("the gradient of {name}")));
         }
         let clip = self.settings.clip;
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };

@@ -52,7 +52,7 @@ impl Schedule for Power {
         if self.exponent > 0.0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the `exponent` of power is positive, not {}", self.exponent)))
+        Err(Error::invalid(format!("the `exponent` of power is positive, not {}", self.exponent)))
     }
 }
 

@@ -2,32 +2,34 @@
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, str::FromStr};
 
-/// Diffusion models out of interchangeable parts: train, sample and look at them.
+/// Diffusion models from interchangeable components: train, sample, evaluate.
 #[derive(Debug, Parser)]
 #[command(name = "tweedie", version, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "`tweedie train` without a recipe learns handwritten digits in about two minutes.")]
+#[command(
+    after_help = "`tweedie train` without a recipe trains on built-in handwritten digits; it takes about two minutes."
+)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a model as a recipe says
+    /// Train a model from a recipe
     Train(Train),
-    /// Draw from the model of a run
+    /// Generate samples from a trained run
     Sample(Sample),
-    /// Measure the model of a run on the data that it did not learn from
+    /// Evaluate a trained run on held-out data
     Evaluate(Evaluate),
-    /// Show the modules that a recipe can name, with their parameters and defaults
+    /// List the modules that a recipe can name and explain their fields
     List(List),
-    /// Draw the pictures that explain: Gaussians, forward processes, schedules, points, runs
-    Plot(crate::plot::Plot),
-    /// Check every module against its laws
+    /// Plot Gaussians, forward processes, schedules, point clouds and training runs
+    Plot(crate::commands::plot::Plot),
+    /// Check every module against the mathematical laws it must obey
     Verify(Verify),
-    /// Hold the samplers against a solution of high accuracy
+    /// Compare samplers with a high-accuracy solution of the probability-flow ODE
     Compare(Compare),
 }
 
@@ -36,31 +38,31 @@ pub enum Command {
 pub struct Train {
     /// TOML file, as in `recipes/`; without one, the built-in recipe for handwritten digits
     pub recipe: Option<PathBuf>,
-    /// Folder of the run [default: runs/NAME, or the first free of runs/NAME-2, …]
+    /// Folder of the run [default: runs/NAME; if it exists, the first free of runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Steps in all, those of a run gone on with included
+    /// Total training steps, including those before --resume
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub steps: Option<u64>,
-    /// Seed of everything random
+    /// Random seed
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: Option<u64>,
     /// Steps between checkpoints
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub checkpoint_every: Option<u64>,
-    /// Go on with the run in --out, or with the latest run of the recipe's name
+    /// Resume the run in --out, or the latest run with the recipe's name
     #[arg(long)]
     pub resume: bool,
-    /// Path of the data, in place of the recipe's
+    /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
-    /// Set any field of the recipe, as in train.rate=0.001; may be repeated
+    /// Set any field of the recipe, as in train.lr=0.001; repeatable
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where to compute
+    /// Device: cpu, or a GPU back end that the tool was built with
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -70,66 +72,66 @@ pub struct Train {
 pub struct Sample {
     /// Folder of a run, or one of its checkpoints
     pub run: PathBuf,
-    /// How many [default: the recipe's]
+    /// Number of samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: Option<usize>,
-    /// Classes to draw, by name or number: 3, or 3,7, or none for no class [default: all in turn]
+    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes in turn]
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub class: Vec<String>,
-    /// Seed: the same gives the same files, bit for bit
+    /// Random seed: the same seed gives the same samples, bit for bit
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
     /// Name of a sampler, or a table such as '{ name = "ddim", eta = 1 }' [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub sampler: Option<String>,
-    /// Name of a spacing for the sampler's times, as arcsine or even, or a table such as '{ name = "karras", rho = 5 }' [default:
-    /// the recipe's]
+    /// Timestep spacing by name, as in arcsine or karras, or a table such as '{ name = "karras", rho = 5 }' [default: the
+    /// recipe's]
     #[arg(long, value_name = "NAME")]
     pub times: Option<String>,
-    /// Steps of the sampler [default: the recipe's]
+    /// Number of sampling steps [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub steps: Option<usize>,
-    /// Guidance towards the class; 1 is none [default: the recipe's]
+    /// Scale of classifier-free guidance; 1 disables it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Dynamic thresholding: keep guesses within the Q-quantile of each sample's |x̂|, brought back to the range of the data; 0.995
-    /// is usual [default: the recipe's, or the range of the data itself]
+    /// Dynamic thresholding: clip x̂ to the Q-quantile of |x̂| of each sample and rescale to the data range; 0.995 is usual
+    /// [default: the recipe's, or static clipping to the data range]
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     pub threshold: Option<f64>,
-    /// Text that every sample begins with; \n is an end of line
+    /// Text that every sample begins with; \n is a line break
     #[arg(long, value_name = "TEXT", conflicts_with = "infill")]
     pub prompt: Option<String>,
-    /// Text with blanks that are drawn, as in 'an___a'; what comes after it is drawn too
+    /// Text with blanks to fill in, as in 'an___a'; tokens after its end are sampled too
     #[arg(long, value_name = "TEXT")]
     pub infill: Option<String>,
-    /// What stands for one blank token in --infill
+    /// Character that marks one blank token in --infill
     #[arg(long, default_value_t = '_', value_name = "CHAR")]
     pub blank: char,
-    /// Tokens a sample [default: as many as the model reads]
+    /// Tokens per sample [default: the length that the model was trained with]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub length: Option<usize>,
-    /// Temperature of guesses of categories: below 1 likelier ones become likelier yet [default: the recipe's]
+    /// Temperature of the predicted distribution of categories; below 1 sharpens it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
-    /// How many of the likeliest categories may be drawn [default: the recipe's]
+    /// Sample among the N most probable categories only (top-k) [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub top_k: Option<usize>,
-    /// How much of the mass of a guess may be drawn, the likeliest first [default: the recipe's]
+    /// Sample among the most probable categories with total probability X only (top-p, nucleus) [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
-    /// Write trajectory.npy, times.npy and trajectory.png (or .html, for text) as well, of so many times
-    #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "11")]
+    /// Also write the sampling trajectory at this many timesteps: trajectory.npy, times.npy and trajectory.png (.html for text)
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "11")]
     pub trajectory: Option<usize>,
-    /// How many are drawn at a time: this changes the memory needed and not a bit of the samples [default: the recipe's]
+    /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
-    /// Folder of the files, whose old ones are replaced [default: RUN/samples, or the first free of RUN/samples-2, …]
+    /// Output folder; existing files in it are overwritten [default: RUN/samples; if it exists, the first free of RUN/samples-2, …]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where to compute
+    /// Device: cpu, or a GPU back end that the tool was built with
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -139,22 +141,22 @@ pub struct Sample {
 pub struct Evaluate {
     /// Folder of a run, or one of its checkpoints
     pub run: PathBuf,
-    /// How many samples held out, spread over all of them [default: the recipe's `evaluate_rows`]
+    /// Number of held-out samples, taken evenly over all of them [default: the recipe's `evaluate_rows`]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub rows: Option<usize>,
-    /// Times at which each sample is looked at, for the bits of categories
+    /// Timesteps per sample in the bound on bits per token or dimension
     #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub times: usize,
-    /// Path of the data, in place of the recipe's
+    /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
-    /// Seed of times and noise
+    /// Random seed of timesteps and noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
-    /// Where to compute
+    /// Device: cpu, or a GPU back end that the tool was built with
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -167,7 +169,7 @@ pub struct List {
     /// One module of that kind
     #[arg(requires = "kind")]
     pub name: Option<String>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -175,16 +177,16 @@ pub struct List {
 /// `tweedie verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// schedule, noise, net, loss, spacing or sampler, or the TOML file of a recipe or the folder of a run for the modules that it
-    /// names, whose data are read for it [default: every module]
+    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a recipe's TOML file or a run's folder, to check the
+    /// modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]
     pub name: Option<String>,
-    /// A line a module, and the laws that are broken
+    /// Print one line per module, and the laws that failed
     #[arg(long, conflicts_with = "json")]
     pub brief: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -194,7 +196,7 @@ pub struct Verify {
 pub struct Compare {
     /// Folder of a run, or an exact problem: variance-preserving, ornstein-uhlenbeck or edm
     pub model: PathBuf,
-    /// Numbers of steps
+    /// Step counts
     #[arg(
         long,
         value_delimiter = ',',
@@ -204,52 +206,51 @@ pub struct Compare {
     )]
     #[arg(value_parser = whole::<usize>)]
     pub steps: Vec<usize>,
-    /// A sampler by name, or a table such as '{ name = "deis", order = 2 }'; may be given again [default: every
-    /// deterministic one]
+    /// Sampler by name, or a table such as '{ name = "deis", order = 2 }'; repeatable [default: every deterministic sampler]
     #[arg(long, value_name = "NAME")]
     pub sampler: Vec<String>,
-    /// Times of the steps: a spacing by name, or a table; may be given again [default: even, on the grid of the schedule's
-    /// table; and arcsine for deis, unipc and dpm-solver++]
+    /// Timestep spacing by name, or a table; repeatable [default: uniform, on the grid of the schedule's table; and arcsine for
+    /// deis, unipc and dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub times: Vec<String>,
-    /// Move the times of each deterministic sampler to where N other walks end nearest to the flow's end, and say them; as long as
-    /// up to 16 walks of N for each time of each step count
+    /// Optimize the timesteps of each deterministic sampler on N other trajectories and print them; costs up to 16 times N
+    /// trajectories per timestep of each step count
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub tune: Option<usize>,
-    /// Leave x̂ as the net of a run says it, and not within the range of the data
-    #[arg(long)]
-    pub unclamped: bool,
-    /// Also the distance of so many samples, or of as many as there are data held out, from those data: sliced Wasserstein and
-    /// energy distance, of every sampler
+    /// Do not clip x̂ to the data range
+    #[arg(long, alias = "unclamped")]
+    pub no_clip: bool,
+    /// Also measure the distance of N samples of every sampler from held-out data (at most as many as there are): sliced
+    /// Wasserstein and energy distance
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub samples: Option<usize>,
-    /// How many samples
+    /// Number of samples
     #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: usize,
-    /// Seed of the starting noise
+    /// Random seed of the initial noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
-    /// From so many seeds, --seed the first of them: errors are those of all, ratios come with their spread over the seeds
+    /// Number of seeds, starting at --seed: errors are over all of them, ratios are printed with their standard deviation over seeds
     #[arg(long, default_value_t = 1, value_name = "K", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub seeds: usize,
-    /// Folder for compare.html, compare.png and compare.svg, in place of those that are there [default: no pictures]
+    /// Folder for compare.html, compare.png and compare.svg; existing ones are overwritten [default: no plots]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Say nothing but the table and errors
+    /// Print the table and errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-/// A count, or one sentence on what it should be.
+/// Parses a non-negative integer; the error is one sentence on what is expected.
 fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     let text = text.trim();
     match text.parse() {
         Ok(number) => Ok(number),
-        Err(_) if text.is_empty() => Err("nothing is given where a whole number was expected".into()),
+        Err(_) if text.is_empty() => Err("expected a whole number, got nothing".into()),
         Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Err("the number is too large".into()),
-        Err(_) => Err("a whole number of 0 or more was expected, as in 20".into()),
+        Err(_) => Err("expected a whole number of 0 or more, as in 20".into()),
     }
 }

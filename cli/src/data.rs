@@ -1,5 +1,7 @@
 //! Data as the command line knows them: sets of any rank, and the facts that outlive them.
-use crate::categories::Categories;
+pub(crate) mod categories;
+
+use crate::data::categories::Categories;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -46,13 +48,13 @@ impl Facts {
             };
             let (known, found) = (what(known), what(found));
             let found = if known == found { "others".into() } else { found };
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the model was made for a vocabulary of {known}, and the data have {found}: take the data that it was trained \
                  on, or train anew"
             )));
         }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: take the data that it was trained on, or train anew",
                 self.describe(),
                 data.describe()
@@ -67,7 +69,11 @@ impl Facts {
                 0 => String::new(),
                 n => format!(", {n} classes"),
             };
-            return format!("{} {}{classes}", crate::words::grouped(self.samples), categories.describe(&self.shape));
+            return format!(
+                "{} {}{classes}",
+                crate::output::messages::grouped(self.samples),
+                categories.describe(&self.shape)
+            );
         }
         let what = match *self.shape.as_slice() {
             [channels, height, width] => {
@@ -90,7 +96,7 @@ impl Facts {
             1 => "1 class".into(),
             n => format!("{n} classes"),
         };
-        format!("{} {what}, {classes}", crate::words::grouped(self.samples))
+        format!("{} {what}, {classes}", crate::output::messages::grouped(self.samples))
     }
 }
 
@@ -171,7 +177,7 @@ impl Set<4> for ImageSet {
 
 /// An error of the data as one of the library's.
 pub(crate) fn told(error: tweedie_data::Error) -> Error {
-    Error::Unfit(error.to_string())
+    Error::invalid(error.to_string())
 }
 
 macro_rules! images {
@@ -216,10 +222,10 @@ impl Default for PointSource {
 impl Source for PointSource {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
         if self.n == 0 {
-            return Err(Error::Unfit("`n = 0` leaves no points to learn from: say 10000, or another number".into()));
+            return Err(Error::invalid("`n = 0` leaves no points to learn from: say 10000, or another number"));
         }
         if let Some(noise) = self.noise.filter(|noise| !(0.0..1.0).contains(noise)) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`noise` is the standard deviation of the points around their shape, in [0, 1), not {noise}"
             )));
         }

@@ -10,34 +10,19 @@
 //! [`Modules`] is the one table of names: built-in modules and yours enter it by the same calls, and recipes, errors and
 //! `tweedie list` know both.
 mod args;
-mod builtin;
-mod categories;
-mod compare;
+mod commands;
 mod data;
 mod device;
-mod evaluate;
-mod folder;
-mod letters;
-mod list;
-mod named;
-mod nets;
-mod picture;
-mod plot;
-mod progress;
+mod dyn_model;
+mod output;
 mod recipe;
-mod report;
-mod sample;
-mod session;
-mod spec;
-mod times;
-mod train;
-mod verify;
-mod words;
+mod registry;
+mod run_dir;
 
-pub use categories::{Categories, Shown, TextSet};
+pub use data::categories::{Categories, Shown, TextSet};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
-pub use named::{Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
-pub use session::{NetConfig, Task};
+pub use dyn_model::{NetConfig, Task};
+pub use registry::{Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
 /// A table of a recipe.
 pub use toml::Table;
 
@@ -70,13 +55,13 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         }
     };
     let done = match &cli.command {
-        args::Command::Train(args) => train::run(args, &modules),
-        args::Command::Sample(args) => sample::run(args, &modules).map(|()| true),
-        args::Command::Evaluate(args) => evaluate::run(args, &modules).map(|()| true),
-        args::Command::List(args) => list::run(args, &modules).map(|()| true),
-        args::Command::Verify(args) => verify::run(args, &modules).map(|()| true),
-        args::Command::Compare(args) => compare::run(args, &modules).map(|()| true),
-        args::Command::Plot(args) => plot::run(args, &modules).map(|()| true),
+        args::Command::Train(args) => commands::train::run(args, &modules),
+        args::Command::Sample(args) => commands::sample::run(args, &modules).map(|()| true),
+        args::Command::Evaluate(args) => commands::evaluate::run(args, &modules).map(|()| true),
+        args::Command::List(args) => commands::list::run(args, &modules).map(|()| true),
+        args::Command::Verify(args) => commands::verify::run(args, &modules).map(|()| true),
+        args::Command::Compare(args) => commands::compare::run(args, &modules).map(|()| true),
+        args::Command::Plot(args) => commands::plot::run(args, &modules).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -84,7 +69,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         Err(error) => {
             let text = error.to_string();
             // What shows a line of a recipe ends with that line.
-            note(&format!("error: {}", if text.contains('\n') { text } else { words::sentence(&text) }));
+            note(&format!("error: {}", if text.contains('\n') { text } else { output::messages::sentence(&text) }));
             ExitCode::FAILURE
         }
     }

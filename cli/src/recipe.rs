@@ -1,14 +1,16 @@
 //! A recipe as written: TOML, with the place of every field, so that a mistake can be shown where it stands.
+pub(crate) mod plan;
+
 use crate::{
-    named::{Face, Settings, Shelf, named},
-    words,
+    output::messages,
+    registry::{Face, Settings, Shelf, named},
 };
 use std::{collections::HashMap, fs, ops::Range, path::Path};
 use toml::{
     Spanned, Table, Value,
     de::{DeTable, DeValue},
 };
-use tweedie::{Error, Result};
+use tweedie::{Error, Result, error::ErrorKind};
 
 /// Where a field was written.
 #[derive(Clone, Debug)]
@@ -38,14 +40,14 @@ impl Recipe {
     /// Reads a recipe.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} is a folder, and a recipe is a TOML file: give the file, or use `--resume --out {0}` if it is a run to go on with",
                 path.display()
             )));
         }
-        let no_text = || Error::Unfit(format!("{} is no text, and a recipe is a TOML file", path.display()));
+        let no_text = || Error::invalid(format!("{} is no text, and a recipe is a TOML file", path.display()));
         let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Unfit(format!(
+            std::io::ErrorKind::NotFound => Error::invalid(format!(
                 "there is no recipe {}: give the path of a TOML file as in `recipes/`, or none at all for the built-in one",
                 path.display()
             )),
@@ -66,12 +68,12 @@ impl Recipe {
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
                 let message = format!("this is no TOML: {}.", error.message().trim().replace('\n', "; "));
-                return Err(Error::Unfit(recipe.shown(span, &message)));
+                return Err(Error::invalid(recipe.shown(span, &message)));
             }
         };
         let mut origins = HashMap::new();
         record(spans.get_ref(), "", &mut origins);
-        recipe.table = recipe.text.parse().map_err(|error: toml::de::Error| Error::Unfit(error.to_string()))?;
+        recipe.table = recipe.text.parse().map_err(|error: toml::de::Error| Error::invalid(error.to_string()))?;
         recipe.origins = origins;
         Ok(recipe)
     }
@@ -80,7 +82,7 @@ impl Recipe {
     pub fn set(&mut self, setting: &str) -> Result<()> {
         let flag = format!("--set {setting}");
         let Some((path, value)) = setting.split_once('=') else {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`{flag}` has no `=`: write `--set section.key=value`, as in `--set train.rate=0.001`"
             )));
         };
@@ -96,12 +98,12 @@ impl Recipe {
         let path = path.replace('[', ".").replace(']', "");
         let steps: Vec<&str> = path.split('.').collect();
         if steps.len() == 1 && !value.is_table() && !value.is_array() || steps.iter().any(|step| step.is_empty()) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`{flag}` names no field of a section: write `--set section.key=value`, as in `--set train.rate=0.001`"
             )));
         }
         let mut root = Value::Table(std::mem::take(&mut self.table));
-        put_in(&mut root, &steps, value).map_err(|message| Error::Unfit(format!("`{flag}`: {message}")))?;
+        put_in(&mut root, &steps, value).map_err(|message| Error::invalid(format!("`{flag}`: {message}")))?;
         if let Value::Table(table) = root {
             self.table = table;
         }
@@ -135,19 +137,19 @@ impl Recipe {
 
     /// An error at a field, shown where it was written, or where the nearest part around it was.
     pub fn fail(&self, path: &str, part: Part, message: &str) -> Error {
-        let message = &words::sentence(message);
+        let message = &messages::sentence(message);
         let mut at = path;
         loop {
             match self.origins.get(at) {
-                Some(Origin::Flag(flag)) => return Error::Unfit(format!("`{flag}`: {message}")),
+                Some(Origin::Flag(flag)) => return Error::invalid(format!("`{flag}`: {message}")),
                 Some(Origin::Text { key, value }) => {
                     // A part around the field is shown by its name.
                     let span = if at == path && matches!(part, Part::Value) { value } else { key };
-                    return Error::Unfit(self.shown(span.clone(), message));
+                    return Error::invalid(self.shown(span.clone(), message));
                 }
                 None => match at.rsplit_once('.') {
                     Some((around, _)) => at = around,
-                    None => return Error::Unfit(format!("{}: {message}", self.name)),
+                    None => return Error::invalid(format!("{}: {message}", self.name)),
                 },
             }
         }
@@ -155,7 +157,10 @@ impl Recipe {
 
     /// An error that a module raised about its settings at `path`, shown at the field it speaks of.
     pub fn blame(&self, path: &str, error: Error) -> Error {
-        let Error::Unfit(message) = error else { return error };
+        if error.kind() != ErrorKind::Invalid {
+            return error;
+        }
+        let message = error.to_string();
         match self.get(path) {
             Some(Value::Table(table)) => match spoken_of(&message, table) {
                 Some(field) => self.fail(&format!("{path}.{field}"), Part::Value, &message),
@@ -208,10 +213,10 @@ impl Recipe {
     pub fn module<T: 'static>(&self, kind: &str, path: &str, shelf: &Shelf<T>, extra: &[&str]) -> Result<(T, Table)> {
         let known: Vec<&str> = shelf.faces().map(|face| &*face.name).collect();
         let Some(value) = self.get(path) else {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{} has no section `[{path}]`: add it with a name, one of {}; `tweedie list {kind}` describes them.",
                 self.name,
-                words::some(&known)
+                messages::some(&known)
             )));
         };
         let Value::Table(table) = value else {
@@ -230,7 +235,7 @@ impl Recipe {
                 let message = format!(
                     "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
                     known.first().unwrap_or(&"…"),
-                    if known.len() > 1 { format!(", or another of {}", words::some(&known)) } else { String::new() },
+                    if known.len() > 1 { format!(", or another of {}", messages::some(&known)) } else { String::new() },
                     if known.len() > 1 { "them" } else { "it" },
                 );
                 return Err(self.fail(path, Part::Key, &message));
@@ -242,9 +247,9 @@ impl Recipe {
         if shelf.face(&name).is_none() {
             let message = format!(
                 "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
-                words::meant(&name, &known),
+                messages::meant(&name, &known),
                 if known.len() == 1 { "is" } else { "are" },
-                words::some(&known),
+                messages::some(&known),
                 if known.len() == 1 { "it" } else { "them" },
             );
             return Err(self.fail(&format!("{path}.name"), Part::Value, &message));
@@ -281,27 +286,27 @@ impl Recipe {
             let last = at.last().cloned().unwrap_or_default();
             let mut fields = match at.as_slice() {
                 [_] => face.fields(),
-                _ => words::quoted(message.split_once("expected").map_or("", |(_, rest)| rest)),
+                _ => messages::quoted(message.split_once("expected").map_or("", |(_, rest)| rest)),
             };
             fields.retain(|field| *field != last);
             let there = match fields.as_slice() {
                 [] => "It has no fields.".into(),
                 [one] => format!("It has the field `{one}`."),
-                _ => format!("It has the fields {}.", words::list(&fields)),
+                _ => format!("It has the fields {}.", messages::list(&fields)),
             };
             let inner = if at.len() > 1 { format!("`{}` of ", at[..at.len() - 1].join(".")) } else { String::new() };
-            let message = format!("{inner}{who} has no field `{last}`{} {there}", words::meant(&last, &fields));
+            let message = format!("{inner}{who} has no field `{last}`{} {there}", messages::meant(&last, &fields));
             return self.fail(&full, Part::Key, &message);
         }
-        let mut text = format!("`{field}` of {who}: {}", words::plain(&message));
+        let mut text = format!("`{field}` of {who}: {}", messages::plain(&message));
         if field.is_empty() {
-            text = format!("{who}: {}", words::plain(&message));
+            text = format!("{who}: {}", messages::plain(&message));
         }
         if let (true, [.., last]) = (message.starts_with("unknown variant"), at.as_slice())
             && let Some(Value::String(found)) = self.get(&full)
         {
             let choices = face.choices(last);
-            if let Some(close) = words::closest(found, &choices) {
+            if let Some(close) = messages::closest(found, &choices) {
                 text.push_str(&format!("; did you mean `{close}`?"));
                 return self.fail(&full, Part::Value, &text);
             }
@@ -313,7 +318,7 @@ impl Recipe {
 
 /// The field that a message speaks of: in the table itself, or in one of the tables within it.
 fn spoken_of(message: &str, table: &Table) -> Option<String> {
-    let spoken = words::quoted(message);
+    let spoken = messages::quoted(message);
     let says = |word: &str| message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|w| w == word);
     // What a field is known by in a message, the surest first.
     let clues: [&dyn Fn(&str, &Value) -> bool; 4] = [
@@ -404,7 +409,7 @@ fn culprit(
         };
         let Err(error) = check(with(value.clone())) else { continue };
         let message = error.message().to_owned();
-        let own = words::quoted(&message).first() == Some(key) && message.starts_with("unknown field");
+        let own = messages::quoted(&message).first() == Some(key) && message.starts_with("unknown field");
         if let (false, Value::Table(inner)) = (own, value) {
             let nothing = Table::new();
             let inner_defaults = defaults.get(key).and_then(Value::as_table).unwrap_or(&nothing);

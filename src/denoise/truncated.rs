@@ -47,7 +47,7 @@ impl Truncation {
         if temperature >= 0.0 && temperature.is_finite() && top_k != Some(0) && 0.0 < top_p && top_p <= 1.0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "guesses are truncated with a temperature of 0 or more, top_k of 1 or more and top_p within (0, 1], not \
              temperature = {temperature}, top_k = {top_k:?}, top_p = {top_p}"
         )))

@@ -62,7 +62,7 @@ impl std::error::Error for GaussianError {}
 
 impl From<GaussianError> for crate::Error {
     fn from(error: GaussianError) -> Self {
-        Self::Unfit(error.to_string())
+        Self::invalid(error.to_string())
     }
 }
 

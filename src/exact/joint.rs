@@ -41,7 +41,7 @@ impl Joint {
     /// If the noise has no categories, or a sequence another length than the first, a category that does not exist or a weight
     /// that is not positive.
     pub fn new(noise: impl Noise<3> + 'static, mut sequences: Vec<(Vec<usize>, f64)>) -> Result<Self, Error> {
-        let wrong = |what: String| Err(Error::Unfit(what));
+        let wrong = |what: String| Err(Error::invalid(what));
         let Some(k) = noise.categories().map(|c| c.k).filter(|_| noise.chain().is_some()) else {
             return wrong("a joint of categories needs a noise of categories".into());
         };

@@ -5,7 +5,7 @@ use crate::{
     exact::Joint,
     noise::Discrete,
     rng::Rng,
-    sample::{Sampler, reverse, reverse_from},
+    sample::{Sampler, trajectory, trajectory_from},
     schedule::{FlowMatching, Linear},
 };
 use burn::tensor::{Device, Tensor};
@@ -48,7 +48,7 @@ pub fn distance(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f64, f64
 fn walk(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize, rng: &Rng) -> Option<Vec<usize>> {
     let times: Vec<f64> = (0..=steps).rev().map(|i| i as f64 / steps as f64).collect();
     let shape = [rows, model.sequences()[0].0.len(), 1];
-    let last = reverse(model, sampler, times, shape, rng, &Device::flex()).ok()?.last()?.1;
+    let last = trajectory(model, sampler, times, shape, rng, &Device::flex()).ok()?.last()?.1;
     (last.dims() == shape).then(|| host(last).into_iter().map(|n| n as usize).collect())
 }
 
@@ -106,7 +106,7 @@ fn one_hot_walk(model: &Joint, sampler: &dyn Sampler<3>, rng: &Rng) -> bool {
     let k = noise.categories().expect("a joint has categories").k;
     let z = noise.stationary([4, 3, 1], &Device::flex()).sample(&mut rng.stream("start")).value;
     let z: Tensor<3> = one_hot(z, k);
-    let last = reverse_from(model, sampler, vec![1.0, 0.6, 0.0], z, rng).ok().and_then(|walk| walk.last());
+    let last = trajectory_from(model, sampler, vec![1.0, 0.6, 0.0], z, rng).ok().and_then(|walk| walk.last());
     last.is_some_and(|(_, x)| {
         let dims = x.dims();
         let values = host(x);

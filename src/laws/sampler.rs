@@ -10,7 +10,7 @@ use crate::{
     exact::{Covariance, FlowEnd, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
-    sample::{Sampler, reverse_from},
+    sample::{Sampler, trajectory_from},
     schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, VariancePreserving},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -55,7 +55,7 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     let times: Vec<f64> = (0..=60).rev().map(|i| (f64::from(i) / 60.0 * std::f64::consts::FRAC_PI_2).sin()).collect();
     let rows = 1000_u32;
     let draw = |rows: usize| {
-        let walk = reverse_from(&*wrapped, sampler, times.clone(), latents(rows, 5), &Rng::new(6));
+        let walk = trajectory_from(&*wrapped, sampler, times.clone(), latents(rows, 5), &Rng::new(6));
         match walk {
             Ok(walk) => host(walk.last().expect("a walk has points").1),
             Err(_) => vec![f64::NAN; 2 * rows],
@@ -108,7 +108,7 @@ fn no_noise_left(
     let path = model_noise(&point).path().expect("Gaussian");
     let (first, last) = (path.at(times[0]), path.at(times[3]));
     let start = plane(&[at.map(|x| x * first.alpha)]) + latents(50, 5) * first.sigma;
-    let left = match reverse_from(&*wrap(&point), sampler, times, start, &Rng::new(6)) {
+    let left = match trajectory_from(&*wrap(&point), sampler, times, start, &Rng::new(6)) {
         Ok(walk) => host((walk.last().expect("a walk has points").1 - plane(&[at])).square().mean().sqrt())[0],
         Err(_) => f64::NAN,
     };
@@ -124,7 +124,7 @@ fn walk(
     exact: &Mixture,
 ) -> Vec<f64> {
     let sigma = model_noise(exact).path().expect("Gaussian").at(1.0).sigma;
-    match reverse_from(model, sampler, times, noise * sigma, &Rng::new(1)) {
+    match trajectory_from(model, sampler, times, noise * sigma, &Rng::new(1)) {
         Ok(walk) => host(walk.last().expect("a walk has points").1),
         Err(_) => vec![f64::NAN],
     }
@@ -139,7 +139,7 @@ fn alone(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>) -> f64 {
     let times: Vec<f64> = (0..=8).rev().map(|i| f64::from(i) / 8.0).collect();
     let (start, rng) = (latents(5, 3), Rng::new(3));
     let last = |start: Tensor<2>, rng: &Rng| {
-        let walk = reverse_from(model, sampler, times.clone(), start, rng).ok()?;
+        let walk = trajectory_from(model, sampler, times.clone(), start, rng).ok()?;
         Some(host(walk.last().expect("a walk has points").1))
     };
     let (all, one) = (last(start.clone(), &rng), last(start.narrow(0, 3, 1), &rng.from_row(3)));

@@ -9,7 +9,7 @@ use crate::{
     distribution::host,
     noise::{Estimate, Noise},
     rng::Rng,
-    sample::{Sampler, reverse_from},
+    sample::{Sampler, trajectory_from},
     schedule::OrnsteinUhlenbeck,
 };
 use burn::tensor::Tensor;
@@ -38,7 +38,7 @@ impl Denoiser<2> for Counted<'_> {
 fn asked(model: &dyn Denoiser<2>, sampler: &dyn Sampler<2>) -> f64 {
     let counted = Counted { model, asked: AtomicUsize::new(0) };
     let times = (0..=40).rev().map(|i| f64::from(i) / 40.0).collect();
-    let Ok(walk) = reverse_from(&counted, sampler, times, latents(3, 5), &Rng::new(7)) else { return f64::NAN };
+    let Ok(walk) = trajectory_from(&counted, sampler, times, latents(3, 5), &Rng::new(7)) else { return f64::NAN };
     // Before the first step is the noise.
     let counts: Vec<usize> = walk.map(|_| counted.asked.swap(0, Ordering::Relaxed)).collect();
     counts[2..40].iter().min().map_or(f64::NAN, |least| *least as f64)
@@ -59,7 +59,7 @@ pub fn walk(sampler: &dyn Sampler<2>) -> Vec<Check> {
 
     let times = (20..=60).rev().map(|i| (f64::from(i) / 60.0 * std::f64::consts::FRAC_PI_2).sin()).collect();
     let rows = 2500_u32;
-    let half = match reverse_from(&model, sampler, times, latents(rows as usize, 5), &Rng::new(6)) {
+    let half = match trajectory_from(&model, sampler, times, latents(rows as usize, 5), &Rng::new(6)) {
         Ok(walk) => host(walk.last().expect("a walk has points").1),
         Err(_) => vec![f64::NAN; 2 * rows as usize],
     };

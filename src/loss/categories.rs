@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The chain of a noise of categories, or why there is none.
 fn chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> Result<&'a dyn Chain<D>> {
     noise.chain().ok_or_else(|| {
-        Error::Unfit(format!(
+        Error::invalid(format!(
             "the loss `{name}` asks which category x is, and this noise is made for numbers: use `simple` or `vlb`"
         ))
     })
@@ -68,10 +68,9 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
         if noise.categories().is_some_and(|c| c.mask.is_some()) {
             return Ok(());
         }
-        Err(Error::Unfit(
+        Err(Error::invalid(
             "the loss `masked-nelbo` is a sum over masked positions, and this noise has no mask: use `vlb` or \
-             `score-entropy`, or absorbing noise"
-                .into(),
+             `score-entropy`, or absorbing noise",
         ))
     }
     fn times(&self, _: &dyn Noise<D>) -> Option<Times> {
@@ -88,7 +87,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
 /// with s the net's ratios p_t(j)/p_t(z) and R_t(j → z) the rate of the chain. It is 0 where s = ρ; its mean over x given x_t
 /// is least at the true ratios; and its mean over even times is the bound on −ln p(x)/L less the
 /// [prior term](super::prior_term). With absorbing noise and a net whose guesses sum to one it is [`MaskedNelbo`]. A net that
-/// says logits can be trained by it as well as one that says [`Word::Score`](crate::noise::Word::Score).
+/// says logits can be trained by it as well as one that says [`DiscretePrediction::Score`](crate::noise::DiscretePrediction::Score).
 ///
 /// Lou, Meng and Ermon (2024), eq. 9, <https://arxiv.org/abs/2310.16834>.
 ///
@@ -111,10 +110,9 @@ impl<const D: usize> Loss<D> for ScoreEntropy {
         if chain("score-entropy", noise)?.continuous() {
             return Ok(());
         }
-        Err(Error::Unfit(
+        Err(Error::invalid(
             "the loss `score-entropy` asks for the rates of a chain in continuous time, and this one jumps at its T steps \
-             only: use `vlb`"
-                .into(),
+             only: use `vlb`",
         ))
     }
     fn times(&self, _: &dyn Noise<D>) -> Option<Times> {

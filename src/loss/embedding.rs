@@ -59,20 +59,18 @@ impl Loss<3> for Rounding {
         if noise.path().is_some() {
             return Ok(());
         }
-        Err(Error::Unfit(
+        Err(Error::invalid(
             "the loss `rounding` reads tokens off vectors in Gaussian noise, and this noise is made for categories as they \
-             are: leave the loss out, or use a Gaussian noise and the transform `embedding`"
-                .into(),
+             are: leave the loss out, or use a Gaussian noise and the transform `embedding`",
         ))
     }
     fn check_transform(&self, transform: &dyn Any) -> crate::Result<()> {
         if transform.is::<Embedding>() {
             return Ok(());
         }
-        Err(Error::Unfit(
+        Err(Error::invalid(
             "the loss `rounding` reads tokens off the vectors of the transform `embedding`, and the model has another \
-             transform: give it `embedding`, or leave the loss out"
-                .into(),
+             transform: give it `embedding`, or leave the loss out",
         ))
     }
 }

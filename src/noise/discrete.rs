@@ -1,5 +1,5 @@
 //! Categorical noise with a stationary vector: uniform, absorbing, marginal.
-use super::{Categories, Chain, Estimate, Law, Noise, lift};
+use super::{Categories, Chain, DynDistribution, Estimate, Noise, lift};
 use crate::{
     distribution::{Categorical, Distribution, is, numbers as category, one_hot},
     dual::Dual,
@@ -24,7 +24,7 @@ mod redrawn;
 /// the ratios are those of the stationary law whatever x is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Word {
+pub enum DiscretePrediction {
     /// ln p(x | z), up to a constant.
     #[default]
     Logits,
@@ -42,14 +42,14 @@ pub enum Word {
 
 /// How p(x_s | x_t) is made of a guess p(x | x_t).
 ///
-/// Where x̂ is certain, or the noise absorbing and the word [`Subs`](Word::Subs), the two are one. The mixture is the default:
+/// Where x̂ is certain, or the noise absorbing and the word [`Subs`](DiscretePrediction::Subs), the two are one. The mixture is the default:
 /// it is the step back itself where the guess is right, so that the bound of an exact model is reached as the steps grow finer;
 /// its last step to s = 0 draws from p(x | x_t); and it means by the guess what cross-entropy and guidance mean. The plug-in form
 /// weighs z twice, once in p(x | z) and once in its own Bayes' rule: the guess that makes *it* exact is not p(x | x_t) but what
 /// the other positions alone say of x.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reverse {
+pub enum ReverseTransition {
     /// `Σ_x p(x | x_t) q(x_s | x_t, x)`.
     #[default]
     Mixture,
@@ -67,15 +67,15 @@ pub enum Reverse {
 /// ```
 ///
 /// No K×K matrix is ever made, and where x is category numbers `[…, 1]`, drawing x_t makes nothing of size K. What the net
-/// says is a [`Word`]: [`Subs`](Word::Subs) for absorbing noise and [`Logits`](Word::Logits) otherwise. What becomes of
-/// a guess is a [`Reverse`]: the exact mixture.
+/// says is a [`DiscretePrediction`]: [`Subs`](DiscretePrediction::Subs) for absorbing noise and [`Logits`](DiscretePrediction::Logits) otherwise. What becomes of
+/// a guess is a [`ReverseTransition`]: the exact mixture.
 ///
 /// ```
-/// use tweedie::{noise::{Discrete, Noise, Word}, schedule::FlowMatching};
-/// let noise = Discrete::absorbing(FlowMatching {}, 28, 27).predicting(Word::Score);
+/// use tweedie::{noise::{Discrete, Noise, DiscretePrediction}, schedule::FlowMatching};
+/// let noise = Discrete::absorbing(FlowMatching {}, 28, 27).predicting(DiscretePrediction::Score);
 /// assert!(Noise::<3>::check(&noise).is_ok());
 /// // A fully redrawn category says nothing of x, and neither do its ratios.
-/// assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 27).predicting(Word::Score)).is_err());
+/// assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 27).predicting(DiscretePrediction::Score)).is_err());
 /// ```
 ///
 /// Austin et al., "Structured Denoising Diffusion Models in Discrete State-Spaces" (2021),
@@ -84,14 +84,14 @@ pub enum Reverse {
 pub struct Discrete {
     schedule: Arc<dyn Schedule>,
     pi: Vec<f64>,
-    word: Word,
-    reverse: Reverse,
+    word: DiscretePrediction,
+    reverse: ReverseTransition,
 }
 
 impl Discrete {
     /// Redrawn from all `k` categories alike.
     pub fn uniform(schedule: impl Schedule + 'static, k: usize) -> Self {
-        Self::of(schedule, vec![1.0 / k as f64; k], Word::Logits)
+        Self::of(schedule, vec![1.0 / k as f64; k], DiscretePrediction::Logits)
     }
     /// Replaced by category `mask`, which then stays.
     ///
@@ -101,7 +101,7 @@ impl Discrete {
     pub fn absorbing(schedule: impl Schedule + 'static, k: usize, mask: usize) -> Self {
         assert!(mask < k, "the mask is one of the {k} categories, not number {mask}");
         let pi = (0..k).map(|i| if i == mask { 1.0 } else { 0.0 }).collect();
-        Self::of(schedule, pi, Word::Subs)
+        Self::of(schedule, pi, DiscretePrediction::Subs)
     }
     /// Redrawn from `pi`, such as the frequencies of the data.
     ///
@@ -110,29 +110,29 @@ impl Discrete {
     /// If `pi` is no distribution.
     pub fn marginal(schedule: impl Schedule + 'static, pi: Vec<f64>) -> Result<Self, Error> {
         if let Some((i, p)) = pi.iter().enumerate().find(|(_, p)| p.is_nan() || **p < 0.0) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "probabilities are 0 or more, but category {i} of the stationary vector has {p}"
             )));
         }
         let sum: f64 = pi.iter().sum();
         if (sum - 1.0).abs() > 1e-6 {
-            return Err(Error::Unfit(format!("the stationary vector sums to one, not to {sum}")));
+            return Err(Error::invalid(format!("the stationary vector sums to one, not to {sum}")));
         }
-        Ok(Self::of(schedule, pi, Word::Logits))
+        Ok(Self::of(schedule, pi, DiscretePrediction::Logits))
     }
-    fn of(schedule: impl Schedule + 'static, pi: Vec<f64>, word: Word) -> Self {
-        Self { schedule: Arc::new(schedule), pi, word, reverse: Reverse::default() }
+    fn of(schedule: impl Schedule + 'static, pi: Vec<f64>, word: DiscretePrediction) -> Self {
+        Self { schedule: Arc::new(schedule), pi, word, reverse: ReverseTransition::default() }
     }
     /// With a net that says something else.
-    pub fn predicting(self, word: Word) -> Self {
+    pub fn predicting(self, word: DiscretePrediction) -> Self {
         Self { word, ..self }
     }
     /// With another way from a guess to p(x_s | x_t).
-    pub fn reverse(self, reverse: Reverse) -> Self {
+    pub fn reverse(self, reverse: ReverseTransition) -> Self {
         Self { reverse, ..self }
     }
     /// What the net says.
-    pub fn word(&self) -> Word {
+    pub fn word(&self) -> DiscretePrediction {
         self.word
     }
 
@@ -210,14 +210,14 @@ pub(super) fn pairs<'a>(s: &'a [f64], t: &'a [f64]) -> impl Iterator<Item = (f64
 }
 
 impl<const D: usize> Noise<D> for Discrete {
-    fn stationary(&self, shape: [usize; D], device: &Device) -> Law<D> {
+    fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D> {
         let like = Tensor::<D>::zeros([1; D], device);
         if shape[D - 1] == 1 {
             return Box::new(Redrawn { x: like.expand(shape), keep: vec![0.0], noise: self.clone() });
         }
         Box::new(Categorical::trusted(self.pi(&like).expand(shape)))
     }
-    fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
+    fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         if x.dims()[D - 1] == 1 {
             return Box::new(Redrawn { x, keep: t.iter().map(|t| self.keep(*t)).collect(), noise: self.clone() });
         }
@@ -228,27 +228,27 @@ impl<const D: usize> Noise<D> for Discrete {
         });
         Box::new(Categorical::trusted(x * keep + pi * lose))
     }
-    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let numbers = z.dims()[D - 1] == 1;
         let x = one_hot(x, self.pi.len());
         Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_numbers(numbers))
     }
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let numbers = z.dims()[D - 1] == 1;
         let probs = match self.reverse {
-            Reverse::Mixture => self.backward(guess.mean, z, s, t),
-            Reverse::PlugIn => self.bayes(guess.mean, z, s, t),
+            ReverseTransition::Mixture => self.backward(guess.mean, z, s, t),
+            ReverseTransition::PlugIn => self.bayes(guess.mean, z, s, t),
         };
         Box::new(Categorical::trusted(probs).in_numbers(numbers))
     }
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, _: &[f64]) -> Law<D> {
+    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, _: &[f64]) -> DynDistribution<D> {
         Box::new(Categorical::trusted(guess.mean).in_numbers(z.dims()[D - 1] == 1))
     }
     fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let x = one_hot(x, self.pi.len());
         let said = match self.word {
-            Word::Logits | Word::Subs => x,
-            Word::Score => self.ratios(x, z, t),
+            DiscretePrediction::Logits | DiscretePrediction::Subs => x,
+            DiscretePrediction::Score => self.ratios(x, z, t),
         };
         said.clamp_min(super::chain::TINY).log()
     }
@@ -259,9 +259,9 @@ impl<const D: usize> Noise<D> for Discrete {
             one_hot(z.clone(), self.pi.len()).mask_where(hidden, guess)
         };
         match (self.word, self.mask()) {
-            (Word::Subs | Word::Score, Some(mask)) => carried(output, mask),
-            (Word::Logits | Word::Subs, _) => ops::softmax(output),
-            (Word::Score, None) => {
+            (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => carried(output, mask),
+            (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::softmax(output),
+            (DiscretePrediction::Score, None) => {
                 // ρ = α w + (1 − α) π Σw with Σw = Σρ, solved for w; p(x | z) ∝ w_x q(z | x).
                 let rho = self.heard(output, z.clone()).exp();
                 let [keep, lose] = lift(&rho, t, |_, t| {
@@ -288,12 +288,11 @@ impl<const D: usize> Noise<D> for Discrete {
     fn check(&self) -> Result<(), Error> {
         self.schedule.check()?;
         match (self.word, self.mask()) {
-            (Word::Subs, None) => Err(Error::Unfit(
+            (DiscretePrediction::Subs, None) => Err(Error::invalid(
                 "a net that says `subs` knows what is masked, and this noise has no mask: let it say `logits`, or take \
-                 absorbing noise"
-                    .into(),
+                 absorbing noise",
             )),
-            (Word::Score, None) if self.keep(1.0) < 1e-6 => Err(Error::Unfit(format!(
+            (DiscretePrediction::Score, None) if self.keep(1.0) < 1e-6 => Err(Error::invalid(format!(
                 "a net that says `score` cannot be used with uniform or marginal noise whose schedule keeps nothing at t = 1 \
                  (keep(1) = {}): there the ratios do not tell x; take a schedule that ends above, such as \
                  {{ name = \"geometric\", max = 5 }}, or let the net say `logits`",
@@ -350,7 +349,7 @@ impl<const D: usize> Chain<D> for Discrete {
         rates.mask_fill(never, 0.0)
     }
     fn log_ratios(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        if self.word == Word::Score {
+        if self.word == DiscretePrediction::Score {
             return self.heard(output, z);
         }
         let guess = self.estimate(output, z.clone(), t).mean;
@@ -358,12 +357,12 @@ impl<const D: usize> Chain<D> for Discrete {
     }
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         match (self.word, self.mask()) {
-            (Word::Subs | Word::Score, Some(mask)) => {
+            (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => {
                 let kept = is(&z, mask).bool_not();
                 ops::cross_entropy(output, category(x), Some(mask)).mask_fill(kept, 0.0)
             }
-            (Word::Logits | Word::Subs, _) => ops::cross_entropy(output, category(x), None),
-            (Word::Score, None) => Categorical::trusted(self.estimate(output, z, t).mean).nll(x),
+            (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::cross_entropy(output, category(x), None),
+            (DiscretePrediction::Score, None) => Categorical::trusted(self.estimate(output, z, t).mean).nll(x),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Gaussian noise: DDPM, DDIM, flow matching, score matching, EDM.
-use super::{Estimate, Law, Noise, lift};
+use super::{DynDistribution, Estimate, Noise, lift};
 use crate::{
     distribution::Normal,
     error::Error,
@@ -221,7 +221,7 @@ fn blend<const D: usize, const N: usize>(
 }
 
 /// The normal with the standard deviation of each row's time: as a number where one time is for all rows.
-fn normal<const D: usize>(mean: Tensor<D>, t: &[f64], std: impl Fn(usize, f64) -> f64) -> Law<D> {
+fn normal<const D: usize>(mean: Tensor<D>, t: &[f64], std: impl Fn(usize, f64) -> f64) -> DynDistribution<D> {
     if let [t] = *t {
         return Box::new(Normal::around(mean, std(0, t)));
     }
@@ -230,17 +230,17 @@ fn normal<const D: usize>(mean: Tensor<D>, t: &[f64], std: impl Fn(usize, f64) -
 }
 
 impl<const D: usize> Noise<D> for Gaussian {
-    fn stationary(&self, shape: [usize; D], device: &Device) -> Law<D> {
+    fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D> {
         Box::new(Normal::around(Tensor::zeros(shape, device), self.schedule.at(1.0).sigma))
     }
-    fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
+    fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         normal(blend([x], t, |_, t| [self.schedule.at(t).alpha]), t, |_, t| self.schedule.at(t).sigma)
     }
-    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let steps = self.steps_between(s, t);
         normal(blend([z, x], t, |i, _| steps[i].weights()), t, |i, _| steps[i].variance.sqrt())
     }
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let steps = self.steps_between(s, t);
         let mean = |z| blend([z, guess.mean], t, |i, _| steps[i].weights());
         match (self.variance, guess.variance) {
@@ -253,7 +253,7 @@ impl<const D: usize> Noise<D> for Gaussian {
             (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
         }
     }
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> Law<D> {
+    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         let [low, high] = lift(&z, t, |_, t| self.log_bounds(0.0, t));
         let log = match (self.variance, guess.variance) {
             (Variance::Small, _) => low,
@@ -321,7 +321,7 @@ impl<const D: usize> Noise<D> for Gaussian {
     fn check(&self) -> Result<(), Error> {
         self.schedule.check()?;
         if !(self.data_std > 0.0 && self.data_std.is_finite()) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "data_std is the positive standard deviation of the data, not {}",
                 self.data_std
             )));
@@ -329,7 +329,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         for t in [0.0, 0.25, 0.5, 0.75, 1.0] {
             let c = self.schedule.at(t);
             if !(c.alpha.is_finite() && c.sigma.is_finite() && c.alpha.hypot(c.sigma) > 0.0) {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "at t = {t} this schedule has α = {} and σ = {}, which are no scales of signal and noise: its parameters are too \
                      extreme, so take them nearer to their defaults",
                     c.alpha, c.sigma
@@ -338,7 +338,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         }
         let end = self.schedule.at(1.0);
         if matches!(self.prediction, Prediction::Epsilon | Prediction::Score) && end.alpha < 1e-6 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "a net that says {} cannot be used with a schedule whose signal vanishes at t = 1 (zero terminal SNR, α(1) = {}): \
                  there x_t is all noise and x̂ = (x_t − σ ε)/α divides by zero; let the net predict v, x0, velocity or edm",
                 self.prediction,
@@ -346,7 +346,7 @@ impl<const D: usize> Noise<D> for Gaussian {
             )));
         }
         if self.prediction == Prediction::Velocity && !(end.alpha_dot.is_finite() && end.sigma_dot.is_finite()) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "a net that says velocity cannot be used with a schedule whose slopes are infinite at t = 1 (α′ = {}, σ′ = {}): the \
                  velocity α′ x + σ′ ε has no bound there; let the net predict v, x0 or edm, or take another schedule",
                 end.alpha_dot, end.sigma_dot

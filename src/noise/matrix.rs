@@ -1,5 +1,5 @@
 //! Categorical noise of any kernel: D3PM's discretised Gaussian, nearest neighbours, a matrix of one's own.
-use super::{Categories, Chain, Estimate, Law, Noise, discrete::pairs};
+use super::{Categories, Chain, DynDistribution, Estimate, Noise, discrete::pairs};
 use crate::{
     distribution::{Categorical, numbers, one_hot},
     dual::Dual,
@@ -109,10 +109,9 @@ impl DiscreteMatrix {
     ) -> Result<Self, Error> {
         schedule.check()?;
         let Some(count) = schedule.steps().filter(|steps| *steps > 0) else {
-            return Err(Error::Unfit(
+            return Err(Error::invalid(
                 "a chain of matrices in steps needs a schedule of T steps, whose βs the matrices are made of; one of continuous \
-                 time has none"
-                    .into(),
+                 time has none",
             ));
         };
         let schedule: Arc<dyn Schedule> = Arc::new(schedule);
@@ -121,7 +120,7 @@ impl DiscreteMatrix {
             (1..=count).map(|i| 1.0 - keep(i) / keep(i - 1)).collect()
         };
         let make = move |i: usize| Band::new(matrix(betas[i - 1]));
-        let wrong = |i: usize, error: Error| Error::Unfit(format!("step {i} of {count}: {error}"));
+        let wrong = |i: usize, error: Error| Error::invalid(format!("step {i} of {count}: {error}"));
         let first = make(1).map_err(|error| wrong(1, error))?;
         let k = first.k();
         let size = k * k * size_of::<f64>();
@@ -131,7 +130,7 @@ impl DiscreteMatrix {
         for i in 1..=count {
             let step = make(i).map_err(|error| wrong(i, error))?;
             if step.k() != k {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "step {i} of {count} has {} categories, and the first has {k}",
                     step.k()
                 )));
@@ -167,7 +166,7 @@ impl DiscreteMatrix {
     /// If the schedule is no table, or there are not two categories.
     pub fn gaussian(schedule: impl Schedule + 'static, k: usize) -> Result<Self, Error> {
         if k < 2 {
-            return Err(Error::Unfit(format!("a discretised Gaussian is over two categories at least, not {k}")));
+            return Err(Error::invalid(format!("a discretised Gaussian is over two categories at least, not {k}")));
         }
         Self::steps(schedule, move |beta| {
             let weight = |n: usize| (-4.0 * (n as f64 / (k as f64 - 1.0)).powi(2) / beta).exp();
@@ -197,13 +196,13 @@ impl DiscreteMatrix {
     pub fn nearest(schedule: impl Schedule + 'static, points: &[Vec<f64>], neighbours: usize) -> Result<Self, Error> {
         let k = points.len();
         if neighbours == 0 || k <= neighbours {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "each of {k} categories has from 1 to {} neighbours, not {neighbours}",
                 k.max(1) - 1
             )));
         }
         if let Some(i) = points.iter().position(|p| p.len() != points[0].len() || p.iter().any(|v| !v.is_finite())) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the point of category {i} has not {} finite numbers as that of the first has",
                 points[0].len()
             )));
@@ -304,25 +303,25 @@ impl DiscreteMatrix {
 }
 
 impl<const D: usize> Noise<D> for DiscreteMatrix {
-    fn stationary(&self, mut shape: [usize; D], device: &Device) -> Law<D> {
+    fn stationary(&self, mut shape: [usize; D], device: &Device) -> DynDistribution<D> {
         let numbers = shape[D - 1] == 1;
         shape[D - 1] = self.k;
         let end = self.limit(&Tensor::<D>::zeros([1; D], device)).expand(shape);
         Box::new(Categorical::trusted(end).in_numbers(numbers))
     }
-    fn prior(&self, x: Tensor<D>, t: &[f64]) -> Law<D> {
+    fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         let numbers = x.dims()[D - 1] == 1;
         Box::new(Categorical::trusted(self.through(x, &self.kernels(t), false)).in_numbers(numbers))
     }
-    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let numbers = z.dims()[D - 1] == 1;
         Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_numbers(numbers))
     }
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Law<D> {
+    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let numbers = z.dims()[D - 1] == 1;
         Box::new(Categorical::trusted(self.backward(guess.mean, z, s, t)).in_numbers(numbers))
     }
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, _: &[f64]) -> Law<D> {
+    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, _: &[f64]) -> DynDistribution<D> {
         Box::new(Categorical::trusted(guess.mean).in_numbers(z.dims()[D - 1] == 1))
     }
     fn target(&self, x: Tensor<D>, _: Tensor<D>, _: &[f64]) -> Tensor<D> {
@@ -349,7 +348,7 @@ impl<const D: usize> Noise<D> for DiscreteMatrix {
         if worst <= 0.5 {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "at t = 1 the chain has not forgotten where it began: x_t of category {x} is {:.0} % away from the stationary law \
              that sampling starts from; take larger βs, more steps, or a higher rate",
             100.0 * worst

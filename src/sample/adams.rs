@@ -1,5 +1,5 @@
 //! The multistep methods that integrate the polynomial through the last words exactly.
-use super::{Clock, Multistep, Node, Word, exact_weights};
+use super::{Clock, Multistep, Node, SolverPrediction, exact_weights};
 use crate::{error::Error, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,14 @@ impl Default for Etd {
     }
 }
 impl Multistep for Etd {
-    fn word(&self) -> Word {
-        Word::Data
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::X0
     }
     fn keeps(&self) -> usize {
         self.order
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Data, Clock::LogSnr, 0.0, nodes, nodes[0], to)
+        exact_weights(path, SolverPrediction::X0, Clock::LogSnr, 0.0, nodes, nodes[0], to)
     }
 }
 
@@ -43,7 +43,7 @@ pub struct AdamsBashforth {
     /// The words, from 1 to 6, or to 5 with a corrector: the order of a prediction.
     pub order: usize,
     /// Which word is a polynomial.
-    pub word: Word,
+    pub word: SolverPrediction,
     /// In which variable.
     pub clock: Clock,
     /// Whether steps are corrected.
@@ -51,11 +51,11 @@ pub struct AdamsBashforth {
 }
 impl Default for AdamsBashforth {
     fn default() -> Self {
-        Self { order: 2, word: Word::Noise, clock: Clock::LogSnr, corrector: false }
+        Self { order: 2, word: SolverPrediction::Epsilon, clock: Clock::LogSnr, corrector: false }
     }
 }
 impl Multistep for AdamsBashforth {
-    fn word(&self) -> Word {
+    fn word(&self) -> SolverPrediction {
         self.word
     }
     fn clock(&self) -> Clock {
@@ -96,8 +96,8 @@ impl Default for Lms {
     }
 }
 impl Multistep for Lms {
-    fn word(&self) -> Word {
-        Word::Noise
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::Epsilon
     }
     fn clock(&self) -> Clock {
         Clock::Ratio
@@ -106,7 +106,7 @@ impl Multistep for Lms {
         self.order
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Noise, Clock::Ratio, 0.0, nodes, nodes[0], to)
+        exact_weights(path, SolverPrediction::Epsilon, Clock::Ratio, 0.0, nodes, nodes[0], to)
     }
 }
 
@@ -128,8 +128,8 @@ impl Default for Deis {
     }
 }
 impl Multistep for Deis {
-    fn word(&self) -> Word {
-        Word::Noise
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::Epsilon
     }
     fn clock(&self) -> Clock {
         Clock::Time
@@ -138,7 +138,7 @@ impl Multistep for Deis {
         self.order
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, Word::Noise, Clock::Time, 0.0, nodes, nodes[0], to)
+        exact_weights(path, SolverPrediction::Epsilon, Clock::Time, 0.0, nodes, nodes[0], to)
     }
 }
 
@@ -168,8 +168,8 @@ impl Default for SaSolver {
     }
 }
 impl Multistep for SaSolver {
-    fn word(&self) -> Word {
-        Word::Data
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::X0
     }
     fn keeps(&self) -> usize {
         self.predictor.max(self.corrector)
@@ -182,7 +182,7 @@ impl Multistep for SaSolver {
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
         let used = &nodes[..nodes.len().min(self.predictor)];
-        let mut weights = exact_weights(path, Word::Data, Clock::LogSnr, self.tau, used, nodes[0], to);
+        let mut weights = exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau, used, nodes[0], to);
         weights.resize(nodes.len(), 0.0);
         weights
     }
@@ -195,7 +195,7 @@ impl Multistep for SaSolver {
         }
         let from = *nodes.first()?;
         let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied().take(self.corrector)).collect();
-        let mut weights = exact_weights(path, Word::Data, Clock::LogSnr, self.tau, &places, from, to);
+        let mut weights = exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau, &places, from, to);
         weights.resize(nodes.len() + 1, 0.0);
         Some(weights)
     }
@@ -203,7 +203,7 @@ impl Multistep for SaSolver {
         if (1..=4).contains(&self.predictor) && self.corrector <= 4 && self.tau >= 0.0 && self.tau.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "sa-solver needs a predictor of 1 to 4 words, a corrector of 0 to 4 and a finite tau of 0 or more, but predictor = {}, \
              corrector = {} and tau = {}",
             self.predictor, self.corrector, self.tau

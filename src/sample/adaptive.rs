@@ -286,7 +286,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
         if self.absolute > 0.0 && self.relative >= 0.0 && self.absolute.is_finite() && self.relative.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the tolerances of dormand-prince are positive, but absolute = {} and relative = {}",
             self.absolute, self.relative
         )))

@@ -104,7 +104,7 @@ macro_rules! ancestral {
                 if self.eta >= 0.0 && self.eta.is_finite() {
                     return Ok(());
                 }
-                Err(Error::Unfit(format!(concat!("the eta of ", $called, " is 0 or more, not {}"), self.eta)))
+                Err(Error::invalid(format!(concat!("the eta of ", $called, " is 0 or more, not {}"), self.eta)))
             }
         }
     };

@@ -85,7 +85,7 @@ impl<const D: usize> Sampler<D> for Churn {
         if self.churn >= 0.0 && self.noise >= 0.0 && self.noise.is_finite() && self.min <= self.max {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the churn and noise of `churn` are 0 or more, the noise finite, and min ≤ max, but churn = {}, noise = {}, min = {}, max = {}",
             self.churn, self.noise, self.min, self.max
         )))

@@ -60,7 +60,7 @@ impl<const D: usize> Sampler<D> for Ddim {
         if (0.0..=1.0).contains(&self.eta) {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the eta of ddim lies in [0, 1]: 0 adds no noise, 1 is ancestral; it is {}",
             self.eta
         )))
@@ -91,7 +91,7 @@ pub fn invert<const D: usize>(
         || times[0] < 0.0
         || times[times.len() - 1] > 1.0
     {
-        return Err(Error::Unfit(format!(
+        return Err(Error::invalid(format!(
             "an inversion goes in one round or more through two or more times that rise within [0, 1], not {}",
             super::few(times)
         )));

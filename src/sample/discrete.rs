@@ -48,7 +48,7 @@ fn categories<'a, const D: usize>(
     noise: &'a dyn Noise<D>,
 ) -> Result<Categories<'a>, Error> {
     noise.categories().ok_or_else(|| {
-        Error::Unfit(format!(
+        Error::invalid(format!(
             "the sampler {} draws categories, and the model's noise is not categorical: use `ddim` or another of the \
              Gaussian samplers",
             super::called(sampler)
@@ -63,7 +63,7 @@ fn absorbing<'a, const D: usize>(
 ) -> Result<(Categories<'a>, usize), Error> {
     let categories = categories(sampler, noise)?;
     let mask = categories.mask.ok_or_else(|| {
-        Error::Unfit(format!(
+        Error::invalid(format!(
             "the sampler {} reveals masks, and the model's categorical noise has none: use `ancestral`, `analytic` or \
              `tau-leaping`, or train with absorbing noise",
             super::called(sampler)

@@ -1,5 +1,7 @@
 //! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
-use super::{Clock, Multistep, Node, Past, Sampler, Word, exact_weights, fresh, noise_terms, path, straight, sum};
+use super::{
+    Clock, Multistep, Node, Past, Sampler, SolverPrediction, exact_weights, fresh, noise_terms, path, straight, sum,
+};
 use crate::{
     denoise::Denoiser,
     error::Error,
@@ -84,7 +86,7 @@ impl<const D: usize> Sampler<D> for DpmSolver {
         if (1..=3).contains(&self.order) {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the order of dpm-solver is 1, 2 or 3, not {}", self.order)))
+        Err(Error::invalid(format!("the order of dpm-solver is 1, 2 or 3, not {}", self.order)))
     }
 }
 
@@ -196,7 +198,7 @@ impl<const D: usize> Sampler<D> for DpmSolverPp2S {
         if self.eta >= 0.0 && self.eta.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the eta of dpm-solver++2s is a finite number of 0 or more: 0 is the flow, 1 the reverse process; it is {}",
             self.eta
         )))
@@ -250,8 +252,8 @@ impl Default for DpmSolverPp {
     }
 }
 impl Multistep for DpmSolverPp {
-    fn word(&self) -> Word {
-        Word::Data
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::X0
     }
     fn keeps(&self) -> usize {
         self.order
@@ -264,7 +266,7 @@ impl Multistep for DpmSolverPp {
     }
     fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
         if nodes.len() != 2 {
-            return exact_weights(path, Word::Data, Clock::LogSnr, self.tau(), nodes, nodes[0], to);
+            return exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau(), nodes, nodes[0], to);
         }
         let h = to.lambda() - nodes[0].lambda();
         let half = 0.5 * h / (nodes[0].lambda() - nodes[1].lambda());
@@ -275,7 +277,7 @@ impl Multistep for DpmSolverPp {
         if (1..=3).contains(&self.order) && self.eta >= 0.0 && self.eta.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the order of dpm-solver++ is 1, 2 or 3 and its eta a finite number of 0 or more, but order = {} and eta = {}",
             self.order, self.eta
         )))

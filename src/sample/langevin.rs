@@ -67,7 +67,7 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
         if 0.0 < self.snr && self.snr < 1.0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the snr of predictor-corrector lies between 0 and 1, not {}: a Langevin step replaces 2 snr² of z, and from 1 on it \
              turns z round and makes it larger instead of drawing it towards the data",
             self.snr

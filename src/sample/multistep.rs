@@ -26,12 +26,14 @@ use std::fmt::Debug;
 /// Which of the model's words is taken for a polynomial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Word {
+pub enum SolverPrediction {
     /// x̂.
     #[default]
-    Data,
+    #[serde(alias = "data")]
+    X0,
     /// ε̂.
-    Noise,
+    #[serde(alias = "noise")]
+    Epsilon,
 }
 
 /// The variable in which the word is a polynomial.
@@ -93,7 +95,7 @@ const HIGHEST: usize = 6;
 /// the step of first order, which holds there, and it leaves out remembered words from such an end.
 pub trait Multistep: Debug + Send + Sync {
     /// Which word.
-    fn word(&self) -> Word;
+    fn word(&self) -> SolverPrediction;
 
     /// In which clock.
     fn clock(&self) -> Clock {
@@ -158,15 +160,15 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let (from, to) = (past.node(path, t), past.node(path, s));
         let guess = model.denoise(z.clone(), &[t]).mean;
         let word = match self.word() {
-            Word::Data => guess.clone(),
-            Word::Noise => noise_of(z.clone(), guess.clone(), from.scales),
+            SolverPrediction::X0 => guess.clone(),
+            SolverPrediction::Epsilon => noise_of(z.clone(), guess.clone(), from.scales),
         };
         // Where the clock and σ/α (or α/σ) are numbers.
         let timed = |node: &Node| node.clock(self.clock()).is_finite();
         let finite = |node: &Node| {
             let charted = match self.word() {
-                Word::Data => node.scales.sigma > 0.0,
-                Word::Noise => node.scales.alpha > 0.0,
+                SolverPrediction::X0 => node.scales.sigma > 0.0,
+                SolverPrediction::Epsilon => node.scales.alpha > 0.0,
             };
             charted && timed(node)
         };
@@ -193,7 +195,7 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
             None => parts.push((1.0, z)),
         }
         // Of z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ)) the limit σ_s → 0 is a number.
-        let reached = finite(&to) || self.word() == Word::Data && timed(&to);
+        let reached = finite(&to) || self.word() == SolverPrediction::X0 && timed(&to);
         if !(finite(&from) && reached) {
             return straight(sum(parts), guess, from.scales, to.scales);
         }
@@ -232,12 +234,12 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         let order = self.keeps().max(Multistep::order(self).unwrap_or(0));
         let name = super::called(self);
         if self.keeps() == 0 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{name} was given order 0, but a multistep method looks at one word of the model or more: its order is 1 to {HIGHEST}"
             )));
         }
         if order > HIGHEST {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "{name} was given order {order}, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
                  included: above, the weights grow, and what they gain at small steps is lost to instability at large ones; \
                  ask for fewer words"
@@ -260,12 +262,12 @@ fn one_each(method: &str, weights: &[f64], words: usize) {
 }
 
 /// What a step keeps of z, and how much fresh noise it adds.
-fn decay(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) {
+fn decay(word: SolverPrediction, tau: f64, from: Node, to: Node) -> (f64, f64) {
     let (a, b) = (from.scales, to.scales);
     match word {
-        Word::Noise => (b.alpha / a.alpha, 0.0),
-        Word::Data if tau == 0.0 => (b.sigma / a.sigma, 0.0),
-        Word::Data => {
+        SolverPrediction::Epsilon => (b.alpha / a.alpha, 0.0),
+        SolverPrediction::X0 if tau == 0.0 => (b.sigma / a.sigma, 0.0),
+        SolverPrediction::X0 => {
             let h = tau * tau * (to.lambda() - from.lambda());
             (b.sigma / a.sigma * (-h).exp(), b.sigma * (-(-2.0 * h).exp_m1()).sqrt())
         }
@@ -273,11 +275,11 @@ fn decay(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) {
 }
 
 /// H and c of the moments `−c H k! φ_{k+1}(H)`.
-pub(super) fn stretch(word: Word, tau: f64, from: Node, to: Node) -> (f64, f64) {
+pub(super) fn stretch(word: SolverPrediction, tau: f64, from: Node, to: Node) -> (f64, f64) {
     let h = to.lambda() - from.lambda();
     match word {
-        Word::Data => (-(1.0 + tau * tau) * h, to.scales.alpha),
-        Word::Noise => (h, to.scales.sigma),
+        SolverPrediction::X0 => (-(1.0 + tau * tau) * h, to.scales.alpha),
+        SolverPrediction::Epsilon => (h, to.scales.sigma),
     }
 }
 
@@ -337,7 +339,7 @@ pub(super) fn vandermonde(theta: &[f64], mut moments: Vec<f64>) -> Vec<f64> {
 /// is λ. In the clock t the integral is Gauss and Legendre's of eight points, exact in its zeroth moment.
 pub fn exact_weights(
     path: &dyn Schedule,
-    word: Word,
+    word: SolverPrediction,
     clock: Clock,
     tau: f64,
     places: &[Node],
@@ -349,12 +351,20 @@ pub fn exact_weights(
     vandermonde(&theta, moments(path, word, clock, tau, places.len(), from, to))
 }
 
-fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, from: Node, to: Node) -> Vec<f64> {
+fn moments(
+    path: &dyn Schedule,
+    word: SolverPrediction,
+    clock: Clock,
+    tau: f64,
+    n: usize,
+    from: Node,
+    to: Node,
+) -> Vec<f64> {
     let (a, b) = (from.scales, to.scales);
     // m_s (q_s − q_t).
     let whole = match word {
-        Word::Data => b.alpha - a.alpha * b.sigma / a.sigma,
-        Word::Noise => b.sigma - a.sigma * b.alpha / a.alpha,
+        SolverPrediction::X0 => b.alpha - a.alpha * b.sigma / a.sigma,
+        SolverPrediction::Epsilon => b.sigma - a.sigma * b.alpha / a.alpha,
     };
     match (word, clock) {
         (_, Clock::LogSnr) => {
@@ -366,8 +376,8 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
             });
             std::iter::once(-scale * stretch.exp_m1()).chain(higher).collect()
         }
-        (Word::Noise, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
-        (Word::Data, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {
+        (SolverPrediction::Epsilon, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
+        (SolverPrediction::X0, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {
             // ∫ θᵏ dq with q = σ/α (or α/σ) = whole·[1 − k ∫ θ^(k−1) share dθ], where share = (q − q_t)/(q_s − q_t): by
             // parts, so that no slope of q is asked for.
             let (start, length) = (from.clock(clock), to.clock(clock) - from.clock(clock));
@@ -382,8 +392,8 @@ fn moments(path: &dyn Schedule, word: Word, clock: Clock, tau: f64, n: usize, fr
                     _ => (1.0, place),
                 };
                 match word {
-                    Word::Noise => b.alpha * (sigma / alpha - a.sigma / a.alpha) / whole,
-                    Word::Data => b.sigma * (alpha / sigma - a.alpha / a.sigma) / whole,
+                    SolverPrediction::Epsilon => b.alpha * (sigma / alpha - a.sigma / a.alpha) / whole,
+                    SolverPrediction::X0 => b.sigma * (alpha / sigma - a.alpha / a.sigma) / whole,
                 }
             };
             // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their own.

@@ -1,5 +1,5 @@
 //! Pseudo linear multistep methods: the weights of even steps, whatever the steps are.
-use super::{Clock, Multistep, Node, Past, Sampler, Word, noise_of, path, straight, sum};
+use super::{Clock, Multistep, Node, Past, Sampler, SolverPrediction, noise_of, path, straight, sum};
 use crate::{
     denoise::Denoiser,
     error::Error,
@@ -35,8 +35,8 @@ impl Default for Ipndm {
     }
 }
 impl Multistep for Ipndm {
-    fn word(&self) -> Word {
-        Word::Noise
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::Epsilon
     }
     fn clock(&self) -> Clock {
         Clock::Time
@@ -56,7 +56,7 @@ impl Multistep for Ipndm {
         if (1..=4).contains(&self.words) {
             return Ok(());
         }
-        Err(Error::Unfit(format!("ipndm uses 1 to 4 words, not {}", self.words)))
+        Err(Error::invalid(format!("ipndm uses 1 to 4 words, not {}", self.words)))
     }
 }
 

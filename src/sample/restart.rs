@@ -84,7 +84,7 @@ impl<const D: usize> Sampler<D> for Restart {
         if 0.0 < self.low && self.low < self.high && self.high.is_finite() && self.steps > 0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "restart raises the noise from low to high in one step or more, so 0 < low < high, but low = {}, high = {}, steps = {}",
             self.low, self.high, self.steps
         )))

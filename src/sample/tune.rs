@@ -1,5 +1,5 @@
 //! Times found by trying.
-use super::{Reverse, Sampler, reverse_from};
+use super::{Sampler, Trajectory, trajectory_from};
 use crate::{denoise::Denoiser, distribution::host, error::Error, rng::Rng};
 use burn::tensor::Tensor;
 
@@ -26,12 +26,12 @@ pub struct Tuned {
 /// <https://arxiv.org/abs/2405.15506>; here no gradient is asked for.
 ///
 /// ```
-/// use tweedie::{laws, Rng, sample::{Deis, DormandPrince, reverse_from, tune}, schedule::VariancePreserving, spacing::{Spacing, Uniform}};
+/// use tweedie::{laws, Rng, sample::{Deis, DormandPrince, trajectory_from, tune}, schedule::VariancePreserving, spacing::{Spacing, Uniform}};
 /// use burn::tensor::{DType, Device};
 /// let model = laws::problem(VariancePreserving::default());
 /// let z = Rng::new(0).normal_tensor([32, 2], &Device::flex(), DType::F64);
 /// let exact = DormandPrince { absolute: 1e-8, relative: 1e-8 };
-/// let end = reverse_from(&model, &exact, vec![1.0, 0.0], z.clone(), &Rng::new(0))?.last().unwrap().1;
+/// let end = trajectory_from(&model, &exact, vec![1.0, 0.0], z.clone(), &Rng::new(0))?.last().unwrap().1;
 /// let even = Uniform::default().grid(6);
 /// let tuned = tune(&model, &Deis::default(), even, z, &end, 3, &Rng::new(0))?;
 /// assert!(tuned.error < 0.8 * tuned.before);
@@ -40,7 +40,7 @@ pub struct Tuned {
 ///
 /// # Errors
 ///
-/// As [`reverse_from`].
+/// As [`trajectory_from`].
 pub fn tune<const D: usize, M: Denoiser<D> + ?Sized>(
     model: &M,
     sampler: &dyn Sampler<D>,
@@ -50,14 +50,14 @@ pub fn tune<const D: usize, M: Denoiser<D> + ?Sized>(
     rounds: usize,
     rng: &Rng,
 ) -> Result<Tuned, Error> {
-    let off = |walk: Reverse<'_, D, M>| {
+    let off = |walk: Trajectory<'_, D, M>| {
         let last = walk.last().expect("a walk has points").1;
         let rows = last.dims()[0];
         let squares = (last - end.clone()).square().reshape([rows as i32, -1]).mean_dim(1);
         let error = host(squares.sqrt().mean())[0];
         if error.is_nan() { f64::INFINITY } else { error }
     };
-    let mut walk = reverse_from(model, sampler, times, start, rng)?;
+    let mut walk = trajectory_from(model, sampler, times, start, rng)?;
     let before = off(walk.clone());
     let (mut best, mut share) = (before, 0.4);
     for _ in 0..rounds {

@@ -1,5 +1,5 @@
 //! UniPC: a predictor of order p, and a corrector that costs no call.
-use super::{Clock, Multistep, Node, Word, exact_weights, multistep::stretch};
+use super::{Clock, Multistep, Node, SolverPrediction, exact_weights, multistep::stretch};
 use crate::{error::Error, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct UniPc {
     /// B(h).
     pub variant: Variant,
     /// x̂, as is usual, or ε̂.
-    pub word: Word,
+    pub word: SolverPrediction,
     /// Whether the corrector is used.
     pub corrector: bool,
     /// Whether the last prediction, which nothing corrects, is of first order and, with p = 3, the one before of second: this
@@ -38,7 +38,7 @@ pub struct UniPc {
 }
 impl Default for UniPc {
     fn default() -> Self {
-        Self { order: 2, variant: Variant::Bh2, word: Word::Data, corrector: true, lower_final: false }
+        Self { order: 2, variant: Variant::Bh2, word: SolverPrediction::X0, corrector: true, lower_final: false }
     }
 }
 impl UniPc {
@@ -54,7 +54,7 @@ impl UniPc {
     }
 }
 impl Multistep for UniPc {
-    fn word(&self) -> Word {
+    fn word(&self) -> SolverPrediction {
         self.word
     }
     fn keeps(&self) -> usize {
@@ -89,6 +89,6 @@ impl Multistep for UniPc {
         if (1..=3).contains(&self.order) {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the order of unipc is 1, 2 or 3, not {}", self.order)))
+        Err(Error::invalid(format!("the order of unipc is 1, 2 or 3, not {}", self.order)))
     }
 }

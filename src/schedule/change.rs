@@ -59,7 +59,7 @@ impl<S: Schedule> Schedule for ZeroTerminal<S> {
         if start > end {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "a zero terminal SNR is reached by taking from α what is left of it at t = 1, and this schedule's α does not fall ({start} \
              at the first step, {end} at the last): take a schedule whose α falls, in more steps than one"
         )))
@@ -111,7 +111,7 @@ impl<S: Schedule> Schedule for Shifted<S> {
         if self.factor > 0.0 && self.factor.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the factor of a shifted schedule is positive, not {}", self.factor)))
+        Err(Error::invalid(format!("the factor of a shifted schedule is positive, not {}", self.factor)))
     }
 }
 
@@ -200,14 +200,14 @@ impl<A: Schedule, B: Schedule> Schedule for Between<A, B> {
         if let (Some(first), Some(second)) = (self.first.steps(), self.second.steps())
             && first != second
         {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "two tables are interpolated step by step, and these have {first} and {second} steps: give them as many"
             )));
         }
         match self.share.iter().find(|share| !(0.0..=1.0).contains(*share)) {
             None => Ok(()),
             Some(share) => {
-                Err(Error::Unfit(format!("the share of an interpolated schedule lies in [0, 1], not at {share}")))
+                Err(Error::invalid(format!("the share of an interpolated schedule lies in [0, 1], not at {share}")))
             }
         }
     }

@@ -8,7 +8,7 @@ fn rising(name: &str, low: f64, high: f64) -> Result<(), Error> {
     if low > 0.0 && low < high && high.is_finite() {
         return Ok(());
     }
-    Err(Error::Unfit(format!(
+    Err(Error::invalid(format!(
         "the noise of `{name}` rises from min to max, so 0 < min < max, but min = {low} and max = {high}"
     )))
 }
@@ -132,7 +132,7 @@ impl Schedule for VariancePreserving {
         if self.min >= 0.0 && self.min.is_finite() && self.max > 0.0 && self.max.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the rate β of `variance-preserving` is a positive number, but min = {} and max = {}",
             self.min, self.max
         )))
@@ -179,7 +179,7 @@ impl Schedule for Edm {
         if self.rho > 0.0 && self.rho.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the exponent rho of `edm` is positive, not {}", self.rho)))
+        Err(Error::invalid(format!("the exponent rho of `edm` is positive, not {}", self.rho)))
     }
 }
 
@@ -271,7 +271,7 @@ impl Schedule for Decaying {
         if self.min > 0.0 && self.min < 1.0 {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the min of `decaying` is α(1), between 0 and 1, not {}", self.min)))
+        Err(Error::invalid(format!("the min of `decaying` is α(1), between 0 and 1, not {}", self.min)))
     }
 }
 

@@ -29,7 +29,7 @@ impl Schedule for LogLinear {
         if (0.0..1.0).contains(&self.rest) {
             return Ok(());
         }
-        Err(Error::Unfit(format!("the rest of `log-linear` is keep(1), from 0 to below 1, not {}", self.rest)))
+        Err(Error::invalid(format!("the rest of `log-linear` is keep(1), from 0 to below 1, not {}", self.rest)))
     }
 }
 
@@ -82,7 +82,7 @@ impl Schedule for Geometric {
         if self.min > 0.0 && self.min < self.max && self.max.is_finite() {
             return Ok(());
         }
-        Err(Error::Unfit(format!(
+        Err(Error::invalid(format!(
             "the noise of `geometric` rises from min to max, so 0 < min < max, but min = {} and max = {}",
             self.min, self.max
         )))
@@ -111,13 +111,13 @@ impl MutualInformation {
         for (name, p) in [("frequencies of the data", &data), ("stationary vector", &pi)] {
             let sum: f64 = p.iter().sum();
             if p.iter().any(|p| p.is_nan() || *p < 0.0) || (sum - 1.0).abs() > 1e-6 {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "the {name} of a mutual-information schedule are no distribution: they are 0 or more and sum to one, not to {sum}"
                 )));
             }
         }
         if data.len() != pi.len() {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the data have {} categories and the stationary vector {}",
                 data.len(),
                 pi.len()
@@ -125,7 +125,7 @@ impl MutualInformation {
         }
         let made = Self { data, pi };
         if made.information(1.0.into()).value < 1e-12 {
-            return Err(Error::Unfit("data of one category hold no information that could be lost evenly".into()));
+            return Err(Error::invalid("data of one category hold no information that could be lost evenly"));
         }
         Ok(made)
     }

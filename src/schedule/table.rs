@@ -29,21 +29,21 @@ impl Table {
         let mut log = vec![0.0];
         for (i, beta) in betas.into_iter().enumerate() {
             if i == MOST {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "a table has at most {MOST} steps; a schedule without steps has no end"
                 )));
             }
             let erased = log[i] == f64::NEG_INFINITY;
             if erased || !(beta > 0.0 && beta <= 1.0) {
                 let (step, beta) = if erased { (i, 1.0) } else { (i + 1, beta) };
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "β must lie in (0, 1), or be 1 at the last step, but step {step} of the table has β = {beta}"
                 )));
             }
             log.push(log[i] + (-beta).ln_1p());
         }
         if log.len() == 1 {
-            return Err(Error::Unfit("a table needs one step at least, but there is no β".into()));
+            return Err(Error::invalid("a table needs one step at least, but there is no β"));
         }
         Ok(Self { log })
     }
@@ -268,7 +268,7 @@ impl Cosine {
     }
     fn make(&self) -> Result<Table, Error> {
         if self.offset.is_nan() || self.offset < 0.0 {
-            return Err(Error::Unfit(format!("the offset of a cosine schedule is 0 or more, not {}", self.offset)));
+            return Err(Error::invalid(format!("the offset of a cosine schedule is 0 or more, not {}", self.offset)));
         }
         let angle = |t: f64| FRAC_PI_2 * (t + self.offset) / (1.0 + self.offset);
         Table::from_signal(self.steps, self.clip, |t| angle(t).cos().max(0.0).powf(self.exponent))
@@ -302,7 +302,10 @@ impl Sqrt {
     }
     fn make(&self) -> Result<Table, Error> {
         if !(0.0..1.0).contains(&self.offset) {
-            return Err(Error::Unfit(format!("the offset of a sqrt schedule lies in [0, 1), not at {}", self.offset)));
+            return Err(Error::invalid(format!(
+                "the offset of a sqrt schedule lies in [0, 1), not at {}",
+                self.offset
+            )));
         }
         Table::from_signal(self.steps, self.clip, |t| (1.0 - (t + self.offset).sqrt()).max(0.0))
     }
@@ -424,7 +427,7 @@ impl SigmoidSignal {
     }
     fn make(&self) -> Result<Table, Error> {
         if !(self.start < self.end && self.end - self.start < f64::INFINITY && self.tau > 0.0) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "a sigmoid-signal schedule goes from start to a larger end at a positive tau, but start = {}, end = {} and tau = {}",
                 self.start, self.end, self.tau
             )));
@@ -465,7 +468,7 @@ impl Laplace {
     }
     fn make(&self) -> Result<Table, Error> {
         if !(self.scale > 0.0 && self.scale.is_finite() && self.mean.is_finite()) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "a laplace schedule has a mean and a positive scale, but mean = {} and scale = {}",
                 self.mean, self.scale
             )));
@@ -507,7 +510,7 @@ impl Polynomial {
     }
     fn make(&self) -> Result<Table, Error> {
         if !(self.power > 0.0 && (0.0..0.5).contains(&self.offset)) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the power of a polynomial schedule is positive and its offset in [0, ½), but power = {} and offset = {}",
                 self.power, self.offset
             )));
@@ -614,7 +617,7 @@ impl Listed {
     fn numbers(&self) -> Result<Vec<f64>, Error> {
         let Some(file) = &self.file else { return Ok(self.values.clone()) };
         if !(self.values.is_empty() || self.values == EXAMPLE) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "`values` and `file = {}` both give the table: leave one of them out",
                 file.display()
             )));
@@ -631,7 +634,7 @@ impl Listed {
         if self.quantity == Quantity::Sigmas
             && let Some(pair) = values.windows(2).find(|pair| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Less))
         {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the noise levels of a table rise from step to step, but {} is followed by {}: list them from the least to the \
                  largest, without the 0 of the data",
                 pair[0], pair[1]
@@ -648,7 +651,7 @@ impl Listed {
         if let Some(i) =
             (0..betas.len()).find(|&i| !(betas[i] > 0.0 && (betas[i] < 1.0 || i == last && betas[i] == 1.0)))
         {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the signal of a table falls at each step and is 0 at the last alone, but at step {} it goes to ᾱ = {}",
                 i + 1,
                 bars[i]

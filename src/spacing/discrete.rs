@@ -22,13 +22,13 @@ impl Listed {
     /// If there is none in (0, 1], or one lies outside of [0, 1].
     pub fn new(mut times: Vec<f64>) -> Result<Self, Error> {
         if let Some(t) = times.iter().find(|t| !(0.0..=1.0).contains(*t)) {
-            return Err(Error::Unfit(format!("times lie in [0, 1], but the list has {t}")));
+            return Err(Error::invalid(format!("times lie in [0, 1], but the list has {t}")));
         }
         times.retain(|&t| t > 0.0);
         times.sort_by(f64::total_cmp);
         times.dedup();
         if times.is_empty() {
-            return Err(Error::Unfit("a list of times needs one above 0".into()));
+            return Err(Error::invalid("a list of times needs one above 0"));
         }
         Ok(Self(times))
     }
@@ -40,7 +40,7 @@ impl Listed {
     /// As [`new`](Self::new), and if a level is below 0 or not finite.
     pub fn levels(levels: &[f64], schedule: &dyn Schedule) -> Result<Self, Error> {
         if let Some(level) = levels.iter().find(|level| !(**level >= 0.0 && level.is_finite())) {
-            return Err(Error::Unfit(format!("noise levels are σ/α, 0 or more, but the list has {level}")));
+            return Err(Error::invalid(format!("noise levels are σ/α, 0 or more, but the list has {level}")));
         }
         Self::new(levels.iter().map(|level| schedule.time(-2.0 * level.ln()).clamp(0.0, 1.0)).collect())
     }
@@ -66,7 +66,7 @@ fn sections(steps: usize, counts: &[usize]) -> Result<Vec<usize>, Error> {
     for (i, &count) in counts.iter().enumerate() {
         let size = size + usize::from(i < extra);
         if size < count {
-            return Err(Error::Unfit(format!("section {i} has {size} steps, and {count} are asked of it")));
+            return Err(Error::invalid(format!("section {i} has {size} steps, and {count} are asked of it")));
         }
         let stride = if count > 1 { (size - 1) as f64 / (count - 1) as f64 } else { 1.0 };
         // Strides are added up, as there: the rounding of the sum decides the ties.

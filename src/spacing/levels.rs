@@ -224,7 +224,7 @@ impl Levels for CosineInterpolated {
         let widths = [("size", self.size), ("low", self.low), ("high", self.high)];
         match widths.into_iter().find(|(_, width)| !positive(*width)) {
             None => Ok(()),
-            Some((name, width)) => Err(Error::Unfit(format!("`{name}` is the width of an image, not {width}"))),
+            Some((name, width)) => Err(Error::invalid(format!("`{name}` is the width of an image, not {width}"))),
         }
     }
 }

@@ -36,11 +36,11 @@ impl AdamW {
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&beta) {
-                return Err(Error::Unfit(format!("`{name}` of adam lies in [0, 1), not at {beta}")));
+                return Err(Error::invalid(format!("`{name}` of adam lies in [0, 1), not at {beta}")));
             }
         }
         if !(self.epsilon > 0.0 && self.decay >= 0.0) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "adam asks for epsilon > 0 and decay ≥ 0, but they are {} and {}",
                 self.epsilon, self.decay
             )));

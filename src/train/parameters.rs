@@ -196,7 +196,7 @@ impl Parameters {
             };
             let (own, its) = (self.entries.get(i), other.entries.get(i));
             if own.map(|e| (&e.name, &e.shape)) != its.map(|e| (&e.name, &e.shape)) {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "the checkpoint is of another architecture: where this net has {}, it has {}; use the recipe it was \
                      trained with",
                     describe(own),

@@ -5,8 +5,8 @@ use tweedie::{
     denoise::Denoiser,
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
-    noise::{Estimate, Gaussian, Law, Noise},
-    sample::{Ancestral, Heun, Multistep, Node, Past, Sampler, SdeHeun, Word},
+    noise::{DynDistribution, Estimate, Gaussian, Noise},
+    sample::{Ancestral, Heun, Multistep, Node, Past, Sampler, SdeHeun, SolverPrediction},
     schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule},
 };
 
@@ -116,16 +116,16 @@ enum Slip {
 #[derive(Debug)]
 struct Slipped(Gaussian, Slip);
 impl Noise<2> for Slipped {
-    fn stationary(&self, shape: [usize; 2], device: &Device) -> Law<2> {
+    fn stationary(&self, shape: [usize; 2], device: &Device) -> DynDistribution<2> {
         let law = Noise::<2>::stationary(&self.0, shape, device);
         let wide = if self.1 == Slip::Start { 3.0 } else { 1.0 };
         Box::new(Normal::trusted(law.mean(), law.std() * wide))
     }
-    fn prior(&self, x: Tensor<2>, t: &[f64]) -> Law<2> {
+    fn prior(&self, x: Tensor<2>, t: &[f64]) -> DynDistribution<2> {
         let x = if self.1 == Slip::Mean { x * 1.01 } else { x };
         self.0.prior(x, t)
     }
-    fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Law<2> {
+    fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> DynDistribution<2> {
         if self.1 != Slip::Noiseless {
             return self.0.posterior(x, z, s, t);
         }
@@ -134,7 +134,7 @@ impl Noise<2> for Slipped {
         let mean = x * to.alpha + eps * to.sigma;
         Box::new(Normal::trusted(mean.clone(), mean.zeros_like()))
     }
-    fn approximate(&self, guess: Estimate<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Law<2> {
+    fn approximate(&self, guess: Estimate<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> DynDistribution<2> {
         let law = match self.1 {
             Slip::Noiseless => return self.posterior(guess.mean, z, s, t),
             _ => self.0.approximate(guess, z, s, t),
@@ -144,7 +144,7 @@ impl Noise<2> for Slipped {
             _ => law,
         }
     }
-    fn decoder(&self, guess: Estimate<2>, z: Tensor<2>, t: &[f64]) -> Law<2> {
+    fn decoder(&self, guess: Estimate<2>, z: Tensor<2>, t: &[f64]) -> DynDistribution<2> {
         self.0.decoder(guess, z, t)
     }
     fn input(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
@@ -334,8 +334,8 @@ fn a_sampler_that_breaks_a_law_of_its_law_is_told_which() {
 #[derive(Debug)]
 struct Weights(usize);
 impl Multistep for Weights {
-    fn word(&self) -> Word {
-        Word::Data
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::X0
     }
     fn keeps(&self) -> usize {
         2

@@ -8,7 +8,7 @@ use tweedie::{
     laws::{self, Check},
     likelihood::bound,
     loss::{Batch, CrossEntropy, Loss, MaskedNelbo, ScoreEntropy, Vlb, prior_term},
-    noise::{Discrete, DiscreteMatrix, Noise, Reverse, Word},
+    noise::{Discrete, DiscreteMatrix, DiscretePrediction, Noise, ReverseTransition},
     schedule::{
         Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Schedule,
         VariancePreserving,
@@ -47,7 +47,7 @@ fn joint(noise: impl Noise<3> + 'static, length: usize, k: usize) -> Joint {
 fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
     let marginal = || Discrete::marginal(schedule.clone(), vec![0.1, 0.2, 0.3, 0.4]).unwrap();
     let mut noises: Vec<(String, Arc<dyn Noise<3>>)> = vec![];
-    for word in [Word::Logits, Word::Subs, Word::Score] {
+    for word in [DiscretePrediction::Logits, DiscretePrediction::Subs, DiscretePrediction::Score] {
         let made: [(&str, Discrete); 3] = [
             ("uniform", Discrete::uniform(schedule.clone(), 4)),
             ("absorbing", Discrete::absorbing(schedule.clone(), 4, 3)),
@@ -131,17 +131,17 @@ fn the_mixture_is_the_step_back_and_the_plug_in_is_not() {
     for (mixture, plug_in) in [
         (
             worst(Discrete::uniform(FlowMatching {}, 3)),
-            worst(Discrete::uniform(FlowMatching {}, 3).reverse(Reverse::PlugIn)),
+            worst(Discrete::uniform(FlowMatching {}, 3).reverse(ReverseTransition::PlugIn)),
         ),
         {
             let marginal = || Discrete::marginal(FlowMatching {}, vec![0.2, 0.3, 0.5]).unwrap();
-            (worst(marginal()), worst(marginal().reverse(Reverse::PlugIn)))
+            (worst(marginal()), worst(marginal().reverse(ReverseTransition::PlugIn)))
         },
     ] {
         assert!(mixture < 1e-12 && plug_in > 0.01, "mixture {mixture}, plug-in {plug_in}");
     }
     let absorbing = || Discrete::absorbing(FlowMatching {}, 4, 3);
-    assert!(worst(absorbing()) < 1e-12 && worst(absorbing().reverse(Reverse::PlugIn)) < 1e-12);
+    assert!(worst(absorbing()) < 1e-12 && worst(absorbing().reverse(ReverseTransition::PlugIn)) < 1e-12);
 }
 
 /// Nodes and weights of Gauss and Legendre on (0, 1).
@@ -198,7 +198,7 @@ fn the_masked_bound_is_the_likelihood_of_every_x() {
 /// A net that knows nothing of masks says the same bound, and one that is wrong a worse one.
 #[test]
 fn a_wrong_guess_has_a_larger_bound() {
-    let right = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(Word::Logits), 2, 3);
+    let right = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits), 2, 3);
     let wrong = Joint::new(
         Discrete::absorbing(FlowMatching {}, 4, 3),
         right.sequences().iter().enumerate().map(|(i, (x, p))| (x.clone(), p + 0.1 * (i % 3) as f64)).collect(),
@@ -246,7 +246,7 @@ impl<N: Noise<3>> Denoiser<3> for Fixed<N> {
 #[test]
 fn score_entropy_is_its_definition() {
     let (k, t) = (3, 0.3_f64);
-    let model = Fixed(Discrete::uniform(Geometric { min: 1e-4, max: 5.0 }, k).predicting(Word::Score));
+    let model = Fixed(Discrete::uniform(Geometric { min: 1e-4, max: 5.0 }, k).predicting(DiscretePrediction::Score));
     let total = |t: f64| 1e-4 * 5e4_f64.powf(t);
     let rate = total(t) * 5e4_f64.ln() / k as f64;
     let keep = (-total(t)).exp();
@@ -350,7 +350,7 @@ fn the_bound_of_steps_is_that_of_every_path() {
         ("marginal", Box::new(Fixed(marginal())), rank_one(keep, &uneven, t), &uneven, true),
         (
             "plugged in",
-            Box::new(Fixed(marginal().reverse(Reverse::PlugIn))),
+            Box::new(Fixed(marginal().reverse(ReverseTransition::PlugIn))),
             rank_one(keep, &uneven, t),
             &uneven,
             false,
@@ -490,7 +490,7 @@ fn likelihoods_are_right_within_their_error() {
     let rows: Vec<Vec<usize>> = absorbing.sample(n, &mut Rng::new(1)).into_iter().map(<[usize]>::to_vec).collect();
     let truth = rows.iter().map(|x| -absorbing.probability(x).ln()).sum::<f64>() / (3 * n) as f64;
     let left = joint(Discrete::absorbing(LogLinear { rest: 0.05 }, 4, 3), 3, 3);
-    let steps = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(Word::Logits), 3, 3);
+    let steps = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits), 3, 3);
     let looks: [(&dyn Denoiser<3>, &dyn Loss<3>, usize, f64); 4] = [
         (&absorbing, &MaskedNelbo {}, 4, 0.0),
         (&absorbing, &ScoreEntropy {}, 4, 0.0),
@@ -571,7 +571,7 @@ fn what_has_no_meaning_is_refused() {
     );
     let slow = DiscreteMatrix::gaussian(Linear::new(10), 8).unwrap();
     assert!(Noise::<3>::check(&slow).unwrap_err().to_string().contains("has not forgotten"));
-    assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 3).predicting(Word::Subs)).is_err());
+    assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 3).predicting(DiscretePrediction::Subs)).is_err());
     let model = joint(Discrete::uniform(FlowMatching {}, 3), 1, 3);
     let error = bound(&model, &CrossEntropy {}, numbers(&[vec![1]]), 1, &Rng::new(0)).unwrap_err().to_string();
     assert!(error.contains("no bound"), "{error}");

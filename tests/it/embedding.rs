@@ -258,7 +258,7 @@ fn words_are_learned_by_their_vectors() -> Result<(), Error> {
     assert!(plain > 48, "{plain} of 64");
     // The same walk with guesses that are words.
     let rounded = Rounded { model: model.given(&Classes::none()), embedding: &model.transform, until: 0.8 };
-    let walk = tweedie::sample::reverse(
+    let walk = tweedie::sample::trajectory(
         &rounded as &dyn Denoiser<3>,
         &Ddim { eta: 0.0 },
         model.grid(25),

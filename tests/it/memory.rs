@@ -9,7 +9,7 @@ use tweedie::{
     model::Model,
     net::TransformerConfig,
     noise::{Discrete, Gaussian, Noise},
-    sample::reverse_from,
+    sample::trajectory_from,
     schedule::{FlowMatching, OrnsteinUhlenbeck},
     train::Train,
 };
@@ -88,7 +88,7 @@ fn walks_of_ten_steps_and_of_a_hundred() {
     for sampler in super::samplers::all() {
         let walk = |steps: usize| {
             let times = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
-            let walk = reverse_from(&model, &*sampler, times, z.clone(), &Rng::new(0)).unwrap();
+            let walk = trajectory_from(&model, &*sampler, times, z.clone(), &Rng::new(0)).unwrap();
             assert_eq!(walk.count(), steps + 1);
         };
         walk(10);

@@ -14,10 +14,10 @@ use tweedie::{
 };
 
 /// Either word, in every clock, without and with a corrector.
-fn ways() -> Vec<(Word, Clock, bool)> {
+fn ways() -> Vec<(SolverPrediction, Clock, bool)> {
     let clocks = [Clock::LogSnr, Clock::Ratio, Clock::Time, Clock::Angle];
     let each = |word| clocks.into_iter().flat_map(move |clock| [(word, clock, false), (word, clock, true)]);
-    [Word::Data, Word::Noise].into_iter().flat_map(each).collect()
+    [SolverPrediction::X0, SolverPrediction::Epsilon].into_iter().flat_map(each).collect()
 }
 
 pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
@@ -56,7 +56,7 @@ pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
             }
         }
         for variant in [Variant::Bh1, Variant::Bh2] {
-            for word in [Word::Data, Word::Noise] {
+            for word in [SolverPrediction::X0, SolverPrediction::Epsilon] {
                 for corrector in [false, true] {
                     for lower_final in [false, true] {
                         all.push(Box::new(UniPc { order, variant, word, corrector, lower_final }));
@@ -72,7 +72,7 @@ pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
         all.push(Box::new(Lms { order }));
         for (word, clock, corrector) in ways() {
             // This one's slopes on the second problem have not settled where rounding begins; it has a test of its own.
-            let late = order == 4 && (word, clock) == (Word::Noise, Clock::Ratio);
+            let late = order == 4 && (word, clock) == (SolverPrediction::Epsilon, Clock::Ratio);
             if !corrector || order < 4 || order == 4 && !late {
                 all.push(Box::new(AdamsBashforth { order, word, clock, corrector }));
             }
@@ -122,8 +122,8 @@ fn weights_integrate_polynomials_exactly() {
                 let c = node.scales;
                 let turn = c.sigma_dot * c.alpha - c.sigma * c.alpha_dot;
                 let slope = match word {
-                    Word::Noise => to.scales.alpha * turn / c.alpha.powi(2),
-                    Word::Data => -to.scales.sigma * turn / c.sigma.powi(2),
+                    SolverPrediction::Epsilon => to.scales.alpha * turn / c.alpha.powi(2),
+                    SolverPrediction::X0 => -to.scales.sigma * turn / c.sigma.powi(2),
                 };
                 let start = places[0].clock(clock);
                 ((node.clock(clock) - start) / (to.clock(clock) - start)).powi(k) * slope
@@ -173,8 +173,8 @@ fn a_row_does_not_depend_on_its_batch() {
 #[derive(Debug)]
 struct Printed3M;
 impl Multistep for Printed3M {
-    fn word(&self) -> Word {
-        Word::Data
+    fn word(&self) -> SolverPrediction {
+        SolverPrediction::X0
     }
     fn keeps(&self) -> usize {
         3
@@ -213,8 +213,14 @@ fn samplers_that_are_equal_are_equal() {
         (&Euler {}, &Ddim { eta: 0.0 }),
         (&Ddim { eta: 1.0 }, &EulerAncestral { eta: 1.0 }),
         (&DpmSolverPp::default(), &predictor),
-        (&Lms { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Ratio, corrector: false }),
-        (&Deis { order: 3 }, &AdamsBashforth { order: 3, word: Word::Noise, clock: Clock::Time, corrector: false }),
+        (
+            &Lms { order: 3 },
+            &AdamsBashforth { order: 3, word: SolverPrediction::Epsilon, clock: Clock::Ratio, corrector: false },
+        ),
+        (
+            &Deis { order: 3 },
+            &AdamsBashforth { order: 3, word: SolverPrediction::Epsilon, clock: Clock::Time, corrector: false },
+        ),
         (&SaSolver { predictor: 1, corrector: 0, tau: 1.0 }, &DpmSolverPp { order: 1, eta: 1.0, lower_final: false }),
         // One step of the reverse process on x̂ is the posterior's.
         (&DpmSolverPp { order: 1, eta: 1.0, lower_final: false }, &Ancestral {}),
@@ -338,7 +344,8 @@ fn consistency_on_levels_that_end_above_zero_is_songs_loop() {
     let start = latents() * edm.at(1.0).sigma;
     let counted = Counted(&exact, Cell::new(0));
     let rng = Rng::new(9);
-    let ours = reverse_from(&counted, &Consistency {}, times.to_vec(), start.clone(), &rng).unwrap().last().unwrap().1;
+    let ours =
+        trajectory_from(&counted, &Consistency {}, times.to_vec(), start.clone(), &rng).unwrap().last().unwrap().1;
     assert_eq!(counted.1.get(), times.len() - 1);
     let least = edm.at(0.0).sigma;
     let mut x = exact.denoise(start, &[1.0]).mean;
@@ -352,10 +359,10 @@ fn consistency_on_levels_that_end_above_zero_is_songs_loop() {
     // Others end with x̂, one call more, and a shared sampler is what it holds.
     let counted = Counted(&model, Cell::new(0));
     let start = latents();
-    reverse_from(&counted, &Euler {}, times.to_vec(), start.clone(), &rng).unwrap().last();
+    trajectory_from(&counted, &Euler {}, times.to_vec(), start.clone(), &rng).unwrap().last();
     assert_eq!(counted.1.get(), times.len());
     let (shared, counted) = (Arc::new(Consistency {}), Counted(&exact, Cell::new(0)));
-    reverse_from(&counted, &shared, vec![1.0, 0.0], start, &rng).unwrap().last();
+    trajectory_from(&counted, &shared, vec![1.0, 0.0], start, &rng).unwrap().last();
     assert_eq!(counted.1.get(), 1);
 }
 

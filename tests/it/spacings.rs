@@ -8,7 +8,7 @@ use tweedie::{
     model::Model,
     net::{Classes, MlpConfig, Net},
     noise::{Gaussian, Prediction},
-    sample::{Ddim, reverse},
+    sample::{Ddim, trajectory},
     schedule::{Edm, FlowMatching, Linear, Schedule, VarianceExploding},
     spacing::{Exponential, Importance, Independent, Karras, Levels, Listed, Memory, Spacing, Steps, Uniform},
     train::{Checkpoint, Train},
@@ -183,7 +183,7 @@ fn a_walk_begins_with_the_noise_of_its_first_time() {
     let model = laws::problem(VarianceExploding { min: 0.01, max: 50.0 });
     for first in [1.0, 0.6] {
         let sampler = Ddim::default();
-        let start = reverse(&model, &sampler, vec![first, 0.0], [20_000, 2], &Rng::new(0), &Device::flex());
+        let start = trajectory(&model, &sampler, vec![first, 0.0], [20_000, 2], &Rng::new(0), &Device::flex());
         let z: Vec<f64> = start.unwrap().next().unwrap().1.try_into_vec_as().unwrap();
         let std = (z.iter().map(|z| z * z).sum::<f64>() / z.len() as f64).sqrt();
         let sigma = 0.01 * 5000.0_f64.powf(first);

@@ -6,14 +6,15 @@ use burn::{
 };
 use std::sync::{Arc, Mutex};
 use tweedie::{
-    Error, Rng,
+    Rng,
     data::{Data, Samples},
     denoise::Denoiser,
+    error::ErrorKind,
     loss::{Batch, Loss, Objective, Simple, Vlb, per_sample},
     model::Model,
     net::{Classes, MlpConfig, Net, UNetConfig},
     noise::{Estimate, Gaussian, Noise, Prediction, Variance},
-    sample::{Ancestral, Ddim, Euler, Heun, Sampler, reverse, reverse_from},
+    sample::{Ancestral, Ddim, Euler, Heun, Sampler, trajectory, trajectory_from},
     schedule::{Cosine, Edm, FlowMatching, Linear, Table},
     train::{AdamW, Checkpoint, Moments, Parameters, Train},
 };
@@ -216,7 +217,9 @@ fn numbers_that_are_not_finite_stop_the_run_where_they_arise() {
     let mut trainer = mlp().train(&data, Simple, Train { batch: 20, accumulate: 1, ..settings(5) }).unwrap();
     let before = bits(&trainer.checkpoint().weights);
     match trainer.next() {
-        Some(Err(Error::NotFinite { step: 1, place })) => assert_eq!(place, "the data x"),
+        Some(Err(error)) => {
+            assert_eq!((error.kind(), error.step(), error.problem()), (ErrorKind::NotFinite, Some(1), "the data x"));
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(before, bits(&trainer.checkpoint().weights), "the weights are as they were");
@@ -374,7 +377,7 @@ fn error_of(sampler: &dyn Sampler<2>, model: &Exact, steps: usize) -> f64 {
     let times = (0..=steps).map(|i| first + (last - first) * i as f64 / steps as f64).collect();
     let (mean, std) = spread(first);
     let z = Tensor::full([1, 1], mean + 0.8 * std, (&device(), DType::F64));
-    let (_, x) = reverse_from(model, sampler, times, z, &Rng::new(0)).unwrap().last().unwrap();
+    let (_, x) = trajectory_from(model, sampler, times, z, &Rng::new(0)).unwrap().last().unwrap();
     let (mean, std) = spread(last);
     (x.into_scalar::<f64>() - (mean + 0.8 * std)).abs()
 }
@@ -405,7 +408,7 @@ fn samplers_converge_at_the_order_they_declare() {
 fn euler_is_ddim_without_noise() {
     let model = Exact { noise: Gaussian::new(Cosine::new(1000)), mean: 0.7, var: 0.25 };
     let end = |sampler: &dyn Sampler<2>| {
-        let walk = reverse(&model, sampler, vec![1.0, 0.6, 0.2, 0.0], [64, 1], &Rng::new(4), &device()).unwrap();
+        let walk = trajectory(&model, sampler, vec![1.0, 0.6, 0.2, 0.0], [64, 1], &Rng::new(4), &device()).unwrap();
         walk.last().unwrap().1.try_into_vec_as::<f32>().unwrap()
     };
     assert_eq!(end(&Euler {}), end(&Ddim { eta: 0.0 }));
@@ -431,7 +434,7 @@ fn stochastic_samplers_have_the_moments_of_their_steps() {
     assert!(expected < 0.25 && expected > 0.22, "{expected}");
     for sampler in [&Ancestral {} as &dyn Sampler<2>, &Ddim { eta: 1.0 }] {
         let n = 20_000;
-        let walk = reverse(&model, sampler, times.clone(), [n, 1], &Rng::new(8), &device()).unwrap();
+        let walk = trajectory(&model, sampler, times.clone(), [n, 1], &Rng::new(8), &device()).unwrap();
         let x: Vec<f64> = walk.last().unwrap().1.try_into_vec_as().unwrap();
         let mean = x.iter().sum::<f64>() / n as f64;
         let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
@@ -506,9 +509,9 @@ fn a_model_learns_where_its_points_are() {
 fn cross_entropy_is_for_categories() {
     use tweedie::{
         loss::CrossEntropy,
-        noise::{Discrete, Word},
+        noise::{Discrete, DiscretePrediction},
     };
-    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).predicting(Word::Logits);
+    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits);
     let x: Tensor<3> = Tensor::from_data([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let z: Tensor<3> = Tensor::from_data([[[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let value = |logits: Tensor<3>| {

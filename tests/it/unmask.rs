@@ -176,7 +176,7 @@ fn remembered_guesses_spare_calls_and_change_nothing() {
     let joint = absorbing(FlowMatching {});
     let walk = |sampler: &dyn Sampler<3>| {
         let model = Counted { model: &joint, calls: RefCell::new(0) };
-        let points = reverse(&model, sampler, grid(200), [3, 4, 1], &Rng::new(2), &Device::flex()).unwrap();
+        let points = trajectory(&model, sampler, grid(200), [3, 4, 1], &Rng::new(2), &Device::flex()).unwrap();
         let points: Vec<Vec<f64>> = points.map(|(_, z)| numbers(z)).collect();
         (points, model.calls.into_inner())
     };
@@ -208,7 +208,7 @@ fn remasking_keeps_the_marginals() {
     for rule in [Remask::Cap, Remask::Rescale] {
         let sampler = Remasking { rule, eta: 0.5, from: 0.8, until: 0.1, hold: None };
         let mut seen = vec![];
-        for (s, z) in reverse(&model, &sampler, grid(8), [rows, 1, 1], &Rng::new(3), &Device::flex()).unwrap() {
+        for (s, z) in trajectory(&model, &sampler, grid(8), [rows, 1, 1], &Rng::new(3), &Device::flex()).unwrap() {
             let z = numbers(z);
             let keep = CosineAngle {}.keep(tweedie::Dual::time(s)).value;
             for (n, p) in [0.6 * keep, 0.3 * keep, 0.1 * keep, 1.0 - keep].into_iter().enumerate() {
@@ -224,7 +224,7 @@ fn remasking_keeps_the_marginals() {
     }
     // The loop holds its α between its times.
     let hold = Remasking { eta: 0.1, from: 0.6, until: 0.2, hold: Some(0.9), ..Remasking::default() };
-    for (s, z) in reverse(&model, &hold, grid(10), [rows, 1, 1], &Rng::new(4), &Device::flex()).unwrap() {
+    for (s, z) in trajectory(&model, &hold, grid(10), [rows, 1, 1], &Rng::new(4), &Device::flex()).unwrap() {
         let masked = numbers(z).into_iter().filter(|n| *n == 3.0).count() as f64 / rows as f64;
         if (0.2..=0.6).contains(&s) {
             assert!((masked - 0.1).abs() < 5.0 * (0.09 / rows as f64).sqrt(), "{s}: {masked}");
@@ -244,7 +244,7 @@ fn what_is_known_stays_and_the_rest_follows_it() {
         let (far, chance) = distance(given, &draws(model, &infill, steps, 6000, &Rng::new(8)));
         assert!(far < chance + 0.02, "{infill:?}: {far:.4} of {chance:.4}");
         let z = infill.put(pages(&[&[MASK; 4][..]; 3]));
-        for (s, z) in reverse_from(model, &infill, grid(7), z, &Rng::new(1)).unwrap() {
+        for (s, z) in trajectory_from(model, &infill, grid(7), z, &Rng::new(1)).unwrap() {
             assert!(numbers(z).chunks(4).all(|row| row[1] == 1.0), "{infill:?} at {s}");
         }
     }
@@ -260,7 +260,7 @@ fn what_is_known_stays_and_the_rest_follows_it() {
     let rows = pages(&[&[0, 1, 0, 0], &[2, 0, 0, 0]]).sub_scalar(1.0);
     let infill = Infill { sampler: Box::new(Ancestral {}), known: rows };
     let uniform = uniform();
-    let walk = reverse(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
+    let walk = trajectory(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
     for (s, z) in walk.skip(1) {
         let z = numbers(z);
         assert!(z[1] == 0.0 && z[4] == 1.0, "{s}: {z:?}");
@@ -303,7 +303,7 @@ fn blocks_go_on_for_any_length() {
     let model = Chained { noise: Discrete::absorbing(FlowMatching {}, 4, MASK), reads: RefCell::default() };
     let blocks = Blocks { sampler: Analytic {}, block: 1, window: Some(3) };
     let rows = 2000;
-    let walk = reverse(&model, &blocks, grid(11), [rows, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
+    let walk = trajectory(&model, &blocks, grid(11), [rows, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
     let points: Vec<(f64, Vec<f64>)> = walk.map(|(s, z)| (s, numbers(z))).collect();
     for (i, (s, z)) in points.iter().enumerate() {
         // Left to right, one more each step, and nothing drawn is drawn again.
@@ -318,7 +318,7 @@ fn blocks_go_on_for_any_length() {
     // Steps that do not fall on the blocks' borders, a last block that is shorter, more blocks than steps.
     for (block, window, steps) in [(4, Some(5), 7), (2, None, 4), (3, Some(20), 1), (11, Some(11), 3)] {
         let blocks = Blocks { sampler: by(By::Confidence), block, window };
-        let walk = reverse(&model, &blocks, grid(steps), [4, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
+        let walk = trajectory(&model, &blocks, grid(steps), [4, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
         assert!(numbers(walk.last().unwrap().1).iter().all(|n| *n < 3.0), "{blocks:?}");
     }
 }
@@ -371,7 +371,7 @@ fn truncated_guesses_are_what_they_say() {
 fn samplers_draw_from_what_was_truncated() {
     let model = absorbing(FlowMatching {});
     let sure = Truncated { model: &model, truncation: Truncation { temperature: 0.0, ..Truncation::default() } };
-    let x = reverse(&sure, &by(By::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
+    let x = trajectory(&sure, &by(By::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
         .unwrap()
         .last()
         .unwrap()
@@ -406,7 +406,7 @@ fn guided_guesses_are_the_tempered_conditional() {
     let letters = |p: [f64; 3]| Joint::new(noise(), (0..3).map(|i| (vec![i], p[i])).collect()).unwrap();
     let guided = Guided { strong: letters([0.6, 0.1, 0.3]), weak: letters([0.2, 0.5, 0.3]), scale: 2.0 };
     let goal = letters([1.8, 0.02, 0.3]);
-    let x = reverse(&guided, &Analytic {}, grid(3), [20_000, 1, 1], &Rng::new(7), &Device::flex()).unwrap();
+    let x = trajectory(&guided, &Analytic {}, grid(3), [20_000, 1, 1], &Rng::new(7), &Device::flex()).unwrap();
     let mut counts = HashMap::new();
     for n in numbers(x.last().unwrap().1) {
         *counts.entry(vec![n as usize]).or_default() += 1;

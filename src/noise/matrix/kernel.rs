@@ -15,23 +15,23 @@ impl Band {
     pub(super) fn new(rows: Vec<Vec<f64>>) -> Result<Self, Error> {
         let k = rows.len();
         if k == 0 {
-            return Err(Error::Unfit("a matrix of categories has one row at least".into()));
+            return Err(Error::invalid("a matrix of categories has one row at least"));
         }
         for (x, row) in rows.iter().enumerate() {
             if row.len() != k {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "the matrix of {k} categories is square, but row {x} has {} numbers",
                     row.len()
                 )));
             }
             if let Some((y, p)) = row.iter().enumerate().find(|(_, p)| p.is_nan() || **p < -1e-12) {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "the rows of the matrix are distributions, but row {x} has {p} at column {y}"
                 )));
             }
             let sum: f64 = row.iter().sum();
             if (sum - 1.0).abs() > 1e-9 {
-                return Err(Error::Unfit(format!(
+                return Err(Error::invalid(format!(
                     "the rows of the matrix are distributions, but row {x} sums to {sum}"
                 )));
             }

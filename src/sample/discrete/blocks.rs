@@ -90,12 +90,12 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
     fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
         absorbing(self, noise)?;
         if D < 3 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "blocks lie along the second axis of sequences [batch, length, 1], but the data have {D} axes"
             )));
         }
         if self.block == 0 || self.window.is_some_and(|window| window < self.block) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "blocks have one entry or more and fit into the window the model reads, but block = {} and window = {:?}",
                 self.block, self.window
             )));

@@ -11,12 +11,12 @@ use burn::tensor::Tensor;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, exact::Joint, noise::Discrete, sample::{Analytic, Infill, reverse}, schedule::FlowMatching};
+/// use tweedie::{Rng, exact::Joint, noise::Discrete, sample::{Analytic, Infill, trajectory}, schedule::FlowMatching};
 /// let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
 /// let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)])?;
 /// let known = Tensor::from_floats([[[-1.0], [1.0]]], &Device::flex());
 /// let infill = Infill { sampler: Box::new(Analytic {}), known };
-/// let walk = reverse(&model, &infill, vec![1.0, 0.5, 0.0], [1, 2, 1], &Rng::new(0), &Device::flex())?;
+/// let walk = trajectory(&model, &infill, vec![1.0, 0.5, 0.0], [1, 2, 1], &Rng::new(0), &Device::flex())?;
 /// let (_, x) = walk.last().unwrap();
 /// assert_eq!(x.into_data().to_vec::<f32>().unwrap(), [1.0, 1.0]);
 /// # Ok::<(), tweedie::Error>(())
@@ -30,7 +30,7 @@ pub struct Infill<const D: usize> {
 }
 impl<const D: usize> Infill<D> {
     /// `z` with the known entries in their places, for a walk's start
-    /// ([`reverse_from`](crate::sample::reverse_from)) or of one's own.
+    /// ([`trajectory_from`](crate::sample::trajectory_from)) or of one's own.
     ///
     /// # Panics
     ///
@@ -75,14 +75,14 @@ impl<const D: usize> Sampler<D> for Infill<D> {
         let k = categories(&"infill", noise)?.k;
         let known = host(self.known.clone());
         if self.known.dims()[D - 1] != 1 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "known entries are told by the number of their category, −1 where unknown, along a last axis of 1, not {}",
                 self.known.dims()[D - 1]
             )));
         }
         if let Some((i, n)) = known.iter().enumerate().find(|(_, n)| n.fract() != 0.0 || **n < -1.0 || **n >= k as f64)
         {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "entry {i} of what is known is {n}, but the {k} categories are numbered from 0, and −1 stands for unknown"
             )));
         }

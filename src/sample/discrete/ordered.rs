@@ -100,7 +100,7 @@ impl<const D: usize> Sampler<D> for Ordered {
         absorbing(self, noise)?;
         let fixed = matches!(self.by, By::Random | By::Position);
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) || fixed && self.temperature != 0.0 {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "the temperature of ordered unmasking is 0 or more, and 0 where the order is by chance or by position; it is {} by \
                  {:?}",
                 self.temperature, self.by

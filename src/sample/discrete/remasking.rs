@@ -94,14 +94,14 @@ impl<const D: usize> Sampler<D> for Remasking {
         absorbing(self, noise)?;
         let ordered = 0.0 <= self.until && self.until < self.from && self.from <= 1.0;
         if !((0.0..=1.0).contains(&self.eta) && ordered) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::invalid(format!(
                 "remasking has eta within [0, 1] and 0 ≤ until < from ≤ 1, not eta = {}, until = {}, from = {}",
                 self.eta, self.until, self.from
             )));
         }
         match self.hold {
             Some(hold) if !(0.0 < hold && hold < 1.0 && self.from < 1.0 && self.until > 0.0) => {
-                Err(Error::Unfit(format!(
+                Err(Error::invalid(format!(
                     "a remasking loop holds a probability within (0, 1) between two times of the walk, 0 < until < from < 1, \
                      not hold = {hold}, until = {}, from = {}; in the source they are 0.9, 0.05 and 0.55",
                     self.until, self.from

@@ -52,10 +52,9 @@ impl<const D: usize> Sampler<D> for TauLeaping {
         if noise.chain().is_some_and(|chain| chain.continuous()) {
             return Ok(());
         }
-        Err(Error::Unfit(
+        Err(Error::invalid(
             "tau-leaping needs the rates of a chain in continuous time, and the model's noise has none: use `ancestral` or \
-             `analytic`"
-                .into(),
+             `analytic`",
         ))
     }
 }

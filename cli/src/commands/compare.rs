@@ -1,0 +1,208 @@
+//! `tweedie compare`: samplers on one model, against a solution of high accuracy and against the data.
+mod entrant;
+mod output;
+mod picture;
+mod walks;
+
+use crate::{
+    args,
+    commands::sample,
+    data::{Facts, Loaded, Set, Split},
+    device, dyn_model,
+    output::messages,
+    recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank},
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use output::Own;
+use std::{path::Path, sync::Arc};
+use tweedie::{
+    Error, Result, Rng, laws,
+    net::Classes,
+    schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
+    train::Parameters,
+};
+use walks::Case;
+
+/// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
+const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
+
+pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
+    let mut args = args.clone();
+    args.steps.sort_unstable();
+    args.steps.dedup();
+    let args = &args;
+    if args.steps.contains(&0) {
+        return Err(Error::invalid("`--steps` lists numbers of steps, each of 1 or more: leave out the 0"));
+    }
+    if args.n == 0 {
+        return Err(Error::invalid("`--n` is how many samples are walked, 1 or more"));
+    }
+    if args.seeds == 0 {
+        return Err(Error::invalid("`--seeds` is how many seeds are walked from, 1 or more"));
+    }
+    if args.samples.is_some_and(|n| n < 2) {
+        return Err(Error::invalid("`--samples` is 2 or more: a distance between sets needs sets"));
+    }
+    if args.tune == Some(0) {
+        return Err(Error::invalid("`--tune` is 1 or more, and 64 walks are usually enough"));
+    }
+    if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
+        if args.no_clip {
+            return Err(Error::invalid(
+                "`--no-clip` applies to the networks of runs: an exact denoiser is never clipped",
+            ));
+        }
+        return exact(problem, args, modules);
+    }
+    if !args.model.exists() {
+        let known = EXACT.map(str::to_owned);
+        return Err(Error::invalid(format!(
+            "{} is neither the folder of a run nor an exact problem{} The exact problems are {}",
+            args.model.display(),
+            messages::meant(&args.model.display().to_string(), &known),
+            messages::list(&known)
+        )));
+    }
+    let device = device::named("cpu")?;
+    let sample::Opened { weights, facts, recipe, .. } = sample::open(&args.model)?;
+    let data = DataSpec::new(&recipe, modules)?;
+    let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
+    match facts.shape.len() {
+        1 => from.compare::<2>(|loaded| match loaded {
+            Loaded::Two(set) => Some(set),
+            _ => None,
+        }),
+        2 => from.compare::<3>(|loaded| match loaded {
+            Loaded::Three(set) => Some(set),
+            _ => None,
+        }),
+        3 => from.compare::<4>(|loaded| match loaded {
+            Loaded::Four(set) => Some(set),
+            _ => None,
+        }),
+        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+    }
+}
+
+fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
+    let schedule: Arc<dyn Schedule> = match problem {
+        "edm" => Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
+        "ornstein-uhlenbeck" => Arc::new(OrnsteinUhlenbeck {}),
+        _ => Arc::new(VariancePreserving::default()),
+    };
+    let model = laws::problem(schedule.clone());
+    let plane = |rows: Vec<Vec<f64>>| -> Tensor<2> {
+        Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), 2]), (&Device::flex(), DType::F64))
+    };
+    let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
+    let case = Case::<2> {
+        model_of: &|_, _| Box::new(&model),
+        classes: &|_| Classes::none(),
+        guess: "x̂ as the model says it",
+        schedule,
+        dtype: DType::F64,
+        tolerance: 1e-10,
+        data: args.samples.map(|n| [draw(n, "data"), draw(n, "other data")]),
+        told: Classes::none(),
+        shape: [args.n, 2],
+        title: problem,
+        own: None,
+        args,
+        modules,
+    };
+    case.compare()
+}
+
+/// A run as it was opened.
+struct Of<'a> {
+    args: &'a args::Compare,
+    modules: &'a Modules,
+    recipe: &'a Recipe,
+    data: &'a DataSpec,
+    facts: &'a Facts,
+    device: &'a Device,
+    weights: &'a Path,
+}
+impl Of<'_> {
+    /// What a command has to say to draw as was compared.
+    fn own(&self) -> Own {
+        let name = |path: &str| self.recipe.get(path).and_then(|name| Some(name.as_str()?.to_owned()));
+        Own {
+            run: self.args.model.display().to_string(),
+            sampler: name("sample.sampler.name"),
+            times: name("sample.times.name"),
+        }
+    }
+
+    fn compare<const D: usize>(&self, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<()>
+    where
+        Modules: Rank<D>,
+    {
+        let facts = self.facts.clone();
+        let mut plan = Plan::<D>::new(self.recipe, self.modules, self.data, &facts)?;
+        if self.args.no_clip {
+            (plan.x.bounded, plan.sample.threshold) = (false, None);
+        }
+        let guess = match (plan.x.bounded, plan.sample.threshold) {
+            (_, Some(_)) => "x̂ kept within each sample's own range",
+            (true, None) => "x̂ kept within the range of the data",
+            (false, None) => "x̂ as the model says it",
+        };
+        if plan.noise.path().is_none() {
+            return Err(Error::invalid(format!(
+                "{} is a model of categories, whose samplers draw at random: there is no flow to compare them on; \
+                 `tweedie evaluate` measures it",
+                self.args.model.display()
+            )));
+        }
+        let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
+        let artist = plan.net.artist(plan.made(), self.device, &read)?;
+        let mut shape = [self.args.n; D];
+        shape[1..].copy_from_slice(&plan.x.shape);
+        if plan.transform.is_some() && self.args.samples.is_some() {
+            return Err(Error::invalid(format!(
+                "`--samples` measures distances of samples to data, and those of {} are words: `tweedie evaluate` measures it",
+                self.args.model.display()
+            )));
+        }
+        let (mut data, mut told) = (None, Classes::none());
+        if let Some(n) = self.args.samples {
+            let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank));
+            let take = |set: &dyn Set<D>| {
+                let mut rows = Rng::new(self.args.seed).stream("rows").permutation(set.len());
+                rows.truncate(n);
+                set.batch(&rows, &Rng::new(self.args.seed).stream("data"), self.device)
+            };
+            let learnt = load(Split::Train)?.ok_or_else(|| Error::invalid("the run's data are gone"))?;
+            let (other, _) = take(&*learnt);
+            // Held out, where there are any: what was learned by heart is no nearer to them.
+            let (own, classes) = match load(Split::Test)? {
+                Some(set) if set.len() > 1 => take(&*set),
+                _ => take(&*learnt),
+            };
+            told = classes;
+            data = Some([own, other]);
+        }
+        let case = Case::<D> {
+            model_of: &|classes, rows| {
+                let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
+                dyn_model::thresholded(model, plan.sample.threshold)
+            },
+            classes: &|rows| sample::in_turn(&facts, rows),
+            guess,
+            schedule: plan.schedule.clone(),
+            dtype: DType::F32,
+            tolerance: 1e-5,
+            data,
+            told,
+            shape,
+            title: &self.args.model.display().to_string(),
+            own: (!self.args.no_clip).then(|| self.own()),
+            args: self.args,
+            modules: self.modules,
+        };
+        case.compare()
+    }
+}

@@ -1,0 +1,152 @@
+//! What `tweedie compare` lets run: each sampler on each list of times, once.
+use crate::{
+    args,
+    commands::sample,
+    recipe::Recipe,
+    recipe::plan,
+    registry::{Modules, Rank},
+};
+use std::sync::Arc;
+use toml::{Table, Value};
+use tweedie::{Error, Result, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing};
+
+/// Samplers that are run on times that are dense at both ends too, where no times are asked for: those that gain most.
+const DENSE: [&str; 3] = ["deis", "unipc", "dpm-solver++"];
+
+/// A sampler on some times.
+pub(super) struct Entrant<const D: usize> {
+    pub label: String,
+    /// As `--sampler` and `--times` take them.
+    pub text: String,
+    pub times_text: Option<String>,
+    pub sampler: Box<dyn Sampler<D>>,
+    /// None for those of the noise.
+    pub times: Option<Arc<dyn Spacing>>,
+}
+
+/// The times of so many steps; those of the noise where there is no spacing.
+pub(super) fn grid<const D: usize>(
+    times: Option<&Arc<dyn Spacing>>,
+    noise: &dyn Noise<D>,
+    steps: usize,
+) -> Result<Vec<f64>> {
+    match times {
+        None => Ok(tweedie::model::grid(noise, steps)),
+        Some(times) => plan::from_noise(&**times, steps),
+    }
+}
+
+/// Each sampler on each list of times, those asked for twice once.
+pub(super) fn entrants<const D: usize>(
+    args: &args::Compare,
+    modules: &Modules,
+    noise: &dyn Noise<D>,
+    schedule: &Arc<dyn Schedule>,
+) -> Result<Vec<Entrant<D>>>
+where
+    Modules: Rank<D>,
+{
+    let shelf = &Rank::<D>::ranked(modules).samplers;
+    let all = args.sampler.is_empty();
+    let asked = match all {
+        true => shelf.faces().map(|face| face.name.clone()).collect(),
+        false => args.sampler.clone(),
+    };
+    let (mut entrants, mut known) = (vec![], vec![]);
+    for text in &asked {
+        let mut recipe = Recipe::parse("the sampler", String::new())?;
+        recipe.put("sample.sampler", Value::Table(sample::module_of(text)?), format!("--sampler {text}"))?;
+        let (own, settings) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+        let fits = own.check(noise);
+        if all {
+            // Samplers with noise of their own are measured by their samples alone.
+            if fits.is_err() || own.order().is_none() && args.samples.is_none() {
+                continue;
+            }
+        } else {
+            fits.map_err(|error| recipe.blame("sample.sampler", error))?;
+            if args.tune.is_some() && own.order().is_none() {
+                let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
+                return Err(recipe.blame("sample.sampler", Error::invalid(why)));
+            }
+        }
+        let mut on: Vec<Option<String>> = args.times.iter().cloned().map(Some).collect();
+        if on.is_empty() {
+            on.push(None);
+            let name = settings.get("name").and_then(Value::as_str).unwrap_or_default();
+            if DENSE.contains(&name) && modules.spacings.face("arcsine").is_some() {
+                on.push(Some("arcsine".into()));
+            }
+        }
+        for times_text in on {
+            let (mut times, mut on_times) = (None, Table::new());
+            if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
+                recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
+                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", schedule)?;
+                // Found out before anything is walked.
+                for &steps in &args.steps {
+                    plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
+                }
+                (times, on_times) = (Some(spacing), sorted(table));
+            }
+            let own = (settings.clone(), on_times);
+            if known.contains(&own) {
+                continue;
+            }
+            known.push(own);
+            let label = match &times {
+                None => short(text)?,
+                Some(_) => format!("{} on {}", short(text)?, short(times_text.as_deref().unwrap_or_default())?),
+            };
+            // A boxed sampler is not copied, so it is made again for each of its times.
+            let (sampler, _) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+            entrants.push(Entrant { label, text: text.clone(), times_text, sampler, times });
+        }
+    }
+    Ok(entrants)
+}
+
+/// The settings of a spacing, lists of times and levels in order: what was meant.
+fn sorted(mut table: Table) -> Table {
+    for key in ["times", "levels"] {
+        if let Some(Value::Array(list)) = table.get_mut(key) {
+            list.sort_by(|a, b| number(a).total_cmp(&number(b)));
+        }
+    }
+    table
+}
+fn number(value: &Value) -> f64 {
+    value.as_float().or(value.as_integer().map(|whole| whole as f64)).unwrap_or(f64::NAN)
+}
+
+/// What a flag says of a module, in a few words: its name, and the fields that were given.
+pub(super) fn short(text: &str) -> Result<String> {
+    let table = sorted(sample::module_of(text)?);
+    let name = table.get("name").and_then(Value::as_str).unwrap_or(text);
+    let fields = table.iter().filter(|(key, _)| *key != "name").map(|(key, value)| format!(" {key}={}", few(value)));
+    Ok(fields.fold(name.to_owned(), |all, field| all + &field))
+}
+
+/// A value; of a long list the ends, and how many there are.
+fn few(value: &Value) -> String {
+    match value.as_array().map(Vec::as_slice) {
+        Some([first, second, .., last]) if value.to_string().len() > 24 => {
+            format!("[{first}, {second}, …, {last}] ({})", value.as_array().map_or(0, Vec::len))
+        }
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short_and_in_order() {
+        assert_eq!(short("deis").unwrap(), "deis");
+        assert_eq!(short("{ name = \"deis\", order = 2 }").unwrap(), "deis order=2");
+        assert_eq!(short("{ name = \"listed\", times = [1.0, 0.25, 0.5] }").unwrap(), "listed times=[0.25, 0.5, 1.0]");
+        let many = "{ name = \"listed\", times = [0.9, 0.1, 0.2, 0.3, 0.4, 1.0] }";
+        assert_eq!(short(many).unwrap(), "listed times=[0.1, 0.2, …, 1.0] (6)");
+    }
+}

@@ -1,0 +1,288 @@
+//! The walks of `tweedie compare`, and what is measured of them.
+use super::{
+    entrant::{self, Entrant},
+    output::{Curve, Floor, Gap, Own, Point, Told, error_of},
+};
+use crate::{
+    args,
+    output::progress::Progress,
+    recipe::plan,
+    registry::{Modules, Rank},
+};
+use burn::tensor::{DType, Device, Tensor};
+use std::{cell::Cell, collections::HashMap, sync::Arc, time::Instant};
+use tweedie::{
+    Error, Result, Rng,
+    denoise::Denoiser,
+    distance,
+    net::{Classes, Condition as _},
+    noise::{Estimate, Noise},
+    sample::{Ddim, DormandPrince, Sampler, trajectory_from, tune},
+    schedule::Schedule,
+};
+
+/// How often `--tune` goes through the times.
+const ROUNDS: usize = 8;
+
+/// How many samples are drawn at a time.
+const BATCH: usize = 100;
+
+/// As many directions as tell distances of samples apart by a few per cent.
+const DIRECTIONS: usize = 200;
+
+/// How often the data are dealt out anew, for the spread of their own distance, and how many of them at most.
+const DEALS: usize = 8;
+const DEALT: usize = 1000;
+
+/// A denoiser that counts how often it is asked.
+struct Counting<'a, const D: usize> {
+    model: &'a dyn Denoiser<D>,
+    calls: Cell<usize>,
+    /// Told the count.
+    heard: &'a dyn Fn(usize),
+}
+impl<const D: usize> Counting<'_, D> {
+    fn count(&self) {
+        self.calls.set(self.calls.get() + 1);
+        (self.heard)(self.calls.get());
+    }
+}
+impl<const D: usize> Denoiser<D> for Counting<'_, D> {
+    fn noise(&self) -> &dyn Noise<D> {
+        self.model.noise()
+    }
+    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        self.count();
+        self.model.predict(z, t)
+    }
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        self.count();
+        self.model.denoise(z, t)
+    }
+}
+
+/// A model, and what its samplers are measured against.
+pub(super) struct Case<'a, const D: usize> {
+    pub model_of: &'a dyn Fn(&Classes, usize) -> Box<dyn Denoiser<D> + 'a>,
+    /// What so many rows of walks are told.
+    pub classes: &'a dyn Fn(usize) -> Classes,
+    /// What is done to x̂.
+    pub guess: &'a str,
+    pub schedule: Arc<dyn Schedule>,
+    pub dtype: DType,
+    pub tolerance: f64,
+    /// Data to measure the samples by, and others.
+    pub data: Option<[Tensor<D>; 2]>,
+    /// What the samples are told: the classes of the data.
+    pub told: Classes,
+    pub shape: [usize; D],
+    pub title: &'a str,
+    /// The run, where `tweedie sample` can draw from it.
+    pub own: Option<Own>,
+    pub args: &'a args::Compare,
+    pub modules: &'a Modules,
+}
+
+/// Where walks begin, and where the flow takes them.
+struct Start<const D: usize> {
+    z: Tensor<D>,
+    end: Tensor<D>,
+    rng: Rng,
+}
+
+/// The last point of a walk.
+fn walk<const D: usize>(
+    model: &dyn Denoiser<D>,
+    sampler: &dyn Sampler<D>,
+    times: Vec<f64>,
+    z: Tensor<D>,
+    rng: &Rng,
+) -> Result<Tensor<D>> {
+    Ok(trajectory_from(model, sampler, times, z, rng)?.last().expect("a walk has points").1)
+}
+
+fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
+    x.clone().try_into_vec_as().expect("a tensor can be read back")
+}
+
+/// The mean square of each row of a difference.
+fn squares<const D: usize>(x: Tensor<D>, y: &Tensor<D>) -> Vec<f64> {
+    let width = x.dims()[1..].iter().product();
+    let mean = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64;
+    numbers(&(x - y.clone())).chunks(width).map(mean).collect()
+}
+
+fn distances<const D: usize>(x: &Tensor<D>, y: &Tensor<D>) -> [f64; 2] {
+    let width = x.dims()[1..].iter().product();
+    apart(&numbers(x), &numbers(y), width)
+}
+fn apart(x: &[f64], y: &[f64], width: usize) -> [f64; 2] {
+    let sliced = distance::sliced_wasserstein(x, y, width, DIRECTIONS, &mut Rng::new(0).stream("directions"));
+    [sliced, distance::energy(x, y, width)]
+}
+
+/// The distance of two sets of data, and its spread when all of them are dealt out anew: chance alone.
+fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
+    let width: usize = own.dims()[1..].iter().product();
+    let rows: Vec<Vec<f64>> = [own, other]
+        .iter()
+        .flat_map(|set| numbers(set).chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>())
+        .collect();
+    let used = own.dims()[0];
+    let dealt = used.min(DEALT);
+    let deal = |i: usize| {
+        let order = Rng::new(i as u64).stream("deal").permutation(rows.len());
+        let part = |of: &[usize]| of.iter().flat_map(|&row| rows[row].clone()).collect::<Vec<f64>>();
+        apart(&part(&order[..dealt]), &part(&order[used..rows.len().min(used + DEALT)]), width)
+    };
+    let deals: Vec<[f64; 2]> = (0..DEALS).map(deal).collect();
+    // Of n rows a distance of sets of one law spreads as 1/√n, and its square, as the energy distance is one, as 1/n.
+    let fewer = dealt as f64 / used as f64;
+    let spread = [(0, fewer.sqrt()), (1, fewer)].map(|(k, scale)| {
+        let mean = deals.iter().map(|deal| deal[k]).sum::<f64>() / DEALS as f64;
+        scale * (deals.iter().map(|deal| (deal[k] - mean).powi(2)).sum::<f64>() / (DEALS - 1) as f64).sqrt()
+    });
+    Floor { distances: distances(other, own), spread, used, asked }
+}
+
+impl<const D: usize> Case<'_, D>
+where
+    Modules: Rank<D>,
+{
+    pub(super) fn compare(&self) -> Result<()> {
+        let args = self.args;
+        let bar = Progress::new(args.quiet, "");
+        let heard = |calls: usize| {
+            if calls.is_multiple_of(20) {
+                bar.doing(format!("reference, {calls} calls"));
+            }
+        };
+        let quiet = |_: usize| {};
+        let model_for = |rows: usize| (self.model_of)(&(self.classes)(rows), rows);
+        let model = model_for(self.shape[0]);
+        let noise = model.noise();
+        if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
+            return Err(Error::invalid(format!("`--steps {steps}`: {}", plan::beyond(table, *steps))));
+        }
+        let entrants = entrant::entrants(args, self.modules, noise, &self.schedule)?;
+        if let Some(out) = &args.out {
+            super::output::make(out)?;
+        }
+        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
+        let (mut starts, mut reference_calls) = (vec![], vec![]);
+        for seed in 0..args.seeds as u64 {
+            let rng = Rng::new(args.seed.wrapping_add(seed));
+            let z = self.start(&rng, self.shape[0], "start");
+            let counting = Counting { model: &*model, calls: Cell::new(0), heard: &heard };
+            let end = walk(&counting, &reference, vec![1.0, 0.0], z.clone(), &rng)?;
+            reference_calls.push(counting.calls.get());
+            starts.push(Start { z, end, rng });
+        }
+        let counting = Counting { model: &*model, calls: Cell::new(0), heard: &quiet };
+        // Other walks, and where they should end.
+        let practice = match args.tune {
+            None => None,
+            Some(n) => {
+                let (model, rng) = (model_for(n), &starts[0].rng);
+                let z = self.start(rng, n, "tune");
+                let end = walk(&*model, &reference, vec![1.0, 0.0], z.clone(), rng)?;
+                Some((model, z, end))
+            }
+        };
+
+        // DDIM on the first times, by calls, from each start: what the others are held against.
+        let even = entrants.first().and_then(|first| first.times.clone());
+        let kept = usize::from(self.schedule.at(0.0).sigma > 0.0);
+        let mut ddim: HashMap<usize, Option<Vec<f64>>> = HashMap::new();
+        let mut baseline = |calls: usize| -> Result<Option<Vec<f64>>> {
+            if let Some(known) = ddim.get(&calls) {
+                return Ok(known.clone());
+            }
+            let steps = calls.saturating_sub(kept);
+            let fits = steps > 0 && noise.steps().is_none_or(|table| steps <= table);
+            let times = if fits { entrant::grid(even.as_ref(), noise, steps).ok() } else { None };
+            let mut errors = None;
+            if let Some(times) = times {
+                let error = |start: &Start<D>| {
+                    let end = walk(&*model, &Ddim { eta: 0.0 }, times.clone(), start.z.clone(), &start.rng)?;
+                    Ok::<_, Error>(error_of(&squares(end, &start.end)))
+                };
+                errors = Some(starts.iter().map(error).collect::<Result<Vec<f64>>>()?);
+            }
+            ddim.insert(calls, errors.clone());
+            Ok(errors)
+        };
+
+        let cost = |entrant: &Entrant<D>, steps: usize| (entrant.sampler.calls() * steps) as f64;
+        let all: f64 = entrants.iter().flat_map(|entrant| args.steps.iter().map(|&s| cost(entrant, s))).sum();
+        let mut done = 0.0;
+        let mut curves = vec![];
+        bar.begin();
+        for entrant in entrants {
+            let mut points = vec![];
+            for &steps in &args.steps {
+                bar.doing(format!("{}, {steps} steps", entrant.label));
+                let mut times = entrant::grid(entrant.times.as_ref(), noise, steps)?;
+                let practice = practice.as_ref().filter(|_| entrant.sampler.order().is_some() && steps > 1);
+                if let Some((model, z, end)) = practice {
+                    let rng = &starts[0].rng;
+                    times = tune(&**model, &*entrant.sampler, times, z.clone(), end, ROUNDS, rng)?.times;
+                }
+                counting.calls.set(0);
+                let (mut seconds, mut missed) = (0.0, vec![]);
+                for start in &starts {
+                    let begun = Instant::now();
+                    let end = walk(&counting, &*entrant.sampler, times.clone(), start.z.clone(), &start.rng)?;
+                    seconds += begun.elapsed().as_secs_f64() / starts.len() as f64;
+                    missed.push(squares(end, &start.end));
+                }
+                let calls = counting.calls.get() / starts.len();
+                let gap = match entrant.sampler.order() {
+                    None => None,
+                    Some(_) => Some(Gap::new(&missed, baseline(calls)?.as_deref())),
+                };
+                let distances = match &self.data {
+                    None => None,
+                    Some([data, _]) => Some(distances(&self.draw(&entrant, times.clone(), data.dims()[0])?, data)),
+                };
+                points.push(Point { steps, calls, gap, seconds, distances, tuned: practice.map(|_| times) });
+                done += cost(&entrant, steps);
+                bar.at(done / all);
+            }
+            let Entrant { label, text, times_text, .. } = entrant;
+            curves.push(Curve { label, text, times: times_text, points });
+        }
+        bar.clear();
+        let least = args.steps.iter().min().copied().unwrap_or(1);
+        let furthest = baseline(least + kept)?.map(|errors| errors.into_iter().fold(0.0, f64::max));
+        // What no model can be nearer than, up to chance.
+        let floor = self.data.as_ref().map(|data| floor(data, args.samples.unwrap_or(0)));
+        let Self { args, title, guess, tolerance, .. } = *self;
+        let own = self.own.as_ref();
+        let reference_calls = *reference_calls.iter().max().expect("there is a seed at least");
+        Told { args, title, guess, own, reference_calls, tolerance, furthest, floor, curves }.tell()
+    }
+
+    /// Noise as strong as it is at t = 1.
+    fn start(&self, rng: &Rng, rows: usize, purpose: &str) -> Tensor<D> {
+        let mut shape = self.shape;
+        shape[0] = rows;
+        rng.stream(purpose).normal_tensor(shape, &Device::flex(), self.dtype) * self.schedule.at(1.0).sigma
+    }
+
+    /// As many samples as there are data, of the same classes.
+    fn draw(&self, entrant: &Entrant<D>, times: Vec<f64>, n: usize) -> Result<Tensor<D>> {
+        let own = Rng::new(self.args.seed);
+        let z = self.start(&own, n, "samples");
+        let mut drawn = vec![];
+        for first in (0..n).step_by(BATCH) {
+            let rows = BATCH.min(n - first);
+            let classes = self.told.select(&(first..first + rows).collect::<Vec<_>>());
+            let model = (self.model_of)(&classes, rows);
+            let rng = own.stream("samples").from_row(first as u64);
+            let z = z.clone().narrow(0, first, rows);
+            drawn.push(walk(&*model, &*entrant.sampler, times.clone(), z, &rng)?);
+        }
+        Ok(Tensor::cat(drawn, 0))
+    }
+}

@@ -1,0 +1,176 @@
+//! `tweedie evaluate`: a trained run on held-out data.
+//!
+//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
+//! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
+//! baselines are measured in the same way.
+use crate::{
+    args,
+    commands::list::pretty,
+    commands::sample,
+    data::{Facts, Loaded, Set, Split},
+    device,
+    dyn_model::Trial,
+    output::messages,
+    recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank},
+    say,
+};
+use burn::tensor::Device;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tweedie::{
+    Error, Result,
+    train::{Checkpoint, Parameters},
+};
+use tweedie_data::{Baseline, Mean, Texts, baselines};
+
+pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
+    if args.rows == Some(0) || args.times == 0 {
+        return Err(Error::invalid("`--rows` and `--times` must be 1 or more"));
+    }
+    let device = device::named(&args.device)?;
+    let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
+    if let Some(path) = &args.data {
+        recipe.put("data.path", toml::Value::String(path.clone()), format!("--data {path}"))?;
+    }
+    let data = DataSpec::new(&recipe, modules)?;
+    let Some(held_out) = data.load(&recipe, Split::Test)? else {
+        return Err(Error::invalid(format!(
+            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` (one \
+             sample of ten) in `[data]`",
+            args.run.display()
+        )));
+    };
+    let case = Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights };
+    match held_out {
+        Loaded::Two(set) => case.evaluate::<2>(&*set),
+        Loaded::Three(set) => case.evaluate::<3>(&*set),
+        Loaded::Four(set) => case.evaluate::<4>(&*set),
+    }
+}
+
+struct Case<'a> {
+    args: &'a args::Evaluate,
+    modules: &'a Modules,
+    recipe: &'a Recipe,
+    data: &'a DataSpec,
+    facts: &'a Facts,
+    device: &'a Device,
+    weights: PathBuf,
+}
+
+impl Case<'_> {
+    fn evaluate<const D: usize>(&self, held_out: &dyn Set<D>) -> Result<()>
+    where
+        Modules: Rank<D>,
+    {
+        let (args, facts) = (self.args, self.facts);
+        facts.fit(&held_out.facts())?;
+        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
+        let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
+        let artist = plan.net.artist(plan.made(), self.device, &read)?;
+        // Evenly over the held-out data, whatever their order.
+        let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
+        let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
+        let trial = Trial {
+            data: held_out,
+            rows: &rows,
+            batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
+            seed: args.seed,
+            device: self.device,
+        };
+        let objective = artist.objective(&trial, &plan.objective, plan.times.as_deref());
+        let mut results = Results { rows: n, of: held_out.len(), objective, bits: None };
+        if plan.noise.categorical() {
+            let bits = artist.bits(&trial, args.times)?;
+            let tokens: Vec<f64> = rows
+                .iter()
+                .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.num_tokens(*row)) as f64)
+                .collect();
+            let mut measured = Bits { per_token: Mean::ratio(&bits, &tokens), per_char: None, baselines: vec![] };
+            if let Some(texts) = held_out.texts() {
+                let characters: Vec<f64> = rows.iter().map(|row| texts.num_characters(*row) as f64).collect();
+                measured.per_char = Some(Mean::ratio(&bits, &characters));
+                measured.baselines = self.baselines(texts, &rows)?;
+            }
+            results.bits = Some(measured);
+        }
+        results.show(args.json, facts);
+        Ok(())
+    }
+
+    /// n-gram models of the training data.
+    fn baselines(&self, texts: &Texts, rows: &[usize]) -> Result<Vec<Baseline>> {
+        match self.data.load(self.recipe, Split::Train)? {
+            Some(Loaded::Three(train)) => Ok(train.texts().map_or(vec![], |train| baselines(train, texts, rows))),
+            _ => Ok(vec![]),
+        }
+    }
+}
+
+/// The results of an evaluation.
+struct Results {
+    rows: usize,
+    of: usize,
+    objective: Mean,
+    bits: Option<Bits>,
+}
+struct Bits {
+    per_token: Mean,
+    per_char: Option<Mean>,
+    baselines: Vec<Baseline>,
+}
+
+impl Results {
+    fn show(&self, as_json: bool, facts: &Facts) {
+        if as_json {
+            say(&pretty(&self.json()));
+            return;
+        }
+        say(&format!("data        {}", facts.describe()));
+        say(&format!("held out    {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
+        let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.value, mean.error);
+        say(&format!("objective   {}", mean(&self.objective)));
+        let Some(bits) = &self.bits else { return };
+        let Some(per_char) = &bits.per_char else {
+            say(&format!("bits per dimension {}", mean(&bits.per_token)));
+            return;
+        };
+        say("");
+        say(&format!("{:10}  {:>18}  {:>17}", "", "bits per character", "bits per token"));
+        let line = |name: &str, per_char: &Mean, per_token: &Mean| {
+            say(&format!("{name:10}  {:>18}  {:>17}", mean(per_char), mean(per_token)));
+        };
+        line("the model", per_char, &bits.per_token);
+        for Baseline { name, bits_per_token, bits_per_char } in &bits.baselines {
+            line(name, bits_per_char, bits_per_token);
+        }
+    }
+
+    fn json(&self) -> Value {
+        let mut all = json!({
+            "rows": self.rows,
+            "objective": self.objective.value,
+            "objective_error": self.objective.error,
+        });
+        let Some(bits) = &self.bits else { return all };
+        all["bits_per_token"] = json!(bits.per_token.value);
+        all["bits_per_token_error"] = json!(bits.per_token.error);
+        if let Some(per_char) = &bits.per_char {
+            all["bits_per_char"] = json!(per_char.value);
+            all["bits_per_char_error"] = json!(per_char.error);
+        }
+        if !bits.baselines.is_empty() {
+            let entry = |Baseline { name, bits_per_token, bits_per_char }: &Baseline| {
+                let value = json!({
+                    "bits_per_token": bits_per_token.value, "bits_per_token_error": bits_per_token.error,
+                    "bits_per_char": bits_per_char.value, "bits_per_char_error": bits_per_char.error,
+                });
+                ((*name).to_owned(), value)
+            };
+            all["baselines"] = Value::Object(bits.baselines.iter().map(entry).collect());
+        }
+        all
+    }
+}

@@ -1,0 +1,431 @@
+//! `tweedie sample`: draws from the model of a run.
+use crate::{
+    args,
+    data::categories::pictured,
+    data::{Facts, told},
+    device,
+    dyn_model::{Drawn, Order, draw},
+    note,
+    output::messages,
+    output::picture,
+    output::progress::Progress,
+    output::text,
+    recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank, part},
+    run_dir::{RunDir, data_of, facts_of},
+    say,
+};
+use burn::tensor::Device;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+use tweedie::{
+    Error, Result,
+    net::Classes,
+    train::{Parameters, write_atomically},
+};
+use tweedie_data::npy;
+
+/// How many times a strip shows.
+pub(crate) const FRAMES: usize = 11;
+
+/// Draws.
+pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
+    let device = device::named(&args.device)?;
+    let Opened { weights, base, facts, mut recipe } = open(&args.run)?;
+    flags(&mut recipe, args)?;
+    let data = DataSpec::new(&recipe, modules)?;
+    let drawing =
+        Drawing { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base };
+    match facts.shape.len() {
+        1 => drawing.draw::<2>(),
+        2 => drawing.draw::<3>(),
+        3 => drawing.draw::<4>(),
+        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+    }
+}
+
+/// What is read of a run before its net is made.
+pub(crate) struct Opened {
+    pub weights: PathBuf,
+    /// The folder beside which samples go.
+    pub base: PathBuf,
+    pub facts: Facts,
+    pub recipe: Recipe,
+}
+
+/// Opens a run, or one of its checkpoints.
+pub(crate) fn open(run: &Path) -> Result<Opened> {
+    let (weights, base) = weights(run)?;
+    let notes = facts_of(&weights)?;
+    let facts = data_of(&notes, &weights)?;
+    let text = notes.get("recipe").cloned().unwrap_or_default();
+    let recipe = Recipe::parse(&format!("the recipe of {}", run.display()), text)?;
+    Ok(Opened { weights, base, facts, recipe })
+}
+
+/// The file of weights that a path means, and the folder beside which samples go.
+fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
+    if run.is_file() {
+        return match run.extension().is_some_and(|ending| ending == "safetensors") {
+            true => Ok((run.to_path_buf(), run.with_extension(""))),
+            false => Err(Error::invalid(format!(
+                "{} is a file and no checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
+                run.display()
+            ))),
+        };
+    }
+    let folder = RunDir::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
+    let device = Device::flex();
+    let mut warn = |text: String| note(&format!("warning: {text}"));
+    let step = |path: &Path| facts_of(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
+    let whole = step(&folder.model());
+    // A run gone on with has checkpoints newer than the weights it once ended with.
+    let newest = folder.newest_step();
+    if let Some(whole) = whole
+        && newest.is_none_or(|newest| newest <= whole)
+    {
+        return Ok((folder.model(), folder.0));
+    }
+    match folder.latest(&device, &mut warn) {
+        Some(read) if whole.is_none_or(|whole| read.checkpoint.step > whole) => Ok((read.path, folder.0)),
+        _ if whole.is_some() => Ok((folder.model(), folder.0)),
+        _ => Err(Error::invalid(format!(
+            "{} has no checkpoint yet, so there is nothing to draw from: let it train on by `tweedie train --resume --out {}`",
+            folder.0.display(),
+            folder.typed()
+        ))),
+    }
+}
+
+/// Puts the flags into the recipe.
+fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
+    for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch), ("top-k", args.top_k)] {
+        if let Some(value) = value {
+            let number =
+                i64::try_from(value).map_err(|_| Error::invalid(format!("`--{flag} {value}` is too large")))?;
+            recipe.put(
+                &format!("sample.{}", flag.replace('-', "_")),
+                Value::Integer(number),
+                format!("--{flag} {value}"),
+            )?;
+        }
+    }
+    for (flag, value) in [
+        ("guidance", args.guidance),
+        ("temperature", args.temperature),
+        ("top-p", args.top_p),
+        ("threshold", args.threshold),
+    ] {
+        if let Some(value) = value {
+            recipe.put(
+                &format!("sample.{}", flag.replace('-', "_")),
+                Value::Float(value),
+                format!("--{flag} {value}"),
+            )?;
+        }
+    }
+    for (field, value) in [("sampler", &args.sampler), ("times", &args.times)] {
+        let Some(value) = value else { continue };
+        let path = format!("sample.{field}");
+        // The recipe's own keeps the recipe's settings.
+        if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
+            recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a flag says of a module: its name, or a table with its name.
+pub(crate) fn module_of(text: &str) -> Result<Table> {
+    match format!("x = {text}").parse::<Table>() {
+        Ok(mut table) => match table.remove("x") {
+            Some(Value::Table(own)) if table.is_empty() => Ok(own),
+            _ => Ok(part(text)),
+        },
+        Err(error) if text.trim_start().starts_with('{') => {
+            let why = match text.matches('{').count() > text.matches('}').count() {
+                true => "it is not closed, by `}`".into(),
+                false => error.message().trim().replace('\n', "; "),
+            };
+            Err(Error::invalid(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
+        }
+        Err(_) => Ok(part(text)),
+    }
+}
+
+struct Drawing<'a> {
+    args: &'a args::Sample,
+    modules: &'a Modules,
+    recipe: &'a Recipe,
+    data: &'a DataSpec,
+    facts: &'a Facts,
+    device: &'a Device,
+    weights: PathBuf,
+    base: PathBuf,
+}
+
+impl Drawing<'_> {
+    /// Sizes of a sample of x, and what of it is known.
+    fn asked<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+        let args = self.args;
+        let mut shape = plan.x.shape.clone();
+        let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
+        if let Some(length) = args.length {
+            if plan.x.categories.is_none() || codec.is_none() {
+                return Err(Error::invalid("`--length` is for models of text that know tokens as they are"));
+            }
+            let read = plan.resolved.get("sample").and_then(|table| table.get("sampler")).and_then(Value::as_table);
+            let window = read.filter(|sampler| sampler.get("name").and_then(Value::as_str) == Some("blocks"));
+            let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
+            if length == 0 || length > shape[0] && window > shape[0] as i64 {
+                return Err(Error::invalid(format!(
+                    "`--length {length}`: the model reads sequences of 1 to {most} tokens; longer ones are drawn block by block, by \
+                     --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
+                    most = shape[0],
+                    half = shape[0].div_ceil(2),
+                )));
+            }
+            shape[0] = length;
+        }
+        let (flag, text, blank) = match (&args.prompt, &args.infill) {
+            (None, None) => return Ok((shape, None)),
+            (Some(text), _) => ("--prompt", text, None),
+            (None, Some(text)) => ("--infill", text, Some(args.blank)),
+        };
+        let Some(codec) = codec.filter(|_| plan.x.categories.is_some()) else {
+            return Err(Error::invalid(format!(
+                "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is for categories: leave it \
+                 out"
+            )));
+        };
+        let known = text::known(codec, &text::unescaped(text), blank, shape[0])
+            .map_err(|error| Error::invalid(format!("`{flag}`: {error}")))?;
+        Ok((shape, Some(known)))
+    }
+
+    fn draw<const D: usize>(&self) -> Result<()>
+    where
+        Modules: Rank<D>,
+    {
+        let (args, facts) = (self.args, self.facts);
+        let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
+        let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let (shape, known) = self.asked(&plan)?;
+        let facts = &Facts { shape: shape.clone(), ..facts.clone() };
+        let keep = match args.trajectory {
+            None => vec![plan.sample.steps],
+            Some(0 | 1) => {
+                return Err(Error::invalid("`--trajectory` has two times at least: the noise and the sample"));
+            }
+            Some(times) => spread(plan.sample.steps, times),
+        };
+        let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(&self.weights, like, self.device);
+        let artist = plan.net.artist(plan.made(), self.device, &read)?;
+        let order = Order {
+            sampler: &plan.sampler,
+            steps: plan.sample.steps,
+            times: plan.walk.as_deref(),
+            guidance: plan.sample.guidance,
+            clamp: plan.clamp(),
+            truncation: plan.sample.truncation(),
+            threshold: plan.sample.threshold,
+            known: known.as_deref(),
+            classes: &classes,
+            n: plan.sample.n,
+            batch: plan.sample.batch,
+            seed: args.seed,
+            keep: &keep,
+            device: self.device,
+        };
+        let bar = Progress::new(args.quiet, "drawing");
+        let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
+        bar.clear();
+        let drawn = drawn.expect("nothing stops it");
+        let lost = drawn.frames.iter().flatten().filter(|x| !x.is_finite()).count();
+        if lost > 0 {
+            return Err(Error::invalid(format!(
+                "{} that were drawn are not finite, so nothing is written: the sampler went wrong, or the run's weights are broken; \
+                 `--sampler ddim` tells which",
+                messages::count(lost, "number")
+            )));
+        }
+        if !args.quiet
+            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the samples are kept"))
+        {
+            note(&text);
+        }
+        let out = match &args.out {
+            Some(out) => out.clone(),
+            None => (1..)
+                .map(|n| self.base.join(if n == 1 { "samples".into() } else { format!("samples-{n}") }))
+                .find(|out| !out.exists())
+                .expect("one of endlessly many folders is free"),
+        };
+        fs::create_dir_all(&out).map_err(Error::io(&out, "make the folder"))?;
+        let shown = write(&out, facts, &drawn, &classes, plan.sample.n)?;
+        if args.trajectory.is_some() {
+            let all: Vec<f32> = drawn.frames.concat();
+            numbers(&out.join("trajectory.npy"), facts, &[drawn.frames.len(), plan.sample.n], &all)?;
+            npy::save(out.join("times.npy"), &[drawn.times.len()], &drawn.times).map_err(told)?;
+            write_trajectory(&out, facts, &drawn, &classes, "Samples on their way")?;
+        }
+        if !args.quiet {
+            let files = shown.map_or("samples.npy".into(), |shown| format!("{shown} and samples.npy"));
+            say(&format!("{}: {files}, {} samples", out.display(), plan.sample.n));
+        }
+        Ok(())
+    }
+}
+
+/// A warning, where samples of data that have a range are far outside of it: the sampler went wrong, and pictures would hide it.
+fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
+    if !plan.facts.bounded || plan.facts.categories.is_some() {
+        return None;
+    }
+    let share = values.iter().filter(|x| x.abs() > 2.0).count() as f64 / values.len() as f64;
+    if share <= 0.01 {
+        return None;
+    }
+    let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
+    let end = plan.schedule.at(1.0);
+    let level =
+        if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
+    let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
+    Some(format!(
+        "warning: {:.0} % of the numbers drawn lie beyond twice the range of the data: the sampler `{}` went wrong in {}. At the noisy \
+         end of this schedule σ/α goes to {level}, which some samplers cannot step over: take `deis` or `unipc`, or more steps{why}.",
+        100.0 * share,
+        name.unwrap_or("of the recipe"),
+        messages::count(plan.sample.steps, "step"),
+    ))
+}
+
+/// The classes in turn: sample i is of class i modulo their number, so more samples begin with the same ones.
+pub(crate) fn in_turn(facts: &Facts, n: usize) -> Classes {
+    let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
+    turn(&all, n)
+}
+fn turn(classes: &[Option<u32>], n: usize) -> Classes {
+    if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
+}
+
+/// The classes that `--class` names, in turn.
+fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
+    if names.is_empty() {
+        return Ok(in_turn(facts, n));
+    }
+    let mut classes = vec![];
+    for name in names {
+        let by_name = facts.classes.iter().position(|class| class == name);
+        let by_number = || name.parse::<usize>().ok().filter(|number| *number < facts.classes.len());
+        match by_name.or_else(by_number) {
+            Some(class) => classes.push(Some(class as u32)),
+            None if name == "none" => classes.push(None),
+            None if facts.classes.is_empty() => {
+                return Err(Error::invalid(format!(
+                    "`--class {name}`: the model was trained on data without classes, so leave `--class` out"
+                )));
+            }
+            None => {
+                let meant = match name.parse::<usize>() {
+                    Ok(_) => ".".into(),
+                    Err(_) => messages::meant(name, &facts.classes),
+                };
+                return Err(Error::invalid(format!(
+                    "`--class {name}`: there is no such class{meant} The model knows {}, or `none` for no class.",
+                    few(&facts.classes)
+                )));
+            }
+        }
+    }
+    Ok(turn(&classes, n))
+}
+
+/// Names, or the first of very many.
+fn few(names: &[String]) -> String {
+    const MOST: usize = 20;
+    if names.len() <= MOST {
+        return messages::list(names);
+    }
+    format!(
+        "{} and {} more, numbered from 0",
+        names[..MOST].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        names.len() - MOST
+    )
+}
+
+/// `times` points of a walk of `steps` steps, both ends among them.
+pub(crate) fn spread(steps: usize, times: usize) -> Vec<usize> {
+    let times = times.min(steps + 1);
+    (0..times).map(|i| (i * steps + (times - 1) / 2) / (times - 1)).collect()
+}
+
+/// Writes `samples.npy`, `classes.npy`, and what shows them: `samples.png` where they can be drawn, `samples.txt` where
+/// they are text. The file that shows them.
+pub(crate) fn write(
+    folder: &Path,
+    facts: &Facts,
+    drawn: &Drawn,
+    classes: &Classes,
+    n: usize,
+) -> Result<Option<&'static str>> {
+    let last = drawn.frames.last().expect("the samples are kept");
+    numbers(&folder.join("samples.npy"), facts, &[n], last)?;
+    if !classes.0.is_empty() {
+        // −1 stands for none.
+        let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
+        npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
+    }
+    if let Some(text) = text::lines(facts, last) {
+        write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
+        return Ok(Some("samples.txt"));
+    }
+    match picture::samples(facts, last, classes)? {
+        Some(picture) => {
+            tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told)?;
+            Ok(Some("samples.png"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Samples on their way, as a strip of pictures or a page of text; the file's name.
+pub(crate) fn write_trajectory(
+    folder: &Path,
+    facts: &Facts,
+    drawn: &Drawn,
+    classes: &Classes,
+    title: &str,
+) -> Result<Option<&'static str>> {
+    if let Some(page) = text::page(facts, &drawn.frames, &drawn.times, title) {
+        write_atomically(&folder.join("trajectory.html"), page.as_bytes())?;
+        return Ok(Some("trajectory.html"));
+    }
+    match picture::trajectory(facts, &drawn.frames, &drawn.times, classes)? {
+        Some(strip) => {
+            tweedie_data::picture::save(&strip, folder.join("trajectory.png")).map_err(told)?;
+            Ok(Some("trajectory.png"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Samples in the data's own scale: whole numbers where they are categories of text.
+fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result<()> {
+    let shape = |facts: &Facts| -> Vec<usize> { rows.iter().chain(&facts.shape).copied().collect() };
+    if let Some((_, tokens)) = text::rows(facts, values) {
+        let tokens: Vec<i64> = tokens.into_iter().flatten().map(i64::from).collect();
+        let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
+        return npy::save(path, &shape, &tokens).map_err(told);
+    }
+    match pictured(facts, &[]) {
+        // Levels are their own numbers, and one more is a mask.
+        Some((image, _)) => npy::save(path, &shape(&image), values),
+        None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
+    }
+    .map_err(told)
+}

@@ -1,0 +1,272 @@
+//! `tweedie verify`: runs the laws over the modules that a recipe can name.
+mod output;
+
+use crate::{
+    args,
+    commands::list::pretty,
+    data::categories::Categories,
+    data::{Facts, Loaded, Set, Split},
+    output::messages,
+    recipe::Recipe,
+    recipe::plan::{DataSpec, Plan},
+    registry::{Modules, Rank, Shelf},
+    run_dir::RunDir,
+    say,
+};
+use burn::tensor::{DType, Device};
+use output::{Module, brief, entries, table, verdict};
+use std::{path::Path, sync::Arc};
+use tweedie::{
+    Error, Result, Rng,
+    laws::{self, Check},
+    loss::Loss,
+    noise::{Discrete, Gaussian, Noise},
+    sample::Sampler,
+    schedule::{FlowMatching, Linear, Schedule, VariancePreserving},
+};
+
+/// The kinds that have laws of their own.
+const KINDS: [&str; 6] = ["schedule", "noise", "net", "loss", "spacing", "sampler"];
+
+pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
+    let kind = |what: &String| KINDS.iter().find(|known| *known == what || format!("{known}s") == *what);
+    let verified = match &args.what {
+        None => by_name(&KINDS, args, modules)?,
+        Some(what) => match kind(what) {
+            Some(kind) => by_name(&[kind], args, modules)?,
+            // A run holds its recipe.
+            None if Path::new(what).is_dir() => {
+                let folder = RunDir::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
+                of_recipe(&Recipe::read(&folder.recipe())?, modules)?
+            }
+            None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {
+                of_recipe(&Recipe::read(Path::new(what))?, modules)?
+            }
+            None => {
+                return Err(Error::invalid(format!(
+                    "there are no laws of `{what}`{} There are some of {}; the modules of a recipe or of a run are \
+                     verified by `tweedie verify FILE.toml` or `tweedie verify RUN`.",
+                    messages::meant(what, &KINDS),
+                    messages::list(&KINDS)
+                )));
+            }
+        },
+    };
+    if args.json {
+        say(&pretty(&entries(&verified)));
+    } else if args.brief {
+        brief(&verified);
+    } else {
+        table(&verified);
+    }
+    verdict(&verified)
+}
+
+/// The laws of all modules of some kinds, with default settings.
+fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Result<Vec<Module>> {
+    let mut verified = vec![];
+    for kind in kinds {
+        let names: Vec<String> = modules.of_kind(kind).into_iter().map(|(face, _)| face.name.clone()).collect();
+        if let Some(name) = &args.name
+            && !names.contains(name)
+        {
+            return Err(Error::invalid(format!(
+                "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
+                messages::meant(name, &names),
+                messages::some(&names)
+            )));
+        }
+        for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
+            verified.push((*kind, name.clone(), checks(kind, name, modules)?));
+        }
+    }
+    Ok(verified)
+}
+
+/// A module with its default settings.
+fn usual<T: 'static>(kind: &str, name: &str, shelf: &Shelf<T>) -> Result<T> {
+    let built = shelf.build(name, toml::Table::new()).expect("a listed module can be built");
+    built
+        .map(|(module, _)| module)
+        .map_err(|error| Error::invalid(format!("the defaults of {kind} `{name}` make none: {error}")))
+}
+
+/// The laws of one module with its default settings.
+fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
+    let two = Rank::<2>::ranked(modules);
+    let preserving: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
+    Ok(match kind {
+        "schedule" => {
+            let schedule = usual(kind, name, &modules.schedules)?;
+            schedule.check()?;
+            laws::schedule(&schedule)
+        }
+        "spacing" => {
+            let spacing = usual(kind, name, &modules.spacings)?(&preserving)?;
+            spacing.check()?;
+            laws::spacing(&*spacing)
+        }
+        "sampler" => {
+            let three = &Rank::<3>::ranked(modules).samplers;
+            sampler(&*usual(kind, name, &two.samplers)?, &*usual(kind, name, three)?)
+        }
+        "loss" => {
+            // A loss of sequences alone asks for the transform they come by.
+            if two.losses.face(name).is_none() {
+                return Ok(vec![]);
+            }
+            let loss = usual(kind, name, &two.losses)?;
+            // In the precision in which nets are trained.
+            let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F32);
+            let table = || Linear::new(100);
+            let (uniform, absorbing) = (Discrete::uniform(table(), 3), Discrete::absorbing(table(), 4, 3));
+            let mut checks = if loss.check(&Gaussian::new(table())).is_ok() {
+                laws::loss(&*loss, &Gaussian::new(table()), &x)
+            } else if loss.check(&uniform).is_ok() {
+                laws::loss(&*loss, &uniform, &one_hot(&x))
+            } else {
+                loss.check(&absorbing)?;
+                laws::loss(&*loss, &absorbing, &one_hot(&x).pad([(0, 0), (0, 1)], 0.0))
+            };
+            checks.extend(bounds(&*usual(kind, name, &Rank::<3>::ranked(modules).losses)?));
+            checks
+        }
+        "net" => match modules.ranks_of_net(name) {
+            ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
+            ranks if ranks.contains(&2) => net::<2>(name, modules, &[2])?,
+            _ => net::<3>(name, modules, &[6, 4])?,
+        },
+        _ => {
+            let facts = facts(3, modules.categorical.iter().any(|known| known == name));
+            let make = usual(kind, name, &two.noises)?;
+            // Some noises are made of the steps of a table.
+            let table = || Arc::new(Linear::between(100, 1e-4, 0.5)) as Arc<dyn Schedule>;
+            let noise = make(preserving, &facts).or_else(|_| make(table(), &facts))?;
+            noise.check()?;
+            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
+            let x = match noise.categories() {
+                // Data are never the mask, which is the last.
+                Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
+                None => x,
+            };
+            laws::noise(&*noise, &x)
+        }
+    })
+}
+
+/// A sampler on the exact problems of the noises that it does not refuse: points in the plane and sequences of categories. One
+/// for consistency models is held to the exact one of them.
+fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
+    let mut checks = laws::discrete_sampler(sequences);
+    if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
+        checks.extend(if plane.jumps() {
+            laws::consistency(plane)
+        } else {
+            [laws::sampler(plane), laws::walk(plane)].concat()
+        });
+    }
+    checks
+}
+
+/// The laws of a net with its default settings, for data of some shape in three classes.
+fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
+where
+    Modules: Rank<D>,
+{
+    let maker = usual("net", name, &Rank::<D>::ranked(modules).nets)?;
+    let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let facts = Facts { shape: shape.to_vec(), classes, ..Facts::default() };
+    maker.laws(&facts, &Gaussian::new(VariancePreserving::default()))
+}
+
+/// The laws of the modules that a recipe names, with its settings and for its data.
+fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
+    let data = DataSpec::new(recipe, modules)?;
+    let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::invalid("the recipe's data are empty"))?;
+    match &loaded {
+        Loaded::Two(set) => of_rank::<2>(recipe, modules, &data, &**set),
+        Loaded::Three(set) => of_rank::<3>(recipe, modules, &data, &**set),
+        Loaded::Four(set) => of_rank::<4>(recipe, modules, &data, &**set),
+    }
+}
+
+fn of_rank<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
+where
+    Modules: Rank<D>,
+{
+    let facts = set.facts();
+    let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+    let name = |path: &[&str]| name_at(&plan.resolved, path);
+    let rows: Vec<usize> = (0..set.len().min(8)).collect();
+    let (x, _) = set.batch(&rows, &Rng::new(0).stream("data"), &Device::flex());
+    // Words that are learned as vectors have none yet.
+    let x = if plan.transform.is_none() {
+        x.cast(DType::F64)
+    } else {
+        let mut shape = [rows.len(); D];
+        shape[1..].copy_from_slice(&plan.x.shape);
+        Rng::new(0).normal_tensor(shape, &Device::flex(), DType::F64)
+    };
+    let mut verified: Vec<Module> = vec![
+        ("schedule", name(&["schedule"]), laws::schedule(&plan.schedule)),
+        ("noise", name(&["noise"]), laws::noise(&*plan.noise, &x)),
+        ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise)?),
+    ];
+    for (i, (_, loss)) in plan.objective.terms().iter().enumerate() {
+        let i = i.to_string();
+        if loss.check_transform(&()).is_err() {
+            continue;
+        }
+        let x = x.clone().cast(DType::F32);
+        verified.push(("loss", name(&["loss", &i]), laws::loss(&**loss, &*plan.noise, &x)));
+    }
+    for (times, path) in [(&plan.times, &["times"][..]), (&plan.walk, &["sample", "times"])] {
+        if let Some(times) = times {
+            verified.push(("spacing", name(path), laws::spacing(&**times)));
+        }
+    }
+    // Samplers are measured on exact problems, whatever the data.
+    let mut settings = match plan.resolved["sample"].get("sampler") {
+        Some(toml::Value::Table(settings)) => settings.clone(),
+        _ => toml::Table::new(),
+    };
+    settings.remove("name");
+    let own = name(&["sample", "sampler"]);
+    let plane = Rank::<2>::ranked(modules).samplers.build(&own, settings.clone());
+    let sequences = Rank::<3>::ranked(modules).samplers.build(&own, settings);
+    if let (Some(Ok((plane, _))), Some(Ok((sequences, _)))) = (plane, sequences) {
+        verified.push(("sampler", own, sampler(&*plane, &*sequences)));
+    }
+    Ok(verified)
+}
+
+/// The name of the module at a path of a resolved recipe.
+fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
+    let step = |value: Option<&toml::Value>, key: &str| match (value, key.parse::<usize>()) {
+        (Some(list), Ok(i)) => list.get(i).cloned(),
+        (value, _) => value.and_then(|value| value.get(key)).cloned(),
+    };
+    let at = path[1..].iter().fold(resolved.get(path[0]).cloned(), |value, key| step(value.as_ref(), key));
+    at.and_then(|module| Some(module.get("name")?.as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// The laws of a loss that bounds the likelihood of categories, in continuous time if it can.
+fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
+    let continuous: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3));
+    let steps: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(Linear::new(100), 4, 3));
+    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.times(noise).is_some();
+    [continuous, steps].into_iter().find(bounded).map_or(vec![], |noise| laws::bound(loss, noise))
+}
+
+/// What is known of data of `width` numbers, or of three categories.
+fn facts(width: usize, categorical: bool) -> Facts {
+    let shown = crate::data::categories::Shown::Numbers;
+    let categories = Categories { count: 3, frequencies: vec![0.5, 0.2, 0.3], shown };
+    Facts { shape: vec![width], categories: categorical.then_some(categories), ..Facts::default() }
+}
+
+/// The largest entry of each row.
+fn one_hot(x: &burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
+    let most = x.clone().max_dim(1).expand(x.dims());
+    x.clone().equal(most).float().cast(x.dtype())
+}

@@ -1,0 +1,440 @@
+//! The modules that come with tweedie.
+use crate::{
+    data::categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
+    data::{Facts, PointSource},
+    dyn_model::{NetConfig, Task},
+    registry::nets::{ImageNet, SequenceNet},
+    registry::spacings::{
+        Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
+        KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
+    },
+    registry::{Modules, NoiseConfig, ScheduleOf, part},
+};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use toml::Table;
+use tweedie::{
+    Error, Result, Rng,
+    loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
+    net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
+    noise::{Gaussian, Prediction, Variance},
+    sample::{
+        AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
+        Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral,
+        EulerMaruyama, FirstHitting, Heun, Ipndm, Lms, Ordered, Plms, Pndm, PredictorCorrector, Remasking, Restart,
+        SaSolver, SdeHeun, TauLeaping, UniPc,
+    },
+    schedule::{
+        Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
+        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
+    },
+    spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
+};
+use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
+
+pub(crate) fn all(modules: Modules) -> Modules {
+    modules
+        .data::<Digits>("digits")
+        .about("1,797 handwritten digits of 8 × 8 pixels, built in")
+        .data::<Idx>("idx")
+        .about("IDX files, plain or gzipped: MNIST and its kin")
+        .data::<Folder>("folder")
+        .about("a folder of PNG or JPEG images, sub-folders as classes")
+        .data::<Parquet>("parquet")
+        .about("Parquet files with a column of images, as Hugging Face lays them out")
+        .data::<Text>("text")
+        .about("lines, windows or a CSV column of text, plain or gzipped, as characters or byte pairs")
+        .data::<PointSource>("points")
+        .about("points in the plane: moons, rings, spirals and others")
+        .embedding("embedding")
+        .about("a vector for each token, learned with the net: Gaussian diffusion of text")
+        .schedule::<Linear>("linear")
+        .about("DDPM's table: β rises along a line")
+        .schedule::<Cosine>("cosine")
+        .about("improved DDPM's table: the signal falls as a squared cosine")
+        .schedule::<Sqrt>("sqrt")
+        .about("Diffusion-LM's table: noise comes early, for embedded text")
+        .schedule::<Constant>("constant")
+        .about("a table of the same β at each step")
+        .schedule::<FlowMatching>("flow-matching")
+        .about("straight paths: α = 1 − t, σ = t")
+        .schedule::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
+        .about("α = √(1 − t²), σ = t")
+        .schedule::<VarianceExploding>("variance-exploding")
+        .about("noise grows geometrically over unscaled data")
+        .schedule::<VariancePreserving>("variance-preserving")
+        .about("the limit of DDPM's table for ever more steps")
+        .schedule::<Edm>("edm")
+        .about("EDM's noise levels over unscaled data")
+        .schedule::<ScaledLinear>("scaled-linear")
+        .about("latent diffusion's table: √β rises along a line")
+        .schedule::<Sigmoid>("sigmoid")
+        .about("GeoDiff's table: β rises as a sigmoid")
+        .schedule::<SigmoidSignal>("sigmoid-signal")
+        .about("a table whose signal falls as a sigmoid, for large images")
+        .schedule::<Laplace>("laplace")
+        .about("a table with most steps at middling noise")
+        .schedule::<Polynomial>("polynomial")
+        .about("EDM for molecules' table: the signal falls as a polynomial")
+        .schedule::<Jsd>("jsd")
+        .about("a table that loses 1/T of the signal at each step")
+        .schedule::<Listed>("listed")
+        .about("a table of your own numbers, from a list or a file")
+        .schedule::<CosineAngle>("cosine-angle")
+        .about("α = cos(πt/2), σ = sin(πt/2)")
+        .schedule::<SubVariancePreserving>("sub-variance-preserving")
+        .about("variance-preserving with less noise: σ = 1 − α²")
+        .schedule::<Decaying>("decaying")
+        .about("the signal decays at a constant rate")
+        .schedule::<LogLinear>("log-linear")
+        .about("for categories: kept with probability 1 − t, as masked language models are trained")
+        .schedule::<CosineMask>("cosine-mask")
+        .about("for categories: kept with probability 1 − cos(π(1 − t)/2)")
+        .schedule::<Geometric>("geometric")
+        .about("for categories: lost at a rate that grows geometrically, as score entropy is trained")
+        .schedule_of::<ZeroTerminalConfig>("zero-terminal")
+        .about("another schedule, rescaled so that no signal is left at t = 1")
+        .schedule_of::<ShiftedConfig>("shifted")
+        .about("another schedule with its noise `factor` times as strong: for larger images")
+        .schedule_of::<BetweenConfig>("between")
+        .about("two schedules interpolated in log-SNR by the share of the second; share_end: that at t = 1, where it is another")
+        .noise::<GaussianConfig>("gaussian")
+        .about("x_t = α x + σ ε; `prediction` is what the net says of it")
+        .noise::<Absorbing>("absorbing")
+        .about("categories are masked, one after the other: masked diffusion")
+        .noise::<UniformNoise>("uniform")
+        .about("categories are redrawn from all alike")
+        .noise::<Marginal>("marginal")
+        .about("categories are redrawn as often as the data have them")
+        .noise::<DiscretisedGaussian>("discretised-gaussian")
+        .about("categories go to near ones, as grey levels do: along a table with steep steps")
+        .noise::<NearestNeighbour>("nearest-neighbour")
+        .about("categories walk to one of the nearest at a time")
+        .net::<4, UnetConfig>("unet")
+        .about("for images: residual blocks down and up a ladder of sizes")
+        .net::<4, ImageNet>("dit")
+        .about("for images: a transformer of their patches")
+        .net::<3, SequenceNet>("transformer")
+        .about("for text and other sequences: tokens that look at one another")
+        .net::<2, PointNet>("mlp")
+        .about("for points: fully connected layers")
+        .net::<3, UnetConfig>("unet")
+        .loss::<CrossEntropy>("cross-entropy")
+        .about("−ln p(x | x_t) of categories, in nats")
+        .loss::<MaskedNelbo>("masked-nelbo")
+        .about("the bound of masked diffusion in continuous time, in nats a position")
+        .loss::<ScoreEntropy>("score-entropy")
+        .about("the bound of ratios of probabilities in continuous time, in nats a position")
+        .loss::<Simple>("simple")
+        .about("the mean square of prediction − target")
+        .loss::<Vlb>("vlb")
+        .about("the variational bound, term by term, in nats a dimension")
+        .loss_for::<3, Rounding>("rounding")
+        .about("−ln p(token | x) of embedded tokens: keeps their vectors apart")
+        .loss::<Prior>("prior")
+        .about("KL(q(x₁ | x) ‖ stationary): keeps vectors within the noise's reach")
+        .spacing::<Uniform>("uniform")
+        .about("even times from `from` to 1")
+        .spacing_of::<Grid>("grid")
+        .about("discrete time: 1/steps, 2/steps, …, 1; fewer of them are trailing; steps: the table's")
+        .spacing::<Quadratic>("quadratic")
+        .about("finer near the data: u²")
+        .spacing::<LogitNormal>("logit-normal")
+        .about("most times at middling noise, as rectified flows are trained")
+        .spacing::<Beta>("beta")
+        .about("the quantiles of a beta distribution")
+        .spacing_of::<Even>("even")
+        .about("even times, on the grid of the schedule's table where it has one")
+        .spacing_of::<Arcsine>("arcsine")
+        .about("dense at both ends: sin²(πu/2), which is beta with a = b = 0.5; for multistep samplers")
+        .spacing_of::<LeadingTimes>("leading")
+        .about("step numbers 0, T/n, 2T/n, … of a table; drawing begins at 1 in place of the last of them; steps: T, the table's")
+        .spacing_of::<LinspaceTimes>("linspace")
+        .about("step numbers of a table even from 0 to T − 1; steps: T, the table's")
+        .spacing_of::<Sections>("sections")
+        .about("so many steps of each of as many equal sections of a table; steps: the table's")
+        .spacing_of::<ListedTimes>("listed")
+        .about("a list of times, or of noise levels σ/α")
+        .spacing_of::<KarrasTimes>("karras")
+        .about("noise levels whose ρ-th root is even, between those of the schedule's ends")
+        .spacing_of::<ExponentialTimes>("exponential")
+        .about("noise levels even in ln(σ/α), between those of the schedule's ends")
+        .spacing_of::<ExponentialTimes>("log-snr")
+        .about("the same by its other name, even in the log-SNR")
+        .spacing_of::<ExponentialTimes>("lu")
+        .about("the same once more: even in Lu's λ = ln(α/σ)")
+        .levels::<LogNormal>("log-normal")
+        .about("log-normal noise levels, as EDM is trained")
+        .levels::<CosineInterpolated>("cosine-interpolated")
+        .about("noise levels between two shifted cosine schedules")
+        .levels::<Aligned>("align-your-steps")
+        .about("noise levels optimised for a model of Stable Diffusion's kind, and for 10 steps")
+        .spacing_of::<ShiftedTimes>("shifted")
+        .about("another spacing moved towards the noise")
+        .spacing_of::<AntitheticTimes>("antithetic")
+        .about("another spacing's training times in pairs u, 1 − u")
+        .spacing_of::<IndependentTimes>("independent")
+        .about("another spacing's training times, none of which knows the others")
+        .spacing_of::<ImportanceTimes>("importance")
+        .about("another spacing's training times, oftener where the losses are large")
+        .sampler::<Ancestral>("ancestral")
+        .about("draws from p(x_s | x_t): DDPM's sampler")
+        .sampler::<Analytic>("analytic")
+        .about("categories: draws each from its own law given the rest, to the last digit")
+        .sampler::<FirstHitting>("first-hitting")
+        .about("masks: one reveal at a time, at the times at which reveals happen")
+        .sampler::<TauLeaping>("tau-leaping")
+        .about("categories: holds the rates of jumps for a step")
+        .sampler::<Ordered>("ordered")
+        .about("masks: the surest first")
+        .sampler::<Remasking>("remasking")
+        .about("masks: reveals more and masks some again, to mend what was drawn early")
+        .sampler::<Cached>("cached")
+        .about("ancestral, with calls spared while nothing changes: for nets that do not read the time")
+        .sampler::<Blocks>("blocks")
+        .about("masks: block by block from left to right, through any length")
+        .sampler::<Ddim>("ddim")
+        .about("from no fresh noise (eta = 0) to ancestral (eta = 1)")
+        .sampler::<Euler>("euler")
+        .about("the probability-flow equation by Euler's method")
+        .sampler::<Heun>("heun")
+        .about("the probability-flow equation by Heun's method, two calls a step")
+        .sampler::<Dpm2>("dpm2")
+        .about("the midpoint method in σ/α, two calls a step")
+        .sampler::<DpmSolver>("dpm-solver")
+        .about("exponential Runge–Kutta on the noise, `order` calls a step")
+        .sampler::<DpmSolverPp2S>("dpm-solver++2s")
+        .about("the midpoint method on the data, two calls a step; eta > 0 adds noise")
+        .sampler::<DpmSolverPp>("dpm-solver++")
+        .about("multistep on the data; eta > 0 adds noise")
+        .sampler::<UniPc>("unipc")
+        .about("multistep with a corrector that costs no call")
+        .sampler::<Deis>("deis")
+        .about("multistep: the noise is a polynomial in time")
+        .sampler::<Etd>("etd")
+        .about("exponential Adams–Bashforth on the data")
+        .sampler::<Lms>("lms")
+        .about("linear multistep in σ/α")
+        .sampler::<AdamsBashforth>("adams-bashforth")
+        .about("multistep of order 1 to 6, on either word, in any clock")
+        .sampler::<Ipndm>("ipndm")
+        .about("multistep with the weights of even steps")
+        .sampler::<Plms>("plms")
+        .about("the same, started by Heun's method")
+        .sampler::<Pndm>("pndm")
+        .about("the same, started by three Runge–Kutta steps of four calls")
+        .sampler::<DormandPrince>("dormand-prince")
+        .about("an adaptive Runge–Kutta pair with tolerances")
+        .sampler::<EulerAncestral>("euler-ancestral")
+        .about("Euler's step down, noise up")
+        .sampler::<Dpm2Ancestral>("dpm2-ancestral")
+        .about("the midpoint step down, noise up")
+        .sampler::<DpmSolverPp2SAncestral>("dpm-solver++2s-ancestral")
+        .about("the midpoint step on the data down, noise up")
+        .sampler::<Churn>("churn")
+        .about("EDM's stochastic sampler: noise is raised before each of Heun's steps")
+        .sampler::<EulerMaruyama>("euler-maruyama")
+        .about("the reverse process by Euler's method")
+        .sampler::<SdeHeun>("sde-heun")
+        .about("the reverse process by Heun's method, two calls a step")
+        .sampler::<SaSolver>("sa-solver")
+        .about("stochastic Adams: multistep with noise of strength tau")
+        .sampler::<PredictorCorrector>("predictor-corrector")
+        .about("ancestral steps with Langevin steps between")
+        .sampler::<Restart>("restart")
+        .about("Heun's steps, with jumps back to more noise")
+        .sampler::<Consistency>("consistency")
+        .about("for models that say where the flow ends: its end, noised anew to the next time")
+}
+
+/// `[schedule] name = "zero-terminal"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ZeroTerminalConfig {
+    schedule: Table,
+}
+impl Default for ZeroTerminalConfig {
+    fn default() -> Self {
+        Self { schedule: part("linear") }
+    }
+}
+impl ScheduleOf for ZeroTerminalConfig {
+    const PARTS: &'static [&'static str] = &["schedule"];
+    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        Arc::new(ZeroTerminal(parts.remove(0)))
+    }
+}
+
+/// `[schedule] name = "shifted"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ShiftedConfig {
+    factor: f64,
+    schedule: Table,
+}
+impl Default for ShiftedConfig {
+    fn default() -> Self {
+        Self { factor: 2.0, schedule: part("cosine-angle") }
+    }
+}
+impl ScheduleOf for ShiftedConfig {
+    const PARTS: &'static [&'static str] = &["schedule"];
+    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
+    }
+}
+
+/// `[schedule] name = "between"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BetweenConfig {
+    first: Table,
+    second: Table,
+    /// The second's share at t = 0, and at t = 1 too unless `share_end` says otherwise.
+    share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_end: Option<f64>,
+}
+impl Default for BetweenConfig {
+    fn default() -> Self {
+        Self { first: part("cosine-angle"), second: part("flow-matching"), share: 0.5, share_end: None }
+    }
+}
+impl ScheduleOf for BetweenConfig {
+    const PARTS: &'static [&'static str] = &["first", "second"];
+    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
+        let [first, second] = parts.try_into().expect("a schedule for each field");
+        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
+    }
+}
+
+/// `[noise] name = "gaussian"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct GaussianConfig {
+    prediction: Prediction,
+    variance: Variance,
+    data_std: f64,
+}
+impl Default for GaussianConfig {
+    fn default() -> Self {
+        Self { prediction: Prediction::default(), variance: Variance::default(), data_std: 1.0 }
+    }
+}
+impl NoiseConfig for GaussianConfig {
+    type Noise = Gaussian;
+    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
+        if data.categories.is_some() {
+            return Err(Error::invalid(format!(
+                "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
+                 noise for categories",
+                data.describe()
+            )));
+        }
+        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
+    }
+}
+
+/// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct UnetConfig {
+    channels: Vec<usize>,
+    blocks: usize,
+    attention: Vec<usize>,
+    head_channels: usize,
+    groups: usize,
+    dropout: f64,
+    time_features: usize,
+}
+impl Default for UnetConfig {
+    fn default() -> Self {
+        let net = UNetConfig::default();
+        Self {
+            channels: net.channels[1..].to_vec(),
+            blocks: net.blocks,
+            attention: net.attention,
+            head_channels: net.head_channels,
+            groups: net.groups,
+            dropout: net.dropout,
+            time_features: net.time_features,
+        }
+    }
+}
+impl UnetConfig {
+    /// The net for images of so many channels.
+    fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
+        if self.channels.is_empty() || self.channels.contains(&0) {
+            return Err(Error::invalid(format!(
+                "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
+                 least, and none is 0, as in [32, 64]",
+                self.channels
+            )));
+        }
+        Ok(UNetConfig {
+            channels: [channels].iter().chain(&self.channels).copied().collect(),
+            blocks: self.blocks,
+            attention: self.attention.clone(),
+            head_channels: self.head_channels,
+            groups: self.groups,
+            classes,
+            dropout: self.dropout,
+            time_features: self.time_features,
+            outputs,
+        })
+    }
+}
+impl NetConfig<4> for UnetConfig {
+    type Net = UNet;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
+        let net = self.of(task.shape[0], task.classes, task.outputs)?;
+        net.check().map_err(Error::invalid)?;
+        Ok(net.init(rng, device))
+    }
+}
+/// The same for images whose levels are categories.
+impl NetConfig<3> for UnetConfig {
+    type Net = Pixels<UNet>;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
+        let (Some(image), Some(categories)) = (task.image, task.categories) else {
+            return Err(Error::invalid("the net `unet` is for images, and these data are none: take `transformer`"));
+        };
+        let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
+        net.check().map_err(Error::invalid)?;
+        Ok(net.init(rng, device))
+    }
+}
+
+/// `[net] name = "mlp"`: [`MlpConfig`] without what the data and the noise settle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PointNet {
+    hidden: Vec<usize>,
+    residual: bool,
+    dropout: f64,
+    time_features: usize,
+}
+impl Default for PointNet {
+    fn default() -> Self {
+        let net = MlpConfig::default();
+        Self { hidden: net.hidden, residual: net.residual, dropout: net.dropout, time_features: net.time_features }
+    }
+}
+impl NetConfig<2> for PointNet {
+    type Net = Mlp;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
+        let net = MlpConfig {
+            features: task.shape[0],
+            hidden: self.hidden.clone(),
+            residual: self.residual,
+            classes: task.classes,
+            dropout: self.dropout,
+            time_features: self.time_features,
+            outputs: task.outputs,
+        };
+        net.check().map_err(Error::invalid)?;
+        Ok(net.init(rng, device))
+    }
+}

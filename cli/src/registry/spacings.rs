@@ -1,0 +1,253 @@
+//! Spacings as recipes name them: those that know the recipe's schedule, or are made of others.
+use crate::registry::{SpacingOf, part};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use toml::Table;
+use tweedie::{
+    Error, Result,
+    schedule::Schedule,
+    spacing::{
+        self, AlignYourSteps, Antithetic, Beta, Exponential, Importance, Independent, Karras, Leading, Levels,
+        Linspace, Spacing, Steps, Uniform,
+    },
+};
+
+/// `{ name = "even" }`: what is taken where no times are named.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Even {}
+impl SpacingOf for Even {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(match schedule.steps() {
+            Some(steps) => Arc::new(Steps(steps)),
+            None => Arc::new(Uniform::default()),
+        })
+    }
+}
+
+/// `{ name = "arcsine" }`: `t = sin²(πu/2)`, the quantiles of `Beta(½, ½)`, dense at both ends.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Arcsine {}
+impl SpacingOf for Arcsine {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(Beta { a: 0.5, b: 0.5 }))
+    }
+}
+
+/// `{ name = "sections" }`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sections {
+    /// Those of the schedule's table unless given, as for the next few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<usize>,
+    counts: Vec<usize>,
+}
+impl Default for Sections {
+    fn default() -> Self {
+        Self { steps: None, counts: vec![10, 10, 5, 5] }
+    }
+}
+/// T: what was asked for, or the schedule's, or 1000.
+fn steps_of(asked: Option<usize>, schedule: &Arc<dyn Schedule>) -> usize {
+    asked.or(schedule.steps()).unwrap_or(1000)
+}
+impl SpacingOf for Sections {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
+    }
+}
+
+/// `{ name = "listed" }`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ListedTimes {
+    times: Vec<f64>,
+    levels: Vec<f64>,
+}
+impl Default for ListedTimes {
+    fn default() -> Self {
+        Self { times: (1..=10).map(|i| f64::from(i) / 10.0).collect(), levels: vec![] }
+    }
+}
+impl SpacingOf for ListedTimes {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+        Ok(Arc::new(match self.levels.as_slice() {
+            [] => spacing::Listed::new(self.times.clone())?,
+            levels if self.times == Self::default().times || self.times.is_empty() => {
+                spacing::Listed::levels(levels, schedule)?
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "`levels` are noise levels that take the place of `times`: give one of the two lists",
+                ));
+            }
+        }))
+    }
+}
+
+/// `{ name = "align-your-steps" }`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Aligned {
+    model: AlignYourSteps,
+}
+impl Levels for Aligned {
+    fn level(&self, u: f64) -> f64 {
+        self.model.level(u)
+    }
+    fn visits_least(&self) -> bool {
+        self.model.visits_least()
+    }
+}
+
+macro_rules! of_times {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct $name {
+            $($field: $type,)*
+            times: Table,
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* times: part($default_times) }
+            }
+        }
+        impl SpacingOf for $name {
+            const PARTS: &'static [&'static str] = &["times"];
+            fn spacing(&self, mut parts: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let make: fn(&Self, Arc<dyn Spacing>) -> Arc<dyn Spacing> = $make;
+                Ok(make(self, parts.remove(0)))
+            }
+        }
+    )*};
+}
+of_times! {
+    /// `{ name = "shifted" }`.
+    ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
+        Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
+    };
+    /// `{ name = "antithetic" }`.
+    AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
+    /// `{ name = "independent" }`.
+    IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
+    /// `{ name = "importance" }`.
+    ImportanceTimes { strata: usize = 100, keep: usize = 10, floor: f64 = 1e-3 } "uniform" |own, times| {
+        Arc::new(Importance { spacing: times, strata: own.strata, keep: own.keep, floor: own.floor })
+    };
+}
+
+macro_rules! of_table {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct $name {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            steps: Option<usize>,
+            $($field: usize,)*
+        }
+        impl SpacingOf for $name {
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let ($own, $steps) = (self, steps_of(self.steps, schedule));
+                let _ = $own;
+                Ok(Arc::new($make))
+            }
+        }
+    )*};
+}
+of_table! {
+    /// `{ name = "grid" }`.
+    Grid {} |own, steps| Steps(steps);
+    /// `{ name = "leading" }`.
+    LeadingTimes { offset } |own, steps| Leading { steps, offset: own.offset };
+    /// `{ name = "linspace" }`.
+    LinspaceTimes {} |own, steps| Linspace { steps };
+}
+
+macro_rules! of_levels {
+    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct $name {
+            /// The schedule's own unless given.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            min: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            max: Option<f64>,
+            $($field: f64,)*
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self { min: None, max: None, $($field: $levels::default().$field,)* }
+            }
+        }
+        impl SpacingOf for $name {
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+                let own = spacing::ends(schedule);
+                let levels =
+                    $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
+                Ok(Arc::new(levels.on(schedule.clone())))
+            }
+        }
+    )*};
+}
+of_levels! {
+    /// `{ name = "karras" }`.
+    KarrasTimes = Karras { rho };
+    /// `{ name = "exponential" }`.
+    ExponentialTimes = Exponential {};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Modules;
+    use tweedie::schedule::{Edm, FlowMatching, Linear};
+
+    fn grid(text: &str, schedule: impl Schedule + 'static, steps: usize) -> Vec<f64> {
+        let mut table: Table = text.parse().unwrap();
+        let name = table.remove("name").unwrap().as_str().unwrap().to_owned();
+        let (make, _) = Modules::default().spacings.build(&name, table).unwrap().unwrap();
+        let schedule: Arc<dyn Schedule> = Arc::new(schedule);
+        make(&schedule).unwrap().grid(steps)
+    }
+
+    #[test]
+    fn steps_are_those_of_the_recipes_table() {
+        let numbers = |text: &str| -> Vec<i64> {
+            grid(text, Linear::new(100), 4).iter().map(|t| (t * 100.0).round() as i64).collect()
+        };
+        assert_eq!(numbers("name = 'leading'"), [76, 51, 26, 1, 0]);
+        assert_eq!(numbers("name = 'leading'\noffset = 1"), [77, 52, 27, 2, 0]);
+        assert_eq!(numbers("name = 'linspace'"), [100, 67, 34, 1, 0]);
+        assert_eq!(numbers("name = 'grid'"), [100, 75, 50, 25, 0]);
+        assert_eq!(numbers("name = 'sections'\ncounts = [2, 2]"), [100, 51, 50, 1, 0]);
+        // Asked for, or where there is no table.
+        assert_eq!(grid("name = 'leading'\nsteps = 10", Linear::new(100), 2), [0.6, 0.1, 0.0]);
+        assert_eq!(grid("name = 'leading'", FlowMatching {}, 2), [0.501, 0.001, 0.0]);
+    }
+
+    #[test]
+    fn levels_are_those_of_their_tables_and_of_the_schedule() {
+        let edm = Edm { min: 0.01, max: 20.0, rho: 7.0 };
+        let aligned = grid("name = 'align-your-steps'", edm, 10);
+        let table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152];
+        for (t, level) in aligned.iter().zip(table) {
+            assert!((edm.at(*t).sigma / level - 1.0).abs() < 1e-9, "{} for {level}", edm.at(*t).sigma);
+        }
+        // EDM's own levels, from its own ends: even in its time.
+        for (i, t) in grid("name = 'karras'", edm, 4).into_iter().enumerate() {
+            assert!((t - (1.0 - i as f64 / 4.0)).abs() < 1e-6, "{t}");
+        }
+        let table = Linear::new(100);
+        for name in ["exponential", "log-snr", "lu"] {
+            let times = grid(&format!("name = '{name}'"), table.clone(), 5);
+            assert!((times[4] - 0.01).abs() < 1e-9 && (times[0] - 1.0).abs() < 1e-9, "{times:?}");
+        }
+    }
+}
