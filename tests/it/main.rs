@@ -1,4 +1,5 @@
 //! The one test binary: laws, exact solutions, training.
+mod book;
 mod bounds;
 mod broken;
 mod common;
@@ -8,6 +9,7 @@ mod exact;
 mod memory;
 mod nets;
 mod processes;
+mod renamed;
 mod samplers;
 mod spacings;
 mod spine;
