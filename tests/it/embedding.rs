@@ -303,7 +303,7 @@ impl Denoiser<3> for Echo {
         z
     }
     fn denoise(&self, z: Tensor<3>, _: &[f64]) -> Estimate<3> {
-        Estimate { mean: z * 2.0, variance: None }
+        Estimate { mean: z * 2.0, variance: None, output: None }
     }
 }
 

@@ -165,7 +165,7 @@ fn churn_ends_where_edms_sampler_does() {
     // Room above 20, to which the first step raises the noise.
     let wide = Edm { sigma_min: 0.02, sigma_max: 80.0, rho: 7.0 };
     let model = mixture(Gaussian::new(wide));
-    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time(levels().at(t).log_snr())).collect();
+    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time_at_log_snr(levels().at(t).log_snr())).collect();
     times[17] = 0.0;
     let churn = Churn { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 };
     let mut z = latents() * 20.0;
