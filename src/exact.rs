@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     noise::{Estimate, Gaussian, Noise, Prediction},
     rng::Rng,
-    sample::{DormandPrince, Past, Sampler, integrate},
+    sample::{DormandPrince, Sampler, TimeStep, integrate},
     schedule::Scales,
 };
 use burn::tensor::{DType, Tensor, TensorData};
@@ -483,7 +483,7 @@ impl Mixture {
     /// If `z` is not double precision, which the tolerances need.
     pub fn flow<const D: usize>(&self, z: Tensor<D>, t: f64, s: f64) -> Tensor<D> {
         assert_eq!(z.dtype(), DType::F64, "a reference solution is computed in double precision");
-        DormandPrince { absolute: 1e-12, relative: 1e-12 }.step(self, z, t, s, &mut Past::default(), &mut Rng::new(0))
+        DormandPrince { absolute: 1e-12, relative: 1e-12 }.step(self, z, TimeStep::new(t, s), &mut Rng::new(0))
     }
 
     /// ln p(x_s) of each row by the flow from s to t, where its density is `terminal`: the change of variables along
@@ -561,7 +561,7 @@ impl<const D: usize> Denoiser<D> for FlowEnd<'_> {
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         assert_eq!(t.len(), 1, "a consistency model is asked at one time for the whole batch");
         let tolerances = DormandPrince { absolute: 1e-8, relative: 1e-8 };
-        tolerances.step(self.0, z, t[0], 0.0, &mut Past::default(), &mut Rng::new(0)).into()
+        tolerances.step(self.0, z, TimeStep::new(t[0], 0.0), &mut Rng::new(0)).into()
     }
 }
 

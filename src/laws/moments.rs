@@ -10,7 +10,7 @@ use crate::{
     exact::{Covariance, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
-    sample::{Past, Sampler},
+    sample::{Sampler, TimeStep},
     schedule::{Edm, FlowMatching, Schedule, VariancePreserving},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -35,12 +35,11 @@ pub fn moments_of(
         let start: Vec<f64> = start.iter().map(|xi| mean[0] + std * xi).collect();
         let rows = start.len() / 2;
         let mut z = Tensor::<2>::from_data(TensorData::new(start, [rows, 2]), (&Device::flex(), DType::F64));
-        let mut past = Past::of(steps);
+        let mut state = sampler.start(model.noise()).ok()?;
         let mut draws = vec![];
         for i in 0..steps {
             let (mut own, mut again) = (rng.at(i as u64), rng.at(i as u64));
-            z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut own);
-            past.advance();
+            z = state.step(model, z, TimeStep { t: time(i), s: time(i + 1), index: i, count: steps }, &mut own);
             // A stream knows how often it was drawn from.
             draws.push((0..64).find(|_| again == own || again.normals(1, 2).is_empty())?);
         }
@@ -78,7 +77,8 @@ pub(super) fn declared(
     wrap: &impl for<'a> Fn(&'a Mixture) -> Box<dyn Denoiser<2> + 'a>,
     checks: &mut Checks,
 ) {
-    if sampler.order().is_some() {
+    let properties = sampler.properties();
+    if properties.order.is_some() {
         return;
     }
     let problems: [(&str, Arc<dyn Schedule>, [f64; 2]); 3] = [
@@ -86,7 +86,7 @@ pub(super) fn declared(
         ("edm", Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }), [0.6, 0.2]),
         ("flow-matching", Arc::new(FlowMatching {}), [0.8, 0.04]),
     ];
-    let declared = sampler.weak_order() as f64;
+    let declared = properties.weak_order as f64;
     for (name, schedule, span) in problems {
         let noise = Gaussian::new(schedule).predicting(Prediction::V);
         let data = Mixture::gaussian(noise, vec![0.7; 2], Covariance::Isotropic(0.25)).expect("a Gaussian");
@@ -100,7 +100,7 @@ pub(super) fn declared(
         let (Some(few), Some(more), Some(most)) = (off(40), off(80), off(160)) else { return };
         let size = |off: [f64; 2]| off[0].hypot(off[1]);
         // Steps that are long where there is little noise do not show an order yet.
-        if name != "flow-matching" && sampler.bias() == 0.0 && size(most) > 1e-6 {
+        if name != "flow-matching" && properties.bias == 0.0 && size(most) > 1e-6 {
             let order = 2.0 * (size(more) / size(most)).log2() - (size(few) / size(more)).log2();
             let place = format!("{name}: {order:.2} for {declared}");
             checks.note("moments converge with the declared order", place, declared - order, 0.2);
@@ -108,6 +108,6 @@ pub(super) fn declared(
         let rest = (declared.exp2() - 1.0).recip();
         let limit = size([0, 1].map(|k| most[k] + (most[k] - more[k]) * rest));
         let place = format!("{name}, after {:.1e} with 160 steps", size(most));
-        checks.note("in the limit moments are those of x_t", place, limit, 0.005 + sampler.bias());
+        checks.note("in the limit moments are those of x_t", place, limit, 0.005 + properties.bias);
     }
 }

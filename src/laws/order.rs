@@ -6,7 +6,7 @@ use crate::{
     exact::{Covariance, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
-    sample::{Past, Sampler},
+    sample::{Sampler, TimeStep},
     schedule::{Edm, FlowMatching, Schedule, VariancePreserving},
 };
 use burn::tensor::{DType, Device, Tensor};
@@ -37,20 +37,20 @@ pub fn order_of(sampler: &dyn Sampler<2>, model: &Mixture, [from, to]: [f64; 2])
     let sigma = crate::noise::Noise::<2>::path(model_noise(model)).expect("Gaussian").at(from).sigma;
     let start = latents(16, 11) * sigma;
     let end = model.flow(start.clone(), from, to);
-    let warm = sampler.order().unwrap_or(1);
+    let warm = sampler.properties().order.unwrap_or(1);
     let mut errors = vec![];
     for n in [20, 40, 80, 160, 320, 640, 1280] {
         let time = |i: usize| from + (to - from) * i as f64 / n as f64;
-        let (mut past, mut rng) = (Past::of(n), Rng::new(0));
+        let Ok(mut state) = sampler.start(model_noise(model)) else { return f64::NAN };
+        let mut rng = Rng::new(0);
         let (mut z, mut exact) = (start.clone(), start.clone());
         for i in 0..n {
             if i < warm && i > 0 {
                 exact = model.flow(exact, time(i - 1), time(i));
                 z = exact.clone();
-                past.settle();
+                state.z_replaced();
             }
-            z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
-            past.advance();
+            z = state.step(model, z, TimeStep { t: time(i), s: time(i + 1), index: i, count: n }, &mut rng);
         }
         let error = host((z - end.clone()).square().mean().sqrt())[0];
         // Rounding adds up over the steps.
@@ -76,7 +76,7 @@ const PROVABLE: usize = 5;
 
 /// The declared order is measured under schedules that keep the variance of the data and under such that do not.
 pub(super) fn declared(sampler: &dyn Sampler<2>, checks: &mut Checks) {
-    let Some(declared) = sampler.order() else { return };
+    let Some(declared) = sampler.properties().order else { return };
     for (name, model, span) in [
         ("variance-preserving", problem(VariancePreserving { min: 0.1, max: 8.0 }), [0.8, 0.2]),
         ("flow-matching", problem(FlowMatching {}), [0.7, 0.4]),

@@ -17,7 +17,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// Samplers of Gaussian noise: the declared order is measured on three exact problems, walks of one and two steps end in finite
 /// numbers at every kind of end, no noise is left at t = 0, many samples have the data's moments and distribution, a row does
-/// not depend on its batch unless [the sampler says so](Sampler::rowwise), and the same stream gives the same walk. Where a
+/// not depend on its batch unless [the sampler says so](crate::sample::Properties::rowwise), and the same stream gives the same walk. Where a
 /// sampler has noise of its own, [exact moments](super::moments_of) converge to those of x_t as is declared.
 ///
 /// The order measured may differ from the declared one by 0.1; of orders above 5 it is asked that it be 5 at least, for
@@ -77,7 +77,7 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     // Of two sets of 1000 draws of the data it exceeds 0.023 once in a thousand times; the steps' error adds a little.
     checks.note("samples are distributed as the data", "energy distance of 1000 draws", apart, 0.03);
     no_noise_left(sampler, &wrap, &mut checks);
-    if sampler.rowwise() {
+    if sampler.properties().rowwise {
         checks.note("a row is the same alone as in a batch", "row 3 of 5", alone(sampler, &*wrapped), 1e-7);
     }
     let again = draw(5);

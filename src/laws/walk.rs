@@ -53,7 +53,7 @@ pub fn walk(sampler: &dyn Sampler<2>) -> Vec<Check> {
     let mut checks = Checks::default();
     let model = problem(OrnsteinUhlenbeck {});
     // One step too many or too few of four is more than a fifth; a pair with a tolerance asks for its first guess besides.
-    let (said, least) = (sampler.calls() as f64, asked(&model, sampler));
+    let (said, least) = (sampler.properties().nfe_per_step as f64, asked(&model, sampler));
     let place = format!("{least} for {said}");
     checks.note("a step asks the model as often as is said", place, (least / said - 1.0).abs(), 0.2);
 
