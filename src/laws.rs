@@ -21,16 +21,16 @@ mod moments;
 mod net;
 mod order;
 mod sampler;
-mod walk;
+mod trajectory;
 pub use categories::bound;
-pub use discrete_sampler::{discrete_sampler, distance, draws};
+pub use discrete_sampler::{discrete_sampler, sequence_counts, total_variation};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::net;
 pub use order::{order_of, problem};
 pub use sampler::{consistency, plane, row_alone, sampler};
-pub use walk::walk;
+pub use trajectory::trajectory;
 
 /// One law, measured.
 #[derive(Clone, Debug, PartialEq)]

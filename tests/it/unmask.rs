@@ -5,7 +5,7 @@ use tweedie::{
     Rng,
     denoise::{Denoiser, Guided, Truncated, Truncation},
     exact::Joint,
-    laws::{self, distance, draws},
+    laws::{self, sequence_counts, total_variation},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
     schedule::{CosineAngle, FlowMatching, Schedule},
@@ -42,9 +42,9 @@ fn uniform() -> Joint {
 }
 /// The distance of `rows` draws from the data's law, over what chance allows.
 fn far(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize) -> (f64, f64) {
-    distance(model, &draws(model, sampler, steps, rows, &Rng::new(5)))
+    total_variation(model, &sequence_counts(model, sampler, steps, rows, &Rng::new(5)))
 }
-fn by(by: By) -> Ordered {
+fn by(by: UnmaskingOrder) -> Ordered {
     Ordered { by, temperature: 0.0 }
 }
 
@@ -55,17 +55,17 @@ fn all() -> Vec<Box<dyn Sampler<3>>> {
         Box::new(Analytic {}),
         Box::new(FirstHitting {}),
         Box::new(TauLeaping {}),
-        Box::new(by(By::Confidence)),
-        Box::new(Ordered { by: By::Confidence, temperature: 4.5 }),
-        Box::new(by(By::Entropy)),
-        Box::new(by(By::Margin)),
-        Box::new(by(By::Random)),
-        Box::new(by(By::Position)),
+        Box::new(by(UnmaskingOrder::Confidence)),
+        Box::new(Ordered { by: UnmaskingOrder::Confidence, temperature: 4.5 }),
+        Box::new(by(UnmaskingOrder::Entropy)),
+        Box::new(by(UnmaskingOrder::Margin)),
+        Box::new(by(UnmaskingOrder::Random)),
+        Box::new(by(UnmaskingOrder::Position)),
         Box::new(Remasking::default()),
         Box::new(Remasking { rule: Remask::Rescale, eta: 0.3, ..Remasking::default() }),
         Box::new(looped),
         Box::new(Blocks { sampler: Analytic {}, block: 2, window: None }),
-        Box::new(Blocks { sampler: by(By::Entropy), block: 1, window: None }),
+        Box::new(Blocks { sampler: by(UnmaskingOrder::Entropy), block: 1, window: None }),
         Box::new(Cached { sampler: Ancestral {} }),
         Box::new(Cached { sampler: Blocks { sampler: Analytic {}, block: 2, window: None } }),
     ]
@@ -85,17 +85,17 @@ fn every_sampler_of_categories_obeys_its_laws() {
 
 /// One entry a step, or its own times: the conditionals multiply to the joint.
 #[test]
-fn what_reveals_one_entry_a_step_draws_the_joint() {
+fn one_entry_per_step_samples_the_joint_distribution() {
     let model = absorbing(FlowMatching {});
     let blocks = Blocks { sampler: Analytic {}, block: 1, window: None };
     let exact: [(&dyn Sampler<3>, usize); 9] = [
         (&FirstHitting {}, 1),
         (&FirstHitting {}, 3),
-        (&by(By::Random), 4),
-        (&by(By::Position), 4),
-        (&by(By::Entropy), 4),
-        (&by(By::Margin), 4),
-        (&Ordered { by: By::Entropy, temperature: 2.0 }, 4),
+        (&by(UnmaskingOrder::Random), 4),
+        (&by(UnmaskingOrder::Position), 4),
+        (&by(UnmaskingOrder::Entropy), 4),
+        (&by(UnmaskingOrder::Margin), 4),
+        (&Ordered { by: UnmaskingOrder::Entropy, temperature: 2.0 }, 4),
         (&blocks, 4),
         (&blocks, 8),
     ];
@@ -104,9 +104,9 @@ fn what_reveals_one_entry_a_step_draws_the_joint() {
         assert!(far < chance, "{sampler:?}, {steps} steps: {far:.4} of {chance:.4}");
     }
     // Not so in one step, nor where the order looks at what was drawn.
-    let (tied, chance) = far(&model, &by(By::Entropy), 1, 20_000);
+    let (tied, chance) = far(&model, &by(UnmaskingOrder::Entropy), 1, 20_000);
     assert!(tied > 0.3, "{tied:.4}");
-    let (biased, _) = far(&model, &by(By::Confidence), 4, 20_000);
+    let (biased, _) = far(&model, &by(UnmaskingOrder::Confidence), 4, 20_000);
     assert!(biased > 2.0 * chance, "{biased:.4}");
     // Any schedule does for those with times of their own.
     let (far, chance) = far(&absorbing(CosineAngle {}), &FirstHitting {}, 2, 20_000);
@@ -115,7 +115,7 @@ fn what_reveals_one_entry_a_step_draws_the_joint() {
 
 /// Steps that seldom change two entries: the distance falls as the step, and is chance's at the end.
 #[test]
-fn fine_steps_draw_the_joint() {
+fn fine_steps_sample_the_joint_distribution() {
     let rescaled = Remasking { rule: Remask::Rescale, eta: 0.05, ..Remasking::default() };
     let samplers: [(&dyn Sampler<3>, bool); 5] = [
         (&Ancestral {}, true),
@@ -143,7 +143,7 @@ fn tau_leaping_is_of_first_order() {
     for noise in [Discrete::absorbing(FlowMatching {}, 3, 2), Discrete::uniform(FlowMatching {}, 2)] {
         let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)]).unwrap();
         let errors = [16, 32, 64].map(|steps| {
-            let counts = draws(&model, &TauLeaping {}, steps, 100_000, &Rng::new(9));
+            let counts = sequence_counts(&model, &TauLeaping {}, steps, 100_000, &Rng::new(9));
             counts.iter().filter(|(x, _)| x[0] != x[1]).map(|(_, n)| *n as f64).sum::<f64>() / 1e5
         });
         for pair in errors.windows(2) {
@@ -172,7 +172,7 @@ impl Denoiser<3> for Counted<'_> {
 }
 
 #[test]
-fn remembered_guesses_spare_calls_and_change_nothing() {
+fn caching_saves_network_evaluations_and_changes_no_sample() {
     let joint = absorbing(FlowMatching {});
     let walk = |sampler: &dyn Sampler<3>| {
         let model = Counted { model: &joint, calls: RefCell::new(0) };
@@ -196,12 +196,12 @@ fn remembered_guesses_spare_calls_and_change_nothing() {
         );
     }
     // A step that reveals nothing asks nothing, without being told to remember.
-    assert_eq!(walk(&by(By::Entropy)).1, 4);
+    assert_eq!(walk(&by(UnmaskingOrder::Entropy)).1, 4);
 }
 
 /// Remasking leaves q(x_s) as it is: of one entry exactly, at every time.
 #[test]
-fn remasking_keeps_the_marginals() {
+fn remasking_preserves_the_marginals() {
     let letters = vec![(vec![0], 0.6), (vec![1], 0.3), (vec![2], 0.1)];
     let model = Joint::new(Discrete::absorbing(CosineAngle {}, 4, MASK), letters).unwrap();
     let rows = 20_000;
@@ -234,14 +234,14 @@ fn remasking_keeps_the_marginals() {
 
 /// Draws given the known entries have the exact conditional law, and known entries never change.
 #[test]
-fn what_is_known_stays_and_the_rest_follows_it() {
+fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     let model = absorbing(FlowMatching {});
     let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
     let given: Vec<_> = sequences().into_iter().filter(|(x, _)| x[1] == 1).collect();
     let given = Joint::new(Discrete::absorbing(FlowMatching {}, 4, MASK), given).unwrap();
     fn check<S: Sampler<3> + 'static>(model: &Joint, given: &Joint, known: &Tensor<3>, sampler: S, steps: usize) {
         let infill = Infill { sampler: Box::new(sampler), known: known.clone() };
-        let (far, chance) = distance(given, &draws(model, &infill, steps, 6000, &Rng::new(8)));
+        let (far, chance) = total_variation(given, &sequence_counts(model, &infill, steps, 6000, &Rng::new(8)));
         assert!(far < chance + 0.02, "{infill:?}: {far:.4} of {chance:.4}");
         let z = infill.put(pages(&[&[MASK; 4][..]; 3]));
         for (s, z) in trajectory_from(model, &infill, grid(7), z, &Rng::new(1)).unwrap() {
@@ -249,7 +249,7 @@ fn what_is_known_stays_and_the_rest_follows_it() {
         }
     }
     check(&model, &given, &known, FirstHitting {}, 2);
-    check(&model, &given, &known, by(By::Entropy), 4);
+    check(&model, &given, &known, by(UnmaskingOrder::Entropy), 4);
     check(&model, &given, &known, Ancestral {}, 128);
     check(&model, &given, &known, Analytic {}, 128);
     check(&model, &given, &known, TauLeaping {}, 128);
@@ -299,7 +299,7 @@ impl Denoiser<3> for Chained {
 }
 
 #[test]
-fn blocks_go_on_for_any_length() {
+fn blocks_sample_sequences_longer_than_the_window() {
     let model = Chained { noise: Discrete::absorbing(FlowMatching {}, 4, MASK), reads: RefCell::default() };
     let blocks = Blocks { sampler: Analytic {}, block: 1, window: Some(3) };
     let rows = 2000;
@@ -317,7 +317,7 @@ fn blocks_go_on_for_any_length() {
     assert!(next + same == all && (next / all - 0.8).abs() < 5.0 * (0.16 / all).sqrt(), "{}", next / all);
     // Steps that do not fall on the blocks' borders, a last block that is shorter, more blocks than steps.
     for (block, window, steps) in [(4, Some(5), 7), (2, None, 4), (3, Some(20), 1), (11, Some(11), 3)] {
-        let blocks = Blocks { sampler: by(By::Confidence), block, window };
+        let blocks = Blocks { sampler: by(UnmaskingOrder::Confidence), block, window };
         let walk = trajectory(&model, &blocks, grid(steps), [4, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
         assert!(numbers(walk.last().unwrap().1).iter().all(|n| *n < 3.0), "{blocks:?}");
     }
@@ -331,7 +331,7 @@ fn near(a: &[f64], b: &[f64]) -> bool {
 }
 
 #[test]
-fn truncated_guesses_are_what_they_say() {
+fn truncation_keeps_the_likeliest_categories_and_sharpens_the_rest() {
     let p = probs(&[&[0.1, 0.4, 0.2, 0.3, 0.0], &[0.0, 0.0, 1.0, 0.0, 0.0]]);
     let apply = |truncation: Truncation| numbers(truncation.apply(p.clone()));
     let all = Truncation::default();
@@ -368,10 +368,10 @@ fn truncated_guesses_are_what_they_say() {
 
 /// A surest guess every time, one entry a step, is one sequence.
 #[test]
-fn samplers_draw_from_what_was_truncated() {
+fn samplers_sample_from_truncated_distributions() {
     let model = absorbing(FlowMatching {});
     let sure = Truncated { model: &model, truncation: Truncation { temperature: 0.0, ..Truncation::default() } };
-    let x = trajectory(&sure, &by(By::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
+    let x = trajectory(&sure, &by(UnmaskingOrder::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
         .unwrap()
         .last()
         .unwrap()
@@ -382,7 +382,7 @@ fn samplers_draw_from_what_was_truncated() {
 }
 
 #[test]
-fn guided_guesses_are_the_tempered_conditional() {
+fn guidance_of_categories_is_the_tempered_conditional() {
     let noise = || Discrete::absorbing(FlowMatching {}, 4, MASK);
     let strong = Joint::new(noise(), vec![(vec![0, 1], 0.6), (vec![1, 1], 0.1), (vec![2, 0], 0.3)]).unwrap();
     let weak = Joint::new(noise(), vec![(vec![0, 1], 0.2), (vec![1, 1], 0.5), (vec![2, 0], 0.3)]).unwrap();
@@ -411,12 +411,12 @@ fn guided_guesses_are_the_tempered_conditional() {
     for n in numbers(x.last().unwrap().1) {
         *counts.entry(vec![n as usize]).or_default() += 1;
     }
-    let (far, chance) = distance(&goal, &counts);
+    let (far, chance) = total_variation(&goal, &counts);
     assert!(far < chance, "{far:.4} of {chance:.4}");
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn samplers_refuse_other_noise_and_invalid_settings() {
     let masked = Discrete::absorbing(FlowMatching {}, 4, MASK);
     let plain = Discrete::uniform(FlowMatching {}, 4);
     let gaussian = Gaussian::new(FlowMatching {});
@@ -428,18 +428,18 @@ fn what_does_not_fit_is_refused() {
         }
     }
     for sampler in
-        [&FirstHitting {} as &dyn Sampler<3>, &by(By::Entropy), &Remasking::default(), &Blocks::<Analytic>::default()]
+        [&FirstHitting {} as &dyn Sampler<3>, &by(UnmaskingOrder::Entropy), &Remasking::default(), &Blocks::<Analytic>::default()]
     {
         assert!(said(sampler, &plain).contains("`ancestral`, `analytic` or `tau-leaping`"), "{sampler:?}");
     }
     let wrong: [(&dyn Sampler<3>, &str); 7] = [
-        (&Ordered { by: By::Entropy, temperature: -1.0 }, "temperature"),
-        (&Ordered { by: By::Random, temperature: 1.0 }, "by chance"),
-        (&Remasking { eta: 1.5, ..Remasking::default() }, "eta = 1.5"),
+        (&Ordered { by: UnmaskingOrder::Entropy, temperature: -1.0 }, "temperature"),
+        (&Ordered { by: UnmaskingOrder::Random, temperature: 1.0 }, "must be 0 if the order is random"),
+        (&Remasking { eta: 1.5, ..Remasking::default() }, "`eta` must be within [0, 1], got 1.5"),
         (&Remasking { from: 0.2, until: 0.5, ..Remasking::default() }, "until < from"),
         (&Remasking { hold: Some(0.9), ..Remasking::default() }, "0.9, 0.05 and 0.55"),
-        (&Blocks { sampler: Analytic {}, block: 0, window: None }, "block = 0"),
-        (&Blocks { sampler: Analytic {}, block: 8, window: Some(4) }, "window"),
+        (&Blocks { sampler: Analytic {}, block: 0, window: None }, "`block` must be 1 or more, got 0"),
+        (&Blocks { sampler: Analytic {}, block: 8, window: Some(4) }, "`window` must be at least block = 8, got 4"),
     ];
     for (sampler, word) in wrong {
         assert!(said(sampler, &masked).contains(word), "{sampler:?}: {}", said(sampler, &masked));
@@ -449,7 +449,7 @@ fn what_does_not_fit_is_refused() {
     );
     let known =
         |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()) };
-    assert!(said(&known(4.0), &masked).contains("entry 0 of what is known is 4"));
+    assert!(said(&known(4.0), &masked).contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0"));
     assert!(known(-1.0).check(&masked as &dyn Noise<3>).is_ok());
     let prior = Noise::<3>::stationary(&masked, [1, 2, 1], &Device::flex());
     assert_eq!(numbers(prior.sample(&mut Rng::new(0)).value), [3.0, 3.0]);
