@@ -252,10 +252,10 @@ fn inversion_is_the_inverse_of_ddim() {
     assert!(error < 0.1, "{error:.2e}");
 }
 
-/// Where x̂ stands still the steps are exact, and the whole has the noise of its halves, draw by draw.
+/// If x̂ is constant the steps are exact, and the whole step adds the noise of its halves, normal by normal.
 #[test]
 fn a_stochastic_midpoint_step_equals_two_steps_if_the_estimate_is_constant() {
-    /// A model that says one x whatever it is asked.
+    /// A model whose x̂ is the same everywhere.
     struct Same(Gaussian, Tensor<2>);
     impl Denoiser<2> for Same {
         fn noise(&self) -> &dyn Noise<2> {
@@ -300,20 +300,20 @@ fn pndm_follows_its_equations_11_to_13() {
     };
     let times = [0.9, 0.75, 0.6, 0.5, 0.35, 0.2, 0.1];
     let mut z = latents();
-    let mut words: Vec<Tensor<2>> = vec![];
+    let mut outputs: Vec<Tensor<2>> = vec![];
     for pair in times.windows(2) {
         let (t, s) = (pair[0], pair[1]);
         let m = (t + s) / 2.0;
-        words.push(eps(&z, t));
-        let n = words.len();
-        let word = |k: usize| words[n - 1 - k].clone();
+        outputs.push(eps(&z, t));
+        let n = outputs.len();
+        let past = |k: usize| outputs[n - 1 - k].clone();
         let mean = if n <= 3 {
-            let e2 = eps(&phi(&z, &word(0), t, m), m);
+            let e2 = eps(&phi(&z, &past(0), t, m), m);
             let e3 = eps(&phi(&z, &e2, t, m), m);
             let e4 = eps(&phi(&z, &e3, t, s), s);
-            (word(0) + e2 * 2.0 + e3 * 2.0 + e4) / 6.0
+            (past(0) + e2 * 2.0 + e3 * 2.0 + e4) / 6.0
         } else {
-            (word(0) * 55.0 - word(1) * 59.0 + word(2) * 37.0 - word(3) * 9.0) / 24.0
+            (past(0) * 55.0 - past(1) * 59.0 + past(2) * 37.0 - past(3) * 9.0) / 24.0
         };
         z = phi(&z, &mean, t, s);
     }
@@ -321,7 +321,7 @@ fn pndm_follows_its_equations_11_to_13() {
     assert!(error < 1e-12, "{error:.2e}");
 }
 
-/// A denoiser that counts how often it is asked.
+/// A denoiser that counts its evaluations.
 struct Counted<'a>(&'a dyn Denoiser<2>, Cell<usize>);
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
@@ -336,7 +336,7 @@ impl Denoiser<2> for Counted<'_> {
     }
 }
 
-/// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one call a level.
+/// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one evaluation per level.
 #[test]
 fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
     let edm = Edm { min: 0.05, max: 20.0, rho: 7.0 };
@@ -358,7 +358,7 @@ fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
     }
     let error = gap(ours, x);
     assert!(error < 1e-12, "{error:.2e}");
-    // Others end with x̂, one call more, and a shared sampler is what it holds.
+    // Other samplers end with x̂, by one more evaluation, and a shared sampler behaves as the one it holds.
     let counted = Counted(&model, Cell::new(0));
     let start = latents();
     trajectory_from(&counted, &Euler {}, times.to_vec(), start.clone(), &rng).unwrap().last();
@@ -405,12 +405,12 @@ fn samplers_refuse_categorical_noise_and_invalid_settings() {
         (&PredictorCorrector { snr: f64::NAN, corrections: 1 }, "`snr` must be between 0 and 1, got NaN;"),
     ];
     for (sampler, why) in wrong {
-        let said = sampler.check(&gaussian).unwrap_err().to_string();
-        assert!(said.contains(why) && !said.contains('{'), "{sampler:?}: {said}");
+        let message = sampler.check(&gaussian).unwrap_err().to_string();
+        assert!(message.contains(why) && !message.contains('{'), "{sampler:?}: {message}");
     }
 }
 
-/// diffusers' deterministic dummy model: word = z τ/(τ + 1), τ the number of the training step, from 0.
+/// diffusers' deterministic dummy model: output = z τ/(τ + 1), τ the number of the training step, from 0.
 struct Dummy {
     noise: Gaussian,
     tau: Box<dyn Fn(f64) -> f64>,
@@ -526,7 +526,7 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
             walk(&Heun {}, &model, &times, start.clone() * first)
         }),
         // Theirs clips x̂ but keeps the ε̂ of the x̂ that was not, which no x̂ and z go together with: this sum, of the first
-        // nine steps, is by a step of theirs. The dummy's last word is 0, and so is the sum after ten.
+        // nine steps, is by a step of theirs. The dummy's last output is 0, and so is the sum after ten.
         ("DDIM, sample, nine steps", 548.6595942820422, {
             let model = dummy(X0);
             leading[..10].windows(2).fold(start.clone(), |z, pair| {
@@ -555,7 +555,7 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Thresholds and times of one's own are a denoiser's and a list's business: every sampler takes them.
+/// Thresholding belongs to the denoiser and the times are a list: every sampler works with both.
 #[test]
 fn every_sampler_works_with_thresholding_and_uneven_times() {
     let uneven = [1.0, 0.93, 0.52, 0.5, 0.11, 0.0];

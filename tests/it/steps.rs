@@ -1,4 +1,5 @@
-//! Steps of samplers written once more and by hand, with the same noises: what laws of whole walks leave free.
+//! Steps of samplers against their formulas, written a second time by hand and with the same noise: details that laws of whole
+//! trajectories do not determine.
 use crate::exact::{gap, latents, mixture, walk};
 use burn::tensor::{DType, Device, Tensor};
 use std::cell::RefCell;
@@ -55,12 +56,12 @@ impl<S: Schedule + Clone + 'static> Hand<S> {
     }
 }
 
-/// The k-th draw of the stream of [`Hand::off`].
+/// The k-th normal of the stream of [`Hand::off`].
 fn xi(k: usize) -> Tensor<2> {
     let mut rng = Rng::new(4);
-    let mut draw = || rng.normal_tensor(latents().dims(), &Device::flex(), DType::F64);
-    (0..k).for_each(|_| drop(draw()));
-    draw()
+    let mut next = || rng.normal_tensor(latents().dims(), &Device::flex(), DType::F64);
+    (0..k).for_each(|_| drop(next()));
+    next()
 }
 
 const NEAR: f64 = 1e-12;
@@ -97,12 +98,12 @@ fn dpm_solver_pp_2m_sde_is_its_formula() {
     let ours = state.step(&hand.model, z.clone(), second, &mut rng);
     let h = hand.lambda(s) - hand.lambda(t);
     let r = (hand.lambda(t) - hand.lambda(u)) / h;
-    let word = hand.x(&z, t) * (1.0 + 0.5 / r) - hand.x(&before, u) * (0.5 / r);
+    let output = hand.x(&z, t) * (1.0 + 0.5 / r) - hand.x(&before, u) * (0.5 / r);
     let end = z * (to.sigma / from.sigma * (-eta * h).exp())
-        + word * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
+        + output * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
         + xi(1) * (to.sigma * (1.0 - (-2.0 * eta * h).exp()).sqrt());
     assert!(gap(ours, end) < NEAR);
-    // And its first step, of one word.
+    // And its first step, of one output.
     let (from, to, h) = (hand.at(u), hand.at(t), hand.lambda(t) - hand.lambda(u));
     let end = before.clone() * (to.sigma / from.sigma * (-eta * h).exp())
         + hand.x(&before, u) * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
@@ -121,19 +122,19 @@ fn unipc_is_its_formula_with_either_b() {
             let (mut state, mut rng) = (Sampler::start(&sampler, hand.model.noise()).unwrap(), Rng::new(0));
             let ahead = state.step(&hand.model, latents(), TimeStep::new(u, t), &mut rng);
             let ours = state.step(&hand.model, ahead, TimeStep::new(t, s), &mut rng);
-            let step = |z: Tensor<2>, t: f64, s: f64, word: Tensor<2>, difference: Tensor<2>| {
+            let step = |z: Tensor<2>, t: f64, s: f64, output: Tensor<2>, difference: Tensor<2>| {
                 let h = hand.lambda(s) - hand.lambda(t);
                 z * (hand.at(s).sigma / hand.at(t).sigma)
-                    - word * (hand.at(s).alpha * ((-h).exp() - 1.0))
+                    - output * (hand.at(s).alpha * ((-h).exp() - 1.0))
                     - difference * (hand.at(s).alpha * b(-h) * 0.5)
             };
             let first = hand.x(&latents(), u);
             let ahead = step(latents(), u, t, first.clone(), first.zeros_like());
-            let word = hand.x(&ahead, t);
-            // The corrector looks at the predicted point, and is not asked of the corrected one.
-            let z = if corrector { step(latents(), u, t, first.clone(), word.clone() - first.clone()) } else { ahead };
+            let output = hand.x(&ahead, t);
+            // The corrector uses x̂ at the predicted point; there is no evaluation at the corrected one.
+            let z = if corrector { step(latents(), u, t, first.clone(), output.clone() - first.clone()) } else { ahead };
             let r = (hand.lambda(u) - hand.lambda(t)) / (hand.lambda(s) - hand.lambda(t));
-            let end = step(z, t, s, word.clone(), (first - word) / r);
+            let end = step(z, t, s, output.clone(), (first - output) / r);
             let error = gap(ours, end);
             assert!(error < NEAR, "{variant:?}, {corrector}: {error:.2e}");
         }
@@ -158,11 +159,11 @@ fn restart_is_algorithm_1() {
     // Above and below it is Heun's.
     let other = hand.heun(&latents(), high, t);
     assert!(hand.off(&sampler, high, t, other) < NEAR);
-    // It asks as often as is said.
-    let counted = Counted { model: &hand.model, asked: RefCell::new(vec![]) };
+    // The network evaluations are as documented.
+    let counted = Counted { model: &hand.model, evaluated: RefCell::new(vec![]) };
     sampler.step(&counted, latents(), TimeStep::new(t, s), &mut Rng::new(4));
     let nfe = Sampler::<2>::properties(&sampler).nfe_per_step;
-    assert_eq!(counted.asked.into_inner().len(), nfe + 2 * 2 * 2 + 2);
+    assert_eq!(counted.evaluated.into_inner().len(), nfe + 2 * 2 * 2 + 2);
 }
 
 /// Where the schedule ends below `high`, its end is as high as it goes.
@@ -180,10 +181,10 @@ fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
     assert!(hand.off(&Restart { low: 5.0, high: 9.0, repeats: 1, steps: 3 }, t, s, heun) < NEAR);
 }
 
-/// A model that notes when it is asked.
+/// A model that records the times of its evaluations.
 struct Counted<'a> {
     model: &'a Mixture,
-    asked: RefCell<Vec<f64>>,
+    evaluated: RefCell<Vec<f64>>,
 }
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
@@ -193,7 +194,7 @@ impl Denoiser<2> for Counted<'_> {
         self.model.predict(z, t)
     }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
-        self.asked.borrow_mut().push(t[0]);
+        self.evaluated.borrow_mut().push(t[0]);
         self.model.denoise(z, t)
     }
 }
@@ -210,15 +211,15 @@ fn pseudo_multistep_methods_average_as_adams_and_bashforth_do() {
         &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
     ];
     let by_hand = |most: usize, warm: bool| {
-        let (mut z, mut words) = (latents(), vec![]);
+        let (mut z, mut outputs) = (latents(), vec![]);
         for (i, pair) in times.windows(2).enumerate() {
-            words.insert(0, hand.eps(&z, pair[0]));
+            outputs.insert(0, hand.eps(&z, pair[0]));
             if warm && i == 0 {
                 z = hand.heun(&z, pair[0], pair[1]);
                 continue;
             }
             let row = rows[(i + 1).min(most) - 1];
-            let mean = row.iter().zip(&words).map(|(w, word)| word.clone() * *w).reduce(|a, b| a + b).unwrap();
+            let mean = row.iter().zip(&outputs).map(|(w, output)| output.clone() * *w).reduce(|a, b| a + b).unwrap();
             z = hand.euler(&z, mean, pair[0], pair[1]);
         }
         z
@@ -256,7 +257,7 @@ fn sde_steps_are_euler_maruyamas_and_heuns() {
     check(&Hand::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }));
 }
 
-/// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², as often as is asked.
+/// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², `corrections` times.
 #[test]
 fn corrections_are_langevin_steps() {
     let hand = Hand::new(FlowMatching {});
@@ -270,7 +271,7 @@ fn corrections_are_langevin_steps() {
     assert!(hand.off(&PredictorCorrector { snr, corrections: 2 }, t, s, z) < NEAR);
 }
 
-/// γ is a share of the walk's steps, however many are left; fresh noise is √(σ̂² − σ²) strong in noise levels.
+/// γ is S_churn over the number of steps, however many are left; fresh noise is √(σ̂² − σ²) strong in noise levels.
 #[test]
 fn s_churn_is_divided_by_the_number_of_steps() {
     let hand = Hand::new(VariancePreserving::default());
@@ -304,20 +305,20 @@ impl<S: Schedule> Schedule for Units<S> {
 #[test]
 fn a_relative_tolerance_is_relative_to_z() {
     let sampler = DormandPrince { absolute: 1e-12, relative: 1e-5 };
-    let walk = |units: f64| {
+    let run = |units: f64| {
         let model = mixture(Gaussian::new(Units(VariancePreserving::default(), units)));
-        let counted = Counted { model: &model, asked: RefCell::new(vec![]) };
+        let counted = Counted { model: &model, evaluated: RefCell::new(vec![]) };
         let start = latents() * units;
         let end = sampler.step(&counted, start.clone(), TimeStep::new(0.9, 0.2), &mut Rng::new(0));
         let exact = model.flow(start, 0.9, 0.2);
-        (counted.asked.into_inner(), gap(end / units, exact / units))
+        (counted.evaluated.into_inner(), gap(end / units, exact / units))
     };
-    let ((one, error), (large, same)) = (walk(1.0), walk(100.0));
+    let ((one, error), (large, same)) = (run(1.0), run(100.0));
     assert_eq!(one.len(), large.len());
     assert!(error < 1e-4 && (error - same).abs() < 1e-9, "{error:.1e} {same:.1e}");
 }
 
-/// A net that says what is no number makes x_s none, instead of ending the program.
+/// NaN from a network makes x_s NaN, without a panic.
 #[test]
 fn an_adaptive_step_of_nan_is_nan() {
     let hand = Hand::new(VariancePreserving::default());
@@ -326,7 +327,7 @@ fn an_adaptive_step_of_nan_is_nan() {
     assert!(crate::exact::numbers(end).iter().all(|x| x.is_nan()));
 }
 
-/// Where α falls at once the drift has no bound, and a step from there or to there is drawn from p(x_s | x_t).
+/// Where α′ is infinite the drift is, and a step from there or to there is a sample of p(x_s | x_t).
 #[test]
 fn a_step_to_infinite_drift_samples_the_reverse_transition() {
     /// Its slope is infinite at ½.
