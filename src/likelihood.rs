@@ -10,9 +10,13 @@
 //!
 //! so that the mean of a row is unbiased, its error falls faster than that of times drawn anywhere, and rows are independent:
 //! the spread of the rows' bounds is the error of their mean, of data, times and noise together.
-use crate::distribution::host;
+mod ode;
+pub use ode::log_likelihood;
+pub(crate) use ode::transport;
+
 use crate::{
     denoise::Denoiser,
+    distribution::host,
     error::Error,
     loss::{Batch, Loss, Times, prior_term},
     rng::Rng,

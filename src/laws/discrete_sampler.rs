@@ -99,7 +99,7 @@ pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
         let differ = |same: bool| f64::from(u8::from(!same));
         checks.note("the same seed gives the same sample", name, differ(all.is_some() && all == again), 0.0);
         let same = all.zip(one).is_some_and(|(all, one)| all[9..12] == one);
-        checks.note("a row does not depend on its batch", name, differ(same), 0.0);
+        checks.note("a row does not depend on the rest of the batch", name, differ(same), 0.0);
         checks.note("one-hot vectors stay one-hot vectors", name, differ(stays_one_hot(&word, sampler, &rng)), 0.0);
     }
     checks.done()

@@ -84,7 +84,7 @@ fn measure(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<d
     checks.note("samples have the data's distribution", "energy distance of 1000 samples", apart, 0.03);
     no_noise_left(sampler, &wrap, &mut checks);
     if sampler.properties().rowwise {
-        checks.note("a row does not depend on its batch", "row 3 of 5", alone(sampler, &*wrapped), 1e-7);
+        checks.note("a row does not depend on the rest of the batch", "row 3 of 5", alone(sampler, &*wrapped), 1e-7);
     }
     let again = samples(5);
     let differ = again.iter().zip(&samples(5)).filter(|(a, b)| a.to_bits() != b.to_bits()).count();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use tweedie_kernels::{
     combine,
-    ops::{Terms, worst},
+    ops::{Terms, max_error_ratio},
 };
 
 mod embedded_pair;
@@ -163,7 +163,7 @@ impl<const D: usize> SamplerState<D> for Adaptive {
                 }
                 let ahead = ahead.expect("the last stage is the end of the step");
                 let off = terms.sum(mix([0.0; 8], step.length, &slopes, &error_weights()));
-                let error = worst(off, ahead.clone(), absolute, relative / scale);
+                let error = max_error_ratio(off, ahead.clone(), absolute, relative / scale);
                 if error <= 1.0 {
                     (z, here, n) = (ahead, there, scale);
                     x = terms.pop().expect("every stage evaluates the model");

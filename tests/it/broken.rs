@@ -284,7 +284,7 @@ fn a_flawed_sampler_fails_the_laws_of_its_moments_order_and_rows() {
     const LIMIT: &str = "mean and variance converge to those of x_t";
     const SHAPE: &str = "samples have the data's distribution";
     const LEFT: &str = "no noise is left at t = 0";
-    const ROW: &str = "a row does not depend on its batch";
+    const ROW: &str = "a row does not depend on the rest of the batch";
     let of = |flaw: Flawy| broken(&laws::sampler(&flaw));
     assert_eq!(of(Flawy::Sound), [""; 0]);
     // A walk of right moments: it is the shape that tells.

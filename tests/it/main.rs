@@ -1,12 +1,15 @@
 //! The one test binary: laws, exact solutions, training.
+mod book;
 mod bounds;
 mod broken;
+mod common;
 mod discrete;
 mod embedding;
 mod exact;
 mod memory;
 mod nets;
 mod processes;
+mod renamed;
 mod samplers;
 mod spacings;
 mod spine;

@@ -1,5 +1,5 @@
 //! Processes, schedules and spacings: laws, other programs' tables, and the same thing by two names.
-use crate::exact::{gap, numbers, points};
+use crate::common::{gap, numbers, points};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
@@ -366,8 +366,10 @@ fn covariances_of_every_kind_agree() {
     let [a, b] = &models;
     assert!(gap(a.denoise(z.clone(), &[0.3]).mean, b.denoise(z.clone(), &[0.3]).mean) < 1e-12);
     assert!((a.log_density(z.clone(), 0.3)[0] - b.log_density(z.clone(), 0.3)[0]).abs() < 1e-12);
-    let (one, two) =
-        (a.look(&[0.3, -0.4], noise().schedule().at(0.3)), b.look(&[0.3, -0.4], noise().schedule().at(0.3)));
+    let (one, two) = (
+        a.closed_form(&[0.3, -0.4], noise().schedule().at(0.3)),
+        b.closed_form(&[0.3, -0.4], noise().schedule().at(0.3)),
+    );
     assert!((one.divergence - two.divergence).abs() < 1e-12);
     for model in &models {
         let x = model.sample(20_000, &mut Rng::new(1));
@@ -382,29 +384,29 @@ fn covariances_of_every_kind_agree() {
     }
     // The divergence is the trace of differences.
     let c = noise().schedule().at(0.3);
-    let mixture = crate::exact::mixture(noise());
+    let mixture = crate::common::mixture(noise());
     let h = 1e-5;
     let trace: f64 = (0..2)
         .map(|d| {
             let at = |s: f64| {
                 let mut z = [0.2, -0.5];
                 z[d] += s * h;
-                mixture.look(&z, c).x[d]
+                mixture.closed_form(&z, c).x[d]
             };
             (at(1.0) - at(-1.0)) / (2.0 * h)
         })
         .sum();
-    assert!((mixture.look(&[0.2, -0.5], c).divergence - trace).abs() < 1e-7);
+    assert!((mixture.closed_form(&[0.2, -0.5], c).divergence - trace).abs() < 1e-7);
     assert!(Mixture::gaussian(noise(), vec![0.0], Covariance::Isotropic(-1.0)).is_err());
 }
 
 #[test]
 fn a_hutchinson_likelihood_is_near_the_exact_one() {
-    let model = crate::exact::mixture(Gaussian::new(VariancePreserving::default()).predicting(Prediction::V));
+    let model = crate::common::mixture(Gaussian::new(VariancePreserving::default()).predicting(Prediction::V));
     let x = points([[-2.0, 0.0], [1.4, 1.0], [0.5, -1.5]]);
     let exact = model.log_density(x.clone(), 0.02);
     let probes = (64, 1e-4);
-    let ours = tweedie::exact::log_likelihood(&model, x, 0.02, (1e-7, 1e-7), probes, &mut Rng::new(0));
+    let ours = tweedie::likelihood::log_likelihood(&model, x, 0.02, (1e-7, 1e-7), probes, &mut Rng::new(0));
     for (ours, exact) in ours.iter().zip(exact) {
         assert!((ours - exact).abs() < 0.15, "{ours} for {exact}");
     }
@@ -418,7 +420,7 @@ fn a_hutchinson_likelihood_without_chance_is_exact() {
     let model = Mixture::gaussian(noise, vec![0.4, -0.2], Covariance::Diagonal(vec![0.3, 2.0])).unwrap();
     let x = points([[0.1, 0.9], [-1.0, -2.0]]);
     let exact = model.log_density(x.clone(), 0.05);
-    let ours = tweedie::exact::log_likelihood(&model, x, 0.05, (1e-10, 1e-10), (1, 1e-3), &mut Rng::new(0));
+    let ours = tweedie::likelihood::log_likelihood(&model, x, 0.05, (1e-10, 1e-10), (1, 1e-3), &mut Rng::new(0));
     for (ours, exact) in ours.iter().zip(exact) {
         assert!((ours - exact).abs() < 1e-6, "{ours} for {exact}");
     }

@@ -1,6 +1,6 @@
 //! Steps of samplers against their formulas, written a second time by hand and with the same noise: details that laws of whole
 //! trajectories do not determine.
-use crate::exact::{gap, latents, mixture, walk};
+use crate::common::{gap, latents, mixture, walk};
 use burn::tensor::{DType, Device, Tensor};
 use std::cell::RefCell;
 use tweedie::{
@@ -324,7 +324,7 @@ fn an_adaptive_step_of_nan_is_nan() {
     let hand = Hand::new(VariancePreserving::default());
     let start = latents() * f64::NAN;
     let end = DormandPrince::default().step(&hand.model, start, TimeStep::new(0.9, 0.2), &mut Rng::new(0));
-    assert!(crate::exact::numbers(end).iter().all(|x| x.is_nan()));
+    assert!(crate::common::numbers(end).iter().all(|x| x.is_nan()));
 }
 
 /// Where α′ is infinite the drift is, and a step from there or to there is a sample of p(x_s | x_t).
@@ -343,7 +343,7 @@ fn a_step_to_infinite_drift_samples_the_reverse_transition() {
     for (t, s) in [(0.8, 0.5), (0.5, 0.3)] {
         let own = Ancestral {}.step(&hand.model, latents(), TimeStep::new(t, s), &mut Rng::new(4));
         assert_eq!(hand.off(&SdeHeun {}, t, s, own.clone()), 0.0);
-        assert!(crate::exact::numbers(own).iter().all(|x| x.is_finite()));
+        assert!(crate::common::numbers(own).iter().all(|x| x.is_finite()));
     }
 }
 

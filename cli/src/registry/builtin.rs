@@ -2,22 +2,19 @@
 use crate::{
     data::categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
-    dyn_model::{NetConfig, Task},
-    registry::nets::{ImageNet, SequenceNet},
     registry::spacings::{
         Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
         KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
     },
     registry::{Modules, NoiseConfig, ScheduleOf, part},
 };
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::Table;
 use tweedie::{
-    Error, Result, Rng,
+    Error, Result,
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
-    net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
+    net::{DitConfig, MlpConfig, TransformerConfig, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
@@ -112,15 +109,15 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("categories go to near ones, as grey levels do: along a table with steep steps")
         .noise::<NearestNeighbour>("nearest-neighbour")
         .about("categories walk to one of the nearest at a time")
-        .net::<4, UnetConfig>("unet")
-        .about("for images: residual blocks down and up a ladder of sizes")
-        .net::<4, ImageNet>("dit")
-        .about("for images: a transformer of their patches")
-        .net::<3, SequenceNet>("transformer")
-        .about("for text and other sequences: tokens that look at one another")
-        .net::<2, PointNet>("mlp")
-        .about("for points: fully connected layers")
-        .net::<3, UnetConfig>("unet")
+        .net::<4, UNetConfig>("unet")
+        .about("for images: U-Net, residual blocks down and up the resolution levels")
+        .net::<4, DitConfig>("dit")
+        .about("for images: diffusion transformer (DiT), self-attention over patches")
+        .net::<3, TransformerConfig>("transformer")
+        .about("for text and other sequences: self-attention over tokens")
+        .net::<2, MlpConfig>("mlp")
+        .about("for points: multilayer perceptron (MLP)")
+        .net::<3, UNetConfig>("unet")
         .loss::<CrossEntropy>("cross-entropy")
         .about("−ln p(x | x_t) of categories, in nats")
         .loss::<MaskedNelbo>("masked-nelbo")
@@ -334,107 +331,5 @@ impl NoiseConfig for GaussianConfig {
             )));
         }
         Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
-    }
-}
-
-/// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct UnetConfig {
-    channels: Vec<usize>,
-    blocks: usize,
-    attention: Vec<usize>,
-    head_channels: usize,
-    groups: usize,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for UnetConfig {
-    fn default() -> Self {
-        let net = UNetConfig::default();
-        Self {
-            channels: net.channels[1..].to_vec(),
-            blocks: net.blocks,
-            attention: net.attention,
-            head_channels: net.head_channels,
-            groups: net.groups,
-            dropout: net.dropout,
-            time_features: net.time_features,
-        }
-    }
-}
-impl UnetConfig {
-    /// The net for images of so many channels.
-    fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
-        if self.channels.is_empty() || self.channels.contains(&0) {
-            return Err(Error::invalid(format!(
-                "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
-                 least, and none is 0, as in [32, 64]",
-                self.channels
-            )));
-        }
-        Ok(UNetConfig {
-            channels: [channels].iter().chain(&self.channels).copied().collect(),
-            blocks: self.blocks,
-            attention: self.attention.clone(),
-            head_channels: self.head_channels,
-            groups: self.groups,
-            classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs,
-        })
-    }
-}
-impl NetConfig<4> for UnetConfig {
-    type Net = UNet;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
-        let net = self.of(task.shape[0], task.classes, task.outputs)?;
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-/// The same for images whose levels are categories.
-impl NetConfig<3> for UnetConfig {
-    type Net = Pixels<UNet>;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
-        let (Some(image), Some(categories)) = (task.image, task.categories) else {
-            return Err(Error::invalid("the net `unet` is for images, and these data are none: take `transformer`"));
-        };
-        let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-
-/// `[net] name = "mlp"`: [`MlpConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PointNet {
-    hidden: Vec<usize>,
-    residual: bool,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for PointNet {
-    fn default() -> Self {
-        let net = MlpConfig::default();
-        Self { hidden: net.hidden, residual: net.residual, dropout: net.dropout, time_features: net.time_features }
-    }
-}
-impl NetConfig<2> for PointNet {
-    type Net = Mlp;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
-        let net = MlpConfig {
-            features: task.shape[0],
-            hidden: self.hidden.clone(),
-            residual: self.residual,
-            classes: task.classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs: task.outputs,
-        };
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
     }
 }

@@ -1,7 +1,7 @@
 //! Dormand and Prince's embedded Runge–Kutta pair with step size control.
 use crate::sample::combine;
 use burn::tensor::Tensor;
-use tweedie_kernels::ops::worst;
+use tweedie_kernels::ops::max_error_ratio;
 
 /// A solution of [`integrate`]: linear combinations, and a size of errors.
 pub(crate) trait OdeState: Clone {
@@ -15,7 +15,7 @@ impl<const D: usize> OdeState for Tensor<D> {
         combine(terms)
     }
     fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64 {
-        worst(error, value.clone(), absolute, relative)
+        max_error_ratio(error, value.clone(), absolute, relative)
     }
 }
 impl<const D: usize, const E: usize> OdeState for (Tensor<D>, Tensor<E>) {
