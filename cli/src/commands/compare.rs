@@ -88,7 +88,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
 
 fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let schedule: Arc<dyn Schedule> = match problem {
-        "edm" => Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
+        "edm" => Arc::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }),
         "ornstein-uhlenbeck" => Arc::new(OrnsteinUhlenbeck {}),
         _ => Arc::new(VariancePreserving::default()),
     };
@@ -98,7 +98,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     };
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
-        model_of: &|_, _| Box::new(&model),
+        model_of: &|_| Box::new(&model),
         classes: &|_| Classes::none(),
         guess: "x̂ as the model says it",
         schedule,
@@ -186,13 +186,13 @@ impl Of<'_> {
             data = Some([own, other]);
         }
         let case = Case::<D> {
-            model_of: &|classes, rows| {
-                let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
+            model_of: &|classes| {
+                let model = artist.guided(classes, plan.sample.guidance, plan.clamp());
                 dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),
             guess,
-            schedule: plan.schedule.clone(),
+            schedule: plan.schedule.schedule()?,
             dtype: DType::F32,
             tolerance: 1e-5,
             data,
