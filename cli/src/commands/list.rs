@@ -9,6 +9,7 @@ use serde_json::json;
 use tweedie::{
     Error, Result,
     noise::{Discrete, Gaussian, Noise},
+    sample::Properties,
     schedule::{Linear, VariancePreserving},
 };
 
@@ -96,8 +97,7 @@ fn several(all: &[(&Face, String)]) {
 struct Use {
     numbers: bool,
     categories: bool,
-    order: Option<usize>,
-    calls: usize,
+    properties: Properties,
 }
 impl Use {
     fn of(modules: &Modules, name: &str) -> Option<Self> {
@@ -107,14 +107,13 @@ impl Use {
         Some(Self {
             numbers: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
             categories: categories.into_iter().any(|noise| sampler.check(noise).is_ok()),
-            order: sampler.order(),
-            calls: sampler.calls(),
+            properties: sampler.properties(),
         })
     }
     /// Order, and calls a step.
     fn figures(&self) -> String {
-        let order = self.order.map_or(String::new(), |order| format!("order {order}, "));
-        format!("{order}{} a step", messages::count(self.calls, "call"))
+        let order = self.properties.order.map_or(String::new(), |order| format!("order {order}, "));
+        format!("{order}{} a step", messages::count(self.properties.nfe_per_step, "call"))
     }
 }
 
@@ -122,18 +121,17 @@ impl Use {
 fn samplers(modules: &Modules, all: &[(&Face, &str)]) {
     let known: Vec<(&Face, &str, Option<Use>)> =
         all.iter().map(|(face, about)| (*face, *about, Use::of(modules, &face.name))).collect();
-    // The adaptive pair has no order of its steps, and no noise of its own either.
-    let flows = |name: &str, own: &Use| own.numbers && (own.order.is_some() || name == "dormand-prince");
+    let flows = |own: &Use| own.numbers && own.properties.is_deterministic();
     const CATEGORIES: &str = "categories";
-    type Belongs<'a> = &'a dyn Fn(&str, &Use) -> bool;
+    type Belongs<'a> = &'a dyn Fn(&Use) -> bool;
     let groups: [(&str, Belongs<'_>); 3] = [
         ("numbers, without noise of their own", &flows),
-        ("numbers, with noise", &|name, own| own.numbers && !flows(name, own)),
-        (CATEGORIES, &|_, own| own.categories),
+        ("numbers, with noise", &|own| own.numbers && !flows(own)),
+        (CATEGORIES, &|own| own.categories),
     ];
     for (title, belongs) in groups {
         let members = known.iter().filter_map(|(face, about, own)| Some((face, about, own.as_ref()?)));
-        let members = members.filter(|(face, _, own)| belongs(&face.name, own));
+        let members = members.filter(|(_, _, own)| belongs(own));
         let lines: Vec<(&Face, String)> = members
             .map(|(face, about, own)| match title {
                 CATEGORIES => (*face, (*about).to_owned()),
@@ -196,8 +194,8 @@ fn entry(modules: &Modules, kind: &str, face: &Face, about: &str) -> serde_json:
     if let Some(own) = Use::of(modules, &face.name).filter(|_| kind == "sampler") {
         entry["numbers"] = json!(own.numbers);
         entry["categories"] = json!(own.categories);
-        entry["order"] = json!(own.order);
-        entry["calls"] = json!(own.calls);
+        entry["order"] = json!(own.properties.order);
+        entry["calls"] = json!(own.properties.nfe_per_step);
     }
     entry
 }
