@@ -9,9 +9,14 @@
 //!
 //! so that a row's mean is unbiased, its error falls faster than that of independent samples of t, and rows are independent: the
 //! standard deviation of the rows' bounds gives the standard error of their mean, of data, times and noise together.
-use crate::distribution::host;
+mod ode;
+pub use ode::log_likelihood;
+pub(crate) use ode::transport;
+
 use crate::{
+    Dual,
     denoise::Denoiser,
+    distribution::host,
     error::Error,
     loss::{Batch, BoundTimes, CrossEntropy, Loss, prior_term},
     rng::Rng,
@@ -145,7 +150,7 @@ fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: BoundTime
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let survival = |t: f64| categories.schedule.keep(crate::Dual::time(t)).value;
+    let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     let rows = x.dims()[0];
     let cross_entropy = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];

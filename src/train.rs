@@ -5,6 +5,7 @@
 mod checkpoint;
 mod config;
 mod evaluation;
+mod names;
 mod optimizer;
 mod parameters;
 mod step;

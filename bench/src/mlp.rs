@@ -61,7 +61,7 @@ fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: 
     let values = Rng::new(1).normal_tensor::<2>([10_000, 2], &Device::flex(), DType::F32).into_data();
     let data = Samples::new(values.try_to_vec().expect("the values are in single precision"), [10_000, 2]);
     let model =
-        Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net).expect("the noise is valid");
+        Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).expect("the parts fit");
     let settings = Train { steps: steps as u64 + 20, batch: 256, shards, ..Train::default() };
     let mut trainer = model.train(&data, Simple {}, settings).expect("the model, the data and the settings match");
     let (mut times, mut before, mut loss) = (vec![], 0.0, 0.0);
@@ -94,7 +94,7 @@ fn main() {
     let (steps, shards) = (number(300), number(2));
     let device = Device::flex();
     match &*name {
-        "conditioned" => run("conditioned", MlpConfig::new(2).init(&Rng::new(0), &device), steps, shards),
+        "conditioned" => run("conditioned", MlpConfig::new(2).init(&Rng::new(0), &device).unwrap(), steps, shards),
         "plain" => run("plain", Plain::new(&device), steps, shards),
         _ => panic!("the net must be conditioned or plain, got {name}"),
     }

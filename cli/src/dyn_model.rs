@@ -19,7 +19,7 @@ use tweedie::{
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{Classes, Net},
+    net::{Classes, Net, Task},
     noise::Noise,
     sample::{Infill, Sampler, trajectory},
     spacing::Spacing,
@@ -27,21 +27,6 @@ use tweedie::{
     transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
 };
 use tweedie_data::Mean;
-
-/// What a net is made for: it takes its widths at both ends from here, so that a recipe need not repeat them.
-#[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
-    /// Sizes of one sample of x.
-    pub shape: &'a [usize],
-    /// How many classes the net may be told; 0 for none.
-    pub classes: usize,
-    /// How many numbers it says for each of the data's.
-    pub outputs: usize,
-    /// How many categories there are, a mask included, where x is their numbers and the net says a logit for each.
-    pub categories: Option<usize>,
-    /// Channels, height and width, where categories are the levels of an image.
-    pub image: Option<[usize; 3]>,
-}
 
 /// Settings that make a net for data of rank `D`: `[net]` in a recipe.
 pub trait NetConfig<const D: usize>: Settings {
@@ -62,7 +47,7 @@ pub(crate) struct Embedded {
     /// Numbers of a vector.
     pub width: usize,
     /// Whether a vector's mean square is held at 1.
-    pub normalised: bool,
+    pub normalized: bool,
     /// How vectors become tokens again.
     pub decoding: Decoding,
     /// While drawing, guesses at this time and before it are moved to the nearest vectors; 0 moves none.
@@ -70,8 +55,8 @@ pub(crate) struct Embedded {
 }
 impl Default for Embedded {
     fn default() -> Self {
-        let EmbeddingConfig { width, normalised, decoding, .. } = EmbeddingConfig::default();
-        Self { width, normalised, decoding, clamp: 0.0 }
+        let EmbeddingConfig { width, normalized, decoding, .. } = EmbeddingConfig::default();
+        Self { width, normalized, decoding, clamp: 0.0 }
     }
 }
 impl Embedded {
@@ -90,8 +75,9 @@ impl Embedded {
     }
     fn config(&self, data: &Facts) -> Result<EmbeddingConfig> {
         let count = data.categories.as_ref().map_or(0, |categories| categories.count);
-        let config = EmbeddingConfig::new(count, self.width).normalised(self.normalised).decoding(self.decoding);
-        config.check().map_err(Error::invalid)?;
+        let config =
+            EmbeddingConfig::new(count, self.width).with_normalized(self.normalized).with_decoding(self.decoding);
+        config.check()?;
         Ok(config)
     }
 }
@@ -118,7 +104,7 @@ impl Learned<3> for Embedding {
     #[allow(private_interfaces)]
     fn made(settings: Option<&Embedded>, data: &Facts, rng: &Rng, device: &Device) -> Result<Self> {
         let default = Embedded::default();
-        Ok(settings.unwrap_or(&default).config(data)?.init(&rng.stream("transform"), device))
+        settings.unwrap_or(&default).config(data)?.init(&rng.stream("transform"), device)
     }
     fn clamped<'a>(&'a self, model: Box<dyn Denoiser<3> + 'a>, until: f64) -> Box<dyn Denoiser<3> + 'a> {
         if until > 0.0 { Box::new(Rounded { model, embedding: self, until }) } else { model }
@@ -207,7 +193,7 @@ where
         let mut checks = tweedie::laws::net(&net, &z, &classes, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
             // Masks tell how late it is, so a net of them may do without the time.
-            checks.retain(|check| check.law != "time changes what is said");
+            checks.retain(|check| check.law != tweedie::laws::DEPENDS_ON_T);
         }
         Ok(checks)
     }
@@ -217,7 +203,7 @@ where
 fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> {
     Task {
         shape: &facts.shape,
-        classes: facts.classes.len(),
+        num_classes: facts.classes.len(),
         outputs: noise.outputs(),
         categories: noise.categories().map(|categories| categories.k),
         image: facts.categories.as_ref().and_then(Categories::image),

@@ -150,6 +150,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     #[doc(alias("load_state_dict", "resume_from_checkpoint"))]
     pub fn restore(mut self, checkpoint: Checkpoint) -> Result<Self> {
         let own = Parameters::of(&self.model);
+        let checkpoint = checkpoint.renamed_as(&own);
         own.same_as(&checkpoint.weights)?;
         if checkpoint.seed != self.settings.seed {
             let problem =

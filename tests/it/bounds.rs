@@ -1,5 +1,5 @@
 //! Variational bounds, term by term, against other programs and closed forms.
-use crate::exact::numbers;
+use crate::common::numbers;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::f64::consts::{LN_2, SQRT_2};
 use tweedie::{
@@ -21,7 +21,7 @@ fn bits_per_dimension_are_those_of_improved_diffusion() {
         let data: Vec<f64> = (0..32).map(f).collect();
         Tensor::from_data(TensorData::new(data, [2, 1, 4, 4]), (&Device::flex(), DType::F64))
     };
-    let noise = Gaussian::new(Linear::between(100, 1e-3, 0.2)).variance(Variance::Small);
+    let noise = Gaussian::new(Linear::between(100, 1e-3, 0.2)).with_variance(Variance::Small);
     let x = tensor(&|j| (j * 8 % 256) as f64 / 127.5 - 1.0);
     let bits = |nats: Tensor<4>| {
         numbers(nats.reshape([2, 16]).mean_dim(1)).into_iter().map(|nats| nats / LN_2).collect::<Vec<_>>()
@@ -151,7 +151,7 @@ fn a_clipped_denoiser_has_the_bound_of_its_estimate() {
     }
     let x = Rng::new(3).normal_tensor([16, 2], &Device::flex(), DType::F64);
     for variance in [Variance::Small, Variance::Learned] {
-        let noise = Gaussian::new(Linear::new(20)).variance(variance);
+        let noise = Gaussian::new(Linear::new(20)).with_variance(variance);
         let bound = |model: &dyn Denoiser<2>| {
             likelihood::bound(model, &Vlb::default(), x.clone(), 20, &Rng::new(5)).unwrap().rows
         };

@@ -58,7 +58,7 @@ impl Denoiser<3> for Letters<'_> {
         let k = Noise::<3>::categories(self.noise).unwrap().k;
         let places = Tensor::<1, burn::tensor::Int>::arange(0..k as i64, &z.device()).float().reshape([1, 1, k]);
         let logits = ((z.clone() + places.cast(z.dtype()) * 1.7) * self.gain).sin();
-        let output = match self.noise.word() {
+        let output = match self.noise.prediction() {
             // Ratios that belong to some p(x | x_t).
             DiscretePrediction::Score => self.noise.target(softmax(logits, 2), z.clone(), t),
             _ => logits,
@@ -72,8 +72,8 @@ fn guidance_obeys_its_laws_with_every_prediction() {
     let z = normals([6, 2]);
     for prediction in Prediction::ALL {
         for noise in [
-            Gaussian::new(Linear::new(100)).predicting(prediction),
-            Gaussian::new(Linear::new(100)).predicting(prediction).variance(Variance::Learned),
+            Gaussian::new(Linear::new(100)).with_prediction(prediction),
+            Gaussian::new(Linear::new(100)).with_prediction(prediction).with_variance(Variance::Learned),
         ] {
             let (strong, weak) = (Network { noise: &noise, gain: 1.3 }, Network { noise: &noise, gain: 0.6 });
             let checks = [laws::guidance::<2>(guided, &strong, &weak, &z), laws::denoiser::<2>(&strong, &z)].concat();
@@ -83,9 +83,9 @@ fn guidance_obeys_its_laws_with_every_prediction() {
     let z = Tensor::<3>::from_data([[[0.0], [2.0]], [[1.0], [3.0]]], &Device::flex()).cast(DType::F64);
     for noise in [
         Discrete::absorbing(FlowMatching {}, 4, 3),
-        Discrete::absorbing(LogLinear::default(), 4, 3).predicting(DiscretePrediction::Score),
+        Discrete::absorbing(LogLinear::default(), 4, 3).with_prediction(DiscretePrediction::Score),
         Discrete::uniform(LogLinear::default(), 4),
-        Discrete::uniform(LogLinear::default(), 4).predicting(DiscretePrediction::Score),
+        Discrete::uniform(LogLinear::default(), 4).with_prediction(DiscretePrediction::Score),
     ] {
         let (strong, weak) = (Letters { noise: &noise, gain: 1.3 }, Letters { noise: &noise, gain: 0.6 });
         let checks = [laws::guidance::<3>(guided, &strong, &weak, &z), laws::denoiser::<3>(&strong, &z)].concat();
@@ -97,7 +97,7 @@ fn guidance_obeys_its_laws_with_every_prediction() {
 #[test]
 fn a_wrapper_inside_guidance_keeps_its_effect() {
     let (z, t, scale) = (normals([6, 2]) * 2.0, [0.6], 3.0);
-    let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity);
+    let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity);
     let (strong, weak) = (Network { noise: &noise, gain: 1.3 }, Network { noise: &noise, gain: 0.6 });
     let mean = |model: &dyn Denoiser<2>| model.denoise(z.clone(), &t).mean;
     let plain = mean(&Guided { strong: &strong, weak: &weak, scale });
@@ -127,7 +127,7 @@ fn a_wrapper_inside_guidance_keeps_its_effect() {
 #[test]
 fn models_of_different_prediction_types_are_guided_by_their_estimates() {
     let (z, t) = (normals([6, 2]), [0.6]);
-    let noise = |prediction| Gaussian::new(Linear::new(100)).predicting(prediction);
+    let noise = |prediction| Gaussian::new(Linear::new(100)).with_prediction(prediction);
     let (a, b) = (noise(Prediction::Epsilon), noise(Prediction::V));
     let (strong, weak) = (Network { noise: &a, gain: 1.3 }, Network { noise: &b, gain: 0.6 });
     let mean = |model: &dyn Denoiser<2>| model.denoise(z.clone(), &t).mean;
@@ -139,7 +139,7 @@ fn models_of_different_prediction_types_are_guided_by_their_estimates() {
 #[test]
 fn a_guided_estimate_carries_the_composed_output() {
     let z = normals([6, 2]);
-    let noise = Gaussian::new(Linear::new(100)).variance(Variance::Learned);
+    let noise = Gaussian::new(Linear::new(100)).with_variance(Variance::Learned);
     let (strong, weak) = (Network { noise: &noise, gain: 1.3 }, Network { noise: &noise, gain: 0.6 });
     let once = Guided { strong: &strong, weak: &weak, scale: 2.0 };
     assert!(broken(&laws::denoiser::<2>(&once, &z)).is_empty());
@@ -170,7 +170,7 @@ impl Denoiser<2> for Flawed<'_> {
 #[test]
 fn flawed_guidance_breaks_a_law() {
     let z = normals([6, 2]);
-    let noise = Gaussian::new(Linear::new(100)).variance(Variance::Learned);
+    let noise = Gaussian::new(Linear::new(100)).with_variance(Variance::Learned);
     let (strong, weak) = (Network { noise: &noise, gain: 1.3 }, Network { noise: &noise, gain: 0.6 });
     for (flaw, broke) in [vec![COMPOSED], vec![VARIANCE], vec![]].into_iter().enumerate() {
         let checks = laws::guidance::<2>(

@@ -2,6 +2,7 @@
 mod book;
 mod bounds;
 mod broken;
+mod common;
 mod discrete;
 mod embedding;
 mod exact;
@@ -9,6 +10,7 @@ mod guidance;
 mod memory;
 mod nets;
 mod processes;
+mod renamed;
 mod samplers;
 mod spacings;
 mod spine;

@@ -1,5 +1,5 @@
 //! Steps of samplers written once more and by hand, with the same noises: what laws of whole walks leave free.
-use crate::exact::{gap, latents, mixture, walk};
+use crate::common::{gap, latents, mixture, walk};
 use burn::tensor::{DType, Device, Tensor};
 use std::cell::RefCell;
 use tweedie::{
@@ -31,7 +31,7 @@ impl<S: Schedule + Clone + 'static> Hand<S> {
     }
     /// The time of σ/α.
     fn time(&self, ratio: f64) -> f64 {
-        self.path.time(-2.0 * ratio.ln())
+        self.path.time_at_log_snr(-2.0 * ratio.ln())
     }
     fn x(&self, z: &Tensor<2>, t: f64) -> Tensor<2> {
         self.model.denoise(z.clone(), &[t]).mean
@@ -168,7 +168,7 @@ fn restart_is_the_papers_loop() {
 /// Where the schedule ends below `high`, its end is as high as it goes.
 #[test]
 fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
-    let edm = Edm { min: 0.02, max: 3.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.02, sigma_max: 3.0, rho: 7.0 };
     let hand = Hand::new(edm);
     let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3 };
     let (t, s) = (hand.time(0.7), hand.time(0.2));
@@ -250,7 +250,7 @@ fn steps_of_the_reverse_process_are_those_of_the_books() {
     }
     check(&Hand::new(VariancePreserving::default()));
     check(&Hand::new(FlowMatching {}));
-    check(&Hand::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }));
+    check(&Hand::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }));
 }
 
 /// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², as often as is asked.
@@ -293,8 +293,8 @@ impl<S: Schedule> Schedule for Units<S> {
     fn sigma(&self, t: Dual) -> Dual {
         self.0.sigma(t) * self.1
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        self.0.time(log_snr)
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        self.0.time_at_log_snr(log_snr)
     }
 }
 
@@ -321,7 +321,7 @@ fn an_adaptive_step_of_no_number_is_none() {
     let hand = Hand::new(VariancePreserving::default());
     let start = latents() * f64::NAN;
     let end = DormandPrince::default().step(&hand.model, start, 0.9, 0.2, &mut Past::of(1), &mut Rng::new(0));
-    assert!(crate::exact::numbers(end).iter().all(|x| x.is_nan()));
+    assert!(crate::common::numbers(end).iter().all(|x| x.is_nan()));
 }
 
 /// Where α falls at once the drift has no bound, and a step from there or to there is drawn from p(x_s | x_t).
@@ -340,7 +340,7 @@ fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
     for (t, s) in [(0.8, 0.5), (0.5, 0.3)] {
         let own = Ancestral {}.step(&hand.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
         assert_eq!(hand.off(&SdeHeun {}, t, s, own.clone()), 0.0);
-        assert!(crate::exact::numbers(own).iter().all(|x| x.is_finite()));
+        assert!(crate::common::numbers(own).iter().all(|x| x.is_finite()));
     }
 }
 

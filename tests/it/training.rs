@@ -1,4 +1,5 @@
 //! Training, resuming and sampling, with small networks.
+use crate::common::device;
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -19,10 +20,6 @@ use tweedie::{
     train::{AdamW, Checkpoint, Moments, Parameters, Step, Train},
 };
 
-fn device() -> Device {
-    Device::flex()
-}
-
 /// Two clusters, one per class.
 fn points(n: usize) -> Samples<2> {
     let noise = Rng::new(9).stream("points").normals(n, 2);
@@ -36,14 +33,19 @@ fn images(n: usize) -> Samples<4> {
 }
 
 fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
-    let net = MlpConfig::new(2).hidden([32, 32]).classes(2).dropout(0.1).init(&Rng::new(1), &device());
-    Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net).unwrap()
+    let net = MlpConfig::new(2)
+        .with_hidden([32, 32])
+        .with_num_classes(2)
+        .with_dropout(0.1)
+        .init(&Rng::new(1), &device())
+        .unwrap();
+    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap()
 }
 
 fn unet() -> Model<4, impl Net<4, Condition = Classes>> {
-    let config = UNetConfig::new([1, 8, 16]).blocks(1).classes(3).dropout(0.2).outputs(2);
-    let noise = Gaussian::new(Cosine::new(100)).variance(Variance::Learned);
-    Model::new(noise, config.init(&Rng::new(2), &device())).unwrap()
+    let config = UNetConfig::new(1, [8, 16]).with_blocks(1).with_num_classes(3).with_dropout(0.2).with_outputs(2);
+    let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
+    Model::new(noise, config.init(&Rng::new(2), &device()).unwrap()).unwrap()
 }
 
 fn settings(steps: u64) -> Train {
@@ -134,8 +136,8 @@ fn training_is_the_same_on_any_number_of_threads() {
 #[test]
 fn a_checkpoint_of_another_network_or_seed_is_refused() {
     let data = points(20);
-    let other = MlpConfig::new(2).hidden([32, 48]).classes(2).init(&Rng::new(1), &device());
-    let other = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), other).unwrap();
+    let other = MlpConfig::new(2).with_hidden([32, 48]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
+    let other = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), other).unwrap();
     let checkpoint = other.train(&data, Simple {}, settings(1)).unwrap().checkpoint();
     let error = mlp().train(&data, Simple {}, settings(1)).unwrap().restore(checkpoint).unwrap_err().to_string();
     assert!(error.contains("another architecture") && error.contains("48"), "{error}");
@@ -151,8 +153,8 @@ fn gradients_of_parts_and_shards_equal_that_of_the_batch() {
     // Rows, times, noise and dropped conditions are the same; sums are ordered differently.
     let data = points(30);
     let norm = |accumulate, shards| {
-        let net = MlpConfig::new(2).hidden([32]).classes(2).init(&Rng::new(1), &device());
-        let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net).unwrap();
+        let net = MlpConfig::new(2).with_hidden([32]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
+        let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap();
         let settings = Train { accumulate, shards, ..settings(4) };
         model.train(&data, Simple {}, settings).unwrap().map(|step| step.unwrap().grad_norm).collect::<Vec<_>>()
     };
@@ -194,7 +196,7 @@ fn the_learning_rate_follows_its_schedule() {
 #[test]
 fn adamw_updates_are_those_of_burn() {
     let device = device().autodiff();
-    let mut theirs = MlpConfig::new(2).hidden([5]).init(&Rng::new(3), &device);
+    let mut theirs = MlpConfig::new(2).with_hidden([5]).init(&Rng::new(3), &device).unwrap();
     let mut ours = theirs.clone();
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.05).init();
     let mut moments = Moments::new(&Parameters::of(&ours));
@@ -325,7 +327,7 @@ fn the_bound_of_gaussian_data_is_its_closed_form() {
     for (steps, prior, bound) in cases {
         let scale = 1000.0 / steps as f64;
         let betas = (0..steps).map(|i| scale * (1e-4 + (0.02 - 1e-4) * i as f64 / (steps - 1) as f64));
-        let noise = Gaussian::new(Table::new(betas).unwrap()).variance(Variance::Large);
+        let noise = Gaussian::new(Table::new(betas).unwrap()).with_variance(Variance::Large);
         let exact = Exact { noise: noise.clone(), mean: 0.5, var: 0.49 };
         // All terms are quadratic in x and ε: Gauss–Hermite quadrature of three nodes is exact.
         let nodes = [(-(3f64.sqrt()), 1.0 / 6.0), (0.0, 2.0 / 3.0), (3f64.sqrt(), 1.0 / 6.0)];
@@ -354,7 +356,7 @@ fn the_bound_of_gaussian_data_is_its_closed_form() {
 #[test]
 fn the_bound_trains_the_variance_alone() {
     let device = device().autodiff();
-    let noise = Gaussian::new(Cosine::new(100)).variance(Variance::Learned);
+    let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
     let x = Tensor::<4>::ones([2, 1, 2, 2], &device);
     let t = [0.3, 0.01]; // a step of the middle and the last one
     let gradient = |loss: Vlb| {
@@ -391,7 +393,7 @@ fn samplers_converge_at_the_order_they_declare() {
     for noise in [
         Gaussian::new(Cosine::new(1000)),
         Gaussian::new(Linear::new(1000)),
-        Gaussian::new(FlowMatching {}).predicting(Prediction::V),
+        Gaussian::new(FlowMatching {}).with_prediction(Prediction::V),
         Gaussian::new(Edm::default()),
     ] {
         let model = Exact { noise, mean: 0.7, var: 0.25 };
@@ -495,8 +497,8 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
 #[test]
 fn a_model_learns_the_means_of_its_classes() {
     let data = points(400);
-    let net = MlpConfig::new(2).hidden([64, 64]).classes(2).init(&Rng::new(1), &device());
-    let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net).unwrap();
+    let net = MlpConfig::new(2).with_hidden([64, 64]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
+    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap();
     let settings = Train { steps: 400, batch: 128, lr: 3e-3, ema_decay: 0.99, ..Train::default() };
     let mut trainer = model.train(&data, Simple {}, settings).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
@@ -516,7 +518,7 @@ fn cross_entropy_is_for_categories() {
         loss::CrossEntropy,
         noise::{Discrete, DiscretePrediction},
     };
-    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits);
+    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).with_prediction(DiscretePrediction::Logits);
     let x: Tensor<3> = Tensor::from_data([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let z: Tensor<3> = Tensor::from_data([[[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let value = |logits: Tensor<3>| {
@@ -580,9 +582,9 @@ fn a_setting_out_of_range_is_refused_with_its_field() {
 /// A noise whose parts do not fit is refused by the model's constructor.
 #[test]
 fn a_model_of_an_invalid_noise_is_refused() {
-    let net = MlpConfig::new(2).hidden([4]).init(&Rng::new(1), &device());
+    let net = MlpConfig::new(2).with_hidden([4]).init(&Rng::new(1), &device()).unwrap();
     // α(1) = 0, where ε does not determine x.
-    let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::Epsilon);
+    let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Epsilon);
     assert!(Model::<2, _>::new(noise, net).is_err());
 }
 

@@ -1,4 +1,5 @@
 //! Samplers of categories against exact models.
+use crate::common::numbers;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::{cell::RefCell, collections::HashMap};
 use tweedie::{
@@ -8,12 +9,9 @@ use tweedie::{
     laws::{self, distance, draws},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
-    schedule::{CosineAngle, FlowMatching, Schedule},
+    schedule::{CosineAngle, FlowMatching, Survival},
 };
 
-fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.try_into_vec_as::<f64>().unwrap()
-}
 fn pages(rows: &[&[usize]]) -> Tensor<3> {
     let values: Vec<f64> = rows.concat().iter().map(|n| *n as f64).collect();
     Tensor::from_data(TensorData::new(values, [rows.len(), rows[0].len(), 1]), (&Device::flex(), DType::F64))
@@ -34,7 +32,7 @@ fn sequences() -> Vec<(Vec<usize>, f64)> {
     ]
 }
 const MASK: usize = 3;
-fn absorbing(schedule: impl Schedule + 'static) -> Joint {
+fn absorbing(schedule: impl Survival + 'static) -> Joint {
     Joint::new(Discrete::absorbing(schedule, 4, MASK), sequences()).unwrap()
 }
 fn uniform() -> Joint {
@@ -207,7 +205,7 @@ fn remasking_keeps_the_marginals() {
         let mut seen = vec![];
         for (s, z) in trajectory(&model, &sampler, grid(8), [rows, 1, 1], &Rng::new(3), &Device::flex()).unwrap() {
             let z = numbers(z);
-            let keep = CosineAngle {}.keep(tweedie::Dual::time(s)).value;
+            let keep = CosineAngle {}.survival(tweedie::Dual::time(s)).value;
             for (n, p) in [0.6 * keep, 0.3 * keep, 0.1 * keep, 1.0 - keep].into_iter().enumerate() {
                 let own = z.iter().filter(|x| **x == n as f64).count() as f64 / rows as f64;
                 let chance = 5.0 * (p * (1.0 - p) / rows as f64).sqrt() + 1e-12;
@@ -325,7 +323,7 @@ fn probs(rows: &[&[f64]]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), rows[0].len()]), (&Device::flex(), DType::F64))
 }
 fn near(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9)
+    crate::common::near(a, b, 1e-9)
 }
 
 #[test]

@@ -2,22 +2,18 @@
 use crate::{
     data::categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
     data::{Facts, PointSource},
-    dyn_model::{NetConfig, Task},
-    registry::nets::{ImageNet, SequenceNet},
     registry::spacings::{
         Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
         KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
     },
-    registry::{Modules, NoiseConfig, ScheduleOf, part},
+    registry::{AnySchedule, Modules, NoiseConfig, ScheduleOf, part},
 };
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use toml::Table;
 use tweedie::{
-    Error, Result, Rng,
+    Error, Result,
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
-    net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
+    net::{DitConfig, MlpConfig, TransformerConfig, UNetConfig},
     noise::{Gaussian, Prediction, Variance},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
@@ -27,8 +23,8 @@ use tweedie::{
     },
     schedule::{
         Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
-        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
-        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Shifted, Sigmoid, SigmoidSignal, Sqrt,
+        SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
@@ -50,49 +46,49 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("points in the plane: moons, rings, spirals and others")
         .embedding("embedding")
         .about("a vector for each token, learned with the net: Gaussian diffusion of text")
-        .schedule::<Linear>("linear")
+        .schedule_and_survival::<Linear>("linear")
         .about("DDPM's table: β rises along a line")
-        .schedule::<Cosine>("cosine")
+        .schedule_and_survival::<Cosine>("cosine")
         .about("improved DDPM's table: the signal falls as a squared cosine")
-        .schedule::<Sqrt>("sqrt")
+        .schedule_and_survival::<Sqrt>("sqrt")
         .about("Diffusion-LM's table: noise comes early, for embedded text")
-        .schedule::<Constant>("constant")
+        .schedule_and_survival::<Constant>("constant")
         .about("a table of the same β at each step")
-        .schedule::<FlowMatching>("flow-matching")
+        .schedule_and_survival::<FlowMatching>("flow-matching")
         .about("straight paths: α = 1 − t, σ = t")
-        .schedule::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
+        .schedule_and_survival::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
         .about("α = √(1 − t²), σ = t")
         .schedule::<VarianceExploding>("variance-exploding")
         .about("noise grows geometrically over unscaled data")
-        .schedule::<VariancePreserving>("variance-preserving")
+        .schedule_and_survival::<VariancePreserving>("variance-preserving")
         .about("the limit of DDPM's table for ever more steps")
         .schedule::<Edm>("edm")
         .about("EDM's noise levels over unscaled data")
-        .schedule::<ScaledLinear>("scaled-linear")
+        .schedule_and_survival::<ScaledLinear>("scaled-linear")
         .about("latent diffusion's table: √β rises along a line")
-        .schedule::<Sigmoid>("sigmoid")
+        .schedule_and_survival::<Sigmoid>("sigmoid")
         .about("GeoDiff's table: β rises as a sigmoid")
-        .schedule::<SigmoidSignal>("sigmoid-signal")
+        .schedule_and_survival::<SigmoidSignal>("sigmoid-signal")
         .about("a table whose signal falls as a sigmoid, for large images")
-        .schedule::<Laplace>("laplace")
+        .schedule_and_survival::<Laplace>("laplace")
         .about("a table with most steps at middling noise")
-        .schedule::<Polynomial>("polynomial")
+        .schedule_and_survival::<Polynomial>("polynomial")
         .about("EDM for molecules' table: the signal falls as a polynomial")
-        .schedule::<Jsd>("jsd")
+        .schedule_and_survival::<Jsd>("jsd")
         .about("a table that loses 1/T of the signal at each step")
-        .schedule::<Listed>("listed")
+        .schedule_and_survival::<Listed>("listed")
         .about("a table of your own numbers, from a list or a file")
-        .schedule::<CosineAngle>("cosine-angle")
+        .schedule_and_survival::<CosineAngle>("cosine-angle")
         .about("α = cos(πt/2), σ = sin(πt/2)")
-        .schedule::<SubVariancePreserving>("sub-variance-preserving")
+        .schedule_and_survival::<SubVariancePreserving>("sub-variance-preserving")
         .about("variance-preserving with less noise: σ = 1 − α²")
-        .schedule::<Decaying>("decaying")
+        .schedule_and_survival::<Decaying>("decaying")
         .about("the signal decays at a constant rate")
-        .schedule::<LogLinear>("log-linear")
+        .survival::<LogLinear>("log-linear")
         .about("for categories: kept with probability 1 − t, as masked language models are trained")
-        .schedule::<CosineMask>("cosine-mask")
+        .survival::<CosineMask>("cosine-mask")
         .about("for categories: kept with probability 1 − cos(π(1 − t)/2)")
-        .schedule::<Geometric>("geometric")
+        .survival::<Geometric>("geometric")
         .about("for categories: lost at a rate that grows geometrically, as score entropy is trained")
         .schedule_of::<ZeroTerminalConfig>("zero-terminal")
         .about("another schedule, rescaled so that no signal is left at t = 1")
@@ -112,15 +108,15 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("categories go to near ones, as grey levels do: along a table with steep steps")
         .noise::<NearestNeighbour>("nearest-neighbour")
         .about("categories walk to one of the nearest at a time")
-        .net::<4, UnetConfig>("unet")
-        .about("for images: residual blocks down and up a ladder of sizes")
-        .net::<4, ImageNet>("dit")
-        .about("for images: a transformer of their patches")
-        .net::<3, SequenceNet>("transformer")
-        .about("for text and other sequences: tokens that look at one another")
-        .net::<2, PointNet>("mlp")
-        .about("for points: fully connected layers")
-        .net::<3, UnetConfig>("unet")
+        .net::<4, UNetConfig>("unet")
+        .about("for images: U-Net, residual blocks down and up the resolution levels")
+        .net::<4, DitConfig>("dit")
+        .about("for images: diffusion transformer (DiT), self-attention over patches")
+        .net::<3, TransformerConfig>("transformer")
+        .about("for text and other sequences: self-attention over tokens")
+        .net::<2, MlpConfig>("mlp")
+        .about("for points: multilayer perceptron (MLP)")
+        .net::<3, UNetConfig>("unet")
         .loss::<CrossEntropy>("cross-entropy")
         .about("−ln p(x | x_t) of categories, in nats")
         .loss::<MaskedNelbo>("masked-nelbo")
@@ -262,8 +258,8 @@ impl Default for ZeroTerminalConfig {
 }
 impl ScheduleOf for ZeroTerminalConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(ZeroTerminal(parts.remove(0)))
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        parts.remove(0).map(ZeroTerminal, ZeroTerminal)
     }
 }
 
@@ -281,8 +277,9 @@ impl Default for ShiftedConfig {
 }
 impl ScheduleOf for ShiftedConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        let factor = self.factor;
+        parts.remove(0).map(|schedule| Shifted { schedule, factor }, |schedule| Shifted { schedule, factor })
     }
 }
 
@@ -304,9 +301,19 @@ impl Default for BetweenConfig {
 }
 impl ScheduleOf for BetweenConfig {
     const PARTS: &'static [&'static str] = &["first", "second"];
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        let [first, second] = parts.try_into().expect("a schedule for each field");
-        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
+    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule {
+        let [first, second] = <[AnySchedule; 2]>::try_from(parts).expect("a schedule for each field");
+        let share = [self.share, self.share_end.unwrap_or(self.share)];
+        // Interpolation is between α and σ, also for categorical data.
+        match (first.full(), second.full()) {
+            (Some(first), Some(second)) => AnySchedule::both("between", Between { first, second, share }),
+            _ => match (first.schedule(), second.schedule()) {
+                (Ok(first), Ok(second)) => AnySchedule::continuous("between", Between { first, second, share }),
+                // What has no α and σ is refused with its name.
+                (Err(_), _) => first,
+                (_, Err(_)) => second,
+            },
+        }
     }
 }
 
@@ -325,7 +332,7 @@ impl Default for GaussianConfig {
 }
 impl NoiseConfig for GaussianConfig {
     type Noise = Gaussian;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Gaussian> {
         if data.categories.is_some() {
             return Err(Error::invalid(format!(
                 "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
@@ -333,108 +340,9 @@ impl NoiseConfig for GaussianConfig {
                 data.describe()
             )));
         }
-        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
-    }
-}
-
-/// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct UnetConfig {
-    channels: Vec<usize>,
-    blocks: usize,
-    attention: Vec<usize>,
-    head_channels: usize,
-    groups: usize,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for UnetConfig {
-    fn default() -> Self {
-        let net = UNetConfig::default();
-        Self {
-            channels: net.channels[1..].to_vec(),
-            blocks: net.blocks,
-            attention: net.attention,
-            head_channels: net.head_channels,
-            groups: net.groups,
-            dropout: net.dropout,
-            time_features: net.time_features,
-        }
-    }
-}
-impl UnetConfig {
-    /// The net for images of so many channels.
-    fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
-        if self.channels.is_empty() || self.channels.contains(&0) {
-            return Err(Error::invalid(format!(
-                "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
-                 least, and none is 0, as in [32, 64]",
-                self.channels
-            )));
-        }
-        Ok(UNetConfig {
-            channels: [channels].iter().chain(&self.channels).copied().collect(),
-            blocks: self.blocks,
-            attention: self.attention.clone(),
-            head_channels: self.head_channels,
-            groups: self.groups,
-            classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs,
-        })
-    }
-}
-impl NetConfig<4> for UnetConfig {
-    type Net = UNet;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
-        let net = self.of(task.shape[0], task.classes, task.outputs)?;
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-/// The same for images whose levels are categories.
-impl NetConfig<3> for UnetConfig {
-    type Net = Pixels<UNet>;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
-        let (Some(image), Some(categories)) = (task.image, task.categories) else {
-            return Err(Error::invalid("the net `unet` is for images, and these data are none: take `transformer`"));
-        };
-        let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-
-/// `[net] name = "mlp"`: [`MlpConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PointNet {
-    hidden: Vec<usize>,
-    residual: bool,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for PointNet {
-    fn default() -> Self {
-        let net = MlpConfig::default();
-        Self { hidden: net.hidden, residual: net.residual, dropout: net.dropout, time_features: net.time_features }
-    }
-}
-impl NetConfig<2> for PointNet {
-    type Net = Mlp;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
-        let net = MlpConfig {
-            features: task.shape[0],
-            hidden: self.hidden.clone(),
-            residual: self.residual,
-            classes: task.classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs: task.outputs,
-        };
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
+        Ok(Gaussian::new(schedule.schedule()?)
+            .with_prediction(self.prediction)
+            .with_variance(self.variance)
+            .with_data_std(self.data_std))
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     commands::sample,
     recipe::Recipe,
     recipe::plan,
-    registry::{Modules, Rank},
+    registry::{AnySchedule, Modules, Rank},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
@@ -47,6 +47,7 @@ where
     Modules: Rank<D>,
 {
     let shelf = &Rank::<D>::ranked(modules).samplers;
+    let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
     let asked = match all {
         true => shelf.faces().map(|face| face.name.clone()).collect(),
@@ -82,7 +83,7 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", schedule)?;
+                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", &named)?;
                 // Found out before anything is walked.
                 for &steps in &args.steps {
                     plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
