@@ -14,6 +14,7 @@ pub use ode::log_likelihood;
 pub(crate) use ode::transport;
 
 use crate::{
+    Dual,
     denoise::Denoiser,
     distribution::host,
     error::Error,
