@@ -142,7 +142,9 @@ fn ancestral_samplers_end_where_those_of_k_diffusion_do() {
     let samplers: [(&str, Step); 3] = [
         ("euler_ancestral", &|z, t, s, draw| EulerAncestral::default().step_with(&model, z, TimeStep::new(t, s), draw)),
         ("dpm_2_ancestral", &|z, t, s, draw| Dpm2Ancestral::default().step_with(&model, z, TimeStep::new(t, s), draw)),
-        ("dpmpp_2s_ancestral", &|z, t, s, draw| DpmSolverPp2SAncestral::default().step_with(&model, z, TimeStep::new(t, s), draw)),
+        ("dpmpp_2s_ancestral", &|z, t, s, draw| {
+            DpmSolverPp2SAncestral::default().step_with(&model, z, TimeStep::new(t, s), draw)
+        }),
     ];
     for (name, step) in samplers {
         let mut z = latents() * 20.0;

@@ -132,7 +132,8 @@ fn unipc_is_its_formula_with_either_b() {
             let ahead = step(latents(), u, t, first.clone(), first.zeros_like());
             let output = hand.x(&ahead, t);
             // The corrector uses x̂ at the predicted point; there is no evaluation at the corrected one.
-            let z = if corrector { step(latents(), u, t, first.clone(), output.clone() - first.clone()) } else { ahead };
+            let z =
+                if corrector { step(latents(), u, t, first.clone(), output.clone() - first.clone()) } else { ahead };
             let r = (hand.lambda(u) - hand.lambda(t)) / (hand.lambda(s) - hand.lambda(t));
             let end = step(z, t, s, output.clone(), (first - output) / r);
             let error = gap(ours, end);

@@ -1,6 +1,7 @@
 //! The reverse process as a Markov chain in continuous time, its rates constant over a step.
 use super::{
-    categories_of, clean_probabilities, extent, read_categories, require_categories, sample_categories, write_categories,
+    categories_of, clean_probabilities, extent, read_categories, require_categories, sample_categories,
+    write_categories,
 };
 use crate::{
     denoise::Denoiser,
@@ -13,18 +14,22 @@ use crate::{
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Tau-leaping: an entry jumps within a step with probability `1 − exp(−(t − s) Σ_y R(y))`, to y ∝ R(y), with the rates of
-/// the reverse process at t. First order in the step, one network evaluation per step.
+/// Tau-leaping: an entry jumps within a step with probability `1 − exp(−(t − s) Σ_y R(y))`, to y ∝ R(y), with the rates
+/// of the reverse process at t. First order in the step, one network evaluation per step.
 ///
 /// ```text
 /// R(y) = R_t(y → z) Σ_x p(x | x_t) q(x_t = y | x)/q(x_t = z | x),   y ≠ z
 /// ```
 ///
-/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−ᾱ′/(1 − ᾱ) p(y | x_t)` on masks. The step to s = 0
-/// samples x from p(x ∣ x_t).
+/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−ᾱ′/(1 − ᾱ) p(y | x_t)` on masks. The
+/// step to s = 0 samples x from p(x ∣ x_t).
 ///
 /// ```
-/// use tweedie::{noise::{Discrete, Noise}, sample::{Sampler, TauLeaping}, schedule::FlowMatching};
+/// use tweedie::{
+///     noise::{Discrete, Noise},
+///     sample::{Sampler, TauLeaping},
+///     schedule::FlowMatching,
+/// };
 /// let noise = Discrete::uniform(FlowMatching {}, 4);
 /// assert!(TauLeaping {}.check(&noise as &dyn Noise<3>).is_ok());
 /// ```
@@ -55,7 +60,8 @@ impl<const D: usize> Sampler<D> for TauLeaping {
             }
             return write_categories(&entries, &z);
         }
-        let chain = model.noise().chain().expect("tau-leaping needs a noise with rates: `Sampler::check` refuses others");
+        let chain =
+            model.noise().chain().expect("tau-leaping needs a noise with rates: `Sampler::check` refuses others");
         let rates = chain.reverse_rates(p, z.clone(), &[t]);
         let total = host(rates.clone().sum_dim(D - 1));
         let drawn = sample_categories(rates, rng);
