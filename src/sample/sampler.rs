@@ -44,7 +44,7 @@ use std::{fmt::Debug, sync::Arc};
 ///
 /// One that remembers something from step to step also gives its trajectories a state: a type of its own that is
 /// [`Clone`] and implements [`SamplerState`]. A two-step Adams–Bashforth method in r = σ/α, `dy/dr = ε̂` for `y = z/α`,
-/// whose first step is Euler's:
+/// with u the time before t, whose first step is Euler's:
 ///
 /// ```text
 /// y_s = y_t + (r_s − r_t) [(1 + ½ ρ) ε̂_t − ½ ρ ε̂_u],   ρ = (r_s − r_t)/(r_t − r_u)

@@ -425,9 +425,12 @@ fn samplers_refuse_other_noise_and_invalid_settings() {
             assert!(message(&*sampler, &gaussian).contains("not categorical"), "{sampler:?}");
         }
     }
-    for sampler in
-        [&FirstHitting {} as &dyn Sampler<3>, &by(UnmaskingOrder::Entropy), &Remasking::default(), &Blocks::<Analytic>::default()]
-    {
+    for sampler in [
+        &FirstHitting {} as &dyn Sampler<3>,
+        &by(UnmaskingOrder::Entropy),
+        &Remasking::default(),
+        &Blocks::<Analytic>::default(),
+    ] {
         assert!(message(sampler, &plain).contains("`ancestral`, `analytic` or `tau-leaping`"), "{sampler:?}");
     }
     let wrong: [(&dyn Sampler<3>, &str); 7] = [
@@ -447,8 +450,51 @@ fn samplers_refuse_other_noise_and_invalid_settings() {
     );
     let known =
         |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()) };
-    assert!(message(&known(4.0), &masked).contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0"));
+    assert!(
+        message(&known(4.0), &masked)
+            .contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0")
+    );
     assert!(known(-1.0).check(&masked as &dyn Noise<3>).is_ok());
     let prior = Noise::<3>::stationary(&masked, [1, 2, 1], &Device::flex());
     assert_eq!(numbers(prior.sample(&mut Rng::new(0)).value), [3.0, 3.0]);
+}
+#[test]
+#[ignore]
+fn zz_bits() {
+    use std::hash::{Hash, Hasher};
+    let mut lines = vec![];
+    for model in [absorbing(FlowMatching {}), absorbing(CosineAngle {}), uniform()] {
+        for (i, sampler) in all().iter().enumerate() {
+            if sampler.check(model.noise()).is_err() {
+                continue;
+            }
+            for n in [1usize, 3, 8, 20] {
+                let mut h = std::collections::hash_map::DefaultHasher::new();
+                let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
+                let _ = &known;
+                for (_, z) in trajectory(&model, &**sampler, grid(n), [9, 4, 1], &Rng::new(3), &Device::flex()).unwrap()
+                {
+                    for x in numbers(z) {
+                        x.to_bits().hash(&mut h);
+                    }
+                }
+                lines.push(format!("{i} {n} {:016x}", h.finish()));
+            }
+        }
+    }
+    let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
+    let model = absorbing(FlowMatching {});
+    for (i, sampler) in all().into_iter().enumerate() {
+        let infill = Infill { sampler, known: known.clone() };
+        for n in [1usize, 5] {
+            let mut h = std::collections::hash_map::DefaultHasher::new();
+            for (_, z) in trajectory(&model, &infill, grid(n), [9, 4, 1], &Rng::new(3), &Device::flex()).unwrap() {
+                for x in numbers(z) {
+                    x.to_bits().hash(&mut h);
+                }
+            }
+            lines.push(format!("infill {i} {n} {:016x}", h.finish()));
+        }
+    }
+    std::fs::write(std::env::var("BITS").unwrap() + ".unmask", lines.join("\n")).unwrap();
 }
