@@ -186,7 +186,13 @@ macro_rules! images {
             fn load(&self, split: Split) -> Result<Option<Loaded>> {
                 match tweedie_data::Source::load(self, split) {
                     // Nothing held out on purpose is no mistake.
-                    Err(tweedie_data::Error::Empty { .. }) if split == Split::Test && self.held_out == 0 => Ok(None),
+                    Err(error)
+                        if error.kind() == tweedie_data::ErrorKind::Empty
+                            && split == Split::Test
+                            && self.held_out == 0 =>
+                    {
+                        Ok(None)
+                    }
                     loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(told)?))))),
                 }
             }
@@ -228,8 +234,8 @@ impl Source for PointSource {
             Split::Test => (self.n.div_ceil(10), "held out"),
         };
         let points = Points { shape: self.shape, noise: self.noise };
-        let (values, labels) = points.rows(&Rng::new(self.seed).stream(purpose).uniforms(n, Points::NUMBERS));
-        let samples = tweedie::data::Samples::new(values, [n, 2]).labelled(labels);
+        let (values, labels) = points.rows(&Rng::new(self.seed).stream(purpose).uniforms(n, Points::UNIFORMS));
+        let samples = tweedie::data::Samples::new(values, [n, 2]).with_labels(labels);
         Ok(Some(Loaded::Two(Box::new(PointSet { samples, n, classes: self.shape.classes() }))))
     }
 }

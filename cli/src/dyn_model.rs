@@ -244,8 +244,8 @@ fn model<const D: usize, C: NetConfig<D>, T: Learned<D>>(
     let Made { data, x, transform, noise } = made;
     let net = config.init(&task(x, &*noise), rng, device)?;
     noise.check()?;
-    let model = Model::new(noise, net).with_transform(T::made(transform, data, rng, device)?);
-    Ok(if x.bounded { model.within(-1.0, 1.0) } else { model })
+    let model = Model::new(noise, net)?.with_transform(T::made(transform, data, rng, device)?);
+    Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
 }
 
 /// A run of training.
@@ -292,7 +292,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Session<D> f
         self.held_out.map(|data| self.trainer().evaluate(data, rows))
     }
     fn lag(&self) -> Option<f64> {
-        self.trainer().lag()
+        self.trainer().ema_distance()
     }
     fn parameters(&self) -> usize {
         self.trainer().raw_model().num_params()
@@ -306,7 +306,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Session<D> f
 pub(crate) trait Artist<const D: usize> {
     fn grid(&self, steps: usize) -> Vec<f64>;
     /// The model guided towards a class; at times until `clamp` its guesses are data.
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a>;
+    fn guided<'a>(&'a self, y: &Classes, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a>;
     /// x as data.
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean objective.
@@ -318,14 +318,14 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> fo
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a> {
-        self.transform.clamped(Model::guided(self, y, rows, scale), clamp)
+    fn guided<'a>(&'a self, y: &Classes, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a> {
+        self.transform.clamped(Model::guided(self, y, scale), clamp)
     }
     fn decode(&self, x: Tensor<D>) -> Tensor<D> {
         self.transform.decode(x)
     }
     fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean {
-        let own = tweedie::model::times(&**self.noise());
+        let own = tweedie::spacing::training_times(&**self.noise());
         let times = times.unwrap_or(&*own);
         let mut losses = vec![];
         for (raw, y, rng) in trial.batches() {
@@ -345,7 +345,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> fo
         };
         let mut bits = vec![];
         for (raw, y, rng) in trial.batches() {
-            let bound = likelihood::bound(&*self.given(&y), &*loss, self.transform.encode(raw), looks, &rng)?;
+            let bound = likelihood::bound(&*self.conditioned(&y), &*loss, self.transform.encode(raw), looks, &rng)?;
             bits.extend(bound.rows.into_iter().map(|nats| nats / std::f64::consts::LN_2));
         }
         Ok(bits)
@@ -403,7 +403,7 @@ pub(crate) fn thresholded<'a, const D: usize>(
     threshold: Option<f64>,
 ) -> Box<dyn Denoiser<D> + 'a> {
     match threshold {
-        Some(quantile) => Box::new(Thresholded { model, quantile, most: f64::INFINITY }),
+        Some(quantile) => Box::new(Thresholded { model, quantile, max: f64::INFINITY }),
         None => model,
     }
 }
@@ -448,7 +448,7 @@ pub(crate) fn draw<const D: usize>(
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let model = artist.guided(&classes, rows, order.guidance, order.clamp);
+        let model = artist.guided(&classes, order.guidance, order.clamp);
         let mut model = thresholded(model, order.threshold);
         if order.truncation != Truncation::default() {
             model = Box::new(Truncated { model, truncation: order.truncation });

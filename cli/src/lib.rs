@@ -22,7 +22,7 @@ mod run_dir;
 pub use data::categories::{Categories, Shown, TextSet};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
 pub use dyn_model::NetConfig;
-pub use registry::{Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
+pub use registry::{AnySchedule, Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
 /// A table of a recipe.
 pub use toml::Table;
 pub use tweedie::net::Task;

@@ -161,6 +161,11 @@ impl Recipe {
             return error;
         }
         let message = error.to_string();
+        if let Some(field) = error.field().map(|field| format!("{path}.{field}"))
+            && self.get(&field).is_some()
+        {
+            return self.fail(&field, Part::Value, &message);
+        }
         match self.get(path) {
             Some(Value::Table(table)) => match spoken_of(&message, table) {
                 Some(field) => self.fail(&format!("{path}.{field}"), Part::Value, &message),

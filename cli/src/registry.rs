@@ -24,9 +24,12 @@
 //! # let _ = modules;
 //! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`.
 //! ```
+mod any_schedule;
 pub(crate) mod builtin;
 pub(crate) mod nets;
 pub(crate) mod spacings;
+
+pub use any_schedule::AnySchedule;
 
 use crate::{
     data::{Facts, Source},
@@ -41,7 +44,7 @@ use tweedie::{
     loss::Loss,
     noise::Noise,
     sample::Sampler,
-    schedule::Schedule,
+    schedule::{Schedule, Survival},
     spacing::{Levels, Spacing},
     transform::{Embedding, Identity},
 };
@@ -56,15 +59,14 @@ impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
-/// # use std::sync::Arc;
-/// # use tweedie::{noise::{Gaussian, Prediction}, schedule::Schedule};
+/// # use tweedie::noise::{Gaussian, Prediction};
 /// #[derive(Default, Serialize, Deserialize)]
 /// #[serde(default, deny_unknown_fields)]
 /// struct SayingX0 {}
 /// impl tweedie_cli::NoiseConfig for SayingX0 {
 ///     type Noise = Gaussian;
-///     fn noise(&self, schedule: Arc<dyn Schedule>, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
-///         Ok(Gaussian::new(schedule).predicting(Prediction::X0))
+///     fn noise(&self, schedule: &tweedie_cli::AnySchedule, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
+///         Ok(Gaussian::new(schedule.schedule()?).with_prediction(Prediction::X0))
 ///     }
 /// }
 /// # let _ = tweedie_cli::Modules::default().noise::<SayingX0>("saying-x0");
@@ -74,12 +76,13 @@ pub trait NoiseConfig: Settings {
     type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
     /// Whether it is for categories: then the levels of images are such.
     const CATEGORICAL: bool = false;
-    /// The noise along a schedule, for data of which these facts are known.
+    /// The noise of a schedule, for data of which these facts are known: of [`schedule`](AnySchedule::schedule) for continuous
+    /// data, of [`survival`](AnySchedule::survival) for categorical data.
     ///
     /// # Errors
     ///
-    /// If the settings make none.
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Self::Noise>;
+    /// If the settings make none, or the schedule is for the other kind of data.
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Self::Noise>;
 }
 
 /// How the settings of one module are read: its name, its defaults, and whether a table will do.
@@ -209,9 +212,8 @@ pub(crate) fn named(name: &str, settings: Table) -> Table {
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
-/// # use std::sync::Arc;
-/// # use tweedie::schedule::{Schedule, Shifted};
-/// # use tweedie_cli::{Modules, ScheduleOf, Table};
+/// # use tweedie::schedule::Shifted;
+/// # use tweedie_cli::{AnySchedule, Modules, ScheduleOf, Table};
 /// /// A schedule for images twice as wide.
 /// #[derive(Serialize, Deserialize)]
 /// #[serde(default, deny_unknown_fields)]
@@ -225,8 +227,10 @@ pub(crate) fn named(name: &str, settings: Table) -> Table {
 /// }
 /// impl ScheduleOf for Twice {
 ///     const PARTS: &'static [&'static str] = &["of"];
-///     fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-///         Arc::new(Shifted { schedule: parts.remove(0), factor: 2.0 })
+///     fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+///         // For continuous and for categorical data.
+///         let shifted = |schedule| Shifted { schedule, factor: 2.0 };
+///         parts.remove(0).map(shifted, |schedule| Shifted { schedule, factor: 2.0 })
 ///     }
 /// }
 /// // [schedule]
@@ -238,7 +242,7 @@ pub trait ScheduleOf: Settings {
     /// The fields, of type [`Table`](crate::Table), that name the other schedules.
     const PARTS: &'static [&'static str];
     /// The schedule made of those that the fields name, in their order.
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule>;
+    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule;
 }
 
 /// Settings that make a spacing of other spacings, or of the recipe's schedule.
@@ -250,7 +254,7 @@ pub trait SpacingOf: Settings {
     /// # Errors
     ///
     /// If the settings make none.
-    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>;
+    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>>;
 }
 
 /// A field of [`ScheduleOf`] or [`SpacingOf`] that names a module of default settings.
@@ -259,10 +263,10 @@ pub fn part(name: &str) -> Table {
 }
 
 /// What makes a spacing of a schedule.
-pub(crate) type SpacingOn = Box<dyn Fn(&Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>>;
+pub(crate) type SpacingOn = Box<dyn Fn(&AnySchedule) -> Result<Arc<dyn Spacing>>>;
 
 /// What makes a noise of a schedule.
-pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>, &Facts) -> Result<Arc<dyn Noise<D>>>>;
+pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(&AnySchedule, &Facts) -> Result<Arc<dyn Noise<D>>>>;
 
 /// The modules that have a rank.
 pub(crate) struct Ranked<const D: usize> {
@@ -319,7 +323,7 @@ ranks!(2 two Identity, 3 three Embedding, 4 four Identity);
 /// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
 /// or replaces the one of that name.
 pub struct Modules {
-    pub(crate) schedules: Shelf<Arc<dyn Schedule>>,
+    pub(crate) schedules: Shelf<AnySchedule>,
     pub(crate) spacings: Shelf<SpacingOn>,
     pub(crate) data: Shelf<Box<dyn Source>>,
     two: Ranked<2>,
@@ -366,28 +370,42 @@ impl Modules {
         self
     }
 
-    /// Adds a schedule: `[schedule]`.
+    /// Adds a schedule of α and σ, for continuous data: `[schedule]`.
     pub fn schedule<S: Schedule + Settings>(mut self, name: &str) -> Self {
-        self.schedules.enter(name, |schedule: S| Arc::new(schedule) as Arc<dyn Schedule>);
+        let own = name.to_owned();
+        self.schedules.enter(name, move |schedule: S| AnySchedule::continuous(&own, schedule));
+        self.entered("schedule", name)
+    }
+    /// Adds a schedule of survival probabilities, for categorical data: `[schedule]`.
+    pub fn survival<S: Survival + Settings>(mut self, name: &str) -> Self {
+        let own = name.to_owned();
+        self.schedules.enter(name, move |schedule: S| AnySchedule::categorical(&own, schedule));
+        self.entered("schedule", name)
+    }
+    /// Adds a schedule of both, for either kind of data: `[schedule]`.
+    pub fn schedule_and_survival<S: Schedule + Survival + Settings>(mut self, name: &str) -> Self {
+        let own = name.to_owned();
+        self.schedules.enter(name, move |schedule: S| AnySchedule::both(&own, schedule));
         self.entered("schedule", name)
     }
     /// Adds a schedule made of others, which are named in tables of their own.
     pub fn schedule_of<C: ScheduleOf>(mut self, name: &str) -> Self {
-        self.schedules.enter_made(name, C::PARTS, |config: C, parts| config.schedule(parts));
+        let own = name.to_owned();
+        self.schedules.enter_made(name, C::PARTS, move |config: C, parts| config.schedule(parts).named(&own));
         self.entered("schedule", name)
     }
     /// Adds a spacing: `[times]` of training, `times` in `[sample]`.
     pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
         self.spacings.enter(name, |spacing: S| {
             let spacing: Arc<dyn Spacing> = Arc::new(spacing);
-            Box::new(move |_: &Arc<dyn Schedule>| Ok(spacing.clone())) as SpacingOn
+            Box::new(move |_: &AnySchedule| Ok(spacing.clone())) as SpacingOn
         });
         self.entered("spacing", name)
     }
     /// Adds a spacing made of others or of the recipe's schedule.
     pub fn spacing_of<C: SpacingOf>(mut self, name: &str) -> Self {
         self.spacings.enter_made(name, C::PARTS, |config: C, parts: Vec<SpacingOn>| {
-            Box::new(move |schedule: &Arc<dyn Schedule>| {
+            Box::new(move |schedule: &AnySchedule| {
                 config.spacing(parts.iter().map(|part| part(schedule)).collect::<Result<_>>()?, schedule)
             }) as SpacingOn
         });
@@ -396,9 +414,9 @@ impl Modules {
     /// Adds a spacing by noise levels, which are those of the recipe's schedule.
     pub fn levels<L: Levels + Settings + Clone>(mut self, name: &str) -> Self {
         self.spacings.enter(name, |levels: L| {
-            Box::new(move |schedule: &Arc<dyn Schedule>| {
+            Box::new(move |schedule: &AnySchedule| {
                 levels.check()?;
-                Ok(Arc::new(levels.clone().on(schedule.clone())) as Arc<dyn Spacing>)
+                Ok(Arc::new(levels.clone().on(schedule.schedule()?)) as Arc<dyn Spacing>)
             }) as SpacingOn
         });
         self.entered("spacing", name)

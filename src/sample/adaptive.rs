@@ -114,7 +114,7 @@ pub(crate) fn polar(c: Scales) -> (f64, f64) {
 
 /// The time at φ, and the scales there.
 pub(crate) fn angle(schedule: &dyn Schedule, phi: f64) -> (f64, Scales) {
-    let t = if phi >= FRAC_PI_2 { 1.0 } else { schedule.time(-2.0 * phi.tan().ln()) };
+    let t = if phi >= FRAC_PI_2 { 1.0 } else { schedule.time_at_log_snr(-2.0 * phi.tan().ln()) };
     (t, schedule.at(t))
 }
 

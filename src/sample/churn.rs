@@ -62,7 +62,7 @@ impl Churn {
         if gamma == 0.0 || !(self.s_tmin..=self.s_tmax).contains(&r) || r.is_infinite() {
             return heun(model, z, from, to);
         }
-        let raised = TimePoint::new(schedule, schedule.time(-2.0 * (r * (1.0 + gamma)).ln()));
+        let raised = TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln()));
         let kept = raised.scales.alpha / from.scales.alpha;
         let added = (raised.scales.sigma.powi(2) - (kept * from.scales.sigma).powi(2)).max(0.0).sqrt();
         let xi = noise(&z);

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     noise::{Categories, Estimate, Noise},
     rng::Rng,
-    schedule::{Schedule, bisect},
+    schedule::{Survival, bisect},
 };
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -100,13 +100,13 @@ fn absorbing_of<const D: usize>(model: &dyn Denoiser<D>) -> (Categories<'_>, usi
 }
 
 /// The probability 1 − ᾱ that an entry is corrupted at t; 0 at t = 0, where a trajectory ends.
-pub fn corrupted(schedule: &dyn Schedule, t: f64) -> f64 {
-    if t == 0.0 { 0.0 } else { (1.0 - schedule.keep(Dual::time(t)).value).clamp(0.0, 1.0) }
+pub fn corrupted(schedule: &dyn Survival, t: f64) -> f64 {
+    if t == 0.0 { 0.0 } else { (1.0 - schedule.survival(Dual::time(t)).value).clamp(0.0, 1.0) }
 }
 
 /// The time at which the survival probability ᾱ is `survival`, by bisection to the last bit.
-pub fn time_of_survival(schedule: &dyn Schedule, survival: f64) -> f64 {
-    let (low, high) = bisect(|t| schedule.keep(Dual::time(t)).value > survival);
+pub fn time_of_survival(schedule: &dyn Survival, survival: f64) -> f64 {
+    let (low, high) = bisect(|t| schedule.survival(Dual::time(t)).value > survival);
     0.5 * (low + high)
 }
 
@@ -129,9 +129,6 @@ impl<'a, const D: usize> Early<'a, D> {
 impl<const D: usize> Denoiser<D> for Early<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
-    }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.model.predict(z, &self.times(t))
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.model.denoise(z, &self.times(t))

@@ -71,7 +71,7 @@ impl<const D: usize> Sampler<D> for Restart {
         if !(to.ratio() <= self.low && self.low < from.ratio()) {
             return heun(model, z, from, to);
         }
-        let point = |ratio: f64| TimePoint::new(schedule, schedule.time(-2.0 * ratio.ln()));
+        let point = |ratio: f64| TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * ratio.ln()));
         let high = self.high.min(TimePoint::new(schedule, 1.0).ratio());
         let (bottom, top) = (point(self.low), point(high));
         let mut z = heun(model, z, from, bottom);

@@ -43,7 +43,7 @@ impl TimePoint {
     }
     /// The point of a schedule at λ = ln(α/σ).
     pub fn at_lambda(schedule: &dyn Schedule, lambda: f64) -> Self {
-        Self::new(schedule, schedule.time(2.0 * lambda))
+        Self::new(schedule, schedule.time_at_log_snr(2.0 * lambda))
     }
     /// A point of given scales.
     pub fn with_scales(t: f64, scales: Scales) -> Self {

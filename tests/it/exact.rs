@@ -51,7 +51,9 @@ fn closed_forms_agree_with_the_reference() {
     assert_eq!(REFERENCE.closed_forms.len(), 6);
     for case in &REFERENCE.closed_forms {
         let schedule: Box<dyn Schedule> = match &*case.schedule {
-            "variance-exploding" => Box::new(VarianceExploding { min: case.sigma_min, max: case.sigma_max }),
+            "variance-exploding" => {
+                Box::new(VarianceExploding { sigma_min: case.sigma_min, sigma_max: case.sigma_max })
+            }
             "flow-matching" => Box::new(FlowMatching {}),
             "ornstein-uhlenbeck" => Box::new(OrnsteinUhlenbeck {}),
             other => panic!("a schedule {other}"),
@@ -73,7 +75,7 @@ fn closed_forms_agree_with_the_reference() {
 
 /// EDM's ρ = 7 levels from 0.02 to 20 as a schedule: its levels are uniform in time.
 fn levels() -> Edm {
-    Edm { min: 0.02, max: 20.0, rho: 7.0 }
+    Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn one_step_and_multistep_samplers_end_where_those_of_k_diffusion_do() {
 /// dpm_fast with 20 network evaluations: six steps of order 3 and one of order 2, uniform in λ.
 #[test]
 fn dpm_solver_ends_where_dpm_fast_does() {
-    let model = mixture(Gaussian::new(VarianceExploding { min: 0.02, max: 20.0 }));
+    let model = mixture(Gaussian::new(VarianceExploding { sigma_min: 0.02, sigma_max: 20.0 }));
     let (three, two) = (DpmSolver { order: 3 }, DpmSolver { order: 2 });
     let z = walk(&three, &model, &even(7)[..7], latents() * 20.0);
     let z = walk(&two, &model, &[1.0 / 7.0, 0.0], z);
@@ -165,9 +167,9 @@ fn churn_ends_where_edms_sampler_does() {
     assert!(error < 1e-9, "{error:.2e}");
 
     // Room above 20, to which the first step raises the noise.
-    let wide = Edm { min: 0.02, max: 80.0, rho: 7.0 };
+    let wide = Edm { sigma_min: 0.02, sigma_max: 80.0, rho: 7.0 };
     let model = mixture(Gaussian::new(wide));
-    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time(levels().at(t).log_snr())).collect();
+    let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time_at_log_snr(levels().at(t).log_snr())).collect();
     times[17] = 0.0;
     let churn = Churn { s_churn: 40.0, s_tmin: 0.05, s_tmax: 50.0, s_noise: 1.003 };
     let mut z = latents() * 20.0;

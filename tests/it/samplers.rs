@@ -153,7 +153,7 @@ fn weights_integrate_polynomials_exactly() {
 /// The highest measured order, by five outputs and by four with a corrector.
 #[test]
 fn fifth_order_methods_converge_with_order_five_in_every_variable() {
-    let model = laws::problem(VariancePreserving { min: 0.1, max: 8.0 });
+    let model = laws::problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 });
     for (prediction, variable, corrector) in ways() {
         let sampler = AdamsBashforth { order: 5 - usize::from(corrector), prediction, variable, corrector };
         let measured = laws::order_of(&sampler, &model, [0.8, 0.2]);
@@ -197,7 +197,7 @@ impl Multistep for Printed3M {
 
 #[test]
 fn the_printed_third_order_converges_with_second_order() {
-    let model = laws::problem(VariancePreserving { min: 0.1, max: 8.0 });
+    let model = laws::problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 });
     let printed = laws::order_of(&Printed3M, &model, [0.8, 0.2]);
     let ours = laws::order_of(&DpmSolverPp { order: 3, ..Default::default() }, &model, [0.8, 0.2]);
     assert!((printed - 2.0).abs() < 0.1 && (ours - 3.0).abs() < 0.1, "{printed} {ours}");
@@ -244,7 +244,7 @@ fn inversion_is_the_inverse_of_ddim() {
     let explicit = gap(invert(&model, &rising, x, 1).unwrap(), latents());
     assert!(exact < 1e-6 && explicit > 10.0 * exact && explicit < 1.0, "{exact:.2e} {explicit:.2e}");
     // From data at σ = 0.
-    let model = mixture(Gaussian::new(FlowMatching {}).predicting(Prediction::V));
+    let model = mixture(Gaussian::new(FlowMatching {}).with_prediction(Prediction::V));
     let x = tweedie::laws::plane(&[[-2.0, 0.1], [1.4, 0.8]]);
     let rising: Vec<f64> = (0..=200).map(|i| f64::from(i) / 200.0 * 0.99).collect();
     let back = model.flow(x.clone(), 0.0, 0.99);
@@ -261,17 +261,17 @@ fn a_stochastic_midpoint_step_equals_two_steps_if_the_estimate_is_constant() {
         fn noise(&self) -> &dyn Noise<2> {
             &self.0
         }
-        fn predict(&self, _: Tensor<2>, _: &[f64]) -> Tensor<2> {
-            self.1.clone()
+        fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
+            self.0.estimate(self.1.clone(), z, t)
         }
     }
     let path = VariancePreserving::default();
     let x = laws::plane(&[[0.4, -1.0], [2.0, 0.1], [-0.7, 0.6]]);
     let z = laws::plane(&[[1.1, 0.3], [-0.2, 0.9], [0.5, -1.5]]);
-    let model = Same(Gaussian::new(path).predicting(Prediction::X0), x);
+    let model = Same(Gaussian::new(path).with_prediction(Prediction::X0), x);
     let lambda = |t: f64| 0.5 * path.at(t).log_snr();
     let (t, s) = (0.8, 0.3);
-    let middle = path.time(lambda(t) + lambda(s));
+    let middle = path.time_at_log_snr(lambda(t) + lambda(s));
     for eta in [0.3, 1.0] {
         let single = DpmSolverPp { order: 1, eta, lower_final: false };
         let (mut one, mut two) = (Rng::new(4), Rng::new(4));
@@ -327,9 +327,6 @@ impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         self.0.noise()
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        self.0.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.1.set(self.1.get() + 1);
         self.0.denoise(z, t)
@@ -339,7 +336,7 @@ impl Denoiser<2> for Counted<'_> {
 /// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one evaluation per level.
 #[test]
 fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
-    let edm = Edm { min: 0.05, max: 20.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.05, sigma_max: 20.0, rho: 7.0 };
     let model = laws::problem(edm);
     let exact = FlowEnd(&model);
     let times = [1.0, 0.7, 0.4, 0.1, 0.0];
@@ -422,9 +419,9 @@ impl Denoiser<2> for Dummy {
     fn noise(&self) -> &dyn Noise<2> {
         &self.noise
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+    fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         let tau = (self.tau)(t[0]);
-        z * (tau / (tau + 1.0))
+        self.noise.estimate(z.clone() * (tau / (tau + 1.0)), z, t)
     }
 }
 
@@ -437,7 +434,7 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
         (&Device::flex(), DType::F64),
     );
     let sum = |z: Tensor<2>| numbers(z).iter().map(|x| x.abs()).sum::<f64>();
-    let table = |steps, prediction| Gaussian::new(Linear::new(steps)).predicting(prediction);
+    let table = |steps, prediction| Gaussian::new(Linear::new(steps)).with_prediction(prediction);
     let dummy = |prediction| Dummy { noise: table(1000, prediction), tau: Box::new(|t| (t * 1000.0).round() - 1.0) };
     let clip = |model| Clamped { model, low: -1.0, high: 1.0 };
     let leading: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 100.0 + 1.0) / 1000.0).chain([0.0]).collect();
@@ -541,8 +538,10 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
         }),
         ("DDIM, sample", 0.0, walk(&Ddim { eta: 0.0 }, &clip(dummy(X0)), &leading, start.clone())),
         ("flow matching", 133.36204533613636, {
-            let model =
-                Dummy { noise: Gaussian::new(FlowMatching {}).predicting(Velocity), tau: Box::new(|t| t * 1000.0) };
+            let model = Dummy {
+                noise: Gaussian::new(FlowMatching {}).with_prediction(Velocity),
+                tau: Box::new(|t| t * 1000.0),
+            };
             let times: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 111.0 + 1.0) / 1000.0).chain([0.0]).collect();
             walk(&Euler {}, &model, &times, start.clone())
         }),
@@ -569,7 +568,7 @@ fn every_sampler_works_with_thresholding_and_uneven_times() {
         for sampler in all() {
             let free = walk(&*sampler, &model, &uneven, latents());
             let clamped = walk(&*sampler, &Clamped { model: &model, low: -0.5, high: 0.5 }, &uneven, latents());
-            let dynamic = Thresholded { model: &model, quantile: 0.6, most: 1.5 };
+            let dynamic = Thresholded { model: &model, quantile: 0.6, max: 1.5 };
             let dynamic = walk(&*sampler, &dynamic, &uneven, latents());
             for (kind, x) in [("free", &free), ("clamped", &clamped), ("dynamic", &dynamic)] {
                 let wrong = numbers(x.clone()).iter().filter(|x| !x.is_finite()).count();

@@ -32,7 +32,7 @@ impl<S: Schedule + Clone + 'static> Hand<S> {
     }
     /// The time of σ/α.
     fn time(&self, ratio: f64) -> f64 {
-        self.path.time(-2.0 * ratio.ln())
+        self.path.time_at_log_snr(-2.0 * ratio.ln())
     }
     fn x(&self, z: &Tensor<2>, t: f64) -> Tensor<2> {
         self.model.denoise(z.clone(), &[t]).mean
@@ -170,7 +170,7 @@ fn restart_is_algorithm_1() {
 /// Where the schedule ends below `high`, its end is as high as it goes.
 #[test]
 fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
-    let edm = Edm { min: 0.02, max: 3.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.02, sigma_max: 3.0, rho: 7.0 };
     let hand = Hand::new(edm);
     let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3 };
     let (t, s) = (hand.time(0.7), hand.time(0.2));
@@ -190,9 +190,6 @@ struct Counted<'a> {
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         Denoiser::<2>::noise(self.model)
-    }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        self.model.predict(z, t)
     }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.evaluated.borrow_mut().push(t[0]);
@@ -255,7 +252,7 @@ fn sde_steps_are_euler_maruyamas_and_heuns() {
     }
     check(&Hand::new(VariancePreserving::default()));
     check(&Hand::new(FlowMatching {}));
-    check(&Hand::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }));
+    check(&Hand::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }));
 }
 
 /// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², `corrections` times.
@@ -297,8 +294,8 @@ impl<S: Schedule> Schedule for Units<S> {
     fn sigma(&self, t: Dual) -> Dual {
         self.0.sigma(t) * self.1
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        self.0.time(log_snr)
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        self.0.time_at_log_snr(log_snr)
     }
 }
 

@@ -9,7 +9,7 @@ use tweedie::{
     laws::{self, sequence_counts, total_variation},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
-    schedule::{CosineAngle, FlowMatching, Schedule},
+    schedule::{CosineAngle, FlowMatching, Survival},
 };
 
 fn pages(rows: &[&[usize]]) -> Tensor<3> {
@@ -32,7 +32,7 @@ fn sequences() -> Vec<(Vec<usize>, f64)> {
     ]
 }
 const MASK: usize = 3;
-fn absorbing(schedule: impl Schedule + 'static) -> Joint {
+fn absorbing(schedule: impl Survival + 'static) -> Joint {
     Joint::new(Discrete::absorbing(schedule, 4, MASK), sequences()).unwrap()
 }
 fn uniform() -> Joint {
@@ -160,9 +160,6 @@ impl Denoiser<3> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<3> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<3>, t: &[f64]) -> Tensor<3> {
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         *self.evaluations.borrow_mut() += 1;
         self.model.denoise(z, t)
@@ -208,7 +205,7 @@ fn remasking_preserves_the_marginals() {
         let mut seen = vec![];
         for (s, z) in trajectory(&model, &sampler, grid(8), [rows, 1, 1], &Rng::new(3), &Device::flex()).unwrap() {
             let z = numbers(z);
-            let keep = CosineAngle {}.keep(tweedie::Dual::time(s)).value;
+            let keep = CosineAngle {}.survival(tweedie::Dual::time(s)).value;
             for (n, p) in [0.6 * keep, 0.3 * keep, 0.1 * keep, 1.0 - keep].into_iter().enumerate() {
                 let own = z.iter().filter(|x| **x == n as f64).count() as f64 / rows as f64;
                 let chance = 5.0 * (p * (1.0 - p) / rows as f64).sqrt() + 1e-12;
@@ -274,11 +271,11 @@ impl Denoiser<3> for Chained {
     fn noise(&self) -> &dyn Noise<3> {
         &self.noise
     }
-    fn predict(&self, z: Tensor<3>, _: &[f64]) -> Tensor<3> {
+    fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let ([rows, length, _], dtype) = (z.dims(), z.dtype());
         self.reads.borrow_mut().push(length);
-        let (z, mut out) = (numbers(z), vec![]);
-        for row in z.chunks(length) {
+        let mut out = vec![];
+        for row in numbers(z.clone()).chunks(length) {
             for (i, n) in row.iter().enumerate() {
                 // The letter to the left decides; without one, all are alike.
                 let near = (i > 0 && row[i - 1] < 3.0).then(|| row[i - 1] as usize);
@@ -292,7 +289,8 @@ impl Denoiser<3> for Chained {
                 out.extend((0..3).map(|a| p(a).ln().max(-1e4)).chain([-1e4]));
             }
         }
-        Tensor::from_data(TensorData::new(out, [rows, length, 4]), (&Device::flex(), dtype))
+        let logits = Tensor::from_data(TensorData::new(out, [rows, length, 4]), (&Device::flex(), dtype));
+        self.noise.estimate(logits, z, t)
     }
 }
 

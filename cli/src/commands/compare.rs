@@ -1,8 +1,8 @@
-//! `tweedie compare`: samplers on one model, against a solution of high accuracy and against the data.
+//! `tweedie compare`: samplers on one model, measured against a high-accuracy reference solution and against data.
+mod case;
 mod entrant;
 mod output;
 mod picture;
-mod walks;
 
 use crate::{
     args,
@@ -15,6 +15,7 @@ use crate::{
     registry::{Modules, Rank},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use case::Case;
 use output::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
@@ -23,7 +24,6 @@ use tweedie::{
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
     train::Parameters,
 };
-use walks::Case;
 
 /// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
 const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
@@ -34,19 +34,19 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     args.steps.dedup();
     let args = &args;
     if args.steps.contains(&0) {
-        return Err(Error::invalid("`--steps` lists numbers of steps, each of 1 or more: leave out the 0"));
+        return Err(Error::invalid("`--steps` must list step counts of 1 or more, got 0"));
     }
     if args.n == 0 {
-        return Err(Error::invalid("`--n` is how many samples are walked, 1 or more"));
+        return Err(Error::invalid("`--n` must be 1 or more"));
     }
     if args.seeds == 0 {
-        return Err(Error::invalid("`--seeds` is how many seeds are walked from, 1 or more"));
+        return Err(Error::invalid("`--seeds` must be 1 or more"));
     }
     if args.samples.is_some_and(|n| n < 2) {
-        return Err(Error::invalid("`--samples` is 2 or more: a distance between sets needs sets"));
+        return Err(Error::invalid("`--samples` must be 2 or more"));
     }
     if args.tune == Some(0) {
-        return Err(Error::invalid("`--tune` is 1 or more, and 64 walks are usually enough"));
+        return Err(Error::invalid("`--tune` must be 1 or more; 64 trajectories are usually enough"));
     }
     if let Some(problem) = args.model.to_str().filter(|name| EXACT.contains(name)) {
         if args.no_clip {
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     if !args.model.exists() {
         let known = EXACT.map(str::to_owned);
         return Err(Error::invalid(format!(
-            "{} is neither the folder of a run nor an exact problem{} The exact problems are {}",
+            "{} is neither the folder of a run nor an exact problem{} Exact problems: {}",
             args.model.display(),
             messages::meant(&args.model.display().to_string(), &known),
             messages::list(&known)
@@ -82,13 +82,13 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
             Loaded::Four(set) => Some(set),
             _ => None,
         }),
-        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+        _ => Err(Error::invalid(format!("samples of rank {} are not supported", facts.shape.len()))),
     }
 }
 
 fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let schedule: Arc<dyn Schedule> = match problem {
-        "edm" => Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
+        "edm" => Arc::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }),
         "ornstein-uhlenbeck" => Arc::new(OrnsteinUhlenbeck {}),
         _ => Arc::new(VariancePreserving::default()),
     };
@@ -98,14 +98,14 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     };
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
-        model_of: &|_, _| Box::new(&model),
+        model_of: &|_| Box::new(&model),
         classes: &|_| Classes::none(),
-        guess: "x̂ as the model says it",
+        estimate: "x̂ not clipped",
         schedule,
         dtype: DType::F64,
         tolerance: 1e-10,
         data: args.samples.map(|n| [draw(n, "data"), draw(n, "other data")]),
-        told: Classes::none(),
+        conditions: Classes::none(),
         shape: [args.n, 2],
         title: problem,
         own: None,
@@ -115,7 +115,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     case.compare()
 }
 
-/// A run as it was opened.
+/// An opened run.
 struct Of<'a> {
     args: &'a args::Compare,
     modules: &'a Modules,
@@ -126,7 +126,7 @@ struct Of<'a> {
     weights: &'a Path,
 }
 impl Of<'_> {
-    /// What a command has to say to draw as was compared.
+    /// The run's folder and the modules that its recipe names, for the suggested command.
     fn own(&self) -> Own {
         let name = |path: &str| self.recipe.get(path).and_then(|name| Some(name.as_str()?.to_owned()));
         Own {
@@ -145,15 +145,15 @@ impl Of<'_> {
         if self.args.no_clip {
             (plan.x.bounded, plan.sample.threshold) = (false, None);
         }
-        let guess = match (plan.x.bounded, plan.sample.threshold) {
-            (_, Some(_)) => "x̂ kept within each sample's own range",
-            (true, None) => "x̂ kept within the range of the data",
-            (false, None) => "x̂ as the model says it",
+        let estimate = match (plan.x.bounded, plan.sample.threshold) {
+            (_, Some(_)) => "x̂ dynamically thresholded",
+            (true, None) => "x̂ clipped to the data range",
+            (false, None) => "x̂ not clipped",
         };
         if plan.noise.path().is_none() {
             return Err(Error::invalid(format!(
-                "{} is a model of categories, whose samplers draw at random: there is no flow to compare them on; \
-                 `tweedie evaluate` measures it",
+                "{} is a model of categorical data, which has no probability-flow ODE to compare samplers on; \
+                 use `tweedie evaluate`",
                 self.args.model.display()
             )));
         }
@@ -163,11 +163,11 @@ impl Of<'_> {
         shape[1..].copy_from_slice(&plan.x.shape);
         if plan.transform.is_some() && self.args.samples.is_some() {
             return Err(Error::invalid(format!(
-                "`--samples` measures distances of samples to data, and those of {} are words: `tweedie evaluate` measures it",
+                "`--samples` measures distances in data space, and the data of {} are text: use `tweedie evaluate`",
                 self.args.model.display()
             )));
         }
-        let (mut data, mut told) = (None, Classes::none());
+        let (mut data, mut conditions) = (None, Classes::none());
         if let Some(n) = self.args.samples {
             let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank));
             let take = |set: &dyn Set<D>| {
@@ -175,28 +175,29 @@ impl Of<'_> {
                 rows.truncate(n);
                 set.batch(&rows, &Rng::new(self.args.seed).stream("data"), self.device)
             };
-            let learnt = load(Split::Train)?.ok_or_else(|| Error::invalid("the run's data are gone"))?;
-            let (other, _) = take(&*learnt);
-            // Held out, where there are any: what was learned by heart is no nearer to them.
+            let train_set =
+                load(Split::Train)?.ok_or_else(|| Error::invalid("the training data of the run are missing"))?;
+            let (other, _) = take(&*train_set);
+            // Held-out data if there are any, so that memorization is not rewarded.
             let (own, classes) = match load(Split::Test)? {
                 Some(set) if set.len() > 1 => take(&*set),
-                _ => take(&*learnt),
+                _ => take(&*train_set),
             };
-            told = classes;
+            conditions = classes;
             data = Some([own, other]);
         }
         let case = Case::<D> {
-            model_of: &|classes, rows| {
-                let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
+            model_of: &|classes| {
+                let model = artist.guided(classes, plan.sample.guidance, plan.clamp());
                 dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),
-            guess,
-            schedule: plan.schedule.clone(),
+            estimate,
+            schedule: plan.schedule.schedule()?,
             dtype: DType::F32,
             tolerance: 1e-5,
             data,
-            told,
+            conditions,
             shape,
             title: &self.args.model.display().to_string(),
             own: (!self.args.no_clip).then(|| self.own()),

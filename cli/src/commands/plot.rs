@@ -5,12 +5,16 @@ mod process;
 mod run;
 mod schedule;
 
+use crate::registry::AnySchedule;
 use crate::{registry::Modules, say};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Table;
-use tweedie::schedule::Schedule;
+use tweedie::{
+    Dual,
+    schedule::{Schedule, Survival},
+};
 use tweedie::{Error, Result};
 use tweedie_data::Shape;
 use tweedie_plot::gallery::{Site, Stills};
@@ -223,19 +227,35 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Made {
         What::Convolution { first, second, points } => gauss::convolution(*first, *second, *points as usize),
         What::Forward { image, schedule: name, noise, frames, side } => {
             let picture = forward::picture(image.as_deref(), usize::from(*side))?;
-            forward::page(&picture, &*schedule(name, modules)?, name, *noise, usize::from(*frames), seed)
+            let schedule = schedule(name, modules)?;
+            let schedule = match noise {
+                Kind::Gaussian => schedule.schedule()?,
+                Kind::Uniform | Kind::Absorbing => Arc::new(Signal(schedule.survival()?)),
+            };
+            forward::page(&picture, &*schedule, name, *noise, usize::from(*frames), seed)
         }
         What::Schedule { names } => {
             let names = match names.is_empty() {
                 true => ["linear", "cosine", "sqrt", "flow-matching", "ornstein-uhlenbeck"].map(str::to_owned).to_vec(),
                 false => names.clone(),
             };
-            let all = names.iter().map(|name| Ok((name.clone(), schedule(name, modules)?)));
+            let all = names.iter().map(|name| {
+                let schedule = schedule(name, modules)?;
+                let shown = match schedule.schedule() {
+                    Ok(shown) => shown,
+                    Err(_) => Arc::new(Signal(schedule.survival()?)),
+                };
+                Ok((name.clone(), shown))
+            });
             schedule::page(&all.collect::<Result<Vec<_>>>()?)
         }
-        What::Process { data, schedule: name, points, steps } => {
-            process::page(data.shape(), schedule(name, modules)?, usize::from(*points), usize::from(*steps), seed)
-        }
+        What::Process { data, schedule: name, points, steps } => process::page(
+            data.shape(),
+            schedule(name, modules)?.schedule()?,
+            usize::from(*points),
+            usize::from(*steps),
+            seed,
+        ),
         What::Run { run } => run::page(run),
         What::Gallery { .. } => unreachable!("a gallery is many pages"),
     }
@@ -278,8 +298,17 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
     Ok(Site { title: "tweedie: the pictures".into(), text: text.into(), pages })
 }
 
+/// Survival probabilities, plotted in place of a signal scale α.
+#[derive(Debug)]
+struct Signal(Arc<dyn Survival>);
+impl Schedule for Signal {
+    fn alpha(&self, t: Dual) -> Dual {
+        self.0.survival(t)
+    }
+}
+
 /// A schedule by name, at its defaults.
-fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
+fn schedule(name: &str, modules: &Modules) -> Result<AnySchedule> {
     let Some(built) = modules.schedules.build(name, Table::new()) else {
         let known: Vec<&str> = modules.schedules.faces().map(|face| &*face.name).collect();
         return Err(Error::invalid(format!(
@@ -326,7 +355,7 @@ mod tests {
             assert!(!page.text.is_empty() && !page.formula.is_empty() && !page.code.is_empty(), "{}", page.slug);
             assert!(page.html(&[]).len() < 5_000_000, "{}", page.slug);
             for figure in &page.figures {
-                assert_eq!(figure.unreadable(), Vec::<char>::new(), "{}", page.slug);
+                assert_eq!(figure.missing_glyphs(), Vec::<char>::new(), "{}", page.slug);
             }
         }
     }

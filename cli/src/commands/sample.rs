@@ -1,4 +1,4 @@
-//! `tweedie sample`: draws from the model of a run.
+//! `tweedie sample`: generates samples from a trained run.
 use crate::{
     args,
     data::categories::pictured,
@@ -29,10 +29,10 @@ use tweedie::{
 };
 use tweedie_data::npy;
 
-/// How many times a strip shows.
+/// Number of timesteps in a picture of trajectories.
 pub(crate) const FRAMES: usize = 11;
 
-/// Draws.
+/// Runs the command.
 pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let device = device::named(&args.device)?;
     let Opened { weights, base, facts, mut recipe } = open(&args.run)?;
@@ -94,14 +94,14 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
         Some(read) if whole.is_none_or(|whole| read.checkpoint.step > whole) => Ok((read.path, folder.0)),
         _ if whole.is_some() => Ok((folder.model(), folder.0)),
         _ => Err(Error::invalid(format!(
-            "{} has no checkpoint yet, so there is nothing to draw from: let it train on by `tweedie train --resume --out {}`",
+            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),
     }
 }
 
-/// Puts the flags into the recipe.
+/// Writes the command line's values into the recipe.
 fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
     for (flag, value) in [("n", args.n), ("steps", args.steps), ("batch", args.batch), ("top-k", args.top_k)] {
         if let Some(value) = value {
@@ -131,7 +131,7 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
     for (field, value) in [("sampler", &args.sampler), ("times", &args.times)] {
         let Some(value) = value else { continue };
         let path = format!("sample.{field}");
-        // The recipe's own keeps the recipe's settings.
+        // The module that the recipe names keeps the recipe's settings.
         if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
             recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
         }
@@ -139,7 +139,7 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
     Ok(())
 }
 
-/// What a flag says of a module: its name, or a table with its name.
+/// Parses a module given as a flag: its name, or an inline table with `name`.
 pub(crate) fn module_of(text: &str) -> Result<Table> {
     match format!("x = {text}").parse::<Table>() {
         Ok(mut table) => match table.remove("x") {
@@ -148,10 +148,10 @@ pub(crate) fn module_of(text: &str) -> Result<Table> {
         },
         Err(error) if text.trim_start().starts_with('{') => {
             let why = match text.matches('{').count() > text.matches('}').count() {
-                true => "it is not closed, by `}`".into(),
+                true => "the closing `}` is missing".into(),
                 false => error.message().trim().replace('\n', "; "),
             };
-            Err(Error::invalid(format!("`{text}` is no table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
+            Err(Error::invalid(format!("`{text}` is not a table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
         }
         Err(_) => Ok(part(text)),
     }
@@ -169,21 +169,21 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// Sizes of a sample of x, and what of it is known.
+    /// The shape of a sample of x, and its known tokens.
     fn asked<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
         let args = self.args;
         let mut shape = plan.x.shape.clone();
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
         if let Some(length) = args.length {
             if plan.x.categories.is_none() || codec.is_none() {
-                return Err(Error::invalid("`--length` is for models of text that know tokens as they are"));
+                return Err(Error::invalid("`--length` needs a model of text with categorical noise"));
             }
             let read = plan.resolved.get("sample").and_then(|table| table.get("sampler")).and_then(Value::as_table);
             let window = read.filter(|sampler| sampler.get("name").and_then(Value::as_str) == Some("blocks"));
             let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
             if length == 0 || length > shape[0] && window > shape[0] as i64 {
                 return Err(Error::invalid(format!(
-                    "`--length {length}`: the model reads sequences of 1 to {most} tokens; longer ones are drawn block by block, by \
+                    "`--length {length}`: the model generates 1 to {most} tokens at once; sample longer text block by block with \
                      --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
                     most = shape[0],
                     half = shape[0].div_ceil(2),
@@ -198,8 +198,7 @@ impl Drawing<'_> {
         };
         let Some(codec) = codec.filter(|_| plan.x.categories.is_some()) else {
             return Err(Error::invalid(format!(
-                "`{flag}` gives tokens that stay as they are, and the model is not one of text whose noise is for categories: leave it \
-                 out"
+                "`{flag}` fixes tokens, which needs a model of text with categorical noise: leave it out"
             )));
         };
         let known = text::known(codec, &text::unescaped(text), blank, shape[0])
@@ -219,7 +218,7 @@ impl Drawing<'_> {
         let keep = match args.trajectory {
             None => vec![plan.sample.steps],
             Some(0 | 1) => {
-                return Err(Error::invalid("`--trajectory` has two times at least: the noise and the sample"));
+                return Err(Error::invalid("`--trajectory` must be 2 or more: the noise and the sample"));
             }
             Some(times) => spread(plan.sample.steps, times),
         };
@@ -241,20 +240,20 @@ impl Drawing<'_> {
             keep: &keep,
             device: self.device,
         };
-        let bar = Progress::new(args.quiet, "drawing");
+        let bar = Progress::new(args.quiet, "sampling");
         let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
-        let drawn = drawn.expect("nothing stops it");
+        let drawn = drawn.expect("sampling without interruption");
         let lost = drawn.frames.iter().flatten().filter(|x| !x.is_finite()).count();
         if lost > 0 {
             return Err(Error::invalid(format!(
-                "{} that were drawn are not finite, so nothing is written: the sampler went wrong, or the run's weights are broken; \
-                 `--sampler ddim` tells which",
-                messages::count(lost, "number")
+                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's weights are \
+                 damaged; `--sampler ddim` tells which",
+                messages::count(lost, "value")
             )));
         }
         if !args.quiet
-            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the samples are kept"))
+            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the last timestep is recorded"))
         {
             note(&text);
         }
@@ -263,15 +262,15 @@ impl Drawing<'_> {
             None => (1..)
                 .map(|n| self.base.join(if n == 1 { "samples".into() } else { format!("samples-{n}") }))
                 .find(|out| !out.exists())
-                .expect("one of endlessly many folders is free"),
+                .expect("one of infinitely many folders is free"),
         };
-        fs::create_dir_all(&out).map_err(Error::io(&out, "make the folder"))?;
+        fs::create_dir_all(&out).map_err(Error::io(&out, "create the folder"))?;
         let shown = write(&out, facts, &drawn, &classes, plan.sample.n)?;
         if args.trajectory.is_some() {
             let all: Vec<f32> = drawn.frames.concat();
             numbers(&out.join("trajectory.npy"), facts, &[drawn.frames.len(), plan.sample.n], &all)?;
             npy::save(out.join("times.npy"), &[drawn.times.len()], &drawn.times).map_err(told)?;
-            write_trajectory(&out, facts, &drawn, &classes, "Samples on their way")?;
+            write_trajectory(&out, facts, &drawn, &classes, "Sampling trajectories")?;
         }
         if !args.quiet {
             let files = shown.map_or("samples.npy".into(), |shown| format!("{shown} and samples.npy"));
@@ -281,7 +280,7 @@ impl Drawing<'_> {
     }
 }
 
-/// A warning, where samples of data that have a range are far outside of it: the sampler went wrong, and pictures would hide it.
+/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would hide.
 fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
     if !plan.facts.bounded || plan.facts.categories.is_some() {
         return None;
@@ -291,20 +290,20 @@ fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
         return None;
     }
     let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
-    let end = plan.schedule.at(1.0);
+    let end = plan.schedule.schedule().ok()?.at(1.0);
     let level =
         if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
     let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
     Some(format!(
-        "warning: {:.0} % of the numbers drawn lie beyond twice the range of the data: the sampler `{}` went wrong in {}. At the noisy \
-         end of this schedule σ/α goes to {level}, which some samplers cannot step over: take `deis` or `unipc`, or more steps{why}.",
+        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At t = 1 this \
+         schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more steps{why}.",
         100.0 * share,
         name.unwrap_or("of the recipe"),
         messages::count(plan.sample.steps, "step"),
     ))
 }
 
-/// The classes in turn: sample i is of class i modulo their number, so more samples begin with the same ones.
+/// All classes in turn: sample i has class i modulo their number, so that larger sets begin with the same samples.
 pub(crate) fn in_turn(facts: &Facts, n: usize) -> Classes {
     let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
     turn(&all, n)
@@ -313,7 +312,7 @@ fn turn(classes: &[Option<u32>], n: usize) -> Classes {
     if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
 }
 
-/// The classes that `--class` names, in turn.
+/// The classes of `--class`, in turn.
 fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
     if names.is_empty() {
         return Ok(in_turn(facts, n));
@@ -336,7 +335,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
                     Err(_) => messages::meant(name, &facts.classes),
                 };
                 return Err(Error::invalid(format!(
-                    "`--class {name}`: there is no such class{meant} The model knows {}, or `none` for no class.",
+                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional samples.",
                     few(&facts.classes)
                 )));
             }
@@ -345,7 +344,7 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
     Ok(turn(&classes, n))
 }
 
-/// Names, or the first of very many.
+/// All names, or the first of many.
 fn few(names: &[String]) -> String {
     const MOST: usize = 20;
     if names.len() <= MOST {
@@ -358,14 +357,14 @@ fn few(names: &[String]) -> String {
     )
 }
 
-/// `times` points of a walk of `steps` steps, both ends among them.
+/// `times` indices of a trajectory of `steps` steps, including both ends.
 pub(crate) fn spread(steps: usize, times: usize) -> Vec<usize> {
     let times = times.min(steps + 1);
     (0..times).map(|i| (i * steps + (times - 1) / 2) / (times - 1)).collect()
 }
 
-/// Writes `samples.npy`, `classes.npy`, and what shows them: `samples.png` where they can be drawn, `samples.txt` where
-/// they are text. The file that shows them.
+/// Writes `samples.npy`, `classes.npy` and, depending on the data, `samples.png` or `samples.txt`; returns the name of the
+/// latter.
 pub(crate) fn write(
     folder: &Path,
     facts: &Facts,
@@ -373,10 +372,10 @@ pub(crate) fn write(
     classes: &Classes,
     n: usize,
 ) -> Result<Option<&'static str>> {
-    let last = drawn.frames.last().expect("the samples are kept");
+    let last = drawn.frames.last().expect("the last timestep is recorded");
     numbers(&folder.join("samples.npy"), facts, &[n], last)?;
     if !classes.0.is_empty() {
-        // −1 stands for none.
+        // −1 means unconditional.
         let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
         npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
     }
@@ -393,7 +392,7 @@ pub(crate) fn write(
     }
 }
 
-/// Samples on their way, as a strip of pictures or a page of text; the file's name.
+/// Writes trajectories as a picture or, for text, an HTML page; returns the file's name.
 pub(crate) fn write_trajectory(
     folder: &Path,
     facts: &Facts,
@@ -414,7 +413,7 @@ pub(crate) fn write_trajectory(
     }
 }
 
-/// Samples in the data's own scale: whole numbers where they are categories of text.
+/// Writes samples in the scale of the data; token ids as integers.
 fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result<()> {
     let shape = |facts: &Facts| -> Vec<usize> { rows.iter().chain(&facts.shape).copied().collect() };
     if let Some((_, tokens)) = text::rows(facts, values) {
@@ -423,7 +422,7 @@ fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result
         return npy::save(path, &shape, &tokens).map_err(told);
     }
     match pictured(facts, &[]) {
-        // Levels are their own numbers, and one more is a mask.
+        // Category index = gray level; the largest index is the mask.
         Some((image, _)) => npy::save(path, &shape(&image), values),
         None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
     }

@@ -1,4 +1,4 @@
-//! `tweedie train`: a run from a recipe, its checkpoints, and what it came to.
+//! `tweedie train`: trains a model from a recipe, with checkpoints, evaluations, samples and a report.
 use crate::{
     args,
     commands::sample,
@@ -32,11 +32,11 @@ use tweedie::{
     train::{Checkpoint, write_atomically},
 };
 
-/// The recipe that `tweedie train` follows when it is given none.
+/// The built-in recipe of `tweedie train` without arguments.
 const DEFAULT: &str = include_str!("../../../recipes/digits.toml");
 const DEFAULT_NAME: &str = "digits";
 
-/// Trains; `false` where it was interrupted.
+/// Trains; `false` if it was interrupted.
 pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     let device = device::named(&args.device)?;
     let name = match &args.recipe {
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     let data = DataSpec::new(&recipe, modules)?;
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
-        return Err(Error::invalid(format!("{}: the data have no part to learn from", recipe.name())));
+        return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
     };
     let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
     match set {
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     }
 }
 
-/// Puts the flags into the recipe.
+/// Writes the command line's values into the recipe.
 fn flags(recipe: &mut Recipe, args: &args::Train) -> Result<()> {
     for setting in &args.set {
         recipe.set(setting)?;
@@ -99,7 +99,7 @@ fn flags(recipe: &mut Recipe, args: &args::Train) -> Result<()> {
     Ok(())
 }
 
-/// What a run is made from.
+/// Everything that a run is started from.
 struct Setting<'a> {
     args: &'a args::Train,
     modules: &'a Modules,
@@ -142,14 +142,14 @@ impl Setting<'_> {
             say(&format!("data    {}", facts.describe()));
             say(&format!("net     {} parameters", messages::grouped(session.parameters())));
             let begun =
-                if session.done() > 0 { format!(", going on after step {}", session.done()) } else { String::new() };
+                if session.done() > 0 { format!(", resuming from step {}", session.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
         }
         Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *session)
     }
 }
 
-/// Brings a session to where a run stopped, and writes down what the flags changed.
+/// Restores a session from the latest checkpoint and writes the recipe back if flags changed it.
 fn resume<const D: usize>(
     folder: &RunDir,
     session: &mut dyn Session<D>,
@@ -170,7 +170,7 @@ fn resume<const D: usize>(
             let steps = recipe.plain::<tweedie::train::Train>("train")?.steps;
             if step > steps {
                 let message = format!(
-                    "{place} is already at step {step}, beyond the {steps} steps that the run has in all: give more by \
+                    "{place} is already at step {step}, beyond the {steps} steps of the run: raise the total with \
                      `--steps`."
                 );
                 return Err(recipe.fail("train.steps", Part::Value, &message));
@@ -182,7 +182,7 @@ fn resume<const D: usize>(
                 other => other,
             })?;
         }
-        None if !args.quiet => note("there is no checkpoint yet, so the run begins at its first step"),
+        None if !args.quiet => note("there is no checkpoint yet; starting from step 1"),
         None => {}
     }
     let old = std::fs::read_to_string(folder.recipe()).unwrap_or_default();
@@ -192,24 +192,20 @@ fn resume<const D: usize>(
     if let Some(path) = &args.recipe
         && !args.quiet
     {
-        note(&format!(
-            "going on with {} as it is written; {} is not read again",
-            folder.recipe().display(),
-            path.display()
-        ));
+        note(&format!("resuming with {}; {} is not read", folder.recipe().display(), path.display()));
     }
     Ok(())
 }
 
-/// What training listens to: 0 runs, 1 was asked to stop.
+/// 1 once Ctrl-C has asked training to stop.
 static STOP: AtomicU8 = AtomicU8::new(0);
-/// Whether a request to stop is looked at; otherwise it stops the process at once.
+/// Whether training handles Ctrl-C; otherwise it ends the process at once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
 fn listen() {
     STOP.store(0, Ordering::SeqCst);
     LISTENING.store(true, Ordering::SeqCst);
-    // A second call finds the handler there.
+    // A second call finds the handler installed.
     let _ = ctrlc::set_handler(|| {
         if !LISTENING.load(Ordering::SeqCst) || STOP.swap(1, Ordering::SeqCst) > 0 {
             std::process::exit(i32::from(crate::INTERRUPTED));
@@ -261,7 +257,7 @@ impl<const D: usize> Run<'_, D> {
             if stop && !last {
                 bar.clear();
                 note(&format!(
-                    "stopped after step {saved} of {}; go on by: tweedie train --resume --out {}",
+                    "stopped after step {saved} of {}; resume with: tweedie train --resume --out {}",
                     self.plan.train.steps,
                     self.folder.typed()
                 ));
@@ -274,7 +270,7 @@ impl<const D: usize> Run<'_, D> {
         Ok(true)
     }
 
-    /// What is written beside the numbers of a checkpoint, so that it can be sampled from alone.
+    /// The metadata of a checkpoint, which make it usable on its own.
     fn notes(&self, held_out: Option<f64>) -> Vec<(&'static str, String)> {
         let mut notes = vec![
             ("recipe", self.text.to_owned()),
@@ -294,7 +290,7 @@ impl<const D: usize> Run<'_, D> {
     ) -> Result<()> {
         let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
         if !held_out.loss.is_finite() {
-            let place = "the objective on the data held out";
+            let place = "the loss on held-out data";
             return Err(Error::not_finite(step, place));
         }
         let line = Line::evaluated(step, &held_out, session.lag());
@@ -309,7 +305,7 @@ impl<const D: usize> Run<'_, D> {
         Ok(())
     }
 
-    /// A few samples as they are by now: `progress/step-N.png`, or `.txt`.
+    /// Writes a few samples of the current model: `progress/step-N.png`, or `.txt`.
     fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
@@ -330,11 +326,12 @@ impl<const D: usize> Run<'_, D> {
             keep: &[steps],
             device: self.device,
         };
-        let drawn = draw(&*session.artist(), &self.plan.x.shape, &order, &mut |_| true)?.expect("nothing stops it");
-        let last = drawn.frames.last().expect("the samples are kept");
+        let drawn = draw(&*session.artist(), &self.plan.x.shape, &order, &mut |_| true)?
+            .expect("sampling without interruption");
+        let last = drawn.frames.last().expect("the last timestep is recorded");
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
-            std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
+            std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
             Ok(folder.join(format!("step-{step:08}.{ending}")))
         };
         if let Some(text) = text::lines(self.facts, last) {
@@ -345,25 +342,25 @@ impl<const D: usize> Run<'_, D> {
         Ok(())
     }
 
-    /// An error of a step, and what is left to go on from.
+    /// Adds to the error of a step how to resume.
     fn stopped(&self, error: Error, saved: u64) -> Error {
         let typed = self.folder.typed();
         match error.kind() {
             ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
-                "{error}. The last checkpoint is that of step {saved}; go on from it by, for example: tweedie train \
+                "{error}. The last checkpoint is that of step {saved}; resume from it with, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
-                self.plan.train.rate * 0.5
+                self.plan.train.lr * 0.5
             )),
             ErrorKind::NotFinite => Error::invalid(format!(
-                "{error}. There was no checkpoint yet; begin again from the first step by, for example: tweedie train \
+                "{error}. There is no checkpoint yet; start again from step 1 with, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
-                self.plan.train.rate * 0.5
+                self.plan.train.lr * 0.5
             )),
             _ => error,
         }
     }
 
-    /// Weights, samples and report.
+    /// Writes weights, samples and the report.
     fn finish(&self, session: &dyn Session<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
         let checkpoint: Checkpoint = session.checkpoint();
@@ -391,10 +388,10 @@ impl<const D: usize> Run<'_, D> {
             device: self.device,
         };
         let artist = session.artist();
-        let bar = crate::output::progress::Progress::new(self.args.quiet, "drawing");
+        let bar = crate::output::progress::Progress::new(self.args.quiet, "sampling");
         let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
-        let drawn = drawn.expect("nothing stops it");
+        let drawn = drawn.expect("sampling without interruption");
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
         let shown = sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
         let walk = sample::write_trajectory(&folder.0, self.facts, &drawn, &classes, &title)?;
@@ -427,7 +424,7 @@ impl<const D: usize> Run<'_, D> {
     }
 }
 
-/// How training goes, on standard error: a bar on a terminal, a line now and then elsewhere, or nothing.
+/// Progress of training on standard error: a bar on a terminal, occasional lines elsewhere, nothing with `--quiet`.
 struct Progress {
     bar: Option<ProgressBar>,
     lines: bool,
@@ -435,7 +432,7 @@ struct Progress {
     batch: usize,
     begun: Instant,
     last: Instant,
-    /// When recent steps ended, for the speed of now.
+    /// End times of recent steps, for the current speed.
     recent: std::collections::VecDeque<Instant>,
     loss: Option<f64>,
 }
@@ -469,7 +466,7 @@ impl Progress {
             bar.set_position(step);
             bar.set_message(format!("loss {loss:.4}  {speed:.0} samples/s  {left} left"));
         }
-        // Soon at first, then rarely.
+        // Every 10 seconds in the first minute, then every 30.
         let pause = Duration::from_secs(if self.begun.elapsed().as_secs() < 60 { 10 } else { 30 });
         if self.lines && (first || now - self.last > pause || step == self.total) {
             note(&format!("step {step}/{}  loss {loss:.4}  {speed:.0} samples/s  {left} left", self.total));

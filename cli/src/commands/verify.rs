@@ -9,7 +9,7 @@ use crate::{
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{Modules, Rank, Shelf},
+    registry::{AnySchedule, Modules, Rank, Shelf},
     run_dir::RunDir,
     say,
 };
@@ -22,7 +22,7 @@ use tweedie::{
     loss::Loss,
     noise::{Discrete, Gaussian, Noise},
     sample::Sampler,
-    schedule::{FlowMatching, Linear, Schedule, VariancePreserving},
+    schedule::{FlowMatching, Linear, VariancePreserving},
 };
 
 /// The kinds that have laws of their own.
@@ -94,12 +94,14 @@ fn usual<T: 'static>(kind: &str, name: &str, shelf: &Shelf<T>) -> Result<T> {
 /// The laws of one module with its default settings.
 fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     let two = Rank::<2>::ranked(modules);
-    let preserving: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
+    let preserving = AnySchedule::both("variance-preserving", VariancePreserving::default());
     Ok(match kind {
         "schedule" => {
             let schedule = usual(kind, name, &modules.schedules)?;
             schedule.check()?;
-            laws::schedule(&schedule)
+            let continuous = schedule.schedule().map_or(vec![], |schedule| laws::schedule(&schedule));
+            let categorical = schedule.survival().map_or(vec![], |schedule| laws::survival(&schedule));
+            [continuous, categorical].concat()
         }
         "spacing" => {
             let spacing = usual(kind, name, &modules.spacings)?(&preserving)?;
@@ -140,8 +142,8 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let facts = facts(3, modules.categorical.iter().any(|known| known == name));
             let make = usual(kind, name, &two.noises)?;
             // Some noises are made of the steps of a table.
-            let table = || Arc::new(Linear::between(100, 1e-4, 0.5)) as Arc<dyn Schedule>;
-            let noise = make(preserving, &facts).or_else(|_| make(table(), &facts))?;
+            let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
+            let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
             noise.check()?;
             let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
             let x = match noise.categories() {
@@ -207,8 +209,12 @@ where
         shape[1..].copy_from_slice(&plan.x.shape);
         Rng::new(0).normal_tensor(shape, &Device::flex(), DType::F64)
     };
+    let schedule = match plan.noise.categorical() {
+        true => laws::survival(&plan.schedule.survival()?),
+        false => laws::schedule(&plan.schedule.schedule()?),
+    };
     let mut verified: Vec<Module> = vec![
-        ("schedule", name(&["schedule"]), laws::schedule(&plan.schedule)),
+        ("schedule", name(&["schedule"]), schedule),
         ("noise", name(&["noise"]), laws::noise(&*plan.noise, &x)),
         ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise)?),
     ];
@@ -254,7 +260,7 @@ fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
 fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
     let continuous: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3));
     let steps: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(Linear::new(100), 4, 3));
-    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.times(noise).is_some();
+    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.bound_times(noise).is_some();
     [continuous, steps].into_iter().find(bounded).map_or(vec![], |noise| laws::bound(loss, noise))
 }
 

@@ -2,17 +2,15 @@
 use crate::{
     data::{Facts, Loaded, Set, Source, Split, told},
     output::messages,
-    registry::NoiseConfig,
+    registry::{AnySchedule, NoiseConfig},
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
     data::Data,
     net::Classes,
     noise::{Discrete, DiscreteMatrix, DiscretePrediction, ReverseTransition},
-    schedule::Schedule,
 };
 use tweedie_data::{Codec, Text, Texts, Vocabulary};
 
@@ -221,9 +219,11 @@ impl Default for Absorbing {
 impl NoiseConfig for Absorbing {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let count = of("absorbing", data)?.count;
-        Ok(Discrete::absorbing(schedule, count + 1, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::absorbing(schedule.survival()?, count + 1, count)
+            .with_prediction(self.prediction)
+            .with_reverse(self.reverse))
     }
 }
 
@@ -237,9 +237,9 @@ pub(crate) struct Uniform {
 impl NoiseConfig for Uniform {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let count = of("uniform", data)?.count;
-        Ok(Discrete::uniform(schedule, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::uniform(schedule.survival()?, count).with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -260,14 +260,14 @@ impl Default for Marginal {
 impl NoiseConfig for Marginal {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let Categories { count, frequencies, .. } = of("marginal", data)?;
         if !(0.0..=1.0).contains(&self.even) {
             return Err(Error::invalid(format!("`even` is a share of the whole, in [0, 1], not {}", self.even)));
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
-        let noise = Discrete::marginal(schedule, shares.collect())?;
-        Ok(noise.predicting(self.prediction).reverse(self.reverse))
+        let noise = Discrete::marginal(schedule.survival()?, shares.collect())?;
+        Ok(noise.with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -278,8 +278,8 @@ pub(crate) struct DiscretisedGaussian {}
 impl NoiseConfig for DiscretisedGaussian {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
-        DiscreteMatrix::gaussian(schedule, of("discretised-gaussian", data)?.count)
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
+        DiscreteMatrix::gaussian(schedule.survival()?, of("discretised-gaussian", data)?.count)
     }
 }
 
@@ -300,7 +300,7 @@ impl Default for NearestNeighbour {
 impl NoiseConfig for NearestNeighbour {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
         let categories = of("nearest-neighbour", data)?;
         if categories.codec().is_some() {
             return Err(Error::invalid(
@@ -313,6 +313,6 @@ impl NoiseConfig for NearestNeighbour {
             return Err(Error::invalid(format!("`rate = {}` is a positive number", self.rate)));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
-        Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))
+        Ok(DiscreteMatrix::nearest(schedule.survival()?, &points, self.neighbours)?.with_rate(self.rate))
     }
 }

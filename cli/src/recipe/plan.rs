@@ -5,14 +5,13 @@ use crate::{
     dyn_model::{Embedded, Made, Maker},
     output::messages,
     recipe::{Part, Recipe},
-    registry::{Modules, Rank, Ranked, written},
+    registry::{AnySchedule, Modules, Rank, Ranked, written},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::{Table, Value};
 use tweedie::{
-    Error, Result, denoise::Truncation, loss::Objective, noise::Noise, sample::Sampler, schedule::Schedule,
-    spacing::Spacing, train::Train,
+    Error, Result, denoise::Truncation, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train,
 };
 
 /// The sections of a recipe.
@@ -135,7 +134,7 @@ pub(crate) struct Plan<const D: usize> {
     /// What is known of the data, and of x.
     pub facts: Facts,
     pub x: Facts,
-    pub schedule: Arc<dyn Schedule>,
+    pub schedule: AnySchedule,
     pub noise: Arc<dyn Noise<D>>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
@@ -174,7 +173,11 @@ impl<const D: usize> Plan<D> {
         let (schedule, schedule_table) = recipe.module("schedule", "schedule", &modules.schedules, &[])?;
         schedule.check().map_err(|error| recipe.blame("schedule", error))?;
         let (noise, noise_table) = recipe.module("noise", "noise", &ranked.noises, &[])?;
-        let noise = noise(schedule.clone(), &x).map_err(|error| recipe.blame("noise", error))?;
+        let noise = noise(&schedule, &x).map_err(|error| match error.field() {
+            // A schedule for the other kind of data.
+            Some(field @ "schedule.name") => recipe.fail(field, Part::Value, &error.to_string()),
+            _ => recipe.blame("noise", error),
+        })?;
         noise.check().map_err(|error| recipe.blame("noise", error))?;
         rank_of_net(recipe, modules, D)?;
         let (net, net_table) = recipe.module("net", "net", &ranked.nets, &[])?;
@@ -254,9 +257,9 @@ impl<const D: usize> Plan<D> {
                 let message = "guidance goes towards a class, and these data have no classes: leave it at 1.";
                 return refuse("guidance", message.into());
             }
-            if train.drop == 0.0 {
-                let message = "guidance compares with a net that was told no class, and `drop = 0` in `[train]` never \
-                               trains it so: say `drop = 0.1`, or leave guidance at 1.";
+            if train.cond_dropout == 0.0 {
+                let message = "guidance compares with a net that was told no class, and `cond_dropout = 0` in `[train]` never \
+                               trains it so: say `cond_dropout = 0.1`, or leave guidance at 1.";
                 return refuse("guidance", message.into());
             }
             if !sample.guidance.is_finite() {
@@ -340,7 +343,7 @@ pub(crate) fn spacing(
     recipe: &Recipe,
     modules: &Modules,
     path: &str,
-    schedule: &Arc<dyn Schedule>,
+    schedule: &AnySchedule,
 ) -> Result<(Arc<dyn Spacing>, Table)> {
     let (times, table) = recipe.module("spacing", path, &modules.spacings, &[])?;
     let times = times(schedule).map_err(|error| recipe.blame(path, error))?;

@@ -6,10 +6,9 @@ use crate::{
         Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
         KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
     },
-    registry::{Modules, NoiseConfig, ScheduleOf, part},
+    registry::{AnySchedule, Modules, NoiseConfig, ScheduleOf, part},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use toml::Table;
 use tweedie::{
     Error, Result,
@@ -24,8 +23,8 @@ use tweedie::{
     },
     schedule::{
         Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
-        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
-        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Shifted, Sigmoid, SigmoidSignal, Sqrt,
+        SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
@@ -47,49 +46,49 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("points in the plane: moons, rings, spirals and others")
         .embedding("embedding")
         .about("a vector for each token, learned with the net: Gaussian diffusion of text")
-        .schedule::<Linear>("linear")
+        .schedule_and_survival::<Linear>("linear")
         .about("DDPM's table: β rises along a line")
-        .schedule::<Cosine>("cosine")
+        .schedule_and_survival::<Cosine>("cosine")
         .about("improved DDPM's table: the signal falls as a squared cosine")
-        .schedule::<Sqrt>("sqrt")
+        .schedule_and_survival::<Sqrt>("sqrt")
         .about("Diffusion-LM's table: noise comes early, for embedded text")
-        .schedule::<Constant>("constant")
+        .schedule_and_survival::<Constant>("constant")
         .about("a table of the same β at each step")
-        .schedule::<FlowMatching>("flow-matching")
+        .schedule_and_survival::<FlowMatching>("flow-matching")
         .about("straight paths: α = 1 − t, σ = t")
-        .schedule::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
+        .schedule_and_survival::<OrnsteinUhlenbeck>("ornstein-uhlenbeck")
         .about("α = √(1 − t²), σ = t")
         .schedule::<VarianceExploding>("variance-exploding")
         .about("noise grows geometrically over unscaled data")
-        .schedule::<VariancePreserving>("variance-preserving")
+        .schedule_and_survival::<VariancePreserving>("variance-preserving")
         .about("the limit of DDPM's table for ever more steps")
         .schedule::<Edm>("edm")
         .about("EDM's noise levels over unscaled data")
-        .schedule::<ScaledLinear>("scaled-linear")
+        .schedule_and_survival::<ScaledLinear>("scaled-linear")
         .about("latent diffusion's table: √β rises along a line")
-        .schedule::<Sigmoid>("sigmoid")
+        .schedule_and_survival::<Sigmoid>("sigmoid")
         .about("GeoDiff's table: β rises as a sigmoid")
-        .schedule::<SigmoidSignal>("sigmoid-signal")
+        .schedule_and_survival::<SigmoidSignal>("sigmoid-signal")
         .about("a table whose signal falls as a sigmoid, for large images")
-        .schedule::<Laplace>("laplace")
+        .schedule_and_survival::<Laplace>("laplace")
         .about("a table with most steps at middling noise")
-        .schedule::<Polynomial>("polynomial")
+        .schedule_and_survival::<Polynomial>("polynomial")
         .about("EDM for molecules' table: the signal falls as a polynomial")
-        .schedule::<Jsd>("jsd")
+        .schedule_and_survival::<Jsd>("jsd")
         .about("a table that loses 1/T of the signal at each step")
-        .schedule::<Listed>("listed")
+        .schedule_and_survival::<Listed>("listed")
         .about("a table of your own numbers, from a list or a file")
-        .schedule::<CosineAngle>("cosine-angle")
+        .schedule_and_survival::<CosineAngle>("cosine-angle")
         .about("α = cos(πt/2), σ = sin(πt/2)")
-        .schedule::<SubVariancePreserving>("sub-variance-preserving")
+        .schedule_and_survival::<SubVariancePreserving>("sub-variance-preserving")
         .about("variance-preserving with less noise: σ = 1 − α²")
-        .schedule::<Decaying>("decaying")
+        .schedule_and_survival::<Decaying>("decaying")
         .about("the signal decays at a constant rate")
-        .schedule::<LogLinear>("log-linear")
+        .survival::<LogLinear>("log-linear")
         .about("for categories: kept with probability 1 − t, as masked language models are trained")
-        .schedule::<CosineMask>("cosine-mask")
+        .survival::<CosineMask>("cosine-mask")
         .about("for categories: kept with probability 1 − cos(π(1 − t)/2)")
-        .schedule::<Geometric>("geometric")
+        .survival::<Geometric>("geometric")
         .about("for categories: lost at a rate that grows geometrically, as score entropy is trained")
         .schedule_of::<ZeroTerminalConfig>("zero-terminal")
         .about("another schedule, rescaled so that no signal is left at t = 1")
@@ -259,8 +258,8 @@ impl Default for ZeroTerminalConfig {
 }
 impl ScheduleOf for ZeroTerminalConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(ZeroTerminal(parts.remove(0)))
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        parts.remove(0).map(ZeroTerminal, ZeroTerminal)
     }
 }
 
@@ -278,8 +277,9 @@ impl Default for ShiftedConfig {
 }
 impl ScheduleOf for ShiftedConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        let factor = self.factor;
+        parts.remove(0).map(|schedule| Shifted { schedule, factor }, |schedule| Shifted { schedule, factor })
     }
 }
 
@@ -301,9 +301,19 @@ impl Default for BetweenConfig {
 }
 impl ScheduleOf for BetweenConfig {
     const PARTS: &'static [&'static str] = &["first", "second"];
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        let [first, second] = parts.try_into().expect("a schedule for each field");
-        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
+    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule {
+        let [first, second] = <[AnySchedule; 2]>::try_from(parts).expect("a schedule for each field");
+        let share = [self.share, self.share_end.unwrap_or(self.share)];
+        // Interpolation is between α and σ, also for categorical data.
+        match (first.full(), second.full()) {
+            (Some(first), Some(second)) => AnySchedule::both("between", Between { first, second, share }),
+            _ => match (first.schedule(), second.schedule()) {
+                (Ok(first), Ok(second)) => AnySchedule::continuous("between", Between { first, second, share }),
+                // What has no α and σ is refused with its name.
+                (Err(_), _) => first,
+                (_, Err(_)) => second,
+            },
+        }
     }
 }
 
@@ -322,7 +332,7 @@ impl Default for GaussianConfig {
 }
 impl NoiseConfig for GaussianConfig {
     type Noise = Gaussian;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Gaussian> {
         if data.categories.is_some() {
             return Err(Error::invalid(format!(
                 "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
@@ -330,6 +340,9 @@ impl NoiseConfig for GaussianConfig {
                 data.describe()
             )));
         }
-        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
+        Ok(Gaussian::new(schedule.schedule()?)
+            .with_prediction(self.prediction)
+            .with_variance(self.variance)
+            .with_data_std(self.data_std))
     }
 }

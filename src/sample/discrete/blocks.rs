@@ -143,9 +143,6 @@ impl<const D: usize> Denoiser<D> for Frame<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.around(z, |z| self.model.predict(z, t), |output, at, n| output.narrow(1, at, n))
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.around(z, |z| self.model.denoise(z, t), |estimate, at, n| estimate.mean.narrow(1, at, n).into())
     }

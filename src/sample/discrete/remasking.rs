@@ -9,7 +9,7 @@ use crate::{
     noise::Noise,
     rng::Rng,
     sample::{Sampler, TimeStep, sampler::require},
-    schedule::Schedule,
+    schedule::Survival,
 };
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ impl Default for Remasking {
 }
 impl Remasking {
     /// The noise's time at a time of the trajectory.
-    fn noise_time(self, schedule: &dyn Schedule, t: f64) -> f64 {
+    fn noise_time(self, schedule: &dyn Survival, t: f64) -> f64 {
         let Some(hold) = self.hold else { return t };
         let held = time_of_survival(schedule, hold);
         if t > self.from {

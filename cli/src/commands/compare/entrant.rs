@@ -1,42 +1,42 @@
-//! What `tweedie compare` lets run: each sampler on each list of times, once.
+//! The combinations that `tweedie compare` measures: each sampler on each timestep spacing, once.
 use crate::{
     args,
     commands::sample,
     recipe::Recipe,
     recipe::plan,
-    registry::{Modules, Rank},
+    registry::{AnySchedule, Modules, Rank},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
 use tweedie::{Error, Result, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing};
 
-/// Samplers that are run on times that are dense at both ends too, where no times are asked for: those that gain most.
+/// Samplers that are also run on the arcsine spacing by default: those that gain most from it.
 const DENSE: [&str; 3] = ["deis", "unipc", "dpm-solver++"];
 
-/// A sampler on some times.
+/// A sampler with a timestep spacing.
 pub(super) struct Entrant<const D: usize> {
     pub label: String,
     /// As `--sampler` and `--times` take them.
     pub text: String,
     pub times_text: Option<String>,
     pub sampler: Box<dyn Sampler<D>>,
-    /// None for those of the noise.
+    /// `None` for the default spacing of the noise.
     pub times: Option<Arc<dyn Spacing>>,
 }
 
-/// The times of so many steps; those of the noise where there is no spacing.
+/// The timesteps of `steps` steps; by default those of the noise.
 pub(super) fn grid<const D: usize>(
     times: Option<&Arc<dyn Spacing>>,
     noise: &dyn Noise<D>,
     steps: usize,
 ) -> Result<Vec<f64>> {
     match times {
-        None => Ok(tweedie::model::grid(noise, steps)),
+        None => Ok(tweedie::spacing::sampling_grid(noise, steps)),
         Some(times) => plan::from_noise(&**times, steps),
     }
 }
 
-/// Each sampler on each list of times, those asked for twice once.
+/// Each sampler on each spacing, without duplicates.
 pub(super) fn entrants<const D: usize>(
     args: &args::Compare,
     modules: &Modules,
@@ -47,6 +47,7 @@ where
     Modules: Rank<D>,
 {
     let shelf = &Rank::<D>::ranked(modules).samplers;
+    let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
     let asked = match all {
         true => shelf.faces().map(|face| face.name.clone()).collect(),
@@ -59,14 +60,14 @@ where
         let (own, settings) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
         let fits = own.check(noise);
         if all {
-            // Samplers with noise of their own are measured by their samples alone.
+            // Stochastic samplers are measured by their samples alone.
             if fits.is_err() || own.properties().order.is_none() && args.samples.is_none() {
                 continue;
             }
         } else {
             fits.map_err(|error| recipe.blame("sample.sampler", error))?;
             if args.tune.is_some() && own.properties().order.is_none() {
-                let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
+                let why = "`--tune` needs a deterministic sampler, and this one is stochastic";
                 return Err(recipe.blame("sample.sampler", Error::invalid(why)));
             }
         }
@@ -82,8 +83,8 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", schedule)?;
-                // Found out before anything is walked.
+                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", &named)?;
+                // Checked before any sampling.
                 for &steps in &args.steps {
                     plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
                 }
@@ -98,7 +99,7 @@ where
                 None => short(text)?,
                 Some(_) => format!("{} on {}", short(text)?, short(times_text.as_deref().unwrap_or_default())?),
             };
-            // A boxed sampler is not copied, so it is made again for each of its times.
+            // A boxed sampler cannot be cloned, so it is built again for each spacing.
             let (sampler, _) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
             entrants.push(Entrant { label, text: text.clone(), times_text, sampler, times });
         }
@@ -106,7 +107,7 @@ where
     Ok(entrants)
 }
 
-/// The settings of a spacing, lists of times and levels in order: what was meant.
+/// The settings of a spacing with sorted lists of timesteps and noise levels, for comparison.
 fn sorted(mut table: Table) -> Table {
     for key in ["times", "levels"] {
         if let Some(Value::Array(list)) = table.get_mut(key) {
@@ -119,7 +120,7 @@ fn number(value: &Value) -> f64 {
     value.as_float().or(value.as_integer().map(|whole| whole as f64)).unwrap_or(f64::NAN)
 }
 
-/// What a flag says of a module, in a few words: its name, and the fields that were given.
+/// A short label of a module given as a flag: its name and the given fields.
 pub(super) fn short(text: &str) -> Result<String> {
     let table = sorted(sample::module_of(text)?);
     let name = table.get("name").and_then(Value::as_str).unwrap_or(text);
@@ -127,7 +128,7 @@ pub(super) fn short(text: &str) -> Result<String> {
     Ok(fields.fold(name.to_owned(), |all, field| all + &field))
 }
 
-/// A value; of a long list the ends, and how many there are.
+/// A value; a long list is abbreviated to its ends and its length.
 fn few(value: &Value) -> String {
     match value.as_array().map(Vec::as_slice) {
         Some([first, second, .., last]) if value.to_string().len() > 24 => {

@@ -1,53 +1,53 @@
-//! The picture of `tweedie compare`: error over calls, both logarithmic.
-use super::output::{Curve, Told};
-use tweedie_plot::{Anchor, Axis, Colour, Figure, Mark, Page, Panel};
+//! The plot of `tweedie compare`: error over NFE, both logarithmic.
+use super::output::{Comparison, Curve};
+use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
 
-/// Colours that a theme has for series; they come round again in dashes.
+/// Number of series colors of a theme; further series repeat them with dashes.
 const COLOURS: usize = 7;
 
-/// How many curves are told apart; the rest are grey.
+/// Number of colored curves; the others are gray.
 const BRIGHT: usize = 12;
 
 /// Height over width.
 const ASPECT: f64 = 0.58;
 
-/// The height of a line of words and the width of a letter, as parts of the panel's.
+/// Height of a text line and width of a letter, as fractions of the panel.
 const LINE: f64 = 16.0 / 540.0;
 const LETTER: f64 = 7.2 / 938.0;
 
-/// What is seen of a sampler, and of those that do the same.
-struct Seen {
+/// A plotted curve, of one sampler or of several that coincide.
+struct Series {
     names: Vec<String>,
-    calls: Vec<f64>,
-    /// Not a number where it is off the scale.
+    nfe: Vec<f64>,
+    /// NaN where it is off the scale.
     errors: Vec<f64>,
-    /// The calls at which it is.
+    /// The NFE at which it is.
     off: Vec<usize>,
 }
-impl Seen {
+impl Series {
     fn name(&self) -> String {
         self.names.join(" = ")
     }
-    /// The last point on the scale.
+    /// The last point within the scale.
     fn end(&self) -> Option<(f64, f64)> {
-        self.calls.iter().copied().zip(self.errors.iter().copied()).rfind(|(_, error)| error.is_finite())
+        self.nfe.iter().copied().zip(self.errors.iter().copied()).rfind(|(_, error)| error.is_finite())
     }
     fn same(&self, other: &Self) -> bool {
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 2e-3 * b.abs() || !(a.is_finite() || b.is_finite());
-        self.calls == other.calls && self.errors.iter().zip(&other.errors).all(near)
+        self.nfe == other.nfe && self.errors.iter().zip(&other.errors).all(near)
     }
 }
 
-/// The curves in their order, those that coincide as one.
-fn seen(curves: &[Curve], cap: f64) -> Vec<Seen> {
-    let mut all: Vec<Seen> = vec![];
+/// The curves in order, coinciding ones merged.
+fn merged(curves: &[Curve], cap: f64) -> Vec<Series> {
+    let mut all: Vec<Series> = vec![];
     for curve in curves {
         let points: Vec<(usize, f64)> =
-            curve.points.iter().filter_map(|p| Some((p.calls, p.gap.as_ref()?.error))).filter(|p| p.1 != 0.0).collect();
+            curve.points.iter().filter_map(|p| Some((p.nfe, p.gap.as_ref()?.error))).filter(|p| p.1 != 0.0).collect();
         let on = |error: f64| if error <= cap { error } else { f64::NAN };
-        let own = Seen {
+        let own = Series {
             names: vec![curve.label.clone()],
-            calls: points.iter().map(|p| p.0 as f64).collect(),
+            nfe: points.iter().map(|p| p.0 as f64).collect(),
             errors: points.iter().map(|p| on(p.1)).collect(),
             off: points.iter().filter(|p| on(p.1).is_nan()).map(|p| p.0).collect(),
         };
@@ -60,17 +60,17 @@ fn seen(curves: &[Curve], cap: f64) -> Vec<Seen> {
     all
 }
 
-/// Ten times DDIM's largest error: samplers that explode do not press the others together.
-fn cap(told: &Told<'_>) -> f64 {
+/// Ten times DDIM's largest error, so that diverging samplers do not compress the scale.
+fn cap(comparison: &Comparison<'_>) -> f64 {
     let mut all: Vec<f64> =
-        told.curves.iter().flat_map(|curve| &curve.points).filter_map(super::output::Point::error).collect();
+        comparison.curves.iter().flat_map(|curve| &curve.points).filter_map(super::output::Point::error).collect();
     all.sort_by(f64::total_cmp);
-    let usual = told.furthest.filter(|error| *error > 0.0 && error.is_finite());
+    let usual = comparison.largest.filter(|error| *error > 0.0 && error.is_finite());
     10.0 * usual.or(all.get(all.len() / 2).copied()).unwrap_or(1.0)
 }
 
-/// What is off the scale, in words.
-fn beyond(all: &[Seen]) -> Option<String> {
+/// The curves that leave the scale, as text.
+fn beyond(all: &[Series]) -> Option<String> {
     const MOST: usize = 5;
     let off: Vec<String> = all
         .iter()
@@ -78,10 +78,10 @@ fn beyond(all: &[Seen]) -> Option<String> {
         .map(|own| match own.end() {
             None => own.name(),
             Some(_) => {
-                let calls: Vec<String> = own.off.iter().map(usize::to_string).collect();
-                let (last, first) = calls.split_last().expect("it is off somewhere");
+                let nfe: Vec<String> = own.off.iter().map(usize::to_string).collect();
+                let (last, first) = nfe.split_last().expect("it is off somewhere");
                 let first = if first.is_empty() { String::new() } else { format!("{} and ", first.join(", ")) };
-                format!("{} at {first}{last} calls", own.name())
+                format!("{} at NFE {first}{last}", own.name())
             }
         })
         .collect();
@@ -89,7 +89,7 @@ fn beyond(all: &[Seen]) -> Option<String> {
     (!off.is_empty()).then(|| format!("off the scale: {}{more}", off[..off.len().min(MOST)].join(", ")))
 }
 
-/// Heights for words beside lines that end at these, in parts of the panel: none over another.
+/// Heights of non-overlapping labels for lines that end at the given heights, as fractions of the panel.
 fn apart(mut ends: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     ends.sort_by(|a, b| b.1.total_cmp(&a.1));
     for i in 1..ends.len() {
@@ -103,40 +103,40 @@ fn apart(mut ends: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     ends
 }
 
-pub(super) fn page(told: &Told<'_>) -> Page {
-    let all = seen(&told.curves, cap(told));
-    let points = || all.iter().flat_map(|own| own.calls.iter().zip(&own.errors)).filter(|(_, e)| e.is_finite());
+pub(super) fn page(comparison: &Comparison<'_>) -> Page {
+    let all = merged(&comparison.curves, cap(comparison));
+    let points = || all.iter().flat_map(|own| own.nfe.iter().zip(&own.errors)).filter(|(_, e)| e.is_finite());
     let fold = |most: fn(f64, f64) -> f64, of: &mut dyn Iterator<Item = f64>| of.reduce(most).unwrap_or(1.0);
     let (left, right) = (fold(f64::min, &mut points().map(|p| *p.0)), fold(f64::max, &mut points().map(|p| *p.0)));
     let (low, high) = (fold(f64::min, &mut points().map(|p| *p.1)), fold(f64::max, &mut points().map(|p| *p.1)));
     let (low, high) = (low / 1.5, high * 1.3);
-    let is_ddim = |own: &Seen| own.names.iter().any(|name| name == "ddim");
+    let is_ddim = |own: &Series| own.names.iter().any(|name| name == "ddim");
     let bright = |i: usize| i < BRIGHT || is_ddim(&all[i]);
-    // The names stand beside the curves.
+    // Labels stand beside the ends of the curves.
     let longest = (0..all.len()).filter(|i| bright(*i)).map(|i| all[i].name().chars().count()).max().unwrap_or(0);
     let wide = (right / left).max(4.0).ln();
     let words = (LETTER * longest as f64).min(0.5);
     let range = [left * (-0.03 * wide).exp(), right * ((1.1 / (1.0 - words) - 1.03) * wide).exp()];
-    let mut marks: Vec<f64> = told.counts().into_iter().map(|calls| calls as f64).collect();
-    let most = marks.last().map_or(right, |&calls| calls.min(right));
+    let mut marks: Vec<f64> = comparison.counts().into_iter().map(|nfe| nfe as f64).collect();
+    let most = marks.last().map_or(right, |&nfe| nfe.min(right));
     while marks.last().is_some_and(|last| 2.0 * last <= 1.05 * right) {
         marks.push(2.0 * marks[marks.len() - 1]);
     }
-    let calls = Axis::new("calls of the model").log().range(range[0], range[1]).ticks(marks);
-    let mut panel = Panel::plane("", calls, Axis::new("root mean square error").log().range(low, high)).aspect(ASPECT);
-    panel = panel.marks(guides([left, most], (3.0 * told.furthest.unwrap_or(high)).min(0.8 * high), low));
+    let nfe = Axis::new("network evaluations (NFE)").log().range(range[0], range[1]).ticks(marks);
+    let mut panel = Panel::plane("", nfe, Axis::new("root mean square error").log().range(low, high)).aspect(ASPECT);
+    panel = panel.marks(guides([left, most], (3.0 * comparison.largest.unwrap_or(high)).min(0.8 * high), low));
 
     let height = |error: f64| (error / low).ln() / (high / low).ln();
     let error = |height: f64| low * (high / low).powf(height);
     for own in all.iter().enumerate().filter(|(i, _)| !bright(*i)).map(|(_, own)| own) {
-        let line = Mark::line(own.calls.clone(), own.errors.clone()).name(own.name()).unlisted();
-        panel = panel.mark(line.colour(Colour::Muted).opacity(0.4).width(1.0));
+        let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(own.name()).unlisted();
+        panel = panel.mark(line.color(Color::Muted).opacity(0.4).width(1.0));
     }
     for (i, own) in all.iter().enumerate().filter(|(i, own)| bright(*i) && own.end().is_some()) {
         let name = own.name();
-        let line = Mark::line(own.calls.clone(), own.errors.clone()).name(&name).series(i);
+        let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(&name).series(i);
         let line = if i / COLOURS % 2 == 1 { line.dashed() } else { line };
-        let dots = Mark::points(own.calls.clone(), own.errors.clone()).name(&name).unlisted();
+        let dots = Mark::points(own.nfe.clone(), own.errors.clone()).name(&name).unlisted();
         panel = panel.mark(line).mark(dots.series(i).width(7.0).opacity(1.0));
     }
     let ends = all.iter().enumerate().filter(|(i, _)| bright(*i));
@@ -149,33 +149,32 @@ pub(super) fn page(told: &Told<'_>) -> Page {
         panel = panel.mark(lead.width(0.8).opacity(0.5)).mark(words.name(&name).unlisted().silent());
     }
     if (0..all.len()).any(|i| !bright(i) && all[i].end().is_some()) {
-        panel = panel.mark(Mark::line([], []).name("others").colour(Colour::Muted).opacity(0.5).width(1.0));
+        panel = panel.mark(Mark::line([], []).name("others").color(Color::Muted).opacity(0.5).width(1.0));
     }
     if let Some(beyond) = beyond(&all) {
-        panel = panel.mark(Mark::points([], []).name(beyond).colour(Colour::Muted));
+        panel = panel.mark(Mark::points([], []).name(beyond).color(Color::Muted));
     }
     Page {
         slug: "compare".into(),
-        title: format!("Samplers on {}", told.title),
+        title: format!("Samplers on {}", comparison.title),
         text: format!(
-            "The distance from the solution of the probability flow, from the same starting noise; {}. In order of the error at {} \
-             calls.",
-            told.guess,
-            told.about()
+            "Distance from the solution of the probability-flow ODE with the same initial noise; {}. Sorted by error at NFE {}.",
+            comparison.estimate,
+            comparison.about()
         ),
         figures: vec![Figure::new("", 1).panel(panel).wide()],
         ..Page::default()
     }
 }
 
-/// How errors of orders 1, 2 and 3 fall from the same start.
+/// Reference lines of convergence orders 1, 2 and 3.
 fn guides([left, right]: [f64; 2], from: f64, low: f64) -> Vec<Mark> {
     let guide = |order: f64| {
         let end = right.min(left * (from / low).powf(1.0 / order));
         let at = |x: f64| from * (left / x).powf(order);
-        let line = Mark::line([left, end], [at(left), at(end)]).colour(Colour::Muted).width(0.9).opacity(0.45).dashed();
+        let line = Mark::line([left, end], [at(left), at(end)]).color(Color::Muted).width(0.9).opacity(0.45).dashed();
         let near = left * (end / left).powf(0.97);
-        let words = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).colour(Colour::Muted);
+        let words = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).color(Color::Muted);
         [line.silent(), words.silent()]
     };
     [1.0, 2.0, 3.0].into_iter().flat_map(guide).collect()
@@ -187,30 +186,30 @@ mod tests {
     use super::*;
 
     fn curve(label: &str, errors: [f64; 2]) -> Curve {
-        let point = |(calls, error)| {
-            let gap = Some(Gap { error, median: error, nearer: vec![] });
-            Point { steps: calls, calls, gap, seconds: 0.0, distances: None, tuned: None }
+        let point = |(nfe, error)| {
+            let gap = Some(Gap { error, median: error, ratios: vec![] });
+            Point { steps: nfe, nfe, gap, seconds: 0.0, distances: None, tuned: None }
         };
         let points = [5, 10].into_iter().zip(errors).map(point).collect();
         Curve { label: label.into(), text: label.into(), times: None, points }
     }
 
     #[test]
-    fn curves_that_coincide_are_one_and_what_explodes_is_named() {
+    fn coinciding_curves_are_merged_and_diverging_ones_are_named() {
         let curves = [
             curve("ddim", [0.2, 0.1]),
             curve("euler", [0.2, 0.1 + 1e-9]),
             curve("plms", [50.0, 0.3]),
             curve("pndm", [f64::INFINITY, 1e5]),
         ];
-        let all = seen(&curves, 2.0);
-        assert_eq!(all.iter().map(Seen::name).collect::<Vec<_>>(), ["ddim = euler", "plms", "pndm"]);
-        assert_eq!(beyond(&all).unwrap(), "off the scale: plms at 5 calls, pndm");
+        let all = merged(&curves, 2.0);
+        assert_eq!(all.iter().map(Series::name).collect::<Vec<_>>(), ["ddim = euler", "plms", "pndm"]);
+        assert_eq!(beyond(&all).unwrap(), "off the scale: plms at NFE 5, pndm");
         assert_eq!((all[1].end(), all[2].end()), (Some((10.0, 0.3)), None));
     }
 
     #[test]
-    fn words_do_not_stand_over_one_another() {
+    fn labels_do_not_overlap() {
         let placed = apart(vec![(0, 0.5), (1, 0.5), (2, 0.505), (3, 0.0)]);
         assert_eq!(placed.iter().map(|p| p.0).collect::<Vec<_>>(), [2, 0, 1, 3]);
         assert!(placed.windows(2).all(|w| w[0].1 - w[1].1 > 0.99 * LINE) && placed[3].1 > 0.0, "{placed:?}");
