@@ -710,3 +710,52 @@ fn a_corrector_leaves_a_replaced_z_as_it_is() {
     assert!(gap(run(&corrected, true), run(&plain, false)) < 1e-12);
     assert!(gap(run(&corrected, false), run(&plain, false)) > 1e-3);
 }
+
+#[test]
+#[ignore]
+fn zz_bits() {
+    use std::hash::{Hash, Hasher};
+    let mut lines = vec![];
+    let hash = |z: Tensor<2>| {
+        let mut h = std::collections::hash_map::DefaultHasher::new();
+        for x in numbers(z) {
+            x.to_bits().hash(&mut h);
+        }
+        h.finish()
+    };
+    macro_rules! on {
+        ($name:literal, $schedule:expr) => {{
+            let model = mixture(Gaussian::new($schedule).predicting(Prediction::V));
+            let sigma = $schedule.at(1.0).sigma;
+            for (i, sampler) in all().iter().enumerate() {
+                for n in [1usize, 2, 3, 7, 12] {
+                    for to in [0.0, 0.05] {
+                        let times: Vec<f64> =
+                            (0..=n).rev().map(|k| to + (1.0 - to) * (k as f64 / n as f64).powf(1.3)).collect();
+                        let z = latents() * sigma;
+                        let end = trajectory_from(&model, &**sampler, times.clone(), z.clone(), &Rng::new(5))
+                            .unwrap()
+                            .last()
+                            .unwrap()
+                            .1;
+                        let single = z.cast(DType::F32);
+                        let end32 =
+                            trajectory_from(&model, &**sampler, times, single, &Rng::new(5)).unwrap().last().unwrap().1;
+                        lines.push(format!(
+                            "{} {i} {n} {to} {:016x} {:016x}",
+                            $name,
+                            hash(end),
+                            hash(end32.cast(DType::F64))
+                        ));
+                    }
+                }
+            }
+        }};
+    }
+    on!("vp", VariancePreserving::default());
+    on!("fm", FlowMatching {});
+    on!("ou", OrnsteinUhlenbeck {});
+    on!("lin", Linear::new(100));
+    on!("edm", Edm { min: 0.02, max: 20.0, rho: 7.0 });
+    std::fs::write(std::env::var("BITS").unwrap(), lines.join("\n")).unwrap();
+}
