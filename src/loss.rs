@@ -294,12 +294,12 @@ pub use embedding::{Prior, Rounding};
 /// ‖prediction − target‖², the mean over the entries of a sample.
 ///
 /// Ho, Jain and Abbeel (2020), eq. 14, <https://arxiv.org/abs/2006.11239>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "Nothing", into = "Nothing")]
 pub struct Simple;
 
 /// How a struct without settings is written: as an empty table, which TOML has, and not as a unit, which it has not.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 impl From<Nothing> for Simple {
@@ -335,7 +335,7 @@ impl<const D: usize> Loss<D> for Simple {
 /// DDPM's hybrid objective asks; [`whole`](Vlb::whole) lets it reach both.
 ///
 /// Nichol and Dhariwal (2021), section 3.1, <https://arxiv.org/abs/2102.09672>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vlb {
     /// T; 0 takes the T of the schedule's table.

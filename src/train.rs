@@ -28,7 +28,7 @@ pub use optimizer::{AdamW, Moments};
 pub use parameters::Parameters;
 
 /// How to train: `[train]` of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
     /// Steps of the optimiser in all.
@@ -77,7 +77,7 @@ impl Default for Train {
 }
 
 /// The course of the learning rate after its warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
     /// It stays.

@@ -17,7 +17,7 @@ pub struct Points {
 }
 
 /// What points form. Labels count from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// Two half circles that reach into each other; the label says which.

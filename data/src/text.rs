@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Samples are of one `length` of tokens. A line is followed by ends up to that length: the end is a category like any
 /// other, which the model learns to say, so that a sample knows where it stops and lengths follow the data's. A line
 /// that takes the whole length has no end. Empty lines and cells are passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Text {
     /// The file; a relative path is looked up by [`find`].
@@ -45,7 +45,7 @@ pub struct Text {
 }
 
 /// What a sample of text is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sample {
     /// A line, or a cell of a column.
@@ -56,7 +56,7 @@ pub enum Sample {
 }
 
 /// What is done with lines longer than a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Longer {
     /// They are a mistake.
@@ -69,7 +69,7 @@ pub enum Longer {
 }
 
 /// What text is divided into.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tokens {
     /// Characters.

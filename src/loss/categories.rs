@@ -20,7 +20,7 @@ fn chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> Result<&'a 
 /// −ln p(x | x_t), the mean over the positions of x, in nats: what D3PM adds to the bound.
 ///
 /// Austin et al. (2021), section 3.4, <https://arxiv.org/abs/2107.03006>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossEntropy {}
 impl<const D: usize> Loss<D> for CrossEntropy {
@@ -47,7 +47,7 @@ impl<const D: usize> Loss<D> for CrossEntropy {
 ///
 /// # Shapes
 /// x and z: `[batch, …, 1]` numbers or `[batch, …, K]` one-hot; the net's word: `[batch, …, K]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedNelbo {}
 impl<const D: usize> Loss<D> for MaskedNelbo {
@@ -93,7 +93,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
 ///
 /// # Shapes
 /// As [`MaskedNelbo`]; makes a few tensors `[batch, …, K]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreEntropy {}
 impl<const D: usize> Loss<D> for ScoreEntropy {

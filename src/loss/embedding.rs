@@ -20,7 +20,7 @@ use tweedie_kernels::ops;
 ///
 /// Li et al., "Diffusion-LM" (2022), section 4.1, <https://arxiv.org/abs/2205.14217>; Gao et al., "Difformer: Empowering
 /// Diffusion Models on the Embedding Space for Text Generation" (2022), <https://arxiv.org/abs/2212.09412>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rounding {
     /// Whether the guess x̂ is to be read instead of x₀.
@@ -79,7 +79,7 @@ impl Loss<3> for Rounding {
 ///
 /// A constant for data as they are. For an [`Embedding`] that is not normalised it keeps the vectors from growing out of the
 /// noise's reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prior {}
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
 /// How a token knows its place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Positions {
     /// Queries and keys are turned by angles in proportion to their place, so that a score depends on distances alone.

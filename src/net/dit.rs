@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 /// let y = net.forward(Tensor::ones([1, 1, 28, 28], &device), Tensor::ones([1], &device), &Classes::none());
 /// assert_eq!(y.dims(), [1, 1, 28, 28]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DitConfig {
     /// Channels of an image.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// let y = net.forward(Tensor::ones([5, 2], &device), Tensor::ones([5], &device), &Classes::none());
 /// assert_eq!(y.dims(), [5, 2]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// Numbers in a row of the data.

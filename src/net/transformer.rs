@@ -24,7 +24,7 @@ use tweedie_kernels::ops;
 /// let logits = net.forward(letters, Tensor::ones([1], &device), &Classes::none());
 /// assert_eq!(logits.dims(), [1, 3, 27]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
     /// Categories of a token, a mask included; 0 for continuous data.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// let net = UNetConfig::new([1, 16, 32]).classes(10).attention([1]).init(&Rng::new(7), &Device::flex());
 /// println!("{} parameters", net.num_params());
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
     /// Channels of the data, then of each level. Level 0 works at the size of the image, each further level at half

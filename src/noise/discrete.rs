@@ -22,7 +22,7 @@ mod redrawn;
 /// absorbing noise takes it unless told otherwise. `Score` is for score entropy; under absorbing noise it differs from `Subs`
 /// by a constant a position alone, and where nothing of x is left at t = 1 it cannot be used with other noise, since there
 /// the ratios are those of the stationary law whatever x is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscretePrediction {
     /// ln p(x | z), up to a constant.
@@ -47,7 +47,7 @@ pub enum DiscretePrediction {
 /// its last step to s = 0 draws from p(x | x_t); and it means by the guess what cross-entropy and guidance mean. The plug-in form
 /// weighs z twice, once in p(x | z) and once in its own Bayes' rule: the guess that makes *it* exact is not p(x | x_t) but what
 /// the other positions alone say of x.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReverseTransition {
     /// `Σ_x p(x | x_t) q(x_s | x_t, x)`.

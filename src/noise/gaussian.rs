@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc};
 use tweedie_kernels::{combine, ops};
 
 /// What a net says about `x_t = α x + σ ε`: a row (a, b), meaning `a·x + b·ε`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prediction {
     /// x: (1, 0).
@@ -63,7 +63,7 @@ impl fmt::Display for Prediction {
 }
 
 /// The variance of p(x_s | x_t).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
     /// That of q(x_s | x_t, x), β̃: right for data at a point.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Zhang et al., "Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling" (2023),
 /// <https://arxiv.org/abs/2308.02157>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Etd {
     /// p, from 1 to 6.
@@ -37,7 +37,7 @@ impl Multistep for Etd {
 ///
 /// `{ word = "noise", clock = "ratio" }` is the linear multistep method on the equation `dy/dr = ε̂`, and `clock = "time"`
 /// DEIS. In the angle, and on the data in t and in r, the step to σ = 0 is of full order too.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamsBashforth {
     /// The words, from 1 to 6, or to 5 with a corrector: the order of a prediction.
@@ -84,7 +84,7 @@ impl Multistep for AdamsBashforth {
 ///
 /// The LMS sampler of k-diffusion; DEIS calls it ρAB. Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential
 /// Integrator" (2023), section 3.4, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lms {
     /// The order, from 1 to 6; to 4 in the original.
@@ -116,7 +116,7 @@ impl Multistep for Lms {
 /// `AdamsBashforth { clock: LogSnr }` (log-ρ AB).
 ///
 /// Zhang and Chen (2023), eq. 15, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deis {
     /// The order, from 1 to 6; to 3 in the original.
@@ -152,7 +152,7 @@ impl Multistep for Deis {
 ///
 /// Xue et al., "SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models" (2023),
 /// <https://arxiv.org/abs/2309.05019>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SaSolver {
     /// The words a prediction uses, 1 to 4.

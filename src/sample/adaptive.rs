@@ -152,7 +152,7 @@ fn adapt(from: f64, to: f64, pace: Option<f64>, mut attempt: impl FnMut(Stride) 
 /// A walk to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst
 /// row, so a row depends on its batch, within the tolerances. Where no step is short enough, the model's word being not a number
 /// or not smooth, neither is x_s a number.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DormandPrince {
     /// The absolute tolerance of a step.

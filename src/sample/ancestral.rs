@@ -54,7 +54,7 @@ fn euler<const D: usize>(model: &dyn Denoiser<D>, path: &dyn Schedule, z: Tensor
 macro_rules! ancestral {
     ($(#[$doc:meta])* $name:ident, $flow:path, $calls:expr, $called:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             /// η: 0 is the flow, 1 the posterior's noise.

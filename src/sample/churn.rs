@@ -11,7 +11,7 @@ use tweedie_kernels::combine;
 /// never raised above that of t = 1, and where α = 0 there is none to raise it to, whatever `max`.
 ///
 /// Karras et al. (2022), algorithm 2; the constants are its CIFAR-10 ones, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Churn {
     /// S_churn ≥ 0, spread over the steps.

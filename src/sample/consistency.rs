@@ -12,7 +12,7 @@ use tweedie_kernels::combine;
 /// On a model that says E[x | x_t] instead, it is no sampler of anything.
 ///
 /// Song et al., "Consistency Models" (2023), algorithm 1, <https://arxiv.org/abs/2303.01469>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consistency {}
 impl<const D: usize> Sampler<D> for Consistency {

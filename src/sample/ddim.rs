@@ -10,7 +10,7 @@ use tweedie_kernels::combine;
 /// The last step of a Gaussian noise gives the mean.
 ///
 /// Ho, Jain and Abbeel (2020), algorithm 2, <https://arxiv.org/abs/2006.11239>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ancestral {}
 impl<const D: usize> Sampler<D> for Ancestral {
@@ -32,7 +32,7 @@ impl<const D: usize> Sampler<D> for Ancestral {
 /// `x_s = α_s x̂ + √(σ_s² − c²) ε̂ + c ε`, `c = η σ_s √(1 − (α_t σ_s / (α_s σ_t))²)`, `ε̂ = (x_t − α_t x̂)/σ_t`.
 ///
 /// Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), eq. 12, <https://arxiv.org/abs/2010.02502>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ddim {
     /// η ∈ [0, 1].

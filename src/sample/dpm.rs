@@ -34,7 +34,7 @@ fn between(path: &dyn Schedule, from: Scales, to: Scales, part: f64) -> Option<N
 ///
 /// Where λ is infinite at an end of the step, it is of first order. Lu et al., "DPM-Solver" (2022), algorithms 1 and 2,
 /// <https://arxiv.org/abs/2206.00927>. Its multistep form is `AdamsBashforth { word: Noise, clock: LogSnr }`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DpmSolver {
     /// 1, 2 or 3.
@@ -95,7 +95,7 @@ impl<const D: usize> Sampler<D> for DpmSolver {
 /// `x_s = α_s (x_t/α_t + (r_s − r_t) ε̂_m)`, ε̂_m at Euler's point at `r_m = √(r_t r_s)`. A step to σ = 0 is Euler's.
 ///
 /// Karras et al. (2022), inspired by DPM-Solver-2; DPM2 of k-diffusion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dpm2 {}
 impl<const D: usize> Sampler<D> for Dpm2 {
@@ -147,7 +147,7 @@ pub(super) fn midpoint_noise<const D: usize>(
 /// `dpmpp_sde` of k-diffusion is a relative, whose noise is the ancestral samplers' and correlated by a Brownian tree.
 ///
 /// Lu et al., "DPM-Solver++" (2022), algorithm 1 with r = ½, <https://arxiv.org/abs/2211.01095>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DpmSolverPp2S {
     /// η ≥ 0: 0 is the flow, 1 the reverse process.
@@ -235,7 +235,7 @@ pub(super) fn midpoint_data<const D: usize>(
 /// second difference, and so converges with order 2 only.
 ///
 /// Lu et al. (2022), algorithm 2, <https://arxiv.org/abs/2211.01095>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DpmSolverPp {
     /// 1, 2 or 3.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// Which of the model's words is taken for a polynomial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SolverPrediction {
     /// x̂.
@@ -37,7 +37,7 @@ pub enum SolverPrediction {
 }
 
 /// The variable in which the word is a polynomial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clock {
     /// λ = ln(α/σ).

@@ -8,7 +8,7 @@ use tweedie_kernels::combine;
 /// Euler's method in σ/α: first order, one call of the model a step; the same step as [`Ddim`](super::Ddim) with η = 0.
 ///
 /// Karras et al. (2022), algorithm 1 without its correction, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Euler {}
 impl<const D: usize> Sampler<D> for Euler {
@@ -28,7 +28,7 @@ impl<const D: usize> Sampler<D> for Euler {
 /// where σ/α ends, is Euler's.
 ///
 /// Karras et al. (2022), algorithm 1, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Heun {}
 impl<const D: usize> Sampler<D> for Heun {

@@ -23,7 +23,7 @@ const EVEN: [&[f64]; 4] = [
 /// even steps in σ/α, which the steps are not: from two words on the method is of second order.
 ///
 /// Zhang and Chen (2023), appendix H.2, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ipndm {
     /// The words used: 1 to 4.
@@ -64,7 +64,7 @@ impl Multistep for Ipndm {
 ///
 /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), <https://arxiv.org/abs/2202.09778>, as
 /// Rombach et al. start it; [`Pndm`] starts as the paper does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plms {}
 impl<const D: usize> Sampler<D> for Plms {
@@ -112,7 +112,7 @@ impl<const D: usize> Sampler<D> for Plms {
 ///
 /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), eq. 12 and 13,
 /// <https://arxiv.org/abs/2202.09778>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pndm {}
 impl<const D: usize> Sampler<D> for Pndm {

@@ -26,7 +26,7 @@ fn posterior<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f
 /// bound, is drawn from p(x_s | x_t).
 ///
 /// Song et al. (2021), section 4, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EulerMaruyama {}
 impl<const D: usize> Sampler<D> for EulerMaruyama {
@@ -53,7 +53,7 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
 /// one from or to a time at which the drift has no bound, is [`EulerMaruyama`]'s.
 ///
 /// Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations" (1992), section 15.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SdeHeun {}
 impl<const D: usize> Sampler<D> for SdeHeun {

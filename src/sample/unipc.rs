@@ -4,7 +4,7 @@ use crate::{error::Error, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
 /// B(h) of UniPC, which matters where a formula has one difference only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
     /// B(h) = h: better at very few steps.
@@ -21,7 +21,7 @@ pub enum Variant {
 ///
 /// Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models" (2023),
 /// algorithms 1 to 8, <https://arxiv.org/abs/2302.04867>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UniPc {
     /// p: 1, 2 or 3.

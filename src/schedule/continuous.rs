@@ -16,7 +16,7 @@ fn rising(name: &str, low: f64, high: f64) -> Result<(), Error> {
 /// Straight paths from data to noise: `α = 1 − t`, `σ = t`.
 ///
 /// Lipman et al., "Flow Matching for Generative Modeling" (2023), <https://arxiv.org/abs/2210.02747>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowMatching {}
 impl Schedule for FlowMatching {
@@ -34,7 +34,7 @@ impl Schedule for FlowMatching {
 /// The Ornstein–Uhlenbeck process in the time that makes σ linear: `α = √(1 − t²)`, `σ = t`.
 ///
 /// `dx = −x ds + √2 dw` with `t = √(1 − e^(−2s))`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrnsteinUhlenbeck {}
 impl Schedule for OrnsteinUhlenbeck {
@@ -55,7 +55,7 @@ impl Schedule for OrnsteinUhlenbeck {
 ///
 /// Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations" (2021), section 3.4,
 /// <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VarianceExploding {
     /// σ(0).
@@ -88,7 +88,7 @@ impl Schedule for VarianceExploding {
 /// `α = exp(−½ (min t + ½ (max − min) t²))`, `σ = √(1 − α²)`; `min` 0.1 and `max` 20 unless said otherwise.
 ///
 /// Song et al. (2021), section 3.4, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VariancePreserving {
     /// β(0).
@@ -146,7 +146,7 @@ impl Schedule for VariancePreserving {
 ///
 /// Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models" (2022), eq. 5,
 /// <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edm {
     /// σ(0).
@@ -187,7 +187,7 @@ impl Schedule for Edm {
 ///
 /// Nichol and Dhariwal (2021), eq. 17, without offset and in continuous time, <https://arxiv.org/abs/2102.09672>; Salimans
 /// and Ho (2022), section 4, <https://arxiv.org/abs/2202.00512>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CosineAngle {}
 impl Schedule for CosineAngle {
@@ -206,7 +206,7 @@ impl Schedule for CosineAngle {
 /// The process of [`VariancePreserving`] with less noise than preserves the variance: `α = exp(−½∫β)`, `σ = 1 − α²`.
 ///
 /// Song et al. (2021), section 3.4 and appendix B, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubVariancePreserving {
     /// β(0).
@@ -246,7 +246,7 @@ impl Schedule for SubVariancePreserving {
 }
 
 /// Signal that decays at a constant rate: `α = minᵗ`, `σ = √(1 − α²)`: the Ornstein–Uhlenbeck process in its own time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decaying {
     /// α(1), 0.001 unless said otherwise.

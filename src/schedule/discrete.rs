@@ -10,7 +10,7 @@ use std::f64::consts::FRAC_PI_2;
 /// lost under absorbing noise; MDLM keeps 0.001 at t = 1 so that −ln keep stays finite.
 ///
 /// Sahoo et al. (2024), appendix D, <https://arxiv.org/abs/2406.07524>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogLinear {
     /// keep(1), 0.001 unless said otherwise.
@@ -37,7 +37,7 @@ impl Schedule for LogLinear {
 ///
 /// MaskGIT's schedule of masks: Chang et al. (2022), section 3.3, <https://arxiv.org/abs/2202.04200>; as the α of masked
 /// diffusion, Shi et al. (2024), table 1, <https://arxiv.org/abs/2406.04329>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CosineMask {}
 impl Schedule for CosineMask {
@@ -53,7 +53,7 @@ impl Schedule for CosineMask {
 /// `min` 1e-4 and `max` 20 unless said otherwise; keep(0) = e^(−min) is just below one.
 ///
 /// Lou, Meng and Ermon (2024), section 5.1, <https://arxiv.org/abs/2310.16834>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Geometric {
     /// σ(0).

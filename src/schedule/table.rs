@@ -198,7 +198,7 @@ tabled!(Linear, ScaledLinear, Cosine, Sqrt, Constant, Sigmoid, SigmoidSignal, La
 /// let schedule = Linear::new(1000);
 /// assert!((schedule.at(1.0).alpha.powi(2) - 4.036e-5).abs() < 1e-8);
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
     steps: usize,
@@ -234,7 +234,7 @@ impl Linear {
 ///
 /// Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), eq. 17,
 /// <https://arxiv.org/abs/2102.09672>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
     steps: usize,
@@ -281,7 +281,7 @@ impl Cosine {
 ///
 /// Li et al., "Diffusion-LM Improves Controllable Text Generation" (2022), appendix A,
 /// <https://arxiv.org/abs/2205.14217>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sqrt {
     steps: usize,
@@ -312,7 +312,7 @@ impl Sqrt {
 }
 
 /// The same β at each step: `ᾱ_i = (1 − β)ⁱ`; 0.01 over 1000 steps unless said otherwise.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Constant {
     steps: usize,
@@ -340,7 +340,7 @@ impl Constant {
 /// `√β_i = √first + (√last − √first)(i − 1)/(T − 1)`; T = 1000, 0.00085 and 0.012 unless said otherwise.
 ///
 /// Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022), <https://arxiv.org/abs/2112.10752>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaledLinear {
     steps: usize,
@@ -372,7 +372,7 @@ impl ScaledLinear {
 ///
 /// Xu et al., "GeoDiff: A Geometric Diffusion Model for Molecular Conformation Generation" (2022),
 /// <https://arxiv.org/abs/2203.02923>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
     steps: usize,
@@ -404,7 +404,7 @@ impl Sigmoid {
 ///
 /// Jabri, Fleet and Chen, "Scalable Adaptive Computation for Iterative Generation" (2023), <https://arxiv.org/abs/2212.11972>;
 /// Chen, "On the Importance of Noise Scheduling for Diffusion Models" (2023), <https://arxiv.org/abs/2301.10972>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidSignal {
     steps: usize,
@@ -446,7 +446,7 @@ impl SigmoidSignal {
 /// unless said otherwise.
 ///
 /// Hang et al., "Improved Noise Schedule for Diffusion Training" (2024), table 1, <https://arxiv.org/abs/2407.03297>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Laplace {
     steps: usize,
@@ -488,7 +488,7 @@ impl Laplace {
 ///
 /// Hoogeboom et al., "Equivariant Diffusion for Molecule Generation in 3D" (2022), appendix B,
 /// <https://arxiv.org/abs/2203.17003>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     steps: usize,
@@ -525,7 +525,7 @@ impl Polynomial {
 ///
 /// Sohl-Dickstein et al., "Deep Unsupervised Learning using Nonequilibrium Thermodynamics" (2015), section 2.4.1,
 /// <https://arxiv.org/abs/1503.03585>; `jsd` in the code of Ho, Jain and Abbeel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jsd {
     steps: usize,
@@ -549,7 +549,7 @@ impl Jsd {
 }
 
 /// What the numbers of a [`Listed`] schedule are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// β₁ … β_T.
@@ -572,8 +572,9 @@ pub enum Quantity {
 /// // Of a table that ends without signal the last ᾱ is 0.
 /// assert_eq!(Listed::new(Quantity::AlphaBars, vec![0.9, 0.5, 0.0]).at(1.0).alpha, 0.0);
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields, into = "Written")]
+#[schemars(!into)]
 pub struct Listed {
     quantity: Quantity,
     values: Vec<f64>,

@@ -15,7 +15,7 @@ use tweedie_kernels::{AdamW as Rule, ops};
 ///
 /// Kingma and Ba (2015), <https://arxiv.org/abs/1412.6980>; Loshchilov and Hutter (2019),
 /// <https://arxiv.org/abs/1711.05101>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
     /// Decay of the mean of the gradients.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
 /// How vectors become tokens again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decoding {
     /// The token whose vector is nearest.
@@ -24,7 +24,7 @@ pub enum Decoding {
 }
 
 /// What an [`Embedding`] is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
     /// Categories of a token.

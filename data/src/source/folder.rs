@@ -15,7 +15,7 @@ use std::{
 /// Pictures are those files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that begin
 /// with a dot are passed over. JPEGs are turned as their camera noted. Scaling and mixing are done in the stored 8-bit
 /// values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
     /// The folder; a relative path is looked up by [`find`].

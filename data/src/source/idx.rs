@@ -18,7 +18,7 @@ use std::{
 ///
 /// Images are unsigned bytes `[n, height, width]` (idx3, grey) or `[n, height, width, channels]` (idx4; 1, 3 or 4).
 /// Where there is a file `labels.txt` beside the labels, its lines name the classes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idx {
     /// The folder; relative paths are looked up by [`find`].

@@ -21,7 +21,7 @@ use std::{
 /// with `test` (or else `validation`) are held out; otherwise all files are one set, of which every `held_out`-th image
 /// of a class is held out. Pages may be plain or packed by Zstandard, Snappy or gzip. Names of classes are taken from
 /// the file's note `huggingface`, where it has one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parquet {
     /// The file or folder; a relative path is looked up by [`find`].

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// What makes a mask be revealed before others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// ln p of the category that was drawn for it: MaskGIT's. The only one that looks at what was drawn, and so the only one
@@ -29,7 +29,7 @@ pub enum By {
 /// `temperature` adds `temperature · s · Gumbel noise` to the score, so that the order is the more random the earlier.
 ///
 /// Chang et al., "MaskGIT: Masked Generative Image Transformer" (2022), section 3.2, <https://arxiv.org/abs/2202.04200>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ordered {
     /// What the order goes by.

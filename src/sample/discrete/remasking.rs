@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// How often what is revealed is masked again, out of the most that can be: `σ ≤ min(1, (1 − α_s)/α_t)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remask {
     /// σ = min(η, most).
@@ -28,7 +28,7 @@ pub enum Remask {
 ///
 /// Wang et al., "Remasking Discrete Diffusion Models with Inference-Time Scaling" (2025), section 4,
 /// <https://arxiv.org/abs/2503.00307>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Remasking {
     /// How σ is made of η.
