@@ -94,7 +94,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         let dropout = rng.stream("dropout");
         let output = self.predict(draw.value.clone(), t, y, training.then_some(&dropout));
         let batch = Batch::new(&*self.noise, x.clone(), draw.value.clone(), draw.eps, t, output.clone(), &raw, y)
-            .with_transform(&self.transform);
+            .with_transform(self.transform.as_any());
         let terms = objective.compute(&batch);
         Losses { x, z: draw.value, output, terms }
     }

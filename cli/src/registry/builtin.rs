@@ -1,24 +1,20 @@
 //! The modules that come with tweedie.
 use crate::{
-    data::categories::{Absorbing, DiscretisedGaussian, Marginal, NearestNeighbour, Uniform as UniformNoise},
-    data::{Facts, PointSource},
-    dyn_model::{NetConfig, Task},
-    registry::nets::{ImageNet, SequenceNet},
-    registry::spacings::{
-        Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
-        KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
+    data::PointSource,
+    registry::{
+        Modules,
+        nets::{ImageNet, PointNet, SequenceNet, UnetConfig},
+        noises::{Absorbing, DiscretisedGaussian, GaussianConfig, Marginal, NearestNeighbour, Uniform as UniformNoise},
+        schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
+        spacings::{
+            Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes, KarrasTimes,
+            LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
+        },
+        transforms::TokenEmbedding,
     },
-    registry::{Modules, NoiseConfig, ScheduleOf, part},
 };
-use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use toml::Table;
 use tweedie::{
-    Error, Result, Rng,
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
-    net::{Mlp, MlpConfig, Pixels, PixelsConfig, UNet, UNetConfig},
-    noise::{Gaussian, Prediction, Variance},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
         Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral,
@@ -26,16 +22,18 @@ use tweedie::{
         SaSolver, SdeHeun, TauLeaping, UniPc,
     },
     schedule::{
-        Between, Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
-        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Schedule, Shifted, Sigmoid,
-        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving, ZeroTerminal,
+        Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
+        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Sigmoid,
+        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving,
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
 use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
 
-pub(crate) fn all(modules: Modules) -> Modules {
-    modules
+impl Default for Modules {
+    /// The built-in modules.
+    fn default() -> Self {
+        Self::none()
         .data::<Digits>("digits")
         .about("1,797 handwritten digits of 8 × 8 pixels, built in")
         .data::<Idx>("idx")
@@ -48,7 +46,7 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .about("lines, windows or a CSV column of text, plain or gzipped, as characters or byte pairs")
         .data::<PointSource>("points")
         .about("points in the plane: moons, rings, spirals and others")
-        .embedding("embedding")
+        .transform::<3, TokenEmbedding>("embedding")
         .about("a vector for each token, learned with the net: Gaussian diffusion of text")
         .schedule::<Linear>("linear")
         .about("DDPM's table: β rises along a line")
@@ -248,193 +246,4 @@ pub(crate) fn all(modules: Modules) -> Modules {
         .sampler::<Consistency>("consistency")
         .about("for models that say where the flow ends: its end, noised anew to the next time")
 }
-
-/// `[schedule] name = "zero-terminal"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ZeroTerminalConfig {
-    schedule: Table,
-}
-impl Default for ZeroTerminalConfig {
-    fn default() -> Self {
-        Self { schedule: part("linear") }
-    }
-}
-impl ScheduleOf for ZeroTerminalConfig {
-    const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(ZeroTerminal(parts.remove(0)))
-    }
-}
-
-/// `[schedule] name = "shifted"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ShiftedConfig {
-    factor: f64,
-    schedule: Table,
-}
-impl Default for ShiftedConfig {
-    fn default() -> Self {
-        Self { factor: 2.0, schedule: part("cosine-angle") }
-    }
-}
-impl ScheduleOf for ShiftedConfig {
-    const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
-    }
-}
-
-/// `[schedule] name = "between"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct BetweenConfig {
-    first: Table,
-    second: Table,
-    /// The second's share at t = 0, and at t = 1 too unless `share_end` says otherwise.
-    share: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    share_end: Option<f64>,
-}
-impl Default for BetweenConfig {
-    fn default() -> Self {
-        Self { first: part("cosine-angle"), second: part("flow-matching"), share: 0.5, share_end: None }
-    }
-}
-impl ScheduleOf for BetweenConfig {
-    const PARTS: &'static [&'static str] = &["first", "second"];
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        let [first, second] = parts.try_into().expect("a schedule for each field");
-        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
-    }
-}
-
-/// `[noise] name = "gaussian"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct GaussianConfig {
-    prediction: Prediction,
-    variance: Variance,
-    data_std: f64,
-}
-impl Default for GaussianConfig {
-    fn default() -> Self {
-        Self { prediction: Prediction::default(), variance: Variance::default(), data_std: 1.0 }
-    }
-}
-impl NoiseConfig for GaussianConfig {
-    type Noise = Gaussian;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
-        if data.categories.is_some() {
-            return Err(Error::invalid(format!(
-                "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
-                 noise for categories",
-                data.describe()
-            )));
-        }
-        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
-    }
-}
-
-/// `[net] name = "unet"`: [`UNetConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct UnetConfig {
-    channels: Vec<usize>,
-    blocks: usize,
-    attention: Vec<usize>,
-    head_channels: usize,
-    groups: usize,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for UnetConfig {
-    fn default() -> Self {
-        let net = UNetConfig::default();
-        Self {
-            channels: net.channels[1..].to_vec(),
-            blocks: net.blocks,
-            attention: net.attention,
-            head_channels: net.head_channels,
-            groups: net.groups,
-            dropout: net.dropout,
-            time_features: net.time_features,
-        }
-    }
-}
-impl UnetConfig {
-    /// The net for images of so many channels.
-    fn of(&self, channels: usize, classes: usize, outputs: usize) -> Result<UNetConfig> {
-        if self.channels.is_empty() || self.channels.contains(&0) {
-            return Err(Error::invalid(format!(
-                "`channels = {:?}` gives the width of each level, from the full size of the image down: there is one at \
-                 least, and none is 0, as in [32, 64]",
-                self.channels
-            )));
-        }
-        Ok(UNetConfig {
-            channels: [channels].iter().chain(&self.channels).copied().collect(),
-            blocks: self.blocks,
-            attention: self.attention.clone(),
-            head_channels: self.head_channels,
-            groups: self.groups,
-            classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs,
-        })
-    }
-}
-impl NetConfig<4> for UnetConfig {
-    type Net = UNet;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
-        let net = self.of(task.shape[0], task.classes, task.outputs)?;
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-/// The same for images whose levels are categories.
-impl NetConfig<3> for UnetConfig {
-    type Net = Pixels<UNet>;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
-        let (Some(image), Some(categories)) = (task.image, task.categories) else {
-            return Err(Error::invalid("the net `unet` is for images, and these data are none: take `transformer`"));
-        };
-        let net = PixelsConfig::new(image, categories, self.of(image[0], task.classes, 1)?);
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
-}
-
-/// `[net] name = "mlp"`: [`MlpConfig`] without what the data and the noise settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PointNet {
-    hidden: Vec<usize>,
-    residual: bool,
-    dropout: f64,
-    time_features: usize,
-}
-impl Default for PointNet {
-    fn default() -> Self {
-        let net = MlpConfig::default();
-        Self { hidden: net.hidden, residual: net.residual, dropout: net.dropout, time_features: net.time_features }
-    }
-}
-impl NetConfig<2> for PointNet {
-    type Net = Mlp;
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
-        let net = MlpConfig {
-            features: task.shape[0],
-            hidden: self.hidden.clone(),
-            residual: self.residual,
-            classes: task.classes,
-            dropout: self.dropout,
-            time_features: self.time_features,
-            outputs: task.outputs,
-        };
-        net.check().map_err(Error::invalid)?;
-        Ok(net.init(rng, device))
-    }
 }

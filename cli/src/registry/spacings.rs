@@ -1,8 +1,8 @@
 //! Spacings as recipes name them: those that know the recipe's schedule, or are made of others.
-use crate::registry::{SpacingOf, part};
+use crate::registry::settings::{Part, SpacingOf};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use toml::Table;
 use tweedie::{
     Error, Result,
     schedule::Schedule,
@@ -13,7 +13,7 @@ use tweedie::{
 };
 
 /// `{ name = "even" }`: what is taken where no times are named.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Even {}
 impl SpacingOf for Even {
@@ -26,7 +26,7 @@ impl SpacingOf for Even {
 }
 
 /// `{ name = "arcsine" }`: `t = sin²(πu/2)`, the quantiles of `Beta(½, ½)`, dense at both ends.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Arcsine {}
 impl SpacingOf for Arcsine {
@@ -36,7 +36,7 @@ impl SpacingOf for Arcsine {
 }
 
 /// `{ name = "sections" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sections {
     /// Those of the schedule's table unless given, as for the next few.
@@ -60,7 +60,7 @@ impl SpacingOf for Sections {
 }
 
 /// `{ name = "listed" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ListedTimes {
     times: Vec<f64>,
@@ -88,7 +88,7 @@ impl SpacingOf for ListedTimes {
 }
 
 /// `{ name = "align-your-steps" }`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Aligned {
     model: AlignYourSteps,
@@ -105,15 +105,15 @@ impl Levels for Aligned {
 macro_rules! of_times {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
             $($field: $type,)*
-            times: Table,
+            times: Part,
         }
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: $default,)* times: part($default_times) }
+                Self { $($field: $default,)* times: Part::named($default_times) }
             }
         }
         impl SpacingOf for $name {
@@ -143,7 +143,7 @@ of_times! {
 macro_rules! of_table {
     ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ of_table! {
 macro_rules! of_levels {
     ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
             /// The schedule's own unless given.
@@ -207,12 +207,13 @@ of_levels! {
 mod tests {
     use super::*;
     use crate::Modules;
+    use toml::Table;
     use tweedie::schedule::{Edm, FlowMatching, Linear};
 
     fn grid(text: &str, schedule: impl Schedule + 'static, steps: usize) -> Vec<f64> {
         let mut table: Table = text.parse().unwrap();
         let name = table.remove("name").unwrap().as_str().unwrap().to_owned();
-        let (make, _) = Modules::default().spacings.build(&name, table).unwrap().unwrap();
+        let (make, _) = Modules::default().spacings.build(&name, table).unwrap();
         let schedule: Arc<dyn Schedule> = Arc::new(schedule);
         make(&schedule).unwrap().grid(steps)
     }
