@@ -1,12 +1,12 @@
-//! `--device`.
+//! The `--device` flag.
 use crate::output::messages;
 use burn::tensor::Device;
 use tweedie::{Error, Result};
 
-/// The kinds of devices that a build can be made for.
+/// All kinds of devices.
 const KINDS: [&str; 6] = ["cpu", "cuda", "metal", "rocm", "vulkan", "wgpu"];
 
-/// The kinds in this build.
+/// The kinds of devices in this build.
 pub fn here() -> Vec<&'static str> {
     let mut kinds = vec!["cpu"];
     for (kind, there) in [
@@ -23,7 +23,7 @@ pub fn here() -> Vec<&'static str> {
     kinds
 }
 
-/// The device of a name, `cpu`, or `cuda` or `cuda:1` in a build that has it.
+/// The device with a name: `cpu`, or for example `cuda` or `cuda:1` in a build with that feature.
 pub fn named(name: &str) -> Result<Device> {
     let (kind, index) = match name.split_once(':') {
         None => (name, 0),
@@ -31,7 +31,7 @@ pub fn named(name: &str) -> Result<Device> {
             Ok(index) => (kind, index),
             Err(_) => {
                 return Err(Error::invalid(format!(
-                    "`--device {name}`: after the colon stands the number of the device, as in `{kind}:0`"
+                    "`--device {name}`: the part after the colon must be a device index, as in `{kind}:0`"
                 )));
             }
         },
@@ -50,12 +50,12 @@ pub fn named(name: &str) -> Result<Device> {
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(gpu(index))),
         _ if KINDS.contains(&kind) => Err(Error::invalid(format!(
-            "this build knows the device{} {} and not `{kind}`: build it with `cargo build --release --features {kind}`",
+            "this build supports the device{} {}, not `{kind}`: build with `cargo build --release --features {kind}`",
             if here().len() == 1 { "" } else { "s" },
             messages::list(&here())
         ))),
         _ => Err(Error::invalid(format!(
-            "there is no device `{kind}`{} This build knows {}; others are built in by `--features`: {}.",
+            "there is no device `{kind}`{} This build supports {}; cargo features add others: {}.",
             messages::meant(kind, &KINDS),
             messages::list(&here()),
             messages::list(&KINDS[1..])

@@ -3,13 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `recipe.toml` | the recipe, every default filled in |
-//! | `metrics.jsonl` | a line a step, and a line an evaluation |
-//! | `progress/step-00000250.png`, `.txt` | a few samples as they were at an evaluation |
-//! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, averages, optimiser, counters |
+//! | `metrics.jsonl` | one line per step and one per evaluation |
+//! | `progress/step-00000250.png`, `.txt` | a few samples at each evaluation |
+//! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, EMA weights, optimizer state, counters |
 //! | `model.safetensors` | the weights to sample with |
-//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy`, `trajectory.png` or `.html`, `report.html` | what it came to |
+//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy`, `trajectory.png` or `.html`, `report.html` | the results |
 //!
-//! Every file is there whole or not at all, and a checkpoint goes only when newer ones are there.
+//! Every file is written atomically, and a checkpoint is removed only after newer ones have been written.
 use crate::data::Facts;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use tweedie::{
 
 /// The folder of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder(pub PathBuf);
+pub(crate) struct RunDir(pub PathBuf);
 
 /// A line of `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,17 +35,17 @@ pub(crate) struct Line {
     pub step: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub train: Option<Train>,
-    /// The objective on the data held out.
+    /// The mean objective on held-out data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
-    /// The same within ranges of time.
+    /// The same within equal ranges of t.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub loss_by_noise: BTreeMap<String, f64>,
-    /// How far averaged weights lag behind, as a share of the weights.
+    /// Relative distance of the EMA weights from the trained ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema_lag: Option<f64>,
 }
-/// What a step of training says.
+/// The metrics of one training step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Train {
     pub epoch: f64,
@@ -53,17 +53,18 @@ pub(crate) struct Train {
     pub terms: Vec<f64>,
     pub gradient: f64,
     pub rate: f64,
-    /// Seconds the step took.
+    /// Duration of the step in seconds.
     pub seconds: f64,
 }
 impl Line {
-    /// What an evaluation after `step` steps says.
+    /// The line of an evaluation after `step` steps.
     pub fn evaluated(step: u64, evaluation: &Evaluation, ema_lag: Option<f64>) -> Self {
         let ranges = evaluation.by_time.len() as f64;
         let range = |i: usize| format!("t {} to {}", i as f64 / ranges, (i + 1) as f64 / ranges);
         let by_noise = evaluation.by_time.iter().enumerate().filter_map(|(i, loss)| Some((range(i), (*loss)?)));
         Self { step, train: None, held_out: Some(evaluation.loss), loss_by_noise: by_noise.collect(), ema_lag }
     }
+    /// The line of a training step.
     pub fn of(step: &Step, seconds: f64) -> Self {
         let Step { step, epoch, loss, ref terms, gradient, rate } = *step;
         let train = Train { epoch, loss, terms: terms.clone(), gradient, rate, seconds };
@@ -77,7 +78,7 @@ pub(crate) struct Read {
     pub checkpoint: Checkpoint,
 }
 
-impl Folder {
+impl RunDir {
     pub fn recipe(&self) -> PathBuf {
         self.0.join("recipe.toml")
     }
@@ -99,15 +100,15 @@ impl Folder {
     pub fn is_run(&self) -> bool {
         self.recipe().is_file()
     }
-    /// The folder as typed in a command.
+    /// The path as an argument of a shell command.
     pub fn typed(&self) -> String {
         let text = self.0.display().to_string();
         if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
     }
 
-    /// A new run in `out`, which must not hold anything, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
+    /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
     ///
-    /// The folder appears with its recipe in it, so there is no moment at which it could not be gone on with.
+    /// The folder appears with its recipe in it, so that the run can be resumed whenever it is interrupted.
     pub fn create(out: Option<&Path>, name: &str, recipe: &str) -> Result<Self> {
         let choices: Box<dyn Iterator<Item = PathBuf>> = match out {
             Some(out) => Box::new([out.to_path_buf()].into_iter()),
@@ -128,40 +129,37 @@ impl Folder {
             if out.is_some() {
                 return Err(Error::invalid(if folder.is_run() {
                     format!(
-                        "{} already holds a run, and nothing is written over: go on with it by `tweedie train --resume \
-                         --out {}`, or give another folder with `--out`",
+                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train --resume --out {}`, \
+                         or choose another folder with `--out`",
                         folder.0.display(),
                         folder.typed()
                     )
                 } else {
-                    format!(
-                        "{} is there already and is not empty: give a folder that is new or empty with `--out`",
-                        folder.0.display()
-                    )
+                    format!("{} exists and is not empty: choose a new or empty folder with `--out`", folder.0.display())
                 }));
             }
         }
-        unreachable!("one of endlessly many folders is free")
+        unreachable!("one of infinitely many folders is free")
     }
 
     fn found(&self, recipe: &str) -> Result<()> {
         let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(Error::io(parent, "make the folder"))?;
+        fs::create_dir_all(parent).map_err(Error::io(parent, "create the folder"))?;
         let mut name = std::ffi::OsString::from(".");
         name.push(self.0.file_name().unwrap_or_default());
         name.push(format!(".{}.part", std::process::id()));
         let part = parent.join(name);
-        fs::create_dir_all(part.join("checkpoints")).map_err(Error::io(&part, "make the folder"))?;
+        fs::create_dir_all(part.join("checkpoints")).map_err(Error::io(&part, "create the folder"))?;
         write_atomically(&part.join("recipe.toml"), recipe.as_bytes())?;
-        // A folder cannot take the place of an empty one everywhere.
+        // Not every system can rename a folder onto an empty one.
         let _ = fs::remove_dir(&self.0);
         fs::rename(&part, &self.0).map_err(|error| {
             let _ = fs::remove_dir_all(&part);
-            Error::io(&self.0, "make the folder")(error)
+            Error::io(&self.0, "create the folder")(error)
         })
     }
 
-    /// The run to go on with: `out`, or the latest of `runs/NAME`, `runs/NAME-2`, ….
+    /// The run to resume: `out`, or the latest of `runs/NAME`, `runs/NAME-2`, ….
     pub fn latest_run(out: Option<&Path>, name: &str) -> Result<Self> {
         let Some(out) = out else {
             let numbered =
@@ -169,21 +167,21 @@ impl Folder {
             let last = (1..).map(numbered).take_while(|folder| folder.0.exists()).filter(Self::is_run).last();
             return last.ok_or_else(|| {
                 Error::invalid(format!(
-                    "there is no run to go on with: runs/{name} is not there; leave out `--resume` to begin one, or name \
-                     its folder with `--out`"
+                    "there is no run to resume: runs/{name} does not exist; leave out `--resume` to start one, or name its \
+                     folder with `--out`"
                 ))
             });
         };
-        Self::open(out, "leave out `--resume` to begin one, or name its folder with `--out`")
+        Self::open(out, "leave out `--resume` to start one, or name its folder with `--out`")
     }
 
-    /// A folder that holds a run.
+    /// Opens a folder that holds a run.
     pub fn open(path: &Path, remedy: &str) -> Result<Self> {
         let folder = Self(path.to_path_buf());
         if folder.is_run() {
             return Ok(folder);
         }
-        let what = if path.is_dir() { "holds no run (it has no recipe.toml)" } else { "is no folder" };
+        let what = if path.is_dir() { "is not the folder of a run (it has no recipe.toml)" } else { "is not a folder" };
         let mut runs: Vec<String> = fs::read_dir("runs")
             .into_iter()
             .flatten()
@@ -193,11 +191,11 @@ impl Folder {
             .map(|path| format!("`{}`", path.display()))
             .collect();
         runs.sort();
-        let there = if runs.is_empty() { String::new() } else { format!("; there are the runs {}", runs.join(", ")) };
+        let there = if runs.is_empty() { String::new() } else { format!("; existing runs: {}", runs.join(", ")) };
         Err(Error::invalid(format!("{} {what}{there}: {remedy}", path.display())))
     }
 
-    /// Removes what an interrupted write left.
+    /// Removes the partial files of interrupted writes.
     pub fn tidy(&self) {
         for folder in [self.0.clone(), self.checkpoints()] {
             for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -208,7 +206,7 @@ impl Folder {
         }
     }
 
-    /// The checkpoints by their steps, latest first.
+    /// The checkpoints with their steps, latest first.
     fn steps(&self) -> Vec<(u64, PathBuf)> {
         let mut found: Vec<(u64, PathBuf)> = fs::read_dir(self.checkpoints())
             .into_iter()
@@ -225,26 +223,26 @@ impl Folder {
         found
     }
 
-    /// The step of the latest checkpoint, whole or not.
+    /// The step of the latest checkpoint, which may be damaged.
     pub fn newest_step(&self) -> Option<u64> {
         self.steps().first().map(|(step, _)| *step)
     }
 
-    /// The latest checkpoint that is whole; `warn` is told of those that are not.
+    /// The latest checkpoint that can be read; `warn` receives the errors of those that cannot.
     pub fn latest(&self, device: &Device, warn: &mut dyn FnMut(String)) -> Option<Read> {
         self.steps().into_iter().find_map(|(_, path)| match Checkpoint::load(&path, device) {
             Ok((checkpoint, _)) => Some(Read { path, checkpoint }),
             Err(error) => {
-                warn(format!("{error}; an earlier one is taken"));
+                warn(format!("{error}; using an earlier one"));
                 None
             }
         })
     }
 
-    /// Saves a checkpoint, then lets go of all but the last `keep`.
+    /// Saves a checkpoint, then deletes all but the last `keep`.
     pub fn save(&self, checkpoint: &Checkpoint, notes: &[(&str, String)], keep: usize) -> Result<PathBuf> {
         let folder = self.checkpoints();
-        fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
+        fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
         let path = folder.join(format!("step-{:08}.safetensors", checkpoint.step));
         checkpoint.save(&path, notes)?;
         for (_, old) in self.steps().into_iter().filter(|(step, _)| *step < checkpoint.step).skip(keep - 1) {
@@ -256,17 +254,17 @@ impl Folder {
     /// Saves the best checkpoint so far.
     pub fn save_best(&self, checkpoint: &Checkpoint, notes: &[(&str, String)]) -> Result<()> {
         let folder = self.checkpoints();
-        fs::create_dir_all(&folder).map_err(Error::io(&folder, "make the folder"))?;
+        fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
         checkpoint.save(&self.best(), notes)
     }
 
-    /// The objective of the best checkpoint on the data held out.
+    /// The mean objective of the best checkpoint on held-out data.
     pub fn best_so_far(&self) -> Option<f64> {
         let facts = facts_of(&self.best()).ok()?;
         facts.get("held_out")?.parse().ok()
     }
 
-    /// The metrics up to a step; a line that was cut short ends them.
+    /// The metrics up to a step; reading stops at a truncated line.
     pub fn read_metrics(&self, until: u64) -> Vec<Line> {
         let Ok(file) = File::open(self.metrics()) else { return vec![] };
         BufReader::new(file)
@@ -277,7 +275,7 @@ impl Folder {
             .collect()
     }
 
-    /// The metrics cut back to a step, to be gone on with.
+    /// Truncates the metrics to a step and opens them for appending.
     pub fn metrics_from(&self, step: u64) -> Result<(Metrics, Vec<Line>)> {
         let lines = self.read_metrics(step);
         let mut text = String::new();
@@ -298,7 +296,7 @@ pub(crate) struct Metrics {
     file: File,
 }
 impl Metrics {
-    /// Adds a line at once: what a checkpoint follows is there before it.
+    /// Appends a line immediately, so that the metrics of a step are on disk before its checkpoint.
     pub fn push(&mut self, line: &Line) -> Result<()> {
         let mut text = serde_json::to_string(line).expect("numbers are JSON");
         text.push('\n');
@@ -310,7 +308,7 @@ impl Metrics {
     }
 }
 
-/// The notes of a safetensors file.
+/// The metadata of a safetensors file.
 pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
     // A header is eight bytes of length and as much JSON.
     let read = || -> std::io::Result<Vec<u8>> {
@@ -329,13 +327,13 @@ pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
         notes: HashMap<String, String>,
     }
     let header: Header = serde_json::from_slice(&header)
-        .map_err(|_| Error::format(path, "this is no safetensors file, or it was cut short"))?;
+        .map_err(|_| Error::format(path, "it is not a safetensors file, or it is truncated"))?;
     Ok(header.notes)
 }
 
-/// The facts of the data that the notes of a checkpoint hold.
+/// The description of the training data in the metadata of a checkpoint.
 pub(crate) fn data_of(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
     notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
-        Error::format(path, "its notes do not say what data it was trained on, so it is not a checkpoint of this tool")
+        Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
     })
 }

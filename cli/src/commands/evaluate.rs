@@ -1,7 +1,8 @@
-//! `tweedie evaluate`: a run on the data it did not learn from.
+//! `tweedie evaluate`: a trained run on held-out data.
 //!
-//! For categories the bits are those of a bound on −log₂ p(x), in continuous time where the noise allows it. A line of text is
-//! described whole, the ends after it included, and its bits are shared by its characters and one end: what n-grams are asked too.
+//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
+//! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
+//! baselines are measured in the same way.
 use crate::{
     args,
     commands::list::pretty,
@@ -26,7 +27,7 @@ use tweedie_data::{Baseline, Mean, Texts, baselines};
 
 pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if args.rows == Some(0) || args.times == 0 {
-        return Err(Error::invalid("`--rows` and `--times` are numbers of 1 or more"));
+        return Err(Error::invalid("`--rows` and `--times` must be 1 or more"));
     }
     let device = device::named(&args.device)?;
     let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
@@ -36,8 +37,8 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?;
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
         return Err(Error::invalid(format!(
-            "{} holds nothing out of its data, so there is nothing to evaluate it on: train with `held_out = 10` in `[data]`, \
-             or another number",
+            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` (one \
+             sample of ten) in `[data]`",
             args.run.display()
         )));
     };
@@ -69,7 +70,7 @@ impl Case<'_> {
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
         let artist = plan.net.artist(plan.made(), self.device, &read)?;
-        // Evenly spread over the part, whatever its order.
+        // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
         let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
         let trial = Trial {
@@ -99,7 +100,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Models of a few tokens, which learn from what the run learned from.
+    /// n-gram models of the training data.
     fn baselines(&self, texts: &Texts, rows: &[usize]) -> Result<Vec<Baseline>> {
         match self.data.load(self.recipe, Split::Train)? {
             Some(Loaded::Three(train)) => Ok(train.texts().map_or(vec![], |train| baselines(train, texts, rows))),
@@ -108,7 +109,7 @@ impl Case<'_> {
     }
 }
 
-/// What an evaluation came to.
+/// The results of an evaluation.
 struct Results {
     rows: usize,
     of: usize,
@@ -133,13 +134,13 @@ impl Results {
         say(&format!("objective   {}", mean(&self.objective)));
         let Some(bits) = &self.bits else { return };
         let Some(per_char) = &bits.per_char else {
-            say(&format!("bits a dimension   {}", mean(&bits.per_token)));
+            say(&format!("bits per dimension {}", mean(&bits.per_token)));
             return;
         };
         say("");
-        say(&format!("{:10}  {:>17}  {:>17}", "", "bits a character", "bits a token"));
+        say(&format!("{:10}  {:>18}  {:>17}", "", "bits per character", "bits per token"));
         let line = |name: &str, per_char: &Mean, per_token: &Mean| {
-            say(&format!("{name:10}  {:>17}  {:>17}", mean(per_char), mean(per_token)));
+            say(&format!("{name:10}  {:>18}  {:>17}", mean(per_char), mean(per_token)));
         };
         line("the model", per_char, &bits.per_token);
         for Baseline { name, bits_per_token, bits_per_char } in &bits.baselines {

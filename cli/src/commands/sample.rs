@@ -13,7 +13,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, part},
-    run_dir::{Folder, data_of, facts_of},
+    run_dir::{RunDir, data_of, facts_of},
     say,
 };
 use burn::tensor::Device;
@@ -78,7 +78,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
             ))),
         };
     }
-    let folder = Folder::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
+    let folder = RunDir::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let device = Device::flex();
     let mut warn = |text: String| note(&format!("warning: {text}"));
     let step = |path: &Path| facts_of(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());

@@ -13,7 +13,7 @@ use crate::{
     recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
     registry::{Modules, Rank},
-    run_dir::{Folder, Line, Metrics, data_of, facts_of},
+    run_dir::{Line, Metrics, RunDir, data_of, facts_of},
     say,
 };
 use burn::tensor::{Device, Tensor};
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         None => DEFAULT_NAME.to_owned(),
     };
     let (mut recipe, folder) = if args.resume {
-        let folder = Folder::latest_run(args.out.as_deref(), &name)?;
+        let folder = RunDir::latest_run(args.out.as_deref(), &name)?;
         (Recipe::read(&folder.recipe())?, Some(folder))
     } else {
         let recipe = match &args.recipe {
@@ -107,7 +107,7 @@ struct Setting<'a> {
     name: &'a str,
     data: &'a DataSpec,
     device: &'a Device,
-    folder: Option<Folder>,
+    folder: Option<RunDir>,
 }
 
 impl Setting<'_> {
@@ -132,7 +132,7 @@ impl Setting<'_> {
         let mut session = plan.net.session(parts).map_err(|error| recipe.blame("net", error))?;
         let text = plan.text();
         let folder = match folder {
-            None => Folder::create(args.out.as_deref(), name, &text)?,
+            None => RunDir::create(args.out.as_deref(), name, &text)?,
             Some(folder) => {
                 resume(&folder, &mut *session, device, recipe, &facts, &text, args)?;
                 folder
@@ -151,7 +151,7 @@ impl Setting<'_> {
 
 /// Brings a session to where a run stopped, and writes down what the flags changed.
 fn resume<const D: usize>(
-    folder: &Folder,
+    folder: &RunDir,
     session: &mut dyn Session<D>,
     device: &Device,
     recipe: &Recipe,
@@ -221,7 +221,7 @@ struct Run<'a, const D: usize> {
     args: &'a args::Train,
     plan: &'a Plan<D>,
     facts: &'a Facts,
-    folder: &'a Folder,
+    folder: &'a RunDir,
     device: &'a Device,
     text: &'a str,
 }

@@ -10,7 +10,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, Shelf},
-    run_dir::Folder,
+    run_dir::RunDir,
     say,
 };
 use burn::tensor::{DType, Device};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             Some(kind) => by_name(&[kind], args, modules)?,
             // A run holds its recipe.
             None if Path::new(what).is_dir() => {
-                let folder = Folder::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
+                let folder = RunDir::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
                 of_recipe(&Recipe::read(&folder.recipe())?, modules)?
             }
             None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {

@@ -1,4 +1,4 @@
-//! Pictures of samples: images in a grid, points as a cloud, and either on their way from noise.
+//! Pictures of samples: images in a grid, points as a scatter plot, and sampling trajectories of both.
 use crate::{
     data::categories::pictured,
     data::{Facts, told},
@@ -9,14 +9,14 @@ use tweedie_data::{
     picture::{Layout, grid, strip},
 };
 
-/// How many samples a strip shows.
+/// Number of samples in a picture of trajectories.
 const STRIP: usize = 10;
-/// Sides of the pictures of clouds, in pixels.
+/// Side lengths of scatter plots, in pixels.
 const CLOUD: usize = 420;
 const SMALL_CLOUD: usize = 160;
-/// Points are drawn within ±SPAN.
+/// The axes of scatter plots span ±SPAN.
 const SPAN: f32 = 3.0;
-/// Colours of classes: those of Okabe and Ito, which the colour-blind can tell apart.
+/// Class colors: the palette of Okabe and Ito, distinguishable with color blindness.
 const COLOURS: [[u8; 3]; 8] = [
     [0, 114, 178],
     [230, 159, 0],
@@ -41,7 +41,7 @@ fn kind(facts: &Facts) -> Option<Kind> {
     }
 }
 
-/// All samples: a row a class where there are classes; `None` where they cannot be drawn.
+/// All samples, one row per class if there are classes; `None` if the data have no picture.
 pub fn samples(facts: &Facts, values: &[f32], classes: &Classes) -> Result<Option<RgbImage>> {
     if let Some((facts, values)) = pictured(facts, values) {
         return samples(&facts, &values, classes);
@@ -66,12 +66,12 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     let rows: Vec<Vec<usize>> =
         present.iter().map(|class| (0..n).filter(|&i| classes.0[i] == Some(*class)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let told_apart = rows.iter().map(Vec::len).sum::<usize>() == n && rows.len() > 1 && columns > 1;
-    if !told_apart {
+    let by_class = rows.iter().map(Vec::len).sum::<usize>() == n && rows.len() > 1 && columns > 1;
+    if !by_class {
         return grid(values, [n, channels, height, width], &Layout::default()).map_err(told);
     }
     let layout = Layout::default();
-    // Cells without a sample are of the colour of the ground, or clear.
+    // Cells without a sample have the background color, or are transparent.
     let blank = if channels == 4 { -1.0 } else { f32::from(layout.ground[0]) / 127.5 - 1.0 };
     let mut cells = vec![blank; rows.len() * columns * each];
     for (row, members) in rows.iter().enumerate() {
@@ -85,7 +85,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
         .map_err(told)
 }
 
-/// The first samples on their way: a row a sample, a column a time.
+/// The trajectories of the first samples: one row per sample, one column per timestep.
 pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &Classes) -> Result<Option<RgbImage>> {
     if let Some((shown, _)) = pictured(facts, &[]) {
         let frames: Vec<Vec<f32>> =
@@ -132,7 +132,7 @@ fn cloud(points: &[f32], classes: &Classes, side: usize) -> Vec<f32> {
             }
             for (channel, level) in COLOURS[class % COLOURS.len()].into_iter().enumerate() {
                 let pixel = &mut image[(channel * side + row as usize) * side + column as usize];
-                // Dense places grow dark: each point covers 60 %.
+                // Each point has an opacity of 60 %, so that dense regions are darker.
                 *pixel = *pixel * 0.4 + (f32::from(level) / 127.5 - 1.0) * 0.6;
             }
         }

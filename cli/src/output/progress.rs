@@ -1,8 +1,8 @@
-//! How long it takes, on a terminal.
+//! The progress bar on a terminal.
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
-/// A bar on standard error, where that is a terminal and nobody asked for quiet.
+/// A progress bar on standard error, if that is a terminal and `--quiet` was not given.
 pub(crate) struct Progress(Option<ProgressBar>);
 impl Progress {
     pub fn new(quiet: bool, doing: &str) -> Self {
@@ -14,18 +14,19 @@ impl Progress {
             bar
         }))
     }
-    /// What is being done now.
+    /// Sets the message beside the bar.
     pub fn doing(&self, what: String) {
         if let Some(bar) = &self.0 {
             bar.set_message(what);
         }
     }
-    /// What was done until now says nothing of how long the rest takes.
+    /// Restarts the estimate of the remaining time.
     pub fn begin(&self) {
         if let Some(bar) = &self.0 {
             bar.reset_eta();
         }
     }
+    /// Sets the completed fraction; always true, to be used as a callback that continues.
     pub fn at(&self, share: f64) -> bool {
         if let Some(bar) = &self.0 {
             bar.set_position((share * 1000.0) as u64);

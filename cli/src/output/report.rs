@@ -1,16 +1,16 @@
-//! `report.html`: one file that shows what a run came to.
+//! `report.html`: the results of a run in one self-contained file.
 use crate::{
     data::Facts,
     output::messages,
-    run_dir::{Folder, Line},
+    run_dir::{Line, RunDir},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fmt::Write, fs};
 use tweedie::{Result, train::write_atomically};
 
-/// What a report is made of.
+/// The contents of a report.
 pub(crate) struct Report<'a> {
-    pub folder: &'a Folder,
+    pub folder: &'a RunDir,
     pub title: &'a str,
     pub facts: &'a Facts,
     pub recipe: &'a str,
@@ -40,10 +40,10 @@ pre { white-space: pre-wrap; background: var(--card); border-radius: .5rem; padd
 .key:first-child { margin-left: 0; }
 ";
 
-/// How many samples of text are shown.
+/// Number of text samples shown.
 const LINES: usize = 50;
 
-/// Writes the report of a run, with the pictures that are in its folder.
+/// Writes the report of a run, including the images in its folder.
 pub(crate) fn write(report: &Report<'_>) -> Result<()> {
     write_atomically(&report.folder.file("report.html"), page(report).as_bytes())
 }
@@ -62,17 +62,17 @@ fn page(report: &Report<'_>) -> String {
         (messages::grouped(report.parameters), "parameters".into()),
     ];
     if let Some((_, loss)) = smooth.last() {
-        numbers.push((format!("{loss:.4}"), "loss at the end, smoothed".into()));
+        numbers.push((format!("{loss:.4}"), "final training loss, smoothed".into()));
     }
     if let Some((step, loss)) = held.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)) {
         numbers
             .push((format!("{loss:.4}"), format!("best held-out loss, at step {}", messages::grouped(step as usize))));
     }
     if seconds > 0.0 {
-        numbers.push((messages::duration(seconds), "in steps".into()));
+        numbers.push((messages::duration(seconds), "training time".into()));
         let speed = (train.len() * report.batch) as f64 / seconds;
         let speed = if speed < 10.0 { format!("{speed:.1}") } else { messages::grouped(speed.round() as usize) };
-        numbers.push((speed, "samples a second".into()));
+        numbers.push((speed, "samples per second".into()));
     }
     let numbers: String =
         numbers.iter().map(|(value, what)| format!("<div><b>{value}</b><span>{what}</span></div>")).collect();
@@ -81,27 +81,30 @@ fn page(report: &Report<'_>) -> String {
         "<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n<div class=\"numbers\">{numbers}</div>\n",
         escaped(&report.facts.describe())
     );
-    if let Some(image) = image(report.folder, "samples.png", "samples of the model") {
+    if let Some(image) = image(report.folder, "samples.png", "generated samples") {
         let _ = writeln!(body, "<h2>Samples</h2>\n<div class=\"wide\">{image}</div>");
     }
     if let Ok(text) = fs::read_to_string(report.folder.file("samples.txt")) {
         let link = if report.folder.file("trajectory.html").exists() {
-            "<p class=\"soft\"><a href=\"trajectory.html\">How they came from noise</a></p>\n"
+            "<p class=\"soft\"><a href=\"trajectory.html\">Sampling trajectory</a></p>\n"
         } else {
             ""
         };
         let some: Vec<&str> = text.lines().take(LINES).collect();
         let _ = writeln!(body, "<h2>Samples</h2>\n{link}<pre>{}</pre>", escaped(&some.join("\n")));
     }
-    if let Some(image) = image(report.folder, "trajectory.png", "samples on their way from noise") {
-        let _ = writeln!(body, "<h2>From noise (t = 1) to data (t = 0)</h2>\n<div class=\"wide\">{image}</div>");
+    if let Some(image) = image(report.folder, "trajectory.png", "sampling trajectories") {
+        let _ = writeln!(
+            body,
+            "<h2>Sampling trajectory, from noise (t = 1) to data (t = 0)</h2>\n<div class=\"wide\">{image}</div>"
+        );
     }
     if train.len() > 1 {
         let held_key =
-            if held.is_empty() { "" } else { "<i class=\"key\" style=\"background:var(--held)\"></i>held out" };
+            if held.is_empty() { "" } else { "<i class=\"key\" style=\"background:var(--held)\"></i>held-out data" };
         let _ = writeln!(
             body,
-            "<h2>Loss</h2>\n<p class=\"soft\"><i class=\"key\" style=\"background:var(--raw)\"></i>each step\
+            "<h2>Loss</h2>\n<p class=\"soft\"><i class=\"key\" style=\"background:var(--raw)\"></i>per step\
              <i class=\"key\" style=\"background:var(--line)\"></i>smoothed{held_key}</p>\n{}",
             chart(&train, &smooth, &held)
         );
@@ -114,7 +117,7 @@ fn page(report: &Report<'_>) -> String {
     )
 }
 
-fn image(folder: &Folder, name: &str, alt: &str) -> Option<String> {
+fn image(folder: &RunDir, name: &str, alt: &str) -> Option<String> {
     let bytes = fs::read(folder.file(name)).ok()?;
     Some(format!("<img alt=\"{alt}\" src=\"data:image/png;base64,{}\">", STANDARD.encode(bytes)))
 }
@@ -123,7 +126,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A running mean over about a hundredth of the run, corrected for its start.
+/// Exponential moving average over about a hundredth of the run, with bias correction.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let keep = 1.0 - 1.0 / (points.len() as f64 / 100.0).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
@@ -137,7 +140,7 @@ fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// At most `most` points, each the mean of its neighbours.
+/// At most `most` points, each the mean of a block of neighbors.
 fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     let size = points.len().div_ceil(most).max(1);
     let mean = |part: &[(f64, f64)], f: fn(&(f64, f64)) -> f64| part.iter().map(f).sum::<f64>() / part.len() as f64;
@@ -151,7 +154,7 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
 
-/// The loss over the steps as SVG, logarithmic where it spans more than a factor of eight.
+/// The loss over training steps as SVG, with a logarithmic axis if it spans more than a factor of eight.
 fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> String {
     let raw = thinned(train, 1000);
     let (low, high) = raw
@@ -171,7 +174,7 @@ fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> St
         points.iter().map(|&(step, loss)| format!("{:.1},{:.1}", x(step), y(loss))).collect::<Vec<_>>().join(" ")
     };
 
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"loss over the steps\">");
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"loss per training step\">");
     for tick in ticks.iter().filter(|tick| **tick <= high * 1.001 || !log) {
         let at = y(*tick);
         let _ = write!(
@@ -196,7 +199,7 @@ fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> St
     }
     let _ = write!(
         svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">step</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">training step</text>",
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 4.0
     );
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_mean_of_a_constant_is_that_constant() {
+    fn the_moving_average_of_a_constant_is_that_constant() {
         let points: Vec<(f64, f64)> = (1..200).map(|i| (f64::from(i), 3.0)).collect();
         assert!(smoothed(&points).iter().all(|p| (p.1 - 3.0).abs() < 1e-12));
     }

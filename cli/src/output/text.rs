@@ -1,31 +1,31 @@
-//! Text that was drawn: a line a sample, and a page on which letters appear.
+//! Generated text: one line per sample, and an HTML page of sampling trajectories.
 use crate::data::{Facts, told};
 use std::fmt::Write;
 use tweedie::{Error, Result};
 use tweedie_data::Codec;
 
-/// How many samples the page shows.
+/// Number of samples on the page.
 const SHOWN: usize = 24;
 
-/// The categories of samples, and how they are text; `None` where they are none.
+/// The token ids of samples and their codec; `None` if the samples are not text.
 pub(crate) fn rows<'a>(facts: &'a Facts, values: &[f32]) -> Option<(&'a Codec, Vec<Vec<u32>>)> {
     let codec = facts.categories.as_ref()?.codec()?;
     let length = facts.shape[0].max(1);
     Some((codec, values.chunks(length).map(|row| row.iter().map(|x| x.round() as u32).collect()).collect()))
 }
 
-/// Samples as text, a line each, in which `\n` stands for an end of line and `\\` for a backslash.
+/// Samples as text, one line each, with `\n` for a line break and `\\` for a backslash.
 pub(crate) fn lines(facts: &Facts, values: &[f32]) -> Option<String> {
     let (codec, rows) = rows(facts, values)?;
     Some(rows.iter().map(|row| escaped(&codec.decode(row)) + "\n").collect())
 }
 
-/// Text without line breaks.
+/// Text with line breaks and backslashes escaped.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// The text that [`escaped`] makes this of; other backslashes stay.
+/// The inverse of [`escaped`]; other backslashes stay.
 pub(crate) fn unescaped(line: &str) -> String {
     let (mut text, mut rest) = (String::new(), line.chars().peekable());
     while let Some(c) = rest.next() {
@@ -43,7 +43,7 @@ pub(crate) fn unescaped(line: &str) -> String {
     text
 }
 
-/// The tokens of a text as categories that are known, −1 for each `blank` in it and for all after it.
+/// The token ids of a text for infilling: −1 for each `blank` and for every position after the text.
 pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usize) -> Result<Vec<f32>> {
     let mut known = vec![];
     for (i, piece) in text.split(|c| Some(c) == blank).enumerate() {
@@ -55,7 +55,7 @@ pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usiz
     }
     if known.len() > length {
         return Err(Error::invalid(format!(
-            "this text has {} tokens, and a sample of the model has {length}: shorten it",
+            "this text has {} tokens, and the model generates {length} tokens per sample: shorten it",
             known.len()
         )));
     }
@@ -63,34 +63,34 @@ pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usiz
     Ok(known)
 }
 
-/// Samples on their way from noise, as a page of its own.
+/// Sampling trajectories of text as a self-contained HTML page.
 pub(crate) fn page(facts: &Facts, frames: &[Vec<f32>], times: &[f64], title: &str) -> Option<String> {
     let frames: Vec<(&Codec, Vec<Vec<u32>>)> = frames.iter().map(|frame| rows(facts, frame)).collect::<Option<_>>()?;
     let codec = frames.first()?.0;
-    let spoken = |category: u32| -> String {
+    let shown = |category: u32| -> String {
         match codec.end() {
             Some(end) if category == end => "·".into(),
             _ => codec.vocabulary.decode(&[category]).replace('\n', "↵"),
         }
     };
-    // The words once, and the samples as numbers.
+    // Each token once, and the samples as ids.
     let most = frames.iter().flat_map(|(_, rows)| rows.iter().flatten()).copied().max().unwrap_or(0);
-    let words: Vec<String> = (0..=most).map(spoken).collect();
-    let walk: Vec<Vec<&Vec<u32>>> = frames.iter().map(|(_, rows)| rows.iter().take(SHOWN).collect()).collect();
+    let tokens: Vec<String> = (0..=most).map(shown).collect();
+    let samples: Vec<Vec<&Vec<u32>>> = frames.iter().map(|(_, rows)| rows.iter().take(SHOWN).collect()).collect();
     let json = |value: serde_json::Value| value.to_string().replace('<', "\\u003c");
     let mut page = String::from(HEAD);
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let _ = write!(
         page,
-        "<title>{title}</title>\n<h1>{title}</h1>\n<p class=\"soft\">From noise (t = 1) to text (t = 0). What is new at a time is \
-         marked; ░ is masked, ↵ an end of line, · the end of a sample.</p>\n\
+        "<title>{title}</title>\n<h1>{title}</h1>\n<p class=\"soft\">From noise (t = 1) to text (t = 0). Tokens that changed are \
+         marked; ░ is a mask, ↵ a line break, · the end of a sample.</p>\n\
          <p><button id=\"play\">play</button> <input id=\"at\" type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" \
          aria-label=\"time\"> <output id=\"t\"></output></p>\n<div id=\"text\"></div>\n\
-         <script>\nconst words = {}, walk = {}, times = {};\n{SCRIPT}</script>\n</html>\n",
-        walk.len() - 1,
-        walk.len() - 1,
-        json(words.into()),
-        json(serde_json::json!(walk)),
+         <script>\nconst tokens = {}, samples = {}, times = {};\n{SCRIPT}</script>\n</html>\n",
+        samples.len() - 1,
+        samples.len() - 1,
+        json(tokens.into()),
+        json(serde_json::json!(samples)),
         json(serde_json::json!(times)),
     );
     Some(page)
@@ -115,16 +115,16 @@ h1 { font-size: 1.6rem; margin: 0 0 .2rem; } .soft { color: var(--soft); margin:
 "#;
 
 const SCRIPT: &str = r#"const [play, at, t, text] = ["play", "at", "t", "text"].map(id => document.getElementById(id));
-const lines = walk[0].map(() => text.appendChild(document.createElement("p")));
+const lines = samples[0].map(() => text.appendChild(document.createElement("p")));
 function show() {
   const i = Number(at.value);
   t.textContent = "t = " + times[i].toFixed(3);
   lines.forEach((line, row) => {
-    line.replaceChildren(...walk[i][row].map((word, place) => {
+    line.replaceChildren(...samples[i][row].map((token, position) => {
       const span = document.createElement("span");
-      span.textContent = words[word];
-      if (i > 0 && walk[i - 1][row][place] !== word) span.className = "new";
-      if (words[word] === "\u2591" || words[word] === "\u00b7") span.className += " none";
+      span.textContent = tokens[token];
+      if (i > 0 && samples[i - 1][row][position] !== token) span.className = "new";
+      if (tokens[token] === "\u2591" || tokens[token] === "\u00b7") span.className += " none";
       return span;
     }));
   });
@@ -132,12 +132,12 @@ function show() {
 let timer = 0;
 play.onclick = () => {
   if (timer) { clearInterval(timer); timer = 0; play.textContent = "play"; return; }
-  if (Number(at.value) === walk.length - 1) at.value = 0;
+  if (Number(at.value) === samples.length - 1) at.value = 0;
   play.textContent = "pause";
   timer = setInterval(() => {
     at.value = Number(at.value) + 1;
     show();
-    if (Number(at.value) >= walk.length - 1) play.click();
+    if (Number(at.value) >= samples.length - 1) play.click();
   }, 350);
   show();
 };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_sample_whatever_is_in_it() {
+    fn each_sample_is_one_line_whatever_it_contains() {
         // The order of the letters is \n < a b, 4 the end and 5 a mask.
         let values = [2., 0., 3., 4., 4., 2., 2., 2., 1., 5., 2., 3.];
         assert_eq!(lines(&facts(), &values).unwrap(), "a\\nb\n\n<░ab\n");
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_text_is_said_by_numbers() {
+    fn known_text_becomes_token_ids_and_blanks_become_minus_one() {
         let facts = facts();
         let codec = facts.categories.as_ref().unwrap().codec().unwrap();
         assert_eq!(known(codec, "b_a", Some('_'), 5).unwrap(), [3., -1., 2., -1., -1.]);
         assert_eq!(known(codec, &unescaped("a\\n"), None, 2).unwrap(), [2., 0.]);
         let error = |text, length| known(codec, text, None, length).unwrap_err().to_string();
-        assert!(error("ab", 1).starts_with("this text has 2 tokens, and a sample of the model has 1"));
+        assert!(error("ab", 1).starts_with("this text has 2 tokens, and the model generates 1 token"));
         assert!(error("ax", 4).starts_with("`x` (U+0078), character 2 of \"ax\", is not in the vocabulary"));
         for text in ["a\\nb", "\n\r\\\\", "\\x"] {
             assert_eq!(unescaped(&escaped(text)), text);
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn the_page_holds_every_frame_and_no_tag_of_the_text() {
+    fn the_page_contains_every_timestep_and_escapes_html() {
         let page = page(&facts(), &[vec![5.; 4], vec![1., 0., 2., 4.]], &[1.0, 0.0], "a < b").unwrap();
-        assert!(page.contains("walk = [[[5,5,5,5]],[[1,0,2,4]]], times = [1.0,0.0]"), "{page}");
-        assert!(page.contains(r#"words = ["↵","\u003c","a","b","·","░"]"#), "{page}");
+        assert!(page.contains("samples = [[[5,5,5,5]],[[1,0,2,4]]], times = [1.0,0.0]"), "{page}");
+        assert!(page.contains(r#"tokens = ["↵","\u003c","a","b","·","░"]"#), "{page}");
         assert!(page.contains("<title>a &lt; b</title>"));
     }
 }
