@@ -38,7 +38,6 @@ pub(crate) mod schema;
 mod schedules;
 pub(crate) mod settings;
 mod spacings;
-pub(crate) mod synonyms;
 mod transforms;
 
 use crate::{

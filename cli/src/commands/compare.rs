@@ -128,11 +128,11 @@ struct Of<'a> {
 impl Of<'_> {
     /// What a command has to say to draw as was compared.
     fn own(&self) -> Own {
-        let name = |path: &str| self.recipe.get(path).and_then(|name| Some(name.as_str()?.to_owned()));
+        let name = |path: &str| self.recipe.module_name(path).map(str::to_owned);
         Own {
             run: self.args.model.display().to_string(),
-            sampler: name("sample.sampler.name"),
-            times: name("sample.times.name"),
+            sampler: name("sample.sampler"),
+            times: name("sample.times"),
         }
     }
 
@@ -187,7 +187,7 @@ impl Of<'_> {
         }
         let case = Case::<D> {
             model_of: &|classes, rows| {
-                let model = artist.guided(classes, rows, plan.sample.guidance, plan.clamp());
+                let model = artist.guided(classes, rows, plan.sample.guidance);
                 dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),

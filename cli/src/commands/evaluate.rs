@@ -3,7 +3,7 @@
 //! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
 //! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
 //! baselines are measured in the same way.
-use crate::{
+use crate::{output::console::say, 
     args,
     commands::list::pretty,
     commands::sample,
@@ -13,9 +13,7 @@ use crate::{
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{Modules, Rank},
-    say,
-};
+    registry::{Modules, Rank}};
 use burn::tensor::Device;
 use serde_json::{Value, json};
 use std::path::PathBuf;

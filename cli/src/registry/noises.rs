@@ -1,6 +1,6 @@
 //! Noises as recipes name them.
 use crate::{
-    data::{categories::Categories, facts::Facts},
+    data::{Facts, categories::Categories},
     registry::settings::NoiseConfig,
 };
 use schemars::JsonSchema;
@@ -12,12 +12,16 @@ use tweedie::{
     schedule::Schedule,
 };
 
-/// `[noise] name = "gaussian"`.
+/// Gaussian noise for continuous data: x_t = α x + σ ε.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GaussianConfig {
+    /// Prediction type: what the network's output means.
     prediction: Prediction,
+    /// Variance of the reverse transitions.
     variance: Variance,
+    /// Standard deviation of the data, by which EDM's preconditioning scales.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     data_std: f64,
 }
 impl Default for GaussianConfig {
@@ -30,8 +34,7 @@ impl NoiseConfig for GaussianConfig {
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
         if data.categories.is_some() {
             return Err(Error::invalid(format!(
-                "the noise `gaussian` is for numbers that are near and far, and the data are {}: take `absorbing`, or another \
-                 noise for categories",
+                "the noise `gaussian` is for continuous data, and these data are {}: use `absorbing` or another categorical noise",
                 data.describe()
             )));
         }
@@ -39,21 +42,23 @@ impl NoiseConfig for GaussianConfig {
     }
 }
 
-/// The categories that a noise is made for.
+/// The categories of the data, which a categorical noise needs.
 fn of<'a>(noise: &str, data: &'a Facts) -> Result<&'a Categories> {
     data.categories.as_ref().ok_or_else(|| {
         Error::invalid(format!(
-            "the noise `{noise}` is for categories, as text and images have them, and the data are {}: take `gaussian`",
+            "the noise `{noise}` is for categorical data, such as text or the levels of images, and these data are {}: use `gaussian`",
             data.describe()
         ))
     })
 }
 
-/// `[noise] name = "absorbing"`.
+/// Absorbing noise (masked diffusion): each entry is replaced by a mask, independently of the others.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Absorbing {
+    /// Prediction type: what the network's output means.
     prediction: DiscretePrediction,
+    /// How a reverse transition is made of the prediction.
     reverse: ReverseTransition,
 }
 impl Default for Absorbing {
@@ -70,11 +75,13 @@ impl NoiseConfig for Absorbing {
     }
 }
 
-/// `[noise] name = "uniform"`.
+/// Uniform noise: corrupted categories are resampled uniformly.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Uniform {
+    /// Prediction type: what the network's output means.
     prediction: DiscretePrediction,
+    /// How a reverse transition is made of the prediction.
     reverse: ReverseTransition,
 }
 impl NoiseConfig for Uniform {
@@ -86,13 +93,16 @@ impl NoiseConfig for Uniform {
     }
 }
 
-/// `[noise] name = "marginal"`.
+/// Marginal noise: corrupted categories are resampled from their frequencies in the data.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Marginal {
+    /// Prediction type: what the network's output means.
     prediction: DiscretePrediction,
+    /// How a reverse transition is made of the prediction.
     reverse: ReverseTransition,
-    /// How much of the whole is shared evenly, so that no category is impossible.
+    /// Share of the stationary distribution that is uniform, so that every category is possible.
+    #[schemars(range(min = 0.0, max = 1.0))]
     even: f64,
 }
 impl Default for Marginal {
@@ -106,7 +116,7 @@ impl NoiseConfig for Marginal {
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
         let Categories { count, frequencies, .. } = of("marginal", data)?;
         if !(0.0..=1.0).contains(&self.even) {
-            return Err(Error::invalid(format!("`even` is a share of the whole, in [0, 1], not {}", self.even)));
+            return Err(Error::invalid(format!("must be a share from 0 to 1, got {}", self.even)).with_field("even"));
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
         let noise = Discrete::marginal(schedule, shares.collect())?;
@@ -114,7 +124,7 @@ impl NoiseConfig for Marginal {
     }
 }
 
-/// `[noise] name = "discretised-gaussian"`.
+/// Discretized Gaussian noise: categories move to near ones, as gray levels do; needs the steps of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DiscretisedGaussian {}
@@ -126,13 +136,15 @@ impl NoiseConfig for DiscretisedGaussian {
     }
 }
 
-/// `[noise] name = "nearest-neighbour"`: categories on a line, as levels are, in the order of their numbers.
+/// Nearest-neighbor noise: categories, ordered by their indices as gray levels are, move to one of the nearest at a time.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NearestNeighbour {
-    /// How many are near.
+    /// Number of neighbors that a category can move to.
+    #[schemars(range(min = 1))]
     neighbours: usize,
-    /// How many times as fast as the schedule.
+    /// Factor on the rate of the schedule.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     rate: f64,
 }
 impl Default for NearestNeighbour {
@@ -147,13 +159,12 @@ impl NoiseConfig for NearestNeighbour {
         let categories = of("nearest-neighbour", data)?;
         if categories.codec().is_some() {
             return Err(Error::invalid(
-                "the noise `nearest-neighbour` walks between near levels, and tokens of text are not near each other by their \
-                 numbers: take `absorbing`, `uniform` or `marginal`, or the library's `DiscreteMatrix::nearest` with points of your \
-                 own",
+                "the noise `nearest-neighbour` moves between near levels, and tokens with near indices are not alike: use \
+                 `absorbing`, `uniform` or `marginal`, or the library's `DiscreteMatrix::nearest` with points of your own",
             ));
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return Err(Error::invalid(format!("`rate = {}` is a positive number", self.rate)));
+            return Err(Error::invalid(format!("must be a positive number, got {}", self.rate)).with_field("rate"));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
         Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::schedule::{Between, Schedule, Shifted, ZeroTerminal};
 
-/// `[schedule] name = "zero-terminal"`.
+/// Another schedule, rescaled to zero terminal SNR: no signal is left at t = 1.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ZeroTerminalConfig {
+    /// The schedule that is rescaled.
     schedule: Part,
 }
 impl Default for ZeroTerminalConfig {
@@ -23,11 +24,14 @@ impl ScheduleOf for ZeroTerminalConfig {
     }
 }
 
-/// `[schedule] name = "shifted"`.
+/// Another schedule with `factor` times its noise-to-signal ratio σ/α, as for larger images.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShiftedConfig {
+    /// Factor on σ/α.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     factor: f64,
+    /// The schedule that is shifted.
     schedule: Part,
 }
 impl Default for ShiftedConfig {
@@ -42,14 +46,17 @@ impl ScheduleOf for ShiftedConfig {
     }
 }
 
-/// `[schedule] name = "between"`.
+/// Interpolation of two schedules in log-SNR.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BetweenConfig {
+    /// The first schedule.
     first: Part,
+    /// The second schedule.
     second: Part,
-    /// The second's share at t = 0, and at t = 1 too unless `share_end` says otherwise.
+    /// Share of the second schedule at t = 0.
     share: f64,
+    /// Share of the second schedule at t = 1, between which and `share` it is linear in t. Default: `share`.
     #[serde(skip_serializing_if = "Option::is_none")]
     share_end: Option<f64>,
 }

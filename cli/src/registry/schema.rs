@@ -107,8 +107,8 @@ impl Type {
             Self::List(item, lengths) => {
                 let count = match lengths {
                     Lengths { least: Some(n), most: Some(m) } if n == m => format!(" of {n} entries"),
-                    Lengths { least: Some(n), .. } if *n > 0 => format!(" of at least {}", messages::count(*n as usize, "entry")),
-                    Lengths { most: Some(m), .. } => format!(" of at most {m} entries"),
+                    Lengths { least: Some(n), .. } if *n > 0 => format!(" of {n} or more entries"),
+                    Lengths { most: Some(m), .. } => format!(" of up to {m} entries"),
                     _ => String::new(),
                 };
                 let example = match &**item {

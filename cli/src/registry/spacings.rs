@@ -12,7 +12,7 @@ use tweedie::{
     },
 };
 
-/// `{ name = "even" }`: what is taken where no times are named.
+/// Uniform timesteps, on the grid of the schedule's table if it has one: the default.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Even {}
@@ -25,7 +25,7 @@ impl SpacingOf for Even {
     }
 }
 
-/// `{ name = "arcsine" }`: `t = sin²(πu/2)`, the quantiles of `Beta(½, ½)`, dense at both ends.
+/// Timesteps dense at both ends, t = sin²(πu/2), the quantiles of Beta(½, ½); for multistep samplers.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Arcsine {}
@@ -35,13 +35,15 @@ impl SpacingOf for Arcsine {
     }
 }
 
-/// `{ name = "sections" }`.
+/// Timesteps of a table in equal sections, each with a number of steps of its own (guided-diffusion's respacing).
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sections {
-    /// Those of the schedule's table unless given, as for the next few.
+    /// Number of steps T of the table. Default: that of the schedule, or 1000.
+    #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<usize>,
+    /// Number of timesteps in each section.
     counts: Vec<usize>,
 }
 impl Default for Sections {
@@ -59,11 +61,13 @@ impl SpacingOf for Sections {
     }
 }
 
-/// `{ name = "listed" }`.
+/// Timesteps from a list, or from a list of noise levels.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ListedTimes {
+    /// Times in (0, 1].
     times: Vec<f64>,
+    /// Noise levels σ/α, in place of `times`.
     levels: Vec<f64>,
 }
 impl Default for ListedTimes {
@@ -79,18 +83,18 @@ impl SpacingOf for ListedTimes {
                 spacing::Listed::levels(levels, schedule)?
             }
             _ => {
-                return Err(Error::invalid(
-                    "`levels` are noise levels that take the place of `times`: give one of the two lists",
-                ));
+                return Err(Error::invalid("are noise levels in place of `times`: give one of the two lists")
+                    .with_field("levels"));
             }
         }))
     }
 }
 
-/// `{ name = "align-your-steps" }`.
+/// Align Your Steps: noise levels optimized for 10 steps of a model of Stable Diffusion's kind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Aligned {
+    /// The model whose levels are used.
     model: AlignYourSteps,
 }
 impl Levels for Aligned {
@@ -103,12 +107,13 @@ impl Levels for Aligned {
 }
 
 macro_rules! of_times {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
-            $($field: $type,)*
+            $($(#[$field_doc])* $field: $type,)*
+            /// The spacing that is changed.
             times: Part,
         }
         impl Default for $name {
@@ -126,29 +131,45 @@ macro_rules! of_times {
     )*};
 }
 of_times! {
-    /// `{ name = "shifted" }`.
-    ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
+    /// Another spacing with `factor` times the odds t/(1 − t) of each time, towards the noise.
+    ShiftedTimes {
+        /// Factor on t/(1 − t).
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        factor: f64 = 3.0
+    } "uniform" |own, times| {
         Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
     };
-    /// `{ name = "antithetic" }`.
+    /// Another spacing's training times in antithetic pairs u, 1 − u.
     AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
-    /// `{ name = "independent" }`.
+    /// Another spacing's training times, drawn independently instead of stratified over the batch.
     IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
-    /// `{ name = "importance" }`.
-    ImportanceTimes { strata: usize = 100, keep: usize = 10, floor: f64 = 1e-3 } "uniform" |own, times| {
+    /// Another spacing's training times, importance-sampled by the losses seen so far.
+    ImportanceTimes {
+        /// Number of strata of the times.
+        #[schemars(range(min = 1))]
+        strata: usize = 100,
+        /// Number of recent losses that are kept per stratum.
+        #[schemars(range(min = 1))]
+        keep: usize = 10,
+        /// Share of the samples that ignore the losses, so that no stratum is forgotten.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        floor: f64 = 1e-3
+    } "uniform" |own, times| {
         Arc::new(Importance { spacing: times, strata: own.strata, keep: own.keep, floor: own.floor })
     };
 }
 
 macro_rules! of_table {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
+            /// Number of steps T of the table. Default: that of the schedule, or 1000.
+            #[schemars(range(min = 1))]
             #[serde(skip_serializing_if = "Option::is_none")]
             steps: Option<usize>,
-            $($field: usize,)*
+            $($(#[$field_doc])* $field: usize,)*
         }
         impl SpacingOf for $name {
             fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
@@ -160,26 +181,32 @@ macro_rules! of_table {
     )*};
 }
 of_table! {
-    /// `{ name = "grid" }`.
+    /// The times 1/T, 2/T, …, 1 of a table; fewer steps take the trailing ones.
     Grid {} |own, steps| Steps(steps);
-    /// `{ name = "leading" }`.
-    LeadingTimes { offset } |own, steps| Leading { steps, offset: own.offset };
-    /// `{ name = "linspace" }`.
+    /// Leading timesteps 0, T/n, 2T/n, … of a table of T steps; sampling starts at 1 in place of the last of them.
+    LeadingTimes {
+        /// Number of table steps that each timestep is moved towards the noise (diffusers' `steps_offset`).
+        offset
+    } |own, steps| Leading { steps, offset: own.offset };
+    /// Timesteps of a table, uniform from 0 to T − 1.
     LinspaceTimes {} |own, steps| Linspace { steps };
 }
 
 macro_rules! of_levels {
-    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($(#[$field_doc:meta])* $field:ident),* };)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
-            /// The schedule's own unless given.
+            /// Least noise level σ/α. Default: that of the schedule.
+            #[schemars(extend("exclusiveMinimum" = 0.0))]
             #[serde(skip_serializing_if = "Option::is_none")]
             min: Option<f64>,
+            /// Largest noise level σ/α. Default: that of the schedule.
+            #[schemars(extend("exclusiveMinimum" = 0.0))]
             #[serde(skip_serializing_if = "Option::is_none")]
             max: Option<f64>,
-            $($field: f64,)*
+            $($(#[$field_doc])* $field: f64,)*
         }
         impl Default for $name {
             fn default() -> Self {
@@ -197,9 +224,13 @@ macro_rules! of_levels {
     )*};
 }
 of_levels! {
-    /// `{ name = "karras" }`.
-    KarrasTimes = Karras { rho };
-    /// `{ name = "exponential" }`.
+    /// Karras (EDM) noise levels: uniform in σ^(1/ρ) between the ends of the schedule.
+    KarrasTimes = Karras {
+        /// Exponent ρ.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        rho
+    };
+    /// Noise levels uniform in ln(σ/α), that is in the log-SNR, between the ends of the schedule.
     ExponentialTimes = Exponential {};
 }
 

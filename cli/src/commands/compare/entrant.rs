@@ -2,9 +2,10 @@
 use crate::{
     args,
     commands::sample,
+    dyn_model::from_noise,
     recipe::Recipe,
-    recipe::plan,
-    registry::{Modules, Rank},
+    recipe::build,
+    registry::{Modules, Rank, module::Kind},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
@@ -32,7 +33,7 @@ pub(super) fn grid<const D: usize>(
 ) -> Result<Vec<f64>> {
     match times {
         None => Ok(tweedie::model::grid(noise, steps)),
-        Some(times) => plan::from_noise(&**times, steps),
+        Some(times) => from_noise(&**times, steps),
     }
 }
 
@@ -49,14 +50,14 @@ where
     let shelf = &Rank::<D>::ranked(modules).samplers;
     let all = args.sampler.is_empty();
     let asked = match all {
-        true => shelf.faces().map(|face| face.name.clone()).collect(),
+        true => shelf.names().into_iter().map(str::to_owned).collect(),
         false => args.sampler.clone(),
     };
     let (mut entrants, mut known) = (vec![], vec![]);
     for text in &asked {
         let mut recipe = Recipe::parse("the sampler", String::new())?;
         recipe.put("sample.sampler", Value::Table(sample::module_of(text)?), format!("--sampler {text}"))?;
-        let (own, settings) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+        let (own, settings) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;
         let fits = own.check(noise);
         if all {
             // Samplers with noise of their own are measured by their samples alone.
@@ -64,17 +65,17 @@ where
                 continue;
             }
         } else {
-            fits.map_err(|error| recipe.blame("sample.sampler", error))?;
+            fits.map_err(|error| recipe.at_field("sample.sampler", error))?;
             if args.tune.is_some() && own.order().is_none() {
                 let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
-                return Err(recipe.blame("sample.sampler", Error::invalid(why)));
+                return Err(recipe.at_field("sample.sampler", Error::invalid(why)));
             }
         }
         let mut on: Vec<Option<String>> = args.times.iter().cloned().map(Some).collect();
         if on.is_empty() {
             on.push(None);
             let name = settings.get("name").and_then(Value::as_str).unwrap_or_default();
-            if DENSE.contains(&name) && modules.spacings.face("arcsine").is_some() {
+            if DENSE.contains(&name) && modules.spacings.description("arcsine").is_some() {
                 on.push(Some("arcsine".into()));
             }
         }
@@ -82,10 +83,10 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", schedule)?;
+                let (spacing, table) = build::spacing(&recipe, modules, "sample.times", schedule)?;
                 // Found out before anything is walked.
                 for &steps in &args.steps {
-                    plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
+                    from_noise(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
                 }
                 (times, on_times) = (Some(spacing), sorted(table));
             }
@@ -99,7 +100,7 @@ where
                 Some(_) => format!("{} on {}", short(text)?, short(times_text.as_deref().unwrap_or_default())?),
             };
             // A boxed sampler is not copied, so it is made again for each of its times.
-            let (sampler, _) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+            let (sampler, _) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;
             entrants.push(Entrant { label, text: text.clone(), times_text, sampler, times });
         }
     }

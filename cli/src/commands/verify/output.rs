@@ -1,5 +1,5 @@
 //! What `tweedie verify` says: a table, a line a module, JSON, and an error that names what is broken.
-use crate::{output::messages::count, say};
+use crate::{output::console::say, output::messages::count};
 use serde_json::json;
 use tweedie::{Error, Result, laws::Check};
 
