@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows: Vec<usize> = (0..digits.len()).collect();
     let data =
         Samples::new(digits.to_unit(&rows, None), [rows.len(), 1, 8, 8]).labelled(digits.labels.clone().unwrap());
-    let net = UNetConfig::new([1, 32, 64]).classes(10).init(&Rng::new(0), &Device::flex());
+    let net = UNetConfig::new(1, [32, 64]).with_num_classes(10).init(&Rng::new(0), &Device::flex())?;
     let model = Model::new(Gaussian::new(Cosine::new(1000)), net).within(-1.0, 1.0);
     let steps = std::env::args().nth(1).map_or(Ok(600), |n| n.parse())?;
     let mut trainer = model.train(&data, Simple, Train { steps, rate: 2e-3, ema: 0.99, ..Train::default() })?;

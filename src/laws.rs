@@ -27,7 +27,7 @@ pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
-pub use net::net;
+pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
 pub use sampler::{consistency, plane, row_alone, sampler};
 pub use walk::walk;

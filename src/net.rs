@@ -1,8 +1,21 @@
-//! Networks: what looks at `x_t` and says something of it.
+//! Networks: the model output from `x_t`, `t` and a condition.
 //!
-//! A [`Net`] is a burn `Module` that reads the noisy batch, the times and a condition. Which language it speaks (ε, v,
-//! x̂, …) is the noise's business; a net does not know it. [`then`](Net::then) appends post-processing.
-use crate::rng::Rng;
+//! A [`Net`] is a burn `Module`. Which quantity its output stands for (ε, v, x̂, …), the prediction type, is a property of the
+//! noise; a net does not know it. [`then`](Net::then) appends a [`Layer`].
+//!
+//! | net | for | condition |
+//! |---|---|---|
+//! | [`Mlp`] | vectors `[batch, features]` | class |
+//! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | class |
+//! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | class |
+//! | [`Pixels`] | images whose grey levels are categories | that of the net inside |
+//!
+//! A configuration holds the choices (`channels`, `depth`, …), which recipes read and write, and the dimensions that data and
+//! noise determine (`in_channels`, `num_classes`, `outputs`, …), which `fit` takes from a [`Task`].
+use crate::{
+    error::{Error, Result},
+    rng::Rng,
+};
 use burn::{
     module::{Module, ModuleDisplay},
     tensor::{Device, Int, Tensor, TensorData},
@@ -10,6 +23,7 @@ use burn::{
 use std::fmt::Debug;
 
 mod blocks;
+mod config;
 pub mod dit;
 pub mod layers;
 pub mod mlp;
@@ -17,44 +31,47 @@ pub mod pixels;
 pub mod transformer;
 pub mod unet;
 pub use blocks::Positions;
+pub use config::Task;
 pub use dit::{Dit, DitConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use pixels::{Pixels, PixelsConfig};
 pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{UNet, UNetConfig};
 
-/// A denoising network of rank `D`.
+/// A denoising network for data of rank `D`.
+#[doc(alias = "ModelMixin")]
 pub trait Net<const D: usize>: Module + ModuleDisplay {
-    /// What the net is told beside `x_t` and t.
+    /// The condition y: classes, captions, nothing (`()`).
     type Condition: Condition;
 
-    /// The net's word on `z`.
+    /// Computes the model output from `z = x_t`, `t` and the condition `y`.
     ///
     /// # Shapes
     ///
-    /// `z: [batch, …]`, `t: [batch]` in [0, 1] → `[batch, …]`; the second axis is twice as long where the variance is
+    /// `z: [batch, …]`, `t: [batch]` in [0, 1] → `[batch, …]`; the second axis is twice as long if the variance is
     /// learned.
     fn forward(&self, z: Tensor<D>, t: Tensor<1>, y: &Self::Condition) -> Tensor<D>;
 
-    /// [`forward`](Net::forward) while training, where a net that drops out draws from `rng`.
+    /// Computes the model output in training, with dropout from `rng`. Default: [`forward`](Net::forward).
     fn forward_train(&self, z: Tensor<D>, t: Tensor<1>, y: &Self::Condition, rng: &Rng) -> Tensor<D> {
         let _ = rng;
         self.forward(z, t, y)
     }
 
-    /// This net, followed by a layer: the `|` of function composition.
+    /// Returns this net followed by a layer: function composition.
     fn then<L: Layer<D>>(self, layer: L) -> Then<Self, L> {
         Then { net: self, layer }
     }
 }
 
-/// What a net is told: a batch of labels, captions, nothing (`()`).
+/// The condition of a batch: classes, captions, nothing (`()`).
+#[doc(alias = "conditioning")]
 pub trait Condition: Clone + Debug + Send + Sync + 'static {
-    /// The rows of `rows`, in that order.
+    /// Returns the rows of `rows`, in that order.
     fn select(&self, rows: &[usize]) -> Self;
 
-    /// The same batch with row i told nothing wherever `drop[i]`: what classifier-free guidance trains and compares
-    /// against. `self` is left as it is.
+    /// Returns the same batch with row i unconditional wherever `drop[i]`, as classifier-free guidance trains and
+    /// compares.
     fn without(&self, drop: &[bool]) -> Self;
 }
 
@@ -63,44 +80,62 @@ impl Condition for () {
     fn without(&self, _: &[bool]) -> Self {}
 }
 
-/// A class for each row of a batch, or none; no rows at all stands for "none, for every row".
+/// The class of each row of a batch, `None` for an unconditional row; an empty list makes every row unconditional.
 ///
 /// ```
 /// use tweedie::net::{Classes, Condition};
 /// let y = Classes::from([3, 1]);
 /// assert_eq!(y.without(&[true, false]), Classes(vec![None, Some(1)]));
 /// ```
+#[doc(alias = "class_labels")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Classes(pub Vec<Option<u32>>);
 
 impl Classes {
-    /// Nothing is told of any row.
+    /// Returns the unconditional batch.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Row i as an index into a table of `classes + 1` rows, of which the last stands for "none".
+    /// Checks that there is one entry per row of a batch, or none at all, and that every class is below `num_classes`.
+    ///
+    /// # Errors
+    ///
+    /// With the class or the number of entries that is wrong.
+    pub fn check(&self, batch: usize, num_classes: usize) -> Result<()> {
+        if !self.0.is_empty() && self.0.len() != batch {
+            let count = self.0.len();
+            return Err(Error::invalid(format!(
+                "{count} classes were given for a batch of {batch}: give one per row, or none at all"
+            )));
+        }
+        match self.0.iter().flatten().find(|class| **class as usize >= num_classes) {
+            Some(class) if num_classes == 0 => {
+                Err(Error::invalid(format!("class {class} was given to an unconditional net (num_classes = 0)")))
+            }
+            Some(class) => Err(Error::invalid(format!(
+                "class {class} was given to a net of {num_classes} classes (0 to {})",
+                num_classes - 1
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the row of an embedding table of `num_classes + 1` rows for each row of the batch; the last row stands for
+    /// "none".
+    ///
+    /// # Shapes
+    ///
+    /// → `[batch]`.
     ///
     /// # Panics
     ///
-    /// If a class is not below `classes`, or there is neither one class a row nor none at all.
-    pub fn indices(&self, batch: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
-        assert!(
-            self.0.is_empty() || self.0.len() == batch,
-            "{} classes were given for a batch of {batch}: give one a row, or none at all",
-            self.0.len()
-        );
-        let row = |i: usize| match self.0.get(i).copied().flatten() {
-            Some(class) => {
-                assert!(
-                    (class as usize) < classes,
-                    "class {class} was given to a net of {classes} classes (0 to {})",
-                    classes.max(1) - 1
-                );
-                i64::from(class)
-            }
-            None => classes as i64,
-        };
+    /// If [`check`](Self::check) fails: a programmer's mistake, to be ruled out before a net is called.
+    pub fn indices(&self, batch: usize, num_classes: usize, device: &Device) -> Tensor<1, Int> {
+        if let Err(error) = self.check(batch, num_classes) {
+            panic!("{error}");
+        }
+        let row = |i: usize| self.0.get(i).copied().flatten().map_or(num_classes as i64, i64::from);
         Tensor::from_data(TensorData::new((0..batch).map(row).collect::<Vec<_>>(), [batch]), device)
     }
 }
@@ -123,13 +158,17 @@ impl Condition for Classes {
     }
 }
 
-/// What may follow a net: any module that maps its output.
+/// A layer after a net: a module that maps the model output.
 pub trait Layer<const D: usize>: Module + ModuleDisplay {
+    /// Maps the output.
+    ///
+    /// # Shapes
+    ///
     /// `[batch, …]` → `[batch, …]`.
     fn apply(&self, output: Tensor<D>) -> Tensor<D>;
 }
 
-/// A net and the layer after it; see [`Net::then`].
+/// A net followed by a layer; see [`Net::then`].
 #[derive(Module, Debug)]
 pub struct Then<N: Module + ModuleDisplay, L: Module + ModuleDisplay> {
     net: N,
@@ -145,7 +184,7 @@ impl<const D: usize, N: Net<D>, L: Layer<D>> Net<D> for Then<N, L> {
     }
 }
 
-/// Probabilities along the last axis, as a [`Layer`].
+/// Softmax over the last axis, as a [`Layer`].
 #[derive(Module, Debug, Default)]
 pub struct Softmax {}
 impl<const D: usize> Layer<D> for Softmax {

@@ -1,4 +1,4 @@
-//! Transforms: how data becomes the x that is noised, and x data again.
+//! Transforms: from raw data to the x that is noised, and back.
 use burn::{
     module::{Module, ModuleDisplay},
     tensor::{Int, Tensor},
@@ -10,13 +10,15 @@ pub mod patches;
 pub use embedding::{Decoding, Embedding, EmbeddingConfig, Rounded};
 pub use patches::Patches;
 
-/// A pair of maps between raw data and x; a burn `Module`, so it may hold weights that are trained.
+/// A map from raw data to x and its inverse; a burn `Module`, so it may hold weights that are trained.
+#[doc(alias = "VAE")]
+#[doc(alias = "AutoencoderKL")]
 pub trait Transform<const D: usize>: Module + ModuleDisplay + 'static {
-    /// What the data are before.
+    /// Raw data.
     type Raw: Clone + Send + 'static;
-    /// Raw data to x.
+    /// Maps raw data to x.
     fn encode(&self, raw: Self::Raw) -> Tensor<D>;
-    /// x to raw data.
+    /// Maps x to raw data.
     fn decode(&self, x: Tensor<D>) -> Self::Raw;
     /// The transform as the losses that know its type see it; a wrapper returns the transform inside.
     fn as_any(&self) -> &dyn Any {
@@ -24,7 +26,7 @@ pub trait Transform<const D: usize>: Module + ModuleDisplay + 'static {
     }
 }
 
-/// The data are noised as they are.
+/// The identity: x is the raw data.
 #[derive(Module, Debug, Default)]
 pub struct Identity {}
 impl<const D: usize> Transform<D> for Identity {
@@ -37,7 +39,7 @@ impl<const D: usize> Transform<D> for Identity {
     }
 }
 
-/// Category numbers as one-hot vectors along a new last axis.
+/// One-hot encoding of category indices along a new last axis.
 ///
 /// ```
 /// use burn::tensor::{Device, Int, Tensor};
@@ -48,7 +50,7 @@ impl<const D: usize> Transform<D> for Identity {
 /// ```
 #[derive(Module, Debug)]
 pub struct OneHot {
-    /// The number of categories.
+    /// Number of categories.
     pub k: usize,
 }
 macro_rules! one_hot {

@@ -91,7 +91,7 @@ fn main() {
     let (steps, shards) = (number(300), number(2));
     let device = Device::flex();
     match &*name {
-        "told" => run("told", MlpConfig::new(2).init(&Rng::new(0), &device), steps, shards),
+        "told" => run("told", MlpConfig::new(2).init(&Rng::new(0), &device).unwrap(), steps, shards),
         "plain" => run("plain", Plain::new(&device), steps, shards),
         _ => panic!("there are told and plain, not `{name}`"),
     }

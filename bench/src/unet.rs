@@ -13,14 +13,18 @@ fn main() {
     let mode = args.next().unwrap_or_else(|| "train".into());
     let steps: usize = args.next().map_or(10, |n| n.parse().expect("STEPS is a number"));
     let (size, channels, batch, attention, blocks, classes) = match &*name {
-        "digits" => (8, vec![1, 32, 64], 64, vec![], 1, 10),
-        "mnist" => (28, vec![1, 32, 64, 64], 64, vec![], 1, 10),
-        "large" => (32, vec![1, 64, 128, 128], 32, vec![2], 2, 0),
+        "digits" => (8, vec![32, 64], 64, vec![], 1, 10),
+        "mnist" => (28, vec![32, 64, 64], 64, vec![], 1, 10),
+        "large" => (32, vec![64, 128, 128], 32, vec![2], 2, 0),
         _ => panic!("there are digits, mnist and large, not `{name}`"),
     };
     let device = Device::flex();
-    let net =
-        UNetConfig::new(channels).attention(attention).blocks(blocks).classes(classes).init(&Rng::new(0), &device);
+    let net = UNetConfig::new(1, channels)
+        .with_attention(attention)
+        .with_blocks(blocks)
+        .with_num_classes(classes)
+        .init(&Rng::new(0), &device)
+        .unwrap();
     let parameters = net.num_params();
     let shape = [batch, 1, size, size];
     let x = Rng::new(1).normal_tensor::<4>(shape, &device, DType::F32);

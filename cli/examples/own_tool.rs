@@ -146,9 +146,9 @@ impl NetConfig<2> for TinyConfig {
         let numbers = task.shape[0];
         // The point, the time, and a number for each class and for none.
         Ok(Tiny {
-            hidden: layer(numbers + 2 + task.classes, self.hidden, "hidden"),
+            hidden: layer(numbers + 2 + task.num_classes, self.hidden, "hidden"),
             last: layer(self.hidden, task.outputs * numbers, "last"),
-            classes: task.classes,
+            classes: task.num_classes,
         })
     }
 }

@@ -3,7 +3,7 @@ use crate::{
     data::{Facts, categories::Categories},
     dyn_transform::{DynTransform, TransformMaker, Untransformed},
     output::messages,
-    registry::settings::{NetConfig, Task},
+    registry::settings::NetConfig,
 };
 use burn::{
     module::Module,
@@ -18,7 +18,7 @@ use tweedie::{
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{Classes, Net},
+    net::{Classes, Net, Task},
     noise::Noise,
     sample::{Infill, Sampler, trajectory},
     spacing::Spacing,
@@ -109,7 +109,7 @@ impl<const D: usize, C: NetConfig<D>> Maker<D> for C {
         let mut checks = tweedie::laws::net(&net, &z, &classes, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
             // Masks tell how late it is, so a net of them may do without the time.
-            checks.retain(|check| check.law != "time changes what is said");
+            checks.retain(|check| check.law != tweedie::laws::DEPENDS_ON_T);
         }
         Ok(checks)
     }
@@ -119,7 +119,7 @@ impl<const D: usize, C: NetConfig<D>> Maker<D> for C {
 fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> {
     Task {
         shape: &facts.shape,
-        classes: facts.classes.len(),
+        num_classes: facts.classes.len(),
         outputs: noise.outputs(),
         categories: noise.categories().map(|categories| categories.k),
         image: facts.categories.as_ref().and_then(Categories::image),

@@ -22,8 +22,10 @@ mod run_dir;
 
 pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
-pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, Task, TransformConfig};
+pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
 pub use registry::{Modules, Rank};
+/// The dimensions of a net that the data and the noise determine.
+pub use tweedie::net::Task;
 /// A table of a recipe.
 pub use toml::Table;
 

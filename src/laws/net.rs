@@ -11,54 +11,59 @@ use burn::{
     tensor::{DType, Tensor, TensorData},
 };
 
-/// Nets, on a batch `z` of two rows or more that is told `y`: the output has the shape `expected` and is finite at both ends
-/// of time, the same batch gives the same bits, a row does not depend on its batch and goes by its own time, time and
-/// condition change what is said, rows that are told different things are told apart, and a gradient reaches every parameter
-/// and what is each condition's own.
+/// Name of the law that the output depends on t.
+pub const DEPENDS_ON_T: &str = "output depends on t";
+
+/// Laws of a net, on a batch `z` of two rows or more with the condition `y`.
 ///
-/// Nets begin where some of their layers are 0, behind which nothing arrives: what is asked here is asked of the net with
-/// random numbers added to its parameters.
+/// The output has the shape `expected` and is finite at both ends of time; the same batch gives the same bits; a row does not
+/// depend on the rest of the batch and uses its own t; the output depends on t, on the condition and on `x_t`; different
+/// conditions give different outputs; a gradient reaches every parameter, and those of each condition.
+///
+/// Some layers of a net are initially zero, and no gradient passes them: the laws are measured on the net with random numbers
+/// added to its parameters.
 ///
 /// ```
 /// use burn::tensor::{DType, Device};
 /// use tweedie::{Rng, laws, net::{Classes, MlpConfig}};
-/// let net = MlpConfig { features: 2, classes: 3, ..MlpConfig::default() }.init(&Rng::new(0), &Device::flex());
+/// let net = MlpConfig::new(2).with_num_classes(3).init(&Rng::new(0), &Device::flex())?;
 /// let z = Rng::new(1).normal_tensor([4, 2], &Device::flex(), DType::F32);
 /// for check in laws::net(&net, &z, &Classes::from([0, 1, 2, 0]), [4, 2]) {
 ///     assert!(check.holds(), "{check}");
 /// }
+/// # Ok::<(), tweedie::Error>(())
 /// ```
 pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, expected: [usize; D]) -> Vec<Check> {
     let mut checks = Checks::default();
     let rows = z.dims()[0];
-    let net = stirred(net);
+    let net = perturbed(net);
     let times = |t: f64| Tensor::<1>::from_data(TensorData::new(vec![t as f32; rows], [rows]), &z.device());
-    let said = net.forward(z.clone(), times(0.3), y);
-    let wrong = said.dims().iter().zip(expected).filter(|(a, b)| **a != *b).count();
-    let place = format!("{:?} for {expected:?}", said.dims());
-    checks.note("the output has the shape that is asked for", place, wrong as f64, 0.0);
+    let output = net.forward(z.clone(), times(0.3), y);
+    let wrong = output.dims().iter().zip(expected).filter(|(a, b)| **a != *b).count();
+    let place = format!("{:?} for {expected:?}", output.dims());
+    checks.note("output has the expected shape", place, wrong as f64, 0.0);
     if wrong > 0 {
         return checks.done();
     }
-    let told = host(said.clone());
-    let size = told.iter().fold(0.0_f64, |most, x| most.max(x.abs())).max(f64::MIN_POSITIVE);
+    let output = host(output);
+    let size = output.iter().fold(0.0_f64, |most, x| most.max(x.abs())).max(f64::MIN_POSITIVE);
     for t in [0.0, 0.3, 1.0] {
         let odd = host(net.forward(z.clone(), times(t), y)).iter().filter(|x| !x.is_finite()).count();
-        checks.note("the output is finite", format!("t = {t}"), odd as f64, 0.0);
+        checks.note("output is finite", format!("t = {t}"), odd as f64, 0.0);
     }
     let again = host(net.forward(z.clone(), times(0.3), y));
-    let differ = again.iter().zip(&told).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    let differ = again.iter().zip(&output).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     checks.note("the same batch gives the same bits", "t = 0.3", differ as f64, 0.0);
 
     let gap = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-    // At one time for all, and at a time each.
+    // One time for all rows, and a time per row.
     let each: Vec<f32> = (0..rows).map(|i| 0.1 + 0.8 * i as f32 / (rows - 1).max(1) as f32).collect();
     let each = Tensor::<1>::from_data(TensorData::new(each, [rows]), &z.device());
-    let width = told.len() / rows;
+    let width = output.len() / rows;
     for (law, t, row) in [
-        ("a row does not depend on its batch", times(0.3), rows - 1),
-        ("a row goes by its own time", each.clone(), 0),
-        ("a row goes by its own time", each, rows - 1),
+        ("a row does not depend on the rest of the batch", times(0.3), rows - 1),
+        ("a row uses its own t", each.clone(), 0),
+        ("a row uses its own t", each, rows - 1),
     ] {
         let all = host(net.forward(z.clone(), t.clone(), y));
         let alone = host(net.forward(z.clone().narrow(0, row, 1), t.narrow(0, row, 1), &y.select(&[row])));
@@ -66,20 +71,20 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
     }
 
     let used = |gap: f64| if gap > 1e-5 { 0.0 } else { 1.0 };
-    let later = gap(&host(net.forward(z.clone(), times(0.8), y)), &told);
-    checks.note("time changes what is said", format!("t = 0.3 and 0.8: {later:.1e} apart"), used(later), 0.0);
-    let nothing = y.without(&vec![true; rows]);
-    if format!("{nothing:?}") != format!("{y:?}") {
-        let untold = gap(&host(net.forward(z.clone(), times(0.3), &nothing)), &told);
-        let place = format!("told and not told: {untold:.1e} apart");
-        checks.note("the condition changes what is said", place, used(untold), 0.0);
-        apart(&net, z, times(0.3), y, &told, &mut checks);
+    let later = gap(&host(net.forward(z.clone(), times(0.8), y)), &output);
+    checks.note(DEPENDS_ON_T, format!("t = 0.3 and 0.8: {later:.1e} apart"), used(later), 0.0);
+    let none = y.without(&vec![true; rows]);
+    if format!("{none:?}") != format!("{y:?}") {
+        let unconditional = gap(&host(net.forward(z.clone(), times(0.3), &none)), &output);
+        let place = format!("with and without: {unconditional:.1e} apart");
+        checks.note("output depends on the condition", place, used(unconditional), 0.0);
+        apart(&net, z, times(0.3), y, &output, &mut checks);
         owned(&net, z, times(0.3), y, &mut checks);
     }
-    let moved = gap(&host(net.forward(z.clone() * 0.5, times(0.3), y)), &told);
-    // Numbers of categories are not to be halved: a text is another one with its rows turned round.
-    let turned = gap(&host(net.forward(z.clone().flip([0]), times(0.3), y)), &told);
-    checks.note("x_t changes what is said", format!("{:.1e} apart", moved.max(turned)), used(moved.max(turned)), 0.0);
+    let moved = gap(&host(net.forward(z.clone() * 0.5, times(0.3), y)), &output);
+    // Category indices cannot be halved: reversing the rows gives another text.
+    let reversed = gap(&host(net.forward(z.clone().flip([0]), times(0.3), y)), &output);
+    checks.note("output depends on x_t", format!("{:.1e} apart", moved.max(reversed)), used(moved.max(reversed)), 0.0);
 
     for (name, values) in gradients(&net, z, times(0.3), y) {
         let size = values.iter().map(|x| f64::from(*x).abs()).fold(0.0, f64::max);
@@ -89,28 +94,28 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
     checks.done()
 }
 
-/// The net with random numbers added to its parameters.
-fn stirred<N: Module>(net: &N) -> N {
+/// Adds random numbers to the parameters of a net.
+fn perturbed<N: Module>(net: &N) -> N {
     let parameters = Parameters::of(net);
     let rng = Rng::new(0).stream("stir");
-    let stir = |(i, (name, shape, mut values)): (usize, (&str, &[usize], Vec<f32>))| {
+    let perturb = |(i, (name, shape, mut values)): (usize, (&str, &[usize], Vec<f32>))| {
         let ends = shape.first().max(shape.last()).copied().unwrap_or(1).max(1);
         let scale = 0.5 / ((values.len() / ends).max(1) as f64).sqrt();
         let noise = rng.at(i as u64).normals(1, values.len());
         values.iter_mut().zip(noise).for_each(|(value, noise)| *value += (scale * noise) as f32);
         (name.to_owned(), shape.to_vec(), values)
     };
-    let entries = parameters.to_host().into_iter().enumerate().map(stir).collect();
+    let entries = parameters.to_host().into_iter().enumerate().map(perturb).collect();
     let device = net.devices().first().cloned().unwrap_or_default();
     Parameters::from_host(entries, &device.inner()).into_module(net.clone())
 }
 
-/// The rows that are told something, each another thing.
+/// Returns rows with conditions, all different.
 fn different<C: Condition>(y: &C, rows: usize) -> Vec<usize> {
     let name = |row: usize| format!("{:?}", y.select(&[row]));
-    let nothing = |row: usize| format!("{:?}", y.select(&[row]).without(&[true]));
-    let told = (0..rows).filter(|row| name(*row) != nothing(*row));
-    told.fold(vec![], |mut kept: Vec<usize>, row| {
+    let none = |row: usize| format!("{:?}", y.select(&[row]).without(&[true]));
+    let conditional = (0..rows).filter(|row| name(*row) != none(*row));
+    conditional.fold(vec![], |mut kept: Vec<usize>, row| {
         if kept.iter().all(|other| name(*other) != name(row)) {
             kept.push(row);
         }
@@ -118,42 +123,43 @@ fn different<C: Condition>(y: &C, rows: usize) -> Vec<usize> {
     })
 }
 
-/// A row that is told what another was says something else.
+/// Checks that a row with the condition of another row has another output.
 fn apart<const D: usize, N: Net<D>>(
     net: &N,
     z: &Tensor<D>,
     t: Tensor<1>,
     y: &N::Condition,
-    told: &[f64],
+    output: &[f64],
     checks: &mut Checks,
 ) {
     let rows = z.dims()[0];
     let kinds = different(y, rows);
-    let width = told.len() / rows;
-    let size = told.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    let width = output.len() / rows;
+    let size = output.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
     for (i, &row) in kinds.iter().enumerate().filter(|_| kinds.len() > 1) {
         let other = kinds[(i + 1) % kinds.len()];
-        let turned: Vec<usize> = (0..rows).map(|k| if k == row { other } else { k }).collect();
-        let now = host(net.forward(z.clone(), t.clone(), &y.select(&turned)));
-        let pairs = now[row * width..][..width].iter().zip(&told[row * width..]);
+        let swapped: Vec<usize> = (0..rows).map(|k| if k == row { other } else { k }).collect();
+        let now = host(net.forward(z.clone(), t.clone(), &y.select(&swapped)));
+        let pairs = now[row * width..][..width].iter().zip(&output[row * width..]);
         let gap = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-        let place = format!("row {row} told what row {other} was: {gap:.1e} apart");
-        checks.note("conditions are told apart", place, if gap > 1e-5 { 0.0 } else { 1.0 }, 0.0);
+        let place = format!("row {row} with the condition of row {other}: {gap:.1e} apart");
+        checks.note("different conditions give different outputs", place, if gap > 1e-5 { 0.0 } else { 1.0 }, 0.0);
     }
 }
 
-/// Where some parameters are those of one condition alone, the rows of an embedding, a gradient reaches those of every condition.
+/// Checks that a gradient reaches the parameters that belong to one condition, such as the rows of an embedding, for every
+/// condition.
 fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition, checks: &mut Checks) {
     let kinds = different(y, z.dims()[0]);
     let (z, t) = (z.clone().narrow(0, 0, 1), t.narrow(0, 0, 1));
     let reached = |y: N::Condition| -> Vec<bool> {
         gradients(net, &z, t.clone(), &y).into_iter().flat_map(|(_, values)| values).map(|x| x != 0.0).collect()
     };
-    let nothing = reached(y.select(&[0]).without(&[true]));
-    // What is reached by being told, and not without.
+    let none = reached(y.select(&[0]).without(&[true]));
+    // Reached with the condition and not without.
     let own: Vec<Vec<bool>> = kinds
         .iter()
-        .map(|row| reached(y.select(&[*row])).iter().zip(&nothing).map(|(told, untold)| *told && !untold).collect())
+        .map(|row| reached(y.select(&[*row])).iter().zip(&none).map(|(with, without)| *with && !without).collect())
         .collect();
     if own.iter().flatten().all(|own| !own) {
         return;
@@ -162,11 +168,11 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
         let shared = own.iter().enumerate().any(|(j, other)| j != i && other == own_i);
         let lost = shared || own_i.iter().all(|own| !own);
         let place = format!("row {}", kinds[i]);
-        checks.note("a gradient reaches what is a condition's own", place, if lost { 1.0 } else { 0.0 }, 0.0);
+        checks.note("a gradient reaches the parameters of each condition", place, if lost { 1.0 } else { 0.0 }, 0.0);
     }
 }
 
-/// The gradient of each parameter.
+/// Computes the gradient of each parameter.
 fn gradients<const D: usize, N: Net<D>>(
     net: &N,
     z: &Tensor<D>,

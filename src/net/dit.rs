@@ -1,69 +1,85 @@
-//! The transformer of images.
+//! The diffusion transformer (DiT) for images.
 use super::{
-    Classes, Net,
-    blocks::{Block, Context, Modulation, Pass, Positions, Rotation, linear, modulate, sinusoids},
+    Classes, Net, Positions, Task,
+    blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
+    config::{check_common, check_positive, setters},
     layers::Linear,
     transformer::check_blocks,
-    unet::check_common,
 };
-use crate::{rng::Rng, transform::patches};
+use crate::{
+    error::{Error, Result},
+    rng::Rng,
+    transform::patches,
+};
 use burn::{
     module::Module,
     tensor::{Device, Tensor, ops::PadMode},
 };
 use serde::{Deserialize, Serialize};
 
-/// What a [`Dit`] is made of.
+/// Configuration of a [`Dit`].
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{Rng, net::{Classes, DitConfig, Net}};
 /// let device = Device::flex();
-/// let net = DitConfig::new(1).patch(4).width(64).depth(2).init(&Rng::new(7), &device);
-/// let y = net.forward(Tensor::ones([1, 1, 28, 28], &device), Tensor::ones([1], &device), &Classes::none());
+/// let config = DitConfig::new(1).with_patch(4).with_width(64).with_depth(2);
+/// let net = config.init(&Rng::new(7), &device)?;
+/// let z = Tensor::ones([1, 1, 28, 28], &device);
+/// let y = net.forward(z, Tensor::ones([1], &device), &Classes::none());
 /// assert_eq!(y.dims(), [1, 1, 28, 28]);
+/// # Ok::<(), tweedie::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DitConfig {
     /// Channels of an image.
-    pub channels: usize,
-    /// Pixels on a side of a patch, of which each is a token.
+    #[serde(skip)]
+    pub in_channels: usize,
+    /// Side of a patch in pixels; each patch is a token.
+    #[doc(alias = "patch_size")]
     pub patch: usize,
-    /// Numbers of a token inside the net.
+    /// Hidden width: values of a token inside the net.
+    #[doc(alias = "hidden_size")]
     pub width: usize,
-    /// Blocks.
+    /// Number of blocks.
+    #[doc(alias = "num_layers")]
     pub depth: usize,
-    /// Heads of an attention, which share the width evenly.
+    /// Attention heads; the width must be a multiple of their number.
+    #[doc(alias = "num_attention_heads")]
     pub heads: usize,
-    /// How many times wider than a token the hidden layer of a block's perceptron is.
+    /// Width of the hidden layer of a block's MLP, as a multiple of `width`.
+    #[doc(alias = "mlp_ratio")]
     pub expansion: usize,
-    /// How a patch knows its place: `sinusoidal` or `rotary`, on both axes.
+    /// Position encoding on both axes: `sinusoidal` or `rotary`.
     pub positions: Positions,
-    /// Classes that the net may be told, beside "none"; 0 for a net without classes.
-    pub classes: usize,
-    /// Numbers that time and class are told in; 0 for as many as the width.
-    pub told: usize,
-    /// Probability that a number which attention or perceptron adds is dropped in training.
+    /// Number of classes, not counting "none"; 0 for an unconditional net.
+    #[doc(alias = "num_embeds_ada_norm")]
+    #[serde(skip)]
+    pub num_classes: usize,
+    /// Width of the embedding of time and class; 0 for `width`.
+    pub cond_width: usize,
+    /// Dropout probability after attention and MLP in training.
     pub dropout: f64,
-    /// Sines and cosines that describe the time: an even number.
+    /// Sines and cosines of the time, together; an even number.
     pub time_features: usize,
-    /// Channels given for each channel of the data: 1, or 2 where the variance is learned.
+    /// Output channels per channel of the image: 1, or 2 if the variance is learned.
+    #[serde(skip)]
     pub outputs: usize,
 }
 
 impl Default for DitConfig {
     fn default() -> Self {
         Self {
-            channels: 1,
+            in_channels: 1,
             patch: 4,
             width: 256,
             depth: 6,
             heads: 4,
             expansion: 4,
             positions: Positions::Sinusoidal,
-            classes: 0,
-            told: 0,
+            num_classes: 0,
+            cond_width: 0,
             dropout: 0.0,
             time_features: 256,
             outputs: 1,
@@ -71,115 +87,85 @@ impl Default for DitConfig {
     }
 }
 
+setters!(DitConfig:
+    with_patch patch usize,
+    with_width width usize,
+    with_depth depth usize,
+    with_heads heads usize,
+    with_expansion expansion usize,
+    with_positions positions Positions,
+    with_num_classes num_classes usize,
+    with_cond_width cond_width usize,
+    with_dropout dropout f64,
+    with_time_features time_features usize,
+    with_outputs outputs usize,
+);
+
 impl DitConfig {
-    /// A net for images of `channels` channels.
-    pub fn new(channels: usize) -> Self {
-        Self { channels, ..Self::default() }
-    }
-    /// Pixels on a side of a patch.
-    pub fn patch(self, patch: usize) -> Self {
-        Self { patch, ..self }
-    }
-    /// Numbers of a token inside the net.
-    pub fn width(self, width: usize) -> Self {
-        Self { width, ..self }
-    }
-    /// Blocks.
-    pub fn depth(self, depth: usize) -> Self {
-        Self { depth, ..self }
-    }
-    /// Heads of an attention.
-    pub fn heads(self, heads: usize) -> Self {
-        Self { heads, ..self }
-    }
-    /// How much wider the hidden layer of a block is.
-    pub fn expansion(self, expansion: usize) -> Self {
-        Self { expansion, ..self }
-    }
-    /// How a patch knows its place.
-    pub fn positions(self, positions: Positions) -> Self {
-        Self { positions, ..self }
-    }
-    /// Classes that the net may be told.
-    pub fn classes(self, classes: usize) -> Self {
-        Self { classes, ..self }
-    }
-    /// Numbers that time and class are told in.
-    pub fn told(self, told: usize) -> Self {
-        Self { told, ..self }
-    }
-    /// Probability of dropping a number in training.
-    pub fn dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
-    }
-    /// Sines and cosines that describe the time.
-    pub fn time_features(self, time_features: usize) -> Self {
-        Self { time_features, ..self }
-    }
-    /// Channels given for each channel of the data.
-    pub fn outputs(self, outputs: usize) -> Self {
-        Self { outputs, ..self }
+    /// A net for images of `in_channels` channels.
+    pub fn new(in_channels: usize) -> Self {
+        Self { in_channels, ..Self::default() }
     }
 
-    /// Whether there is such a net.
+    /// Takes `in_channels`, `num_classes` and `outputs` from the task.
+    pub fn fit(self, task: &Task<'_>) -> Self {
+        Self { in_channels: task.shape[0], num_classes: task.num_classes, outputs: task.outputs, ..self }
+    }
+
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right, in one sentence.
-    pub fn check(&self) -> Result<(), String> {
-        for (name, value) in [("channels", self.channels), ("patch", self.patch)] {
-            if value == 0 {
-                return Err(format!("{name} = 0, but it is at least 1"));
-            }
-        }
+    /// With the field that is not allowed.
+    pub fn check(&self) -> Result<()> {
+        check_positive(&[("in_channels", self.in_channels), ("patch", self.patch)])?;
         if self.positions == Positions::Learned {
-            return Err("positions = \"learned\" would bind the net to one size of image: give \"sinusoidal\" or \
-                        \"rotary\", which do for any"
-                .into());
+            let problem =
+                "must be \"sinusoidal\" or \"rotary\", got \"learned\", which would fix the size of the images";
+            return Err(Error::invalid(problem).with_field("positions"));
         }
         check_blocks(self.width, self.depth, self.heads, self.expansion, self.positions, 2)?;
         check_common(self.time_features, self.dropout, self.outputs)
     }
 
-    /// The net a seed begins with: its output is exactly zero until it is trained.
+    /// Initializes the net from a seed; its output is exactly zero before training.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`check`](Self::check) refuses.
-    pub fn init(&self, rng: &Rng, device: &Device) -> Dit {
-        if let Err(reason) = self.check() {
-            panic!("{reason}");
-        }
-        let told = if self.told == 0 { self.width } else { self.told };
-        let numbers = self.channels * self.patch * self.patch;
+    /// If [`check`](Self::check) fails.
+    pub fn init(&self, rng: &Rng, device: &Device) -> Result<Dit> {
+        self.check()?;
+        let cond_width = if self.cond_width == 0 { self.width } else { self.cond_width };
+        let values = self.in_channels * self.patch * self.patch;
         let block = |i| {
             let rng = rng.stream(&format!("block.{i}"));
-            Block::new(self.width, self.heads, self.expansion, told, &rng, device)
+            Block::new(self.width, self.heads, self.expansion, cond_width, &rng, device)
         };
-        Dit {
-            context: Context::new(self.time_features, self.classes, told, &rng.stream("told"), device),
-            first: Linear::new(numbers, self.width, &rng.stream("first"), device),
+        Ok(Dit {
+            cond: Conditioning::new(self.time_features, self.num_classes, cond_width, &rng.stream("told"), device),
+            first: Linear::new(values, self.width, &rng.stream("first"), device),
             blocks: (0..self.depth).map(block).collect(),
-            modulation: Modulation::new(told, 2 * self.width, device),
-            last: Linear::zero(self.width, self.outputs * numbers, device),
+            modulation: Modulation::new(cond_width, 2 * self.width, device),
+            last: Linear::zero(self.width, self.outputs * values, device),
             config: self.clone(),
-        }
+        })
     }
 }
 
-/// Patches of an image that look at one another.
+/// Diffusion transformer: self-attention over the patches of an image.
 ///
-/// The blocks are those of the [`Transformer`](super::Transformer). Any size of image will do: it is filled up with zeros to
-/// whole patches at its right and lower edge, and cut back.
+/// The blocks are those of the [`Transformer`](super::Transformer). Images may have any size: they are padded with zeros to
+/// whole patches at the right and lower edge, and the output is cropped back.
 ///
 /// Peebles and Xie, "Scalable Diffusion Models with Transformers" (2022), <https://arxiv.org/abs/2212.09748>.
 ///
 /// # Shapes
 ///
-/// `z: [batch, channels, h, w]` → `[batch, outputs · channels, h, w]`.
+/// `z: [batch, in_channels, h, w]` → `[batch, outputs · in_channels, h, w]`.
+#[doc(alias = "DiTTransformer2DModel")]
 #[derive(Module, Debug)]
 pub struct Dit {
-    context: Context,
+    cond: Conditioning,
     first: Linear,
     blocks: Vec<Block>,
     modulation: Modulation,
@@ -189,39 +175,39 @@ pub struct Dit {
 }
 
 impl Dit {
-    /// What it is made of.
+    /// Returns the configuration.
     pub fn config(&self) -> &DitConfig {
         &self.config
     }
 
     fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: Option<Rng>) -> Tensor<4> {
-        let DitConfig { channels, patch, width, heads, outputs, .. } = self.config;
+        let DitConfig { in_channels, patch, width, heads, outputs, .. } = self.config;
         let ([_, given, h, w], device) = (z.dims(), z.device());
-        assert_eq!(given, channels, "an image of {given} channels was given to a net for {channels}");
+        assert_eq!(given, in_channels, "an image of {given} channels was given to a net for {in_channels}");
         let [rows, columns] = [h.div_ceil(patch), w.div_ceil(patch)];
         let z = match [columns * patch - w, rows * patch - h] {
             [0, 0] => z,
             [right, lower] => z.pad((0, right, 0, lower), PadMode::Constant(0.0)),
         };
-        let places: Vec<_> = (0..rows * columns).map(|i| vec![(i / columns) as f64, (i % columns) as f64]).collect();
+        let positions: Vec<_> = (0..rows * columns).map(|i| vec![(i / columns) as f64, (i % columns) as f64]).collect();
         let mut x = linear(patches::cut(z, patch), &self.first);
         if self.config.positions == Positions::Sinusoidal {
-            x = x + sinusoids(&places, width, &device).unsqueeze();
+            x = x + sinusoids(&positions, width, &device).unsqueeze();
         }
         let rotary = self.config.positions == Positions::Rotary;
-        let mut pass = Pass {
-            told: self.context.forward(t, y),
-            rotation: rotary.then(|| Rotation::new(&places, heads, width, &device)),
-            hidden: None,
+        let mut shared = Shared {
+            cond: self.cond.forward(t, y),
+            rotation: rotary.then(|| Rotation::new(&positions, heads, width, &device)),
+            mask: None,
             dropout: self.config.dropout,
             rng,
         };
         for block in &self.blocks {
-            x = block.forward(x, &mut pass);
+            x = block.forward(x, &mut shared);
         }
-        let [shift, scale] = self.modulation.forward(pass.told.as_ref());
+        let [shift, scale] = self.modulation.forward(shared.cond.as_ref());
         let x = linear(modulate(x, scale, shift), &self.last);
-        let image = patches::join(x, patch, [rows, columns], outputs * channels);
+        let image = patches::join(x, patch, [rows, columns], outputs * in_channels);
         if [rows * patch, columns * patch] == [h, w] { image } else { image.narrow(2, 0, h).narrow(3, 0, w) }
     }
 }

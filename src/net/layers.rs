@@ -1,9 +1,9 @@
-//! The layers nets are built of.
+//! Layers of which nets are built.
 //!
-//! Two things set them apart from `burn::nn`. What they start from is drawn from named streams of an [`Rng`], so a net
-//! is known by its seed and a layer more does not change what the others start from. And row i of what they give is
-//! the same to the last bit whatever the batch holds beside it, which the kernels of `tweedie-kernels` keep and products
-//! of matrices in general do not.
+//! They differ from `burn::nn` in two ways. Initial weights come from named streams of an [`Rng`], so a net is determined by
+//! its seed, and adding a layer does not change the initial weights of the others. And row i of the output is the same to the
+//! last bit whatever else the batch holds, a property of the kernels of `tweedie-kernels` that matrix products in general do
+//! not have.
 use super::Classes;
 use crate::rng::Rng;
 use burn::{
@@ -18,8 +18,8 @@ use tweedie_kernels::ops;
 
 pub use ops::silu;
 
-/// Sets each number to zero with probability `rate` and divides the others by 1 − `rate`; without a stream it does
-/// nothing. Row i of the mask depends on the stream and i alone.
+/// Dropout: sets each value to zero with probability `rate` and divides the others by 1 − `rate`; the identity without a
+/// stream. Row i of the mask depends on the stream and i alone.
 pub fn dropout<const D: usize>(x: Tensor<D>, rate: f64, rng: &mut Option<Rng>) -> Tensor<D> {
     let Some(rng) = rng.as_mut().filter(|_| rate > 0.0) else { return x };
     let shape: [usize; D] = x.dims();
@@ -34,10 +34,10 @@ pub fn dropout<const D: usize>(x: Tensor<D>, rate: f64, rng: &mut Option<Rng>) -
     x * mask
 }
 
-/// What a layer starts from: uniform on ±1/√`inputs`, where `inputs` numbers enter each of its sums.
+/// Initial weights: uniform on ±1/√`inputs`, where `inputs` is the number of terms of each sum (the fan-in).
 ///
-/// That is the variance 1 / (3 · `inputs`), the usual default of fully connected and convolutional layers.
-fn start<const D: usize>(shape: [usize; D], inputs: usize, rng: &Rng, device: &Device) -> Param<Tensor<D>> {
+/// Their variance is 1 / (3 · `inputs`), the usual default of fully connected and convolutional layers.
+fn uniform<const D: usize>(shape: [usize; D], inputs: usize, rng: &Rng, device: &Device) -> Param<Tensor<D>> {
     let bound = 1.0 / (inputs as f64).sqrt();
     let unit = rng.clone().uniform_tensor(shape, device, DType::F32);
     Param::from_tensor((unit * 2.0 - 1.0) * bound)
@@ -47,7 +47,7 @@ fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>>
     Param::from_tensor(Tensor::zeros(shape, (device, DType::F32)))
 }
 
-/// `x W + b`, the same for each row whatever the batch.
+/// Fully connected layer `x W + b`; a row does not depend on the rest of the batch.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[in, out]`.
@@ -57,28 +57,28 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Weight and bias uniform on ±1/√inputs.
+    /// Initializes weight and bias uniformly on ±1/√inputs.
     pub fn new(inputs: usize, outputs: usize, rng: &Rng, device: &Device) -> Self {
         Self {
-            weight: start([inputs, outputs], inputs, &rng.stream("weight"), device),
-            bias: start([outputs], inputs, &rng.stream("bias"), device),
+            weight: uniform([inputs, outputs], inputs, &rng.stream("weight"), device),
+            bias: uniform([outputs], inputs, &rng.stream("bias"), device),
         }
     }
 
-    /// All zero: what it feeds starts as if it were not there.
+    /// Initializes weight and bias to zero, so that the layer initially contributes nothing.
     pub fn zero(inputs: usize, outputs: usize, device: &Device) -> Self {
         Self { weight: zeros([inputs, outputs], device), bias: zeros([outputs], device) }
     }
 
-    /// `[batch, in]` → `[batch, out]`.
+    /// Computes `x W + b`: `[batch, in]` → `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         ops::linear(x, self.weight.val(), Some(self.bias.val()))
     }
 }
 
-/// A convolution of odd side that keeps the size of the image, or with stride 2 halves it, rounded up.
+/// Convolution with an odd kernel that keeps the size of the image, or with stride 2 halves it, rounded up.
 ///
-/// An image does not depend on its batch.
+/// An image does not depend on the rest of the batch.
 #[derive(Module, Debug)]
 pub struct Conv {
     /// `[out, in, side, side]`.
@@ -89,63 +89,65 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Weight and bias uniform on ±1/√(inputs · side²).
+    /// Initializes weight and bias uniformly on ±1/√(inputs · side²).
     pub fn new([inputs, outputs]: [usize; 2], side: usize, rng: &Rng, device: &Device) -> Self {
         let sum = inputs * side * side;
         Self {
-            weight: start([outputs, inputs, side, side], sum, &rng.stream("weight"), device),
-            bias: start([outputs], sum, &rng.stream("bias"), device),
+            weight: uniform([outputs, inputs, side, side], sum, &rng.stream("weight"), device),
+            bias: uniform([outputs], sum, &rng.stream("bias"), device),
             stride: 1,
         }
     }
 
-    /// All zero: what it feeds starts as if it were not there.
+    /// Initializes weight and bias to zero, so that the layer initially contributes nothing.
     pub fn zero([inputs, outputs]: [usize; 2], side: usize, device: &Device) -> Self {
         Self { weight: zeros([outputs, inputs, side, side], device), bias: zeros([outputs], device), stride: 1 }
     }
 
-    /// The same, at every second row and column.
-    pub fn halving(self) -> Self {
+    /// Returns the same convolution with stride 2.
+    #[doc(alias = "Downsample2D")]
+    pub fn downsampling(self) -> Self {
         Self { stride: 2, ..self }
     }
 
-    /// `[batch, in, h, w]` → `[batch, out, ⌈h/stride⌉, ⌈w/stride⌉]`.
+    /// Convolves: `[batch, in, h, w]` → `[batch, out, ⌈h/stride⌉, ⌈w/stride⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let pad = self.weight.dims()[2] / 2;
         ops::conv2d(x, self.weight.val(), Some(self.bias.val()), [self.stride; 2], [pad; 2])
     }
 }
 
-/// Each group of channels of each image brought to mean 0 and variance 1, then scaled and shifted by channel.
+/// Group normalization: each group of channels of each image is brought to mean 0 and variance 1, then scaled and shifted
+/// per channel.
 ///
 /// Wu and He, "Group Normalization" (2018), <https://arxiv.org/abs/1803.08494>.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
-    /// `[channels]`, 1 to begin with.
+    /// Scale `[channels]`, initially 1.
     pub gamma: Param<Tensor<1>>,
-    /// `[channels]`, 0 to begin with.
+    /// Shift `[channels]`, initially 0.
     pub beta: Param<Tensor<1>>,
     groups: usize,
 }
 
 impl GroupNorm {
-    /// As many groups as divide `channels`, at most `groups`.
+    /// Uses the largest number of groups that divides `channels` and is at most `groups`.
     pub fn new(channels: usize, groups: usize, device: &Device) -> Self {
         let ones = Tensor::ones([channels], (device, DType::F32));
         Self { gamma: Param::from_tensor(ones), beta: zeros([channels], device), groups: divisor(channels, groups) }
     }
 
-    /// `[batch, channels, h, w]` → the same.
+    /// Normalizes: `[batch, channels, h, w]` → the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         ops::group_norm(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
     }
 
-    /// [`silu`] of [`forward`](Self::forward), in one pass.
+    /// Computes [`silu`] of [`forward`](Self::forward) in one pass.
     pub fn activated(&self, x: Tensor<4>) -> Tensor<4> {
         ops::group_norm_silu(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
     }
 
-    /// [`silu`] of `norm(x) · (1 + scale) + shift`, with `[batch, channels]` numbers that depend on time and condition.
+    /// Computes [`silu`] of `norm(x) · (1 + scale) + shift`, with `scale` and `shift` `[batch, channels]`.
     pub fn modulated(&self, x: Tensor<4>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<4> {
         let scale = scale + 1.0;
         let gamma = self.gamma.val().unsqueeze() * scale.clone();
@@ -154,13 +156,12 @@ impl GroupNorm {
     }
 }
 
-/// The largest divisor of `n` that is not above `most`.
+/// Returns the largest divisor of `n` that is at most `most`.
 pub(super) fn divisor(n: usize, most: usize) -> usize {
     (1..=most.clamp(1, n)).rev().find(|d| n.is_multiple_of(*d)).unwrap_or(1)
 }
 
-/// Pixels that look at one another: `x + P V softmax(KᵀQ/√d)` with Q, K, V linear in `norm(x)` and P zero to begin
-/// with.
+/// Self-attention over pixels: `x + P V softmax(KᵀQ/√d)` with Q, K, V linear in `norm(x)` and P initially zero.
 ///
 /// Vaswani et al., "Attention Is All You Need" (2017), <https://arxiv.org/abs/1706.03762>; over pixels as in Ho et
 /// al., "Denoising Diffusion Probabilistic Models" (2020), <https://arxiv.org/abs/2006.11239>.
@@ -173,7 +174,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Over `channels` channels in heads of `head_channels` or, where that does not divide them, a few more.
+    /// Splits `channels` channels into heads of `head_channels`, or of a few more if that does not divide them.
     pub fn new(channels: usize, head_channels: usize, groups: usize, rng: &Rng, device: &Device) -> Self {
         Self {
             norm: GroupNorm::new(channels, groups, device),
@@ -183,25 +184,28 @@ impl Attention {
         }
     }
 
-    /// `[batch, channels, h, w]` → the same.
+    /// Attends: `[batch, channels, h, w]` → the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let qkv = self.qkv.forward(self.norm.forward(x.clone()));
         x + self.out.forward(ops::attention_pixels(qkv, self.heads))
     }
 }
 
-/// The image enlarged to `size`, at most twofold, each pixel being that above it.
-pub fn enlarge(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+/// Upsamples an image to `size`, at most twofold, by nearest neighbors.
+#[doc(alias = "Upsample2D")]
+pub fn upsample(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     interpolate(x, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size))
 }
 
-/// Sines and cosines of 1000 t at `features`/2 frequencies, in even ratios from 1 down towards 1/10000.
+/// Sinusoidal features of the time: `features`/2 sines, then as many cosines.
 ///
 /// `sin(1000 t ωᵢ)` and `cos(1000 t ωᵢ)` with `ωᵢ = 10000^(−2i/features)`.
 ///
 /// # Shapes
 ///
 /// `t: [batch]` → `[batch, features]`.
+#[doc(alias = "get_timestep_embedding")]
+#[doc(alias = "Timesteps")]
 pub fn time_features(t: Tensor<1>, features: usize) -> Tensor<2> {
     let half = features / 2;
     let rates: Vec<f32> = (0..half).map(|i| (1e3 * 1e4f64.powf(-(i as f64) / half as f64)) as f32).collect();
@@ -210,49 +214,70 @@ pub fn time_features(t: Tensor<1>, features: usize) -> Tensor<2> {
     Tensor::cat(vec![angle.clone().sin(), angle.cos()], 1)
 }
 
-/// What a net is told beside `z`, as one vector a row: `W₂ silu(W₁ f(t)) + table[class]`.
+/// Embedding of time and class: `W₂ silu(W₁ f(t)) + table[class]`, with f the [`time_features`].
 ///
-/// The table has one row more than there are classes, for "none"; without classes there is no table.
+/// The table has `num_classes + 1` rows, the last for "none"; there is no table if `num_classes` is 0.
+#[doc(alias = "time_embedding")]
+#[doc(alias = "class_embedding")]
+#[doc(alias = "TimestepEmbedding")]
+#[doc(alias = "LabelEmbedding")]
 #[derive(Module, Debug)]
-pub struct Told {
+pub struct TimeClassEmbedding {
     first: Linear,
     second: Linear,
     classes: Option<Param<Tensor<2>>>,
     features: usize,
 }
 
-impl Told {
-    /// `width` numbers a row, from `features` time features and `classes` classes.
-    pub fn new(features: usize, classes: usize, width: usize, rng: &Rng, device: &Device) -> Self {
-        let table = |classes| rng.stream("classes").normal_tensor([classes + 1, width], device, DType::F32);
+impl TimeClassEmbedding {
+    /// Embeds `features` time features and `num_classes` classes in vectors of `width` values.
+    pub fn new(features: usize, num_classes: usize, width: usize, rng: &Rng, device: &Device) -> Self {
         Self {
             first: Linear::new(features, width, &rng.stream("first"), device),
             second: Linear::new(width, width, &rng.stream("second"), device),
-            classes: (classes > 0).then(|| Param::from_tensor(table(classes))),
+            classes: (num_classes > 0).then(|| class_table(num_classes, width, rng, device)),
             features,
         }
     }
 
-    /// `t: [batch]` → `[batch, width]`.
+    /// Embeds `t: [batch]` and the classes: `[batch, width]`.
     ///
     /// # Panics
     ///
-    /// If `y` names a class that the net does not have; see [`Classes::indices`].
+    /// If `y` holds a class that the net does not have; see [`Classes::check`].
     pub fn forward(&self, t: Tensor<1>, y: &Classes) -> Tensor<2> {
         let ([batch], device) = (t.dims(), t.device());
-        let told = self.second.forward(silu(self.first.forward(time_features(t, self.features))));
-        match &self.classes {
-            Some(table) => {
-                let table = table.val();
-                let classes = table.dims()[0] - 1;
-                told + table.select(0, y.indices(batch, classes, &device))
-            }
-            None => {
-                if let Some(class) = y.0.iter().flatten().next() {
-                    panic!("class {class} was given to a net without classes");
-                }
-                told
-            }
+        let time = self.second.forward(silu(self.first.forward(time_features(t, self.features))));
+        match embed_classes(&self.classes, y, batch, &device) {
+            Some(classes) => time + classes,
+            None => time,
         }
     }
+}
+
+/// Initial embedding table of classes, the last row for "none": standard normal, `[num_classes + 1, width]`.
+pub(super) fn class_table(num_classes: usize, width: usize, rng: &Rng, device: &Device) -> Param<Tensor<2>> {
+    Param::from_tensor(rng.stream("classes").normal_tensor([num_classes + 1, width], device, DType::F32))
+}
+
+/// Looks classes up in a table of [`class_table`]: `[batch, width]`. `None` if there is no table.
+///
+/// # Panics
+///
+/// If `y` holds a class that is not in the table.
+pub(super) fn embed_classes(
+    table: &Option<Param<Tensor<2>>>,
+    y: &Classes,
+    batch: usize,
+    device: &Device,
+) -> Option<Tensor<2>> {
+    let num_classes = table.as_ref().map_or(0, |table| table.dims()[0] - 1);
+    let Some(table) = table else {
+        // Nothing is looked up, but a class given to an unconditional net is still an error.
+        if let Err(error) = y.check(y.0.len(), num_classes) {
+            panic!("{error}");
+        }
+        return None;
+    };
+    Some(table.val().select(0, y.indices(batch, num_classes, device)))
 }

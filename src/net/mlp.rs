@@ -1,42 +1,49 @@
-//! A net for points.
+//! The multilayer perceptron (MLP) for vectors.
 use super::{
-    Classes, Net,
-    layers::{Linear, Told, dropout, silu},
-    unet::check_common,
+    Classes, Net, Task,
+    config::{check_common, check_positive, setters},
+    layers::{Linear, TimeClassEmbedding, dropout, silu},
 };
-use crate::rng::Rng;
+use crate::{
+    error::{Error, Result},
+    rng::Rng,
+};
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 
-/// What an [`Mlp`] is made of.
+/// Configuration of an [`Mlp`].
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{Rng, net::{Classes, MlpConfig, Net}};
 /// let device = Device::flex();
-/// let net = MlpConfig::new(2).hidden([128, 128]).init(&Rng::new(7), &device);
+/// let net = MlpConfig::new(2).with_hidden([128, 128]).init(&Rng::new(7), &device)?;
 /// let y = net.forward(Tensor::ones([5, 2], &device), Tensor::ones([5], &device), &Classes::none());
 /// assert_eq!(y.dims(), [5, 2]);
+/// # Ok::<(), tweedie::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
-    /// Numbers in a row of the data.
+    /// Values of a data vector.
+    #[serde(skip)]
     pub features: usize,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
-    /// Whether a hidden layer adds to what it was given, wherever the one before is as wide.
+    /// Whether a hidden layer as wide as the one before adds its output to its input.
     pub residual: bool,
-    /// Classes that the net may be told, beside "none"; 0 for a net without classes.
-    pub classes: usize,
-    /// Probability that a hidden number is dropped in training.
+    /// Number of classes, not counting "none"; 0 for an unconditional net.
+    #[serde(skip)]
+    pub num_classes: usize,
+    /// Dropout probability of the hidden values in training.
     pub dropout: f64,
-    /// Sines and cosines that describe the time: an even number.
+    /// Sines and cosines of the time, together; an even number.
     pub time_features: usize,
-    /// Numbers given for each number of the data: 1, or 2 where the variance is learned.
+    /// Outputs per value of the data: 1, or 2 if the variance is learned.
+    #[serde(skip)]
     pub outputs: usize,
 }
 
@@ -46,7 +53,7 @@ impl Default for MlpConfig {
             features: 2,
             hidden: vec![256, 256, 256],
             residual: true,
-            classes: 0,
+            num_classes: 0,
             dropout: 0.0,
             time_features: 64,
             outputs: 1,
@@ -54,90 +61,80 @@ impl Default for MlpConfig {
     }
 }
 
+setters!(MlpConfig:
+    with_hidden hidden impl Into<Vec<usize>>,
+    with_residual residual bool,
+    with_num_classes num_classes usize,
+    with_dropout dropout f64,
+    with_time_features time_features usize,
+    with_outputs outputs usize,
+);
+
 impl MlpConfig {
-    /// A net for rows of `features` numbers.
+    /// A net for vectors of `features` values.
     pub fn new(features: usize) -> Self {
         Self { features, ..Self::default() }
     }
-    /// Widths of the hidden layers.
-    pub fn hidden(self, hidden: impl Into<Vec<usize>>) -> Self {
-        Self { hidden: hidden.into(), ..self }
-    }
-    /// Whether hidden layers add to what they were given.
-    pub fn residual(self, residual: bool) -> Self {
-        Self { residual, ..self }
-    }
-    /// Classes that the net may be told.
-    pub fn classes(self, classes: usize) -> Self {
-        Self { classes, ..self }
-    }
-    /// Probability of dropping a number in training.
-    pub fn dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
-    }
-    /// Sines and cosines that describe the time.
-    pub fn time_features(self, time_features: usize) -> Self {
-        Self { time_features, ..self }
-    }
-    /// Numbers given for each number of the data.
-    pub fn outputs(self, outputs: usize) -> Self {
-        Self { outputs, ..self }
+
+    /// Takes `features`, `num_classes` and `outputs` from the task.
+    pub fn fit(self, task: &Task<'_>) -> Self {
+        Self { features: task.shape[0], num_classes: task.num_classes, outputs: task.outputs, ..self }
     }
 
-    /// Whether there is such a net.
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right, in one sentence.
-    pub fn check(&self) -> Result<(), String> {
-        if self.features == 0 {
-            return Err("features = 0, but a row of the data has at least one number".into());
-        }
+    /// With the field that is not allowed.
+    pub fn check(&self) -> Result<()> {
+        check_positive(&[("features", self.features)])?;
         if self.hidden.is_empty() || self.hidden.contains(&0) {
-            return Err(format!(
-                "hidden = {:?}, but there is at least one hidden layer and none of width 0: give widths, as [256, 256]",
-                self.hidden
-            ));
+            let problem = format!("must give the width of at least one hidden layer and no 0, got {:?}", self.hidden);
+            return Err(Error::invalid(problem).with_field("hidden").with_remedy("for example [256, 256]"));
         }
         check_common(self.time_features, self.dropout, self.outputs)
     }
 
-    /// The net a seed begins with: its output is exactly zero until it is trained.
+    /// Initializes the net from a seed; its output is exactly zero before training.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`check`](Self::check) refuses.
-    pub fn init(&self, rng: &Rng, device: &Device) -> Mlp {
-        if let Err(reason) = self.check() {
-            panic!("{reason}");
-        }
-        let told = self.hidden[0];
+    /// If [`check`](Self::check) fails.
+    pub fn init(&self, rng: &Rng, device: &Device) -> Result<Mlp> {
+        self.check()?;
+        let cond_width = self.hidden[0];
         let mut from = self.features;
         let mut layers = Vec::new();
         for (index, &to) in self.hidden.iter().enumerate() {
             let rng = rng.stream(&format!("hidden.{index}"));
             layers.push(Hidden {
-                own: Linear::new(from, to, &rng.stream("own"), device),
-                told: Linear::new(told, to, &rng.stream("told"), device),
+                linear: Linear::new(from, to, &rng.stream("own"), device),
+                cond: Linear::new(cond_width, to, &rng.stream("told"), device),
                 residual: self.residual && index > 0 && from == to,
             });
             from = to;
         }
-        Mlp {
-            told: Told::new(self.time_features, self.classes, told, &rng.stream("told"), device),
+        let rng = rng.stream("told");
+        Ok(Mlp {
+            cond: TimeClassEmbedding::new(self.time_features, self.num_classes, cond_width, &rng, device),
             hidden: layers,
             last: Linear::zero(from, self.outputs * self.features, device),
             dropout: self.dropout,
-        }
+        })
     }
 }
 
-/// Layers `h ← silu(W h + V e)`, with e telling time and class, and a last layer that begins at zero.
+/// Multilayer perceptron: hidden layers `h ← silu(W h + V e)`, with e the embedding of time and class, and a linear output
+/// layer that is initially zero.
 ///
-/// With `residual` a layer adds that to h wherever the widths agree.
+/// With `residual`, `h ← h + silu(W h + V e)` wherever the widths agree.
+///
+/// # Shapes
+///
+/// `z: [batch, features]` → `[batch, outputs · features]`.
 #[derive(Module, Debug)]
 pub struct Mlp {
-    told: Told,
+    cond: TimeClassEmbedding,
     hidden: Vec<Hidden>,
     last: Linear,
     dropout: f64,
@@ -145,18 +142,18 @@ pub struct Mlp {
 
 #[derive(Module, Debug)]
 struct Hidden {
-    own: Linear,
-    told: Linear,
+    linear: Linear,
+    cond: Linear,
     residual: bool,
 }
 
 impl Mlp {
     fn run(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, mut rng: Option<Rng>) -> Tensor<2> {
-        let told = silu(self.told.forward(t, y));
+        let cond = silu(self.cond.forward(t, y));
         let mut x = z;
         for layer in &self.hidden {
-            let h =
-                dropout(silu(layer.own.forward(x.clone()) + layer.told.forward(told.clone())), self.dropout, &mut rng);
+            let h = silu(layer.linear.forward(x.clone()) + layer.cond.forward(cond.clone()));
+            let h = dropout(h, self.dropout, &mut rng);
             x = if layer.residual { x + h } else { h };
         }
         self.last.forward(x)

@@ -1,21 +1,26 @@
-//! Nets of images on images of categories.
-use super::{Classes, Net, UNet, UNetConfig};
-use crate::rng::Rng;
+//! Nets of images whose grey levels are categories.
+use super::{Classes, Net, Task, UNet, UNetConfig};
+use crate::{
+    error::{Error, Result},
+    rng::Rng,
+};
 use burn::{
     module::{Module, ModuleDisplay},
     tensor::{Device, Int, Tensor},
 };
 use serde::{Deserialize, Serialize};
 
-/// What a [`Pixels`] around a [`UNet`] is made of.
+/// Configuration of [`Pixels`] around a [`UNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PixelsConfig {
     /// Channels, height and width of an image.
+    #[serde(skip)]
     pub size: [usize; 3],
-    /// Categories of a pixel: grey levels.
+    /// Number of categories of a pixel: its grey levels.
+    #[serde(skip)]
     pub categories: usize,
-    /// The net inside; how many outputs it has follows from the categories.
+    /// The net inside; its number of outputs follows from the categories.
     pub unet: UNetConfig,
 }
 impl Default for PixelsConfig {
@@ -25,68 +30,75 @@ impl Default for PixelsConfig {
 }
 
 impl PixelsConfig {
-    /// For images of `size` (channels, height, width) with `categories` levels.
+    /// A net for images of `size` (channels, height, width) with `categories` grey levels.
     pub fn new(size: [usize; 3], categories: usize, unet: UNetConfig) -> Self {
         Self { size, categories, unet }
     }
 
-    /// Whether there is such a net.
+    /// Takes `size`, `categories` and the dimensions of the net inside from the task.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right, in one sentence.
-    pub fn check(&self) -> Result<(), String> {
+    /// If the data are not images whose grey levels are categories.
+    pub fn fit(self, task: &Task<'_>) -> Result<Self> {
+        let (Some(size), Some(categories)) = (task.image, task.categories) else {
+            return Err(Error::invalid("the net `unet` needs images, and these data are not images")
+                .with_remedy("use `transformer` for sequences"));
+        };
+        let unet = self.unet.fit(&Task { shape: &size, outputs: 1, ..*task });
+        Ok(Self { size, categories, unet })
+    }
+
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// With the field that is not allowed.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |field: &str, problem: String| Err(Error::invalid(problem).with_field(field));
         if self.size.contains(&0) {
-            return Err(format!(
-                "size = {:?} holds a zero: give channels, height and width, as [1, 28, 28]",
-                self.size
-            ));
+            let problem = format!("must give channels, height and width, none of them 0, got {:?}", self.size);
+            return wrong("size", problem);
         }
         if self.categories < 2 {
-            return Err(format!("categories = {}, but a pixel has at least 2 levels", self.categories));
+            return wrong("categories", format!("must be at least 2 grey levels, got {}", self.categories));
         }
         self.unet.check()?;
-        if self.unet.channels[0] != self.size[0] {
-            return Err(format!(
-                "channels = {:?} begin with those of the data, but size = {:?} has {} of them",
-                self.unet.channels, self.size, self.size[0]
-            ));
+        if self.unet.in_channels != self.size[0] {
+            let (given, channels) = (self.unet.in_channels, self.size[0]);
+            return wrong("in_channels", format!("must be {channels}, the channels of `size`, got {given}"));
         }
         if self.unet.outputs != 1 {
-            return Err(format!(
-                "outputs = {} of the net inside, but it says one number a category: leave it out",
-                self.unet.outputs
-            ));
+            let problem = format!("must be 1, as there is one output per category, got {}", self.unet.outputs);
+            return wrong("outputs", problem);
         }
         Ok(())
     }
 
-    /// The net a seed begins with: all categories alike.
+    /// Initializes the net from a seed; all categories have equal probability before training.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`check`](Self::check) refuses.
-    pub fn init(&self, rng: &Rng, device: &Device) -> Pixels<UNet> {
-        if let Err(reason) = self.check() {
-            panic!("{reason}");
-        }
-        let net = self.unet.clone().outputs(self.categories).build(rng, device);
-        Pixels { net, size: self.size, categories: self.categories }
+    /// If [`check`](Self::check) fails.
+    pub fn init(&self, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
+        self.check()?;
+        let net = self.unet.clone().with_outputs(self.categories).build(rng, device);
+        Ok(Pixels { net, size: self.size, categories: self.categories })
     }
 }
 
-/// A net of images that reads pixels of K categories as grey levels and says logits.
+/// A net for images of K categories per pixel that feeds grey levels to a net of images and gives logits.
 ///
-/// Category k is shown to the net as the number 2 k/(K − 1) − 1. A pixel given by probabilities is shown as their mean.
+/// Category k enters the net inside as 2 k/(K − 1) − 1; a pixel given by probabilities enters as their mean.
 ///
 /// # Shapes
 ///
-/// `z: [batch, c · h · w, 1]` (numbers of categories) or `[batch, c · h · w, K]` (one-hot, probabilities), in the order in which
+/// `z: [batch, c · h · w, 1]` (category indices) or `[batch, c · h · w, K]` (one-hot, probabilities), in the order in which
 /// images are stored → `[batch, c · h · w, K]`. The net inside maps `[batch, c, h, w]` to `[batch, c · K, h, w]`.
 ///
 /// # Panics
 ///
-/// If the shapes are others.
+/// If the shapes differ from these.
 #[derive(Module, Debug)]
 pub struct Pixels<N: Module + ModuleDisplay> {
     net: N,
@@ -96,7 +108,7 @@ pub struct Pixels<N: Module + ModuleDisplay> {
 }
 
 impl<N: Net<4>> Pixels<N> {
-    /// Around a net of one's own, which gives `categories` numbers for each of the data's.
+    /// Wraps a net with `categories` outputs per channel of the image.
     pub fn new(net: N, size: [usize; 3], categories: usize) -> Self {
         Self { net, size, categories }
     }
@@ -105,7 +117,7 @@ impl<N: Net<4>> Pixels<N> {
         let ([batch, pixels, form], [c, h, w], k) = (z.dims(), self.size, self.categories);
         assert!(
             pixels == c * h * w && (form == 1 || form == k),
-            "{:?} is no batch of {c}×{h}×{w} images of {k} categories: give [batch, {}, 1 or {k}]",
+            "{:?} is not a batch of {c}×{h}×{w} images of {k} categories: give [batch, {}, 1 or {k}]",
             z.dims(),
             c * h * w
         );
@@ -117,7 +129,11 @@ impl<N: Net<4>> Pixels<N> {
         };
         let image = (level * (2.0 / (k - 1) as f64) - 1.0).reshape([batch, c, h, w]);
         let logits = inside(&self.net, image);
-        assert_eq!(logits.dims(), [batch, c * k, h, w], "the net inside gives {k} channels for each of the data's");
+        assert_eq!(
+            logits.dims(),
+            [batch, c * k, h, w],
+            "the net inside must give {k} outputs per channel of the image"
+        );
         logits.reshape([batch, c, k, h, w]).permute([0, 1, 3, 4, 2]).reshape([batch, pixels, k])
     }
 }

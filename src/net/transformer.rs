@@ -1,11 +1,15 @@
-//! The net of sequences.
+//! The transformer for sequences.
 use super::{
-    Classes, Net,
-    blocks::{Block, Context, Modulation, Pass, Positions, Rotation, linear, modulate, sinusoids},
+    Classes, Net, Positions, Task,
+    blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
+    config::{check_common, check_positive, setters},
     layers::Linear,
-    unet::check_common,
 };
-use crate::{distribution::is, rng::Rng};
+use crate::{
+    distribution::is,
+    error::{Error, Result},
+    rng::Rng,
+};
 use burn::{
     module::{Module, Param},
     tensor::{Bool, DType, Device, Int, Tensor},
@@ -13,58 +17,73 @@ use burn::{
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
-/// What a [`Transformer`] is made of.
+/// Configuration of a [`Transformer`].
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{Rng, net::{Classes, Net, TransformerConfig}};
 /// let device = Device::flex();
-/// let net = TransformerConfig::new(27, 16).width(64).depth(2).init(&Rng::new(7), &device);
-/// let letters = Tensor::<3>::from_floats([[[3.0], [0.0], [26.0]]], &device);
-/// let logits = net.forward(letters, Tensor::ones([1], &device), &Classes::none());
+/// let config = TransformerConfig::new(27, 16).with_width(64).with_depth(2);
+/// let net = config.init(&Rng::new(7), &device)?;
+/// let tokens = Tensor::<3>::from_floats([[[3.0], [0.0], [26.0]]], &device);
+/// let logits = net.forward(tokens, Tensor::ones([1], &device), &Classes::none());
 /// assert_eq!(logits.dims(), [1, 3, 27]);
+/// # Ok::<(), tweedie::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
-    /// Categories of a token, a mask included; 0 for continuous data.
+    /// Number of categories of a token, the mask included; 0 for continuous data.
+    #[doc(alias = "vocab_size")]
+    #[serde(skip)]
     pub vocabulary: usize,
-    /// Numbers of a token of continuous data; 0 for categories.
-    pub channels: usize,
-    /// Tokens of the longest sequence.
+    /// Values of a token of continuous data; 0 for discrete data.
+    #[serde(skip)]
+    pub in_channels: usize,
+    /// Largest length of a sequence, in tokens.
+    #[doc(alias = "max_position_embeddings")]
+    #[serde(skip)]
     pub length: usize,
-    /// Numbers of a token inside the net.
+    /// Hidden width: values of a token inside the net.
+    #[doc(alias = "hidden_size")]
     pub width: usize,
-    /// Blocks.
+    /// Number of blocks.
+    #[doc(alias = "num_layers")]
     pub depth: usize,
-    /// Heads of an attention, which share the width evenly.
+    /// Attention heads; the width must be a multiple of their number.
+    #[doc(alias = "num_attention_heads")]
     pub heads: usize,
-    /// How many times wider than a token the hidden layer of a block's perceptron is.
+    /// Width of the hidden layer of a block's MLP, as a multiple of `width`.
+    #[doc(alias = "mlp_ratio")]
     pub expansion: usize,
-    /// How a token knows its place.
+    /// Position encoding of the tokens: `rotary`, `sinusoidal` or `learned`.
     pub positions: Positions,
-    /// Whether a token sees those before it alone, and itself.
+    /// Whether a token attends only to itself and the tokens before it.
     pub causal: bool,
-    /// A category that no other token looks at: text that was filled up to a length.
+    /// Padding category, to which no other token attends: text filled up to a length.
     ///
-    /// The net reads it off z. Where the noise leaves a category as it was or hides it (absorbing), a filling seen is a
-    /// filling in truth, and what is hidden is looked at; under a noise that may turn any token into a filling
-    /// (uniform, marginal) it would blind the net to tokens at random, so leave this out there. Leave it out as well where
-    /// fillings are to tell how long a text is.
+    /// The net reads it off z. If the noise leaves a category as it is or masks it (absorbing), a padding token seen is padding
+    /// in the data, and masked tokens are attended to. Noise that may turn any token into padding (uniform, marginal) would
+    /// hide tokens at random: leave this out there, and also if padding is to carry the length of a text.
+    #[doc(alias = "pad_token_id")]
+    #[serde(skip)]
     pub pad: Option<usize>,
-    /// Whether logits are products with the table that tokens are looked up in.
+    /// Whether the output layer shares its weights with the token embedding.
+    #[doc(alias = "tie_word_embeddings")]
     pub tied: bool,
-    /// Whether the net is told the time.
+    /// Whether the net reads the time.
     pub time: bool,
-    /// Classes that the net may be told, beside "none"; 0 for a net without classes.
-    pub classes: usize,
-    /// Numbers that time and class are told in; 0 for as many as the width.
-    pub told: usize,
-    /// Probability that a number which attention or perceptron adds is dropped in training.
+    /// Number of classes, not counting "none"; 0 for an unconditional net.
+    #[serde(skip)]
+    pub num_classes: usize,
+    /// Width of the embedding of time and class; 0 for `width`.
+    pub cond_width: usize,
+    /// Dropout probability after attention and MLP in training.
     pub dropout: f64,
-    /// Sines and cosines that describe the time: an even number.
+    /// Sines and cosines of the time, together; an even number.
     pub time_features: usize,
-    /// Numbers given for each number of continuous data: 1, or 2 where the variance is learned.
+    /// Outputs per value of continuous data: 1, or 2 if the variance is learned.
+    #[serde(skip)]
     pub outputs: usize,
 }
 
@@ -72,7 +91,7 @@ impl Default for TransformerConfig {
     fn default() -> Self {
         Self {
             vocabulary: 0,
-            channels: 0,
+            in_channels: 0,
             length: 128,
             width: 128,
             depth: 4,
@@ -83,8 +102,8 @@ impl Default for TransformerConfig {
             pad: None,
             tied: false,
             time: true,
-            classes: 0,
-            told: 128,
+            num_classes: 0,
+            cond_width: 128,
             dropout: 0.0,
             time_features: 64,
             outputs: 1,
@@ -92,153 +111,125 @@ impl Default for TransformerConfig {
     }
 }
 
+setters!(TransformerConfig:
+    with_width width usize,
+    with_depth depth usize,
+    with_heads heads usize,
+    with_expansion expansion usize,
+    with_positions positions Positions,
+    with_causal causal bool,
+    with_pad pad impl Into<Option<usize>>,
+    with_tied tied bool,
+    with_time time bool,
+    with_num_classes num_classes usize,
+    with_cond_width cond_width usize,
+    with_dropout dropout f64,
+    with_time_features time_features usize,
+    with_outputs outputs usize,
+);
+
 impl TransformerConfig {
     /// A net for sequences of up to `length` tokens of `vocabulary` categories.
     pub fn new(vocabulary: usize, length: usize) -> Self {
         Self { vocabulary, length, ..Self::default() }
     }
-    /// A net for sequences of up to `length` tokens of `channels` numbers.
-    pub fn continuous(channels: usize, length: usize) -> Self {
-        Self { channels, length, ..Self::default() }
-    }
-    /// Numbers of a token inside the net.
-    pub fn width(self, width: usize) -> Self {
-        Self { width, ..self }
-    }
-    /// Blocks.
-    pub fn depth(self, depth: usize) -> Self {
-        Self { depth, ..self }
-    }
-    /// Heads of an attention.
-    pub fn heads(self, heads: usize) -> Self {
-        Self { heads, ..self }
-    }
-    /// How much wider the hidden layer of a block is.
-    pub fn expansion(self, expansion: usize) -> Self {
-        Self { expansion, ..self }
-    }
-    /// How a token knows its place.
-    pub fn positions(self, positions: Positions) -> Self {
-        Self { positions, ..self }
-    }
-    /// Whether a token sees those before it alone, and itself.
-    pub fn causal(self, causal: bool) -> Self {
-        Self { causal, ..self }
-    }
-    /// The category that no other token looks at.
-    pub fn pad(self, pad: impl Into<Option<usize>>) -> Self {
-        Self { pad: pad.into(), ..self }
-    }
-    /// Whether logits are products with the table that tokens are looked up in.
-    pub fn tied(self, tied: bool) -> Self {
-        Self { tied, ..self }
-    }
-    /// Whether the net is told the time.
-    pub fn time(self, time: bool) -> Self {
-        Self { time, ..self }
-    }
-    /// Classes that the net may be told.
-    pub fn classes(self, classes: usize) -> Self {
-        Self { classes, ..self }
-    }
-    /// Numbers that time and class are told in.
-    pub fn told(self, told: usize) -> Self {
-        Self { told, ..self }
-    }
-    /// Probability of dropping a number in training.
-    pub fn dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
-    }
-    /// Sines and cosines that describe the time.
-    pub fn time_features(self, time_features: usize) -> Self {
-        Self { time_features, ..self }
-    }
-    /// Numbers given for each number of the data.
-    pub fn outputs(self, outputs: usize) -> Self {
-        Self { outputs, ..self }
+    /// A net for sequences of up to `length` tokens of `in_channels` continuous values.
+    pub fn continuous(in_channels: usize, length: usize) -> Self {
+        Self { in_channels, length, ..Self::default() }
     }
 
-    /// Whether there is such a net.
+    /// Takes `vocabulary` or `in_channels`, `length`, `num_classes` and `outputs` from the task.
+    pub fn fit(self, task: &Task<'_>) -> Self {
+        Self {
+            vocabulary: task.categories.unwrap_or(0),
+            in_channels: if task.categories.is_some() { 0 } else { task.shape[1] },
+            length: task.shape[0],
+            num_classes: task.num_classes,
+            outputs: task.outputs,
+            ..self
+        }
+    }
+
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right, in one sentence.
-    pub fn check(&self) -> Result<(), String> {
-        match (self.vocabulary, self.channels) {
+    /// With the field that is not allowed.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |field: &str, problem: String| Err(Error::invalid(problem).with_field(field));
+        match (self.vocabulary, self.in_channels) {
             (0, 0) => {
-                return Err("a transformer reads tokens of a vocabulary or of channels: give vocabulary = 27 for \
-                            categories, or channels = 64 for continuous data"
-                    .into());
+                return Err(Error::invalid(
+                    "a transformer needs the vocabulary of discrete data or the channels of continuous data",
+                )
+                .with_remedy("give `vocabulary`, for example 27, or `in_channels`, for example 64"));
             }
-            (1, 0) => return Err("vocabulary = 1, but one category alone says nothing: it is at least 2".into()),
+            (1, 0) => return wrong("vocabulary", "must be at least 2, got 1".into()),
             (vocabulary, channels) if vocabulary > 0 && channels > 0 => {
-                return Err(format!(
-                    "vocabulary = {vocabulary} and channels = {channels} are both given, but tokens are either categories \
-                     or continuous: leave one out"
-                ));
+                return Err(Error::invalid(format!(
+                    "vocabulary = {vocabulary} and in_channels = {channels} are both given, but tokens are either discrete or \
+                     continuous"
+                ))
+                .with_remedy("leave one out"));
             }
             _ => (),
         }
-        if self.length == 0 {
-            return Err("length = 0, but a sequence has at least one token".into());
-        }
+        check_positive(&[("length", self.length)])?;
         check_blocks(self.width, self.depth, self.heads, self.expansion, self.positions, 1)?;
-        if self.vocabulary == 0 && (self.tied || self.pad.is_some()) {
-            return Err(
-                "`tied` and `pad` are about the table of a vocabulary, and continuous data have none: leave them \
-                        out"
-                .into(),
-            );
+        for (field, given) in [("tied", self.tied), ("pad", self.pad.is_some())] {
+            if self.vocabulary == 0 && given {
+                return Err(Error::invalid("needs a vocabulary, which continuous data do not have")
+                    .with_field(field)
+                    .with_remedy("leave it out"));
+            }
         }
         if let Some(pad) = self.pad.filter(|pad| *pad >= self.vocabulary) {
-            return Err(format!("pad = {pad}, but categories are numbered 0 to {}", self.vocabulary - 1));
+            return wrong("pad", format!("must be a category, 0 to {}, got {pad}", self.vocabulary - 1));
         }
         if self.vocabulary > 0 && self.outputs != 1 {
-            return Err(format!("outputs = {}, but logits have no variance to be learned: it is 1", self.outputs));
+            return wrong("outputs", format!("must be 1 for logits, which have no variance, got {}", self.outputs));
         }
         check_common(if self.time { self.time_features } else { 2 }, self.dropout, self.outputs)
     }
 
-    /// The net a seed begins with: its output is exactly zero until it is trained, all categories alike.
+    /// Initializes the net from a seed; its output is exactly zero before training, so all categories have equal probability.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`check`](Self::check) refuses.
-    pub fn init(&self, rng: &Rng, device: &Device) -> Transformer {
-        if let Err(reason) = self.check() {
-            panic!("{reason}");
-        }
-        let Self { vocabulary, channels, width, .. } = *self;
-        let told = if self.told == 0 { width } else { self.told };
+    /// If [`check`](Self::check) fails.
+    pub fn init(&self, rng: &Rng, device: &Device) -> Result<Transformer> {
+        self.check()?;
+        let Self { vocabulary, in_channels, width, .. } = *self;
+        let cond_width = if self.cond_width == 0 { width } else { self.cond_width };
         let features = if self.time { self.time_features } else { 0 };
-        let context = Context::new(features, self.classes, told, &rng.stream("told"), device);
-        let told = if context.speaks() { told } else { 0 };
+        let cond = Conditioning::new(features, self.num_classes, cond_width, &rng.stream("told"), device);
+        let cond_width = if cond.is_empty() { 0 } else { cond_width };
         let block = |i| {
             let rng = rng.stream(&format!("block.{i}"));
-            Block::new(width, self.heads, self.expansion, told, &rng, device)
+            Block::new(width, self.heads, self.expansion, cond_width, &rng, device)
         };
-        // Times √width, the numbers of a token have variance 1.
+        // Times √width, the values of a token have variance 1.
         let rows = |name: &str, rows| {
             let normal = rng.stream(name).normal_tensor([rows, width], device, DType::F32);
             Param::from_tensor(normal / (width as f64).sqrt())
         };
         let zeros = || Param::from_tensor(Tensor::zeros([vocabulary], (device, DType::F32)));
-        let outputs = if vocabulary > 0 { vocabulary } else { self.outputs * channels };
-        Transformer {
-            context,
+        let outputs = if vocabulary > 0 { vocabulary } else { self.outputs * in_channels };
+        Ok(Transformer {
+            cond,
             table: (vocabulary > 0).then(|| rows("table", vocabulary)),
-            first: (channels > 0).then(|| Linear::new(channels, width, &rng.stream("first"), device)),
-            places: (self.positions == Positions::Learned).then(|| rows("places", self.length)),
+            first: (in_channels > 0).then(|| Linear::new(in_channels, width, &rng.stream("first"), device)),
+            positions: (self.positions == Positions::Learned).then(|| rows("places", self.length)),
             blocks: (0..self.depth).map(block).collect(),
-            modulation: Modulation::new(told, 2 * width, device),
+            modulation: Modulation::new(cond_width, 2 * width, device),
             last: Linear::zero(width, if self.tied { width } else { outputs }, device),
             bias: self.tied.then(zeros),
             config: self.clone(),
-        }
+        })
     }
 }
 
-/// What configurations of transformers have in common.
+/// Checks the fields that configurations of transformers share; a position has `axes` coordinates.
 pub(super) fn check_blocks(
     width: usize,
     depth: usize,
@@ -246,38 +237,38 @@ pub(super) fn check_blocks(
     expansion: usize,
     positions: Positions,
     axes: usize,
-) -> Result<(), String> {
-    for (name, value) in [("width", width), ("depth", depth), ("heads", heads), ("expansion", expansion)] {
-        if value == 0 {
-            return Err(format!("{name} = 0, but it is at least 1"));
-        }
-    }
+) -> Result<()> {
+    check_positive(&[("width", width), ("depth", depth), ("heads", heads), ("expansion", expansion)])?;
+    let wrong = |field: &str, problem: String| Err(Error::invalid(problem).with_field(field));
     if !width.is_multiple_of(heads) {
-        return Err(format!("width = {width} is not shared evenly by heads = {heads}: give a multiple of {heads}"));
+        return wrong("width", format!("must be a multiple of heads = {heads}, got {width}"));
     }
     let pairs = 2 * axes;
     match positions {
-        Positions::Rotary if !(width / heads).is_multiple_of(pairs) => Err(format!(
-            "positions = \"rotary\" turns pairs of numbers{}, but a head has width / heads = {}: make that a multiple of \
-             {pairs}",
-            if axes > 1 { " for each axis" } else { "" },
-            width / heads
-        )),
-        Positions::Sinusoidal if !width.is_multiple_of(pairs) => Err(format!(
-            "positions = \"sinusoidal\" adds pairs of sines and cosines, but width = {width}: make it a multiple of {pairs}"
-        )),
+        Positions::Rotary if !(width / heads).is_multiple_of(pairs) => {
+            let (each, head) = (if axes > 1 { " for each axis" } else { "" }, width / heads);
+            wrong(
+                "positions",
+                format!(
+                    "\"rotary\" rotates pairs of values{each}: width / heads must be a multiple of {pairs}, got {head}"
+                ),
+            )
+        }
+        Positions::Sinusoidal if !width.is_multiple_of(pairs) => {
+            wrong("width", format!("must be a multiple of {pairs} for positions = \"sinusoidal\", got {width}"))
+        }
         _ => Ok(()),
     }
 }
 
-/// Tokens that look at one another, `depth` times over.
+/// Transformer: `depth` blocks of self-attention over the tokens of a sequence.
 ///
-/// A token of category i enters as row i of a table, or as the mean of rows under given probabilities; a token of
-/// continuous numbers by a linear map. Each block is attention and a perceptron on adaptive layer norms, gated, where
-/// time and class tell shift, scale and gate (adaLN-zero). At the end logits of each category, or as many numbers as
-/// came in. With `tied` the logits are `table · W h + b`, W a square matrix.
+/// A token of category i enters as row i of an embedding table, or as the mean of rows under given probabilities; a token of
+/// continuous values by a linear map. Each block is self-attention and an MLP, each after an adaptive layer norm and through a
+/// gate; shift, scale and gate are linear in the embedding of time and class (adaLN-zero). The output is a logit per
+/// category, or as many values as came in. With `tied` the logits are `table · W h + b`, W a square matrix.
 ///
-/// The numbers of a sequence do not depend on the batch it is in.
+/// The output of a sequence does not depend on the rest of the batch.
 ///
 /// Peebles and Xie, "Scalable Diffusion Models with Transformers" (2022), <https://arxiv.org/abs/2212.09748>; for masked
 /// text as in Sahoo et al., "Simple and Effective Masked Diffusion Language Models" (2024),
@@ -285,80 +276,80 @@ pub(super) fn check_blocks(
 ///
 /// # Shapes
 ///
-/// `z: [batch, tokens, 1]` (numbers of categories) or `[batch, tokens, vocabulary]` (one-hot, probabilities) →
-/// `[batch, tokens, vocabulary]`; continuous `[batch, tokens, channels]` → the same, twice as many tokens where the variance
-/// is learned.
+/// `z: [batch, tokens, 1]` (category indices) or `[batch, tokens, vocabulary]` (one-hot, probabilities) →
+/// `[batch, tokens, vocabulary]`; continuous `[batch, tokens, in_channels]` → the same, with twice as many tokens if the
+/// variance is learned.
 ///
 /// # Panics
 ///
-/// If a sequence is longer than `length`, or a token is of another size.
+/// If a sequence is longer than `length`, or a token has another number of values.
 #[derive(Module, Debug)]
 pub struct Transformer {
-    context: Context,
-    /// `[vocabulary, width]`.
+    cond: Conditioning,
+    /// Token embedding `[vocabulary, width]`.
     table: Option<Param<Tensor<2>>>,
     first: Option<Linear>,
-    /// `[length, width]`.
-    places: Option<Param<Tensor<2>>>,
+    /// Position embedding `[length, width]`, if learned.
+    positions: Option<Param<Tensor<2>>>,
     blocks: Vec<Block>,
     modulation: Modulation,
     last: Linear,
-    /// `[vocabulary]`, where the table gives the logits.
+    /// `[vocabulary]`, if the token embedding gives the logits.
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: TransformerConfig,
 }
 
 impl Transformer {
-    /// What it is made of.
+    /// Returns the configuration.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
     }
 
-    /// z as tokens of the net's width, of variance about 1.
-    fn read(&self, z: &Tensor<3>) -> Tensor<3> {
+    /// Embeds z and adds the position encoding: `[batch, tokens, width]`, of variance about 1.
+    fn embed(&self, z: &Tensor<3>) -> Tensor<3> {
         let [batch, tokens, wide] = z.dims();
-        let TransformerConfig { length, vocabulary, channels, width, .. } = self.config;
+        let TransformerConfig { length, vocabulary, in_channels, width, .. } = self.config;
         assert!(
             tokens <= length,
-            "a sequence of {tokens} tokens was given to a transformer of length = {length}: shorten the text, or train a \
-             net of greater length"
+            "a sequence of {tokens} tokens was given to a transformer of length = {length}: shorten it, or train a net \
+             of larger length"
         );
         let scale = (width as f64).sqrt();
         let x = match (&self.table, &self.first) {
             (Some(table), _) if wide == 1 => {
-                let numbers: Tensor<1, Int> = z.clone().reshape([batch * tokens]).int();
-                table.val().select(0, numbers).reshape([batch, tokens, width]) * scale
+                let indices: Tensor<1, Int> = z.clone().reshape([batch * tokens]).int();
+                table.val().select(0, indices).reshape([batch, tokens, width]) * scale
             }
             (Some(table), _) if wide == vocabulary => ops::linear(z.clone(), table.val(), None) * scale,
-            (None, Some(first)) if wide == channels => linear(z.clone(), first),
+            (None, Some(first)) if wide == in_channels => linear(z.clone(), first),
             (Some(_), _) => panic!(
-                "tokens of {wide} numbers were given to a transformer of {vocabulary} categories: it reads a category's \
-                 number (1) or its probabilities ({vocabulary})"
+                "tokens of {wide} values were given to a transformer of {vocabulary} categories: it reads category indices \
+                 (1 value) or probabilities ({vocabulary} values)"
             ),
-            _ => panic!("tokens of {wide} numbers were given to a transformer of {channels} channels"),
+            _ => panic!("tokens of {wide} values were given to a transformer of in_channels = {in_channels}"),
         };
         match self.config.positions {
             Positions::Rotary => x,
             Positions::Sinusoidal => x + sinusoids(&line(tokens), width, &z.device()).unsqueeze(),
             Positions::Learned => {
-                let places = self.places.as_ref().expect("made with the net").val();
-                x + (places.narrow(0, 0, tokens) * scale).unsqueeze()
+                let table = self.positions.as_ref().expect("initialized with the net").val();
+                x + (table.narrow(0, 0, tokens) * scale).unsqueeze()
             }
         }
     }
 
-    /// Which token (third axis) does not see which (last axis).
-    fn hidden(&self, z: &Tensor<3>) -> Option<Tensor<4, Bool>> {
+    /// The attention mask: true if a query (third axis) must not attend to a key (last axis).
+    fn mask(&self, z: &Tensor<3>) -> Option<Tensor<4, Bool>> {
         let [batch, n, _] = z.dims();
         let device = z.device();
-        let places = || Tensor::<1, Int>::arange(0..n as i64, &device);
-        let (seeing, seen) = (places().reshape([1, 1, n, 1]), places().reshape([1, 1, 1, n]));
+        let indices = || Tensor::<1, Int>::arange(0..n as i64, &device);
+        let (query, key) = (indices().reshape([1, 1, n, 1]), indices().reshape([1, 1, 1, n]));
         let grid = |x: Tensor<4, Int>| x.expand([1, 1, n, n]);
-        let later = self.config.causal.then(|| grid(seen.clone()).greater(grid(seeing.clone())));
+        let later = self.config.causal.then(|| grid(key.clone()).greater(grid(query.clone())));
         let padding = self.config.pad.map(|pad| {
             let pads = is(z, pad);
-            let others = grid(seen).not_equal(grid(seeing));
+            let others = grid(key).not_equal(grid(query));
             pads.reshape([batch, 1, 1, n]).expand([batch, 1, n, n]).bool_and(others.expand([batch, 1, n, n]))
         });
         match (later, padding) {
@@ -369,34 +360,34 @@ impl Transformer {
 
     fn run(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: Option<Rng>) -> Tensor<3> {
         let [batch, tokens, _] = z.dims();
-        let TransformerConfig { width, heads, channels, outputs, .. } = self.config;
-        let mut x = self.read(&z);
+        let TransformerConfig { width, heads, in_channels, outputs, .. } = self.config;
+        let mut x = self.embed(&z);
         let rotary = self.config.positions == Positions::Rotary;
-        let mut pass = Pass {
-            told: self.context.forward(t, y),
+        let mut shared = Shared {
+            cond: self.cond.forward(t, y),
             rotation: rotary.then(|| Rotation::new(&line(tokens), heads, width, &z.device())),
-            hidden: self.hidden(&z),
+            mask: self.mask(&z),
             dropout: self.config.dropout,
             rng,
         };
         for block in &self.blocks {
-            x = block.forward(x, &mut pass);
+            x = block.forward(x, &mut shared);
         }
-        let [shift, scale] = self.modulation.forward(pass.told.as_ref());
+        let [shift, scale] = self.modulation.forward(shared.cond.as_ref());
         let x = linear(modulate(x, scale, shift), &self.last);
         match (&self.table, &self.bias) {
             (Some(table), Some(bias)) => ops::linear(x, table.val().swap_dims(0, 1), Some(bias.val())),
             (None, _) if outputs > 1 => {
-                // The variance is told on the second axis.
-                let x = x.reshape([batch, tokens, outputs, channels]).swap_dims(1, 2);
-                x.reshape([batch, outputs * tokens, channels])
+                // The variance lies on the second axis.
+                let x = x.reshape([batch, tokens, outputs, in_channels]).swap_dims(1, 2);
+                x.reshape([batch, outputs * tokens, in_channels])
             }
             _ => x,
         }
     }
 }
 
-/// The places of tokens in a row.
+/// Positions 0, 1, 2, … of tokens.
 fn line(tokens: usize) -> Vec<Vec<f64>> {
     (0..tokens).map(|i| vec![i as f64]).collect()
 }

@@ -1,7 +1,8 @@
-//! Tokens as vectors that are trained with the model.
+//! Embedding of tokens in vectors that are trained with the model.
 use super::Transform;
 use crate::{
     denoise::Denoiser,
+    error::{Error, Result},
     noise::{Estimate, Noise, lift},
     rng::Rng,
 };
@@ -12,148 +13,144 @@ use burn::{
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
-/// How vectors become tokens again.
+/// Decoding of vectors to tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decoding {
-    /// The token whose vector is nearest.
+    /// The token with the nearest vector.
     #[default]
     Nearest,
-    /// The token of the largest logit, which the loss [`Rounding`](crate::loss::Rounding) trains.
+    /// The token with the largest logit, which the loss [`Rounding`](crate::loss::Rounding) trains.
     Logits,
 }
 
-/// What an [`Embedding`] is made of.
+/// Configuration of an [`Embedding`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
-    /// Categories of a token.
+    /// Number of categories of a token.
     pub vocabulary: usize,
-    /// Numbers of a vector.
+    /// Values of a vector.
     pub width: usize,
-    /// Whether a vector's mean square is held at 1, as a noise expects of data. Otherwise it is free, and the loss
-    /// [`Prior`](crate::loss::Prior) keeps it from growing.
-    pub normalised: bool,
-    /// How vectors become tokens again.
+    /// Whether vectors are normalized to a mean square of 1, as a noise expects of data. Otherwise the loss
+    /// [`Prior`](crate::loss::Prior) keeps them from growing.
+    pub normalized: bool,
+    /// Decoding of vectors to tokens.
     pub decoding: Decoding,
 }
 impl Default for EmbeddingConfig {
     fn default() -> Self {
-        Self { vocabulary: 0, width: 32, normalised: true, decoding: Decoding::Nearest }
+        Self { vocabulary: 0, width: 32, normalized: true, decoding: Decoding::Nearest }
     }
 }
 
 impl EmbeddingConfig {
-    /// Vectors of `width` numbers for `vocabulary` categories.
+    /// Vectors of `width` values for `vocabulary` categories.
     pub fn new(vocabulary: usize, width: usize) -> Self {
         Self { vocabulary, width, ..Self::default() }
     }
-    /// Whether a vector's mean square is held at 1.
-    pub fn normalised(self, normalised: bool) -> Self {
-        Self { normalised, ..self }
+    /// Sets [`normalized`](Self::normalized).
+    pub fn with_normalized(self, normalized: bool) -> Self {
+        Self { normalized, ..self }
     }
-    /// How vectors become tokens again.
-    pub fn decoding(self, decoding: Decoding) -> Self {
+    /// Sets [`decoding`](Self::decoding).
+    pub fn with_decoding(self, decoding: Decoding) -> Self {
         Self { decoding, ..self }
     }
 
-    /// Whether there is such a table.
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// What is wrong and what would be right, in one sentence.
-    pub fn check(&self) -> Result<(), String> {
+    /// With the field that is not allowed.
+    pub fn check(&self) -> Result<()> {
         if self.vocabulary < 2 {
-            return Err(format!(
-                "vocabulary = {}, but an embedding tells categories apart: it is at least 2",
-                self.vocabulary
-            ));
+            let problem = format!("must be at least 2 categories, got {}", self.vocabulary);
+            return Err(Error::invalid(problem).with_field("vocabulary"));
         }
         if self.width == 0 {
-            return Err("width = 0, but a vector has at least one number".into());
+            return Err(Error::invalid("must be at least 1, got 0").with_field("width"));
         }
         Ok(())
     }
 
-    /// The table a seed begins with: standard normals.
+    /// Initializes the table from a seed with standard normal values.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`check`](Self::check) refuses.
-    pub fn init(&self, rng: &Rng, device: &Device) -> Embedding {
-        if let Err(reason) = self.check() {
-            panic!("{reason}");
-        }
+    /// If [`check`](Self::check) fails.
+    pub fn init(&self, rng: &Rng, device: &Device) -> Result<Embedding> {
+        self.check()?;
         let table = rng.stream("embedding").normal_tensor([self.vocabulary, self.width], device, DType::F32);
-        Embedding {
+        Ok(Embedding {
             table: Param::from_tensor(table),
             bias: Param::from_tensor(Tensor::zeros([self.vocabulary], (device, DType::F32))),
             config: self.clone(),
-        }
+        })
     }
 }
 
-/// A vector for each token, trained together with the net that finds vectors again: diffusion of text in a space of
-/// numbers.
+/// Embedding of tokens: a vector per token, trained together with the net, for continuous diffusion of text.
 ///
-/// `x = e(w)`, with e(w) row w of a table, or that row over the root of its mean square. The gradient of every loss that sees
-/// x or x_t reaches the table; what keeps the rows apart is [`Rounding`](crate::loss::Rounding), −ln p(w | x₀) with
-/// `p(w | x) = softmax_w(⟨e(w), x⟩ + b_w)`. With [`Simple`](crate::loss::Simple) on a net that says x̂, the objective of
-/// Diffusion-LM is `Simple + Rounding + Prior`: what [`Simple`](crate::loss::Simple) is at the first time of the table is
-/// their term ‖e(w) − x̂(x₁)‖² of t = 0.
+/// `x = e(w)`, with e(w) row w of a table, or that row divided by the root of its mean square. The gradient of every loss that
+/// depends on x or x_t reaches the table; [`Rounding`](crate::loss::Rounding), −ln p(w | x₀) with
+/// `p(w | x) = softmax_w(⟨e(w), x⟩ + b_w)`, keeps the rows apart. With [`Simple`](crate::loss::Simple) and prediction x0, the
+/// objective of Diffusion-LM is `Simple + Rounding + Prior`: [`Simple`](crate::loss::Simple) at the first timestep of the
+/// table is their term ‖e(w) − x̂(x₁)‖² of t = 0.
 ///
 /// Li et al., "Diffusion-LM Improves Controllable Text Generation" (2022), <https://arxiv.org/abs/2205.14217>; rows on a
 /// sphere as in Dieleman et al., "Continuous diffusion for categorical data" (2022), <https://arxiv.org/abs/2211.15089>.
 ///
 /// # Shapes
 ///
-/// Numbers `[batch, tokens, 1]` ↔ `[batch, tokens, width]`.
+/// Token ids `[batch, tokens, 1]` ↔ `[batch, tokens, width]`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{Rng, transform::{EmbeddingConfig, Transform}};
 /// let device = Device::flex();
-/// let embedding = EmbeddingConfig::new(27, 16).init(&Rng::new(7), &device);
-/// let word = Tensor::<3>::from_floats([[[3.0], [0.0], [26.0]]], &device);
-/// let x = embedding.encode(word.clone());
+/// let embedding = EmbeddingConfig::new(27, 16).init(&Rng::new(7), &device)?;
+/// let tokens = Tensor::<3>::from_floats([[[3.0], [0.0], [26.0]]], &device);
+/// let x = embedding.encode(tokens.clone());
 /// assert_eq!(x.dims(), [1, 3, 16]);
-/// assert_eq!(embedding.decode(x * 0.9).into_data(), word.into_data());
+/// assert_eq!(embedding.decode(x * 0.9).into_data(), tokens.into_data());
+/// # Ok::<(), tweedie::Error>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[vocabulary, width]`, before it is normalised.
+    /// `[vocabulary, width]`, before normalization.
     pub table: Param<Tensor<2>>,
-    /// b, `[vocabulary]`.
+    /// Biases b of the logits, `[vocabulary]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     config: EmbeddingConfig,
 }
 
 impl Embedding {
-    /// What it is made of.
+    /// Returns the configuration.
     pub fn config(&self) -> &EmbeddingConfig {
         &self.config
     }
 
-    /// The vectors of all tokens: `[vocabulary, width]`.
+    /// Returns the vectors of all tokens: `[vocabulary, width]`.
     pub fn vectors(&self) -> Tensor<2> {
         self.scaled(self.table.val())
     }
 
     fn scaled(&self, rows: Tensor<2>) -> Tensor<2> {
-        if !self.config.normalised {
+        if !self.config.normalized {
             return rows;
         }
         let (width, place) = (self.config.width, (&rows.device(), rows.dtype()));
         ops::rms_norm(rows, Tensor::ones([1, width], place), Tensor::zeros([1, width], place), 1e-12)
     }
 
-    /// ⟨e(w), x⟩ + b_w of every token w: `[batch, tokens, width]` → `[batch, tokens, vocabulary]`.
+    /// Computes the logits ⟨e(w), x⟩ + b_w of all tokens w: `[batch, tokens, width]` → `[batch, tokens, vocabulary]`.
     pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
         ops::linear(x, self.vectors().swap_dims(0, 1), Some(self.bias.val()))
     }
 
-    /// The numbers of the tokens whose vectors are nearest: `[batch, tokens, width]` → `[batch, tokens, 1]`.
+    /// Returns the ids of the tokens with the nearest vectors: `[batch, tokens, width]` → `[batch, tokens, 1]`.
     pub fn nearest(&self, x: Tensor<3>) -> Tensor<3> {
         // argmin ‖x − e‖² = argmax ⟨e, x⟩ − ½ ‖e‖².
         let vectors = self.vectors();
@@ -161,16 +158,16 @@ impl Embedding {
         best(ops::linear(x, vectors.swap_dims(0, 1), Some(half)))
     }
 
-    /// The vectors of tokens given by numbers: `[batch, tokens, 1]` → `[batch, tokens, width]`.
-    pub fn look_up(&self, numbers: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, form] = numbers.dims();
-        assert_eq!(form, 1, "an embedding looks tokens up by their numbers, [batch, tokens, 1], not {form} of each");
-        let numbers: Tensor<1, Int> = numbers.reshape([batch * tokens]).int();
-        self.scaled(self.table.val().select(0, numbers)).reshape([batch, tokens, self.config.width])
+    /// Looks up the vectors of token ids: `[batch, tokens, 1]` → `[batch, tokens, width]`.
+    pub fn look_up(&self, ids: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, form] = ids.dims();
+        assert_eq!(form, 1, "an embedding looks up token ids, [batch, tokens, 1], not {form} values per token");
+        let ids: Tensor<1, Int> = ids.reshape([batch * tokens]).int();
+        self.scaled(self.table.val().select(0, ids)).reshape([batch, tokens, self.config.width])
     }
 }
 
-/// The place of the largest along the last axis, as a number.
+/// Index of the largest value along the last axis.
 fn best(scores: Tensor<3>) -> Tensor<3> {
     let dtype = scores.dtype();
     scores.argmax(2).float().cast(dtype)
@@ -189,16 +186,16 @@ impl Transform<3> for Embedding {
     }
 }
 
-/// A denoiser whose guess is moved to the nearest vectors of an [`Embedding`], so that each step commits itself to words.
+/// A denoiser whose denoised estimate is rounded to the nearest vectors of an [`Embedding`] at each step.
 ///
 /// Li et al., "Diffusion-LM" (2022), section 4.2, "the clamping trick", <https://arxiv.org/abs/2205.14217>.
 #[derive(Clone, Debug)]
 pub struct Rounded<'a, M> {
     /// The denoiser.
     pub model: M,
-    /// The vectors.
+    /// The embedding.
     pub embedding: &'a Embedding,
-    /// Guesses of later times are left as they are; 1 moves them all.
+    /// Largest time at which estimates are rounded; 1 rounds them all.
     pub until: f64,
 }
 impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
@@ -211,14 +208,14 @@ impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let Estimate { mean, variance } = self.model.denoise(z, t);
         let early = t.iter().filter(|t| **t <= self.until).count();
-        let word = || self.embedding.look_up(self.embedding.nearest(mean.clone()));
+        let rounded = || self.embedding.look_up(self.embedding.nearest(mean.clone()));
         let mean = match early {
             0 => mean,
-            all if all == t.len() => word(),
+            all if all == t.len() => rounded(),
             _ => {
                 let [early] = lift(&mean, t, |_, t| [f64::from(u8::from(t <= self.until))]);
-                let words = early.greater_elem(0.5).expand(mean.dims());
-                mean.clone().mask_where(words, word())
+                let early = early.greater_elem(0.5).expand(mean.dims());
+                mean.clone().mask_where(early, rounded())
             }
         };
         Estimate { mean, variance }

@@ -2,32 +2,33 @@
 use super::Transform;
 use burn::{module::Module, tensor::Tensor};
 
-/// `[batch, c, h, w]` → `[batch, patches, c · side²]`: patches row by row, a patch's numbers by channel, row and column.
+/// Cuts images into patches, `[batch, c, h, w]` → `[batch, patches, c · side²]`: patches row by row, the values of a patch by
+/// channel, row and column.
 ///
 /// # Panics
 ///
-/// If the image does not fall into whole patches.
+/// If `side` does not divide height and width.
 pub fn cut(image: Tensor<4>, side: usize) -> Tensor<3> {
     let [batch, c, h, w] = image.dims();
     assert!(
         side > 0 && h.is_multiple_of(side) && w.is_multiple_of(side),
-        "an image of {h}×{w} does not fall into patches of {side}×{side}"
+        "an image of {h}×{w} cannot be cut into patches of {side}×{side}"
     );
     let [rows, columns] = [h / side, w / side];
     let parts = image.reshape([batch, c, rows, side, columns, side]).permute([0, 2, 4, 1, 3, 5]);
     parts.reshape([batch, rows * columns, c * side * side])
 }
 
-/// The inverse of [`cut`] for a grid of `[rows, columns]` patches of `c` channels.
+/// Joins patches to images, the inverse of [`cut`], for a grid of `[rows, columns]` patches of `c` channels.
 ///
 /// # Panics
 ///
-/// If there are fewer or more numbers.
+/// If the shape differs.
 pub fn join(patches: Tensor<3>, side: usize, [rows, columns]: [usize; 2], c: usize) -> Tensor<4> {
     let dims @ [batch, ..] = patches.dims();
     assert!(
         dims == [batch, rows * columns, c * side * side],
-        "{dims:?} are not {rows}×{columns} patches of {side}×{side} with {c} channels"
+        "{dims:?} is not a batch of {rows}×{columns} patches of {side}×{side} with {c} channels"
     );
     let parts = patches.reshape([batch, rows, columns, c, side, side]).permute([0, 3, 1, 4, 2, 5]);
     parts.reshape([batch, c, rows * side, columns * side])
@@ -47,7 +48,7 @@ pub fn join(patches: Tensor<3>, side: usize, [rows, columns]: [usize; 2], c: usi
 /// ```
 #[derive(Module, Debug)]
 pub struct Patches {
-    /// Pixels on a side of a patch.
+    /// Side of a patch in pixels.
     pub side: usize,
     /// Height and width of an image.
     #[module(skip)]

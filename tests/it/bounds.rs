@@ -1,5 +1,5 @@
 //! Bounds term by term against other programs'.
-use crate::exact::numbers;
+use crate::common::numbers;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::f64::consts::{LN_2, SQRT_2};
 use tweedie::{

@@ -1,4 +1,5 @@
 //! Noises, losses and likelihoods of categories, against enumeration.
+use crate::common::{device, numbers as host};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::sync::Arc;
 use tweedie::{
@@ -15,22 +16,14 @@ use tweedie::{
     },
 };
 
-fn device() -> Device {
-    Device::flex()
-}
 fn all_hold(name: &str, checks: Vec<Check>) {
     assert!(checks.len() > 5, "{name}: too few laws were measured");
-    for check in checks {
-        assert!(check.holds(), "{name}: {check}");
-    }
+    crate::common::all_hold(name, checks);
 }
 /// Category numbers `[rows, length, 1]` in double precision.
 fn numbers(rows: &[Vec<usize>]) -> Tensor<3> {
     let values: Vec<f64> = rows.iter().flatten().map(|x| *x as f64).collect();
     Tensor::from_data(TensorData::new(values, [rows.len(), rows[0].len(), 1]), (&device(), DType::F64))
-}
-fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.try_into_vec_as().unwrap()
 }
 /// Every sequence of `length` categories below k.
 fn sequences(length: usize, k: usize) -> Vec<Vec<usize>> {

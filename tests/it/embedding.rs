@@ -1,5 +1,5 @@
 //! Text in a space of numbers: vectors that are trained with the net, and nets of images on categories.
-use crate::nets::{bits, device, moved, normal, tokens};
+use crate::common::{bits, device, floats, moved, normal, tokens};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::GradientsParams,
@@ -21,16 +21,13 @@ use tweedie::{
 
 type Words = Model<3, Transformer, Embedding>;
 
-fn floats<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().try_to_vec().expect("single precision")
-}
-
-fn model(vocabulary: usize, width: usize, length: usize, normalised: bool) -> Words {
+fn model(vocabulary: usize, width: usize, length: usize, normalized: bool) -> Words {
     let rng = Rng::new(4);
-    let net = TransformerConfig::continuous(width, length).width(24).depth(1).heads(2).told(16);
+    let net =
+        TransformerConfig::continuous(width, length).with_width(24).with_depth(1).with_heads(2).with_cond_width(16);
     let noise = Gaussian::new(Sqrt::new(50)).predicting(Prediction::X0);
-    let embedding = EmbeddingConfig::new(vocabulary, width).normalised(normalised);
-    Model::new(noise, net.init(&rng, &device())).with_transform(embedding.init(&rng, &device()))
+    let embedding = EmbeddingConfig::new(vocabulary, width).with_normalized(normalized);
+    Model::new(noise, net.init(&rng, &device()).unwrap()).with_transform(embedding.init(&rng, &device()).unwrap())
 }
 
 fn objective() -> Objective<3> {
@@ -39,10 +36,10 @@ fn objective() -> Objective<3> {
 
 #[test]
 fn tokens_come_back_by_either_decoding() {
-    for normalised in [true, false] {
+    for normalized in [true, false] {
         for decoding in [Decoding::Nearest, Decoding::Logits] {
-            let config = EmbeddingConfig::new(10, 40).normalised(normalised).decoding(decoding);
-            let embedding = config.init(&Rng::new(1), &device());
+            let config = EmbeddingConfig::new(10, 40).with_normalized(normalized).with_decoding(decoding);
+            let embedding = config.init(&Rng::new(1), &device()).unwrap();
             let (raw, rng) = (tokens(4, 9), &mut Rng::new(2));
             let x = embedding.encode(raw.clone());
             let noisy = x.clone() + rng.normal_tensor(x.dims(), &device(), DType::F32) * 0.3;
@@ -54,15 +51,15 @@ fn tokens_come_back_by_either_decoding() {
 #[test]
 fn the_nearest_is_the_nearest() {
     // A vector's length must not count for it.
-    let mut embedding = EmbeddingConfig::new(3, 2).normalised(false).init(&Rng::new(1), &device());
+    let mut embedding = EmbeddingConfig::new(3, 2).with_normalized(false).init(&Rng::new(1), &device()).unwrap();
     embedding.table = Param::from_data([[1.0, 0.0], [10.0, 0.0], [0.0, 1.0]], &device());
     let x = Tensor::<3>::from_floats([[[2.0, 0.0], [6.0, 0.0], [0.4, 0.5], [-3.0, -2.9]]], &device());
     assert_eq!(floats(embedding.decode(x)), [0.0, 1.0, 2.0, 2.0]);
 }
 
 #[test]
-fn normalised_vectors_have_a_mean_square_of_one() {
-    let mut embedding = EmbeddingConfig::new(10, 16).init(&Rng::new(1), &device());
+fn normalized_vectors_have_a_mean_square_of_one() {
+    let mut embedding = EmbeddingConfig::new(10, 16).init(&Rng::new(1), &device()).unwrap();
     embedding.table = embedding.table.map(|table| table * 37.0);
     let squares = floats(embedding.encode(tokens(2, 5)).square().mean_dim(2));
     assert!(squares.iter().all(|square| (square - 1.0).abs() < 1e-5), "{squares:?}");
@@ -106,8 +103,8 @@ fn slopes_of_the_objective_reach_the_table() {
         }
     }
     let raw = Tensor::<3>::from_floats([[[0.0], [1.0], [2.0]], [[2.0], [2.0], [0.0]]], &device());
-    for normalised in [true, false] {
-        let mut model = model(4, 3, 3, normalised);
+    for normalized in [true, false] {
+        let mut model = model(4, 3, 3, normalized);
         model.net = moved(moved(model.net));
         let loss = |model: &Words, raw| {
             let losses = model.losses(raw, &[0.3, 0.8], &Classes::none(), &objective(), &Rng::new(6), false);
@@ -129,7 +126,7 @@ fn slopes_of_the_objective_reach_the_table() {
                 };
                 let expected = (at(h) - at(-h)) / (2.0 * f64::from(h));
                 let gap = (f64::from(slope) - expected).abs();
-                assert!(gap < 2e-3 + 1e-2 * expected.abs(), "{name}[{i}]: {slope} and {expected}, {normalised}");
+                assert!(gap < 2e-3 + 1e-2 * expected.abs(), "{name}[{i}]: {slope} and {expected}, {normalized}");
             }
         }
     }
@@ -160,8 +157,13 @@ fn rounding_is_a_cross_entropy_at_the_first_time() {
 
 #[test]
 fn the_prior_term_is_what_is_left_at_the_end() {
-    let embedding = EmbeddingConfig::new(4, 3).normalised(false).init(&Rng::new(1), &device());
-    let net = TransformerConfig::continuous(3, 5).width(8).heads(1).depth(1).init(&Rng::new(1), &device());
+    let embedding = EmbeddingConfig::new(4, 3).with_normalized(false).init(&Rng::new(1), &device()).unwrap();
+    let net = TransformerConfig::continuous(3, 5)
+        .with_width(8)
+        .with_heads(1)
+        .with_depth(1)
+        .init(&Rng::new(1), &device())
+        .unwrap();
     // An end that keeps much: α(1)² = 0.9⁵.
     let noise = Gaussian::new(tweedie::schedule::Constant::new(5, 0.1));
     let model = Model::new(noise, net).with_transform(embedding);
@@ -183,14 +185,22 @@ fn what_cannot_be_rounded_is_refused() {
     let noise = Discrete::uniform(Cosine::new(10), 4);
     let error = Loss::<3>::check(&Rounding::new(), &noise).expect_err("refused").to_string();
     assert!(error.contains("Gaussian noise"), "{error}");
-    let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device());
+    let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device()).unwrap();
     let other = Model::new(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0), net);
     let error = other.train(&Sentences, Simple + Rounding::new(), Train::default()).expect_err("refused").to_string();
     assert!(error.contains("the transform `embedding`"), "{error}");
-    assert!(EmbeddingConfig::default().check().expect_err("refused").contains("vocabulary = 0"));
-    assert!(EmbeddingConfig::new(3, 0).check().expect_err("refused").contains("width = 0"));
+    assert!(
+        EmbeddingConfig::default()
+            .check()
+            .expect_err("refused")
+            .to_string()
+            .contains("`vocabulary` must be at least 2")
+    );
+    assert!(
+        EmbeddingConfig::new(3, 0).check().expect_err("refused").to_string().contains("`width` must be at least 1")
+    );
     let read: EmbeddingConfig = serde_json::from_str(r#"{"vocabulary": 9, "decoding": "logits"}"#).expect("read");
-    assert_eq!(read, EmbeddingConfig::new(9, 32).decoding(Decoding::Logits));
+    assert_eq!(read, EmbeddingConfig::new(9, 32).with_decoding(Decoding::Logits));
 }
 
 /// Four tokens, the same or, in odd rows, one more from each to the next.
@@ -241,7 +251,13 @@ fn a_model_of_embedded_words_resumes_to_the_last_bit() {
 #[test]
 fn words_are_learned_by_their_vectors() -> Result<(), Error> {
     let settings = Train { steps: 800, batch: 64, rate: 5e-3, ema: 0.98, ..Train::default() };
-    let net = TransformerConfig::continuous(6, 4).width(24).depth(2).heads(2).told(16).init(&Rng::new(4), &device());
+    let net = TransformerConfig::continuous(6, 4)
+        .with_width(24)
+        .with_depth(2)
+        .with_heads(2)
+        .with_cond_width(16)
+        .init(&Rng::new(4), &device())
+        .unwrap();
     let mut deeper = model(5, 6, 4, true);
     deeper.net = net;
     let mut trainer = deeper.train(&Sentences, Simple + Rounding::new(), settings)?;
@@ -293,7 +309,7 @@ impl Denoiser<3> for Echo {
 
 #[test]
 fn guesses_are_rounded_until_a_time() {
-    let embedding = EmbeddingConfig::new(10, 8).init(&Rng::new(1), &device());
+    let embedding = EmbeddingConfig::new(10, 8).init(&Rng::new(1), &device()).unwrap();
     let echo = || Echo(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0));
     let rounded = Rounded { model: echo(), embedding: &embedding, until: 0.5 };
     let z = normal::<3>("z", [3, 4, 8]);
@@ -323,7 +339,7 @@ impl Net<4> for Say {
 
 #[test]
 fn pixels_are_shown_as_grey_levels_and_told_apart_by_logits() {
-    let inner = Say { inner: MlpConfig::new(1).init(&Rng::new(1), &device()) };
+    let inner = Say { inner: MlpConfig::new(1).init(&Rng::new(1), &device()).unwrap() };
     let net = Pixels::new(inner, [2, 3, 5], 4);
     let z = (tokens(2, 30) * 0.4).floor();
     let y = floats(net.forward(z.clone(), Tensor::zeros([2], &device()), &Classes::none()));
@@ -339,9 +355,9 @@ fn pixels_are_shown_as_grey_levels_and_told_apart_by_logits() {
 
 #[test]
 fn a_unet_learns_pixels_of_categories() {
-    let config = PixelsConfig::new([1, 4, 4], 3, UNetConfig::new([1, 8, 8]).blocks(1));
+    let config = PixelsConfig::new([1, 4, 4], 3, UNetConfig::new(1, [8, 8]).with_blocks(1));
     let device = device().autodiff();
-    let mut net = config.init(&Rng::new(1), &device);
+    let mut net = config.init(&Rng::new(1), &device).unwrap();
     let mut optimizer = burn::optim::AdamConfig::new().init();
     let z = (tokens(4, 16) * 0.3).floor();
     let target = Tensor::<3, Int>::from_data(z.clone().int().into_data(), &device);
@@ -356,13 +372,16 @@ fn a_unet_learns_pixels_of_categories() {
         net = optimizer.step(1e-2, net, grads);
     }
     assert!(last < 0.1, "{last}");
-    let refused = |config: PixelsConfig| config.check().expect_err("refused");
-    let unet = || UNetConfig::new([1, 8]);
+    let refused = |config: PixelsConfig| config.check().expect_err("refused").to_string();
+    let unet = || UNetConfig::new(1, [8]);
     for (reason, part) in [
-        (refused(PixelsConfig::new([1, 0, 4], 3, unet())), "holds a zero"),
-        (refused(PixelsConfig::new([1, 4, 4], 1, unet())), "at least 2 levels"),
-        (refused(PixelsConfig::new([3, 4, 4], 3, unet())), "has 3 of them"),
-        (refused(PixelsConfig::new([1, 4, 4], 3, unet().outputs(2))), "leave it out"),
+        (
+            refused(PixelsConfig::new([1, 0, 4], 3, unet())),
+            "`size` must give channels, height and width, none of them 0",
+        ),
+        (refused(PixelsConfig::new([1, 4, 4], 1, unet())), "`categories` must be at least 2"),
+        (refused(PixelsConfig::new([3, 4, 4], 3, unet())), "`in_channels` must be 3"),
+        (refused(PixelsConfig::new([1, 4, 4], 3, unet().with_outputs(2))), "`outputs` must be 1"),
     ] {
         assert!(reason.contains(part), "{reason}");
     }

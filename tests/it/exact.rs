@@ -1,42 +1,17 @@
 //! Exact models against closed forms, and samplers against other systems, in double precision.
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use crate::common::{even, gap, latents, mixture, numbers, points, walk};
+use burn::tensor::Tensor;
 use tweedie::{
     Rng,
     denoise::Denoiser,
-    exact::{Covariance, Mixture, Terminal},
+    exact::{Mixture, Terminal},
     noise::Gaussian,
     sample::{
         Churn, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Euler,
-        EulerAncestral, Heun, Past, Sampler,
+        EulerAncestral, Heun, Sampler,
     },
     schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, Schedule, VarianceExploding},
 };
-
-/// The mixture of three components in the plane that the reference numbers are for.
-pub fn mixture(noise: Gaussian) -> Mixture {
-    let full = |[a, b, c]: [f64; 3]| Covariance::Full(vec![vec![a, b], vec![b, c]]);
-    Mixture::new(
-        noise,
-        vec![
-            (0.5, vec![-2.0, 0.0], full([0.3, 0.1, 0.2])),
-            (0.3, vec![1.5, 1.0], full([0.2, 0.0, 0.5])),
-            (0.2, vec![0.5, -2.0], full([0.1, -0.05, 0.15])),
-        ],
-    )
-    .unwrap()
-}
-
-pub fn points<const N: usize>(rows: [[f64; 2]; N]) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(rows.concat(), [N, 2]), (&Device::flex(), DType::F64))
-}
-pub fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.try_into_vec_as::<f64>().unwrap()
-}
-/// The largest difference between the numbers of two tensors; none where one is none.
-pub fn gap<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
-    let gaps = numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs());
-    gaps.fold(0.0, |most, gap| if gap > most || gap.is_nan() { gap } else { most })
-}
 
 /// x̂, score, ε̂ and ln p of one schedule's scales, in another program's double precision.
 struct Closed {
@@ -192,13 +167,8 @@ fn closed_forms() -> Vec<Closed> {
     ]
 }
 
-/// √2 cos(1.3 i + 0.7 j + 0.2) for row i and column j: the latents of the reference runs.
-pub fn latents() -> Tensor<2> {
-    let at = |i: usize, j: usize| 2f64.sqrt() * (1.3 * i as f64 + 0.7 * j as f64 + 0.2).cos();
-    points(std::array::from_fn::<_, 8, _>(|i| [at(i, 0), at(i, 1)]))
-}
 /// The probability flow of the mixture from 20 times the latents at σ = 20 to σ = 0.02.
-pub const TRUTH: [[f64; 2]; 8] = [
+const TRUTH: [[f64; 2]; 8] = [
     [1.892123473361358, 1.3768582220900745],
     [0.24320408032685872, -1.7774043491421867],
     [-2.5830624586168542, -0.7350077537523574],
@@ -209,7 +179,7 @@ pub const TRUTH: [[f64; 2]; 8] = [
     [-2.626592703160712, -0.6739691580622126],
 ];
 /// Final points of samplers of k-diffusion and of EDM on the exact denoiser: (where it ends, sampler, points).
-pub const FINAL: [(&str, &str, [[f64; 2]; 8]); 16] = [
+const FINAL: [(&str, &str, [[f64; 2]; 8]); 16] = [
     (
         "k_diffusion",
         "euler",
@@ -479,18 +449,6 @@ fn the_flow_gives_the_likelihood() {
     }
 }
 
-/// The last point of a walk through `times`, without the guess that ends it.
-pub fn walk(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>, times: &[f64], mut z: Tensor<2>) -> Tensor<2> {
-    let mut past = Past::of(times.len() - 1);
-    for pair in times.windows(2) {
-        z = sampler.step(model, z, pair[0], pair[1], &mut past, &mut Rng::new(0));
-        past.advance();
-    }
-    z
-}
-fn even(n: usize) -> Vec<f64> {
-    (0..=n).rev().map(|i| i as f64 / n as f64).collect()
-}
 fn theirs(end: &str, name: &str) -> Tensor<2> {
     points(FINAL.iter().find(|(e, n, _)| *e == end && n.starts_with(name)).expect("a row of the table").2)
 }

@@ -1,6 +1,7 @@
 //! The one test binary: laws, exact solutions, training.
 mod bounds;
 mod broken;
+mod common;
 mod discrete;
 mod embedding;
 mod exact;

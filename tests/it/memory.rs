@@ -31,8 +31,8 @@ fn peak() -> usize {
 fn two_steps_of_a_large_vocabulary() {
     let values = (0..2 * BATCH * LENGTH).map(|i| (i * 7919 % (VOCABULARY - 1)) as f32).collect();
     let data = Samples::<3>::new(values, [2 * BATCH, LENGTH, 1]);
-    let net = TransformerConfig::new(VOCABULARY, LENGTH).width(32).depth(1).heads(2).tied(true);
-    let net = net.init(&Rng::new(1), &Device::flex());
+    let net = TransformerConfig::new(VOCABULARY, LENGTH).with_width(32).with_depth(1).with_heads(2).with_tied(true);
+    let net = net.init(&Rng::new(1), &Device::flex()).unwrap();
     let model = Model::new(Discrete::absorbing(FlowMatching {}, VOCABULARY, VOCABULARY - 1), net);
     let settings = Train { steps: 2, batch: BATCH, ..Train::default() };
     let before = peak();

@@ -1,156 +1,104 @@
 //! Laws of the nets: what they give at first, what reaches them, and that a row knows nothing of its batch.
+use crate::common::{bits, device, floats, labels, moved, normal, on_threads, slopes, times, tokens};
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Module, ModuleVisitor, Param, ParamId},
     optim::{AdamConfig, GradientsParams},
-    tensor::{DType, Device, Tensor},
+    tensor::Tensor,
 };
 use tweedie::{
     Rng,
     net::{
-        Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, Positions, Softmax, Transformer, TransformerConfig,
-        UNet, UNetConfig, layers,
+        Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, PixelsConfig, Positions, Softmax, Task, Transformer,
+        TransformerConfig, UNet, UNetConfig, layers,
     },
 };
 use tweedie_kernels::ops::linear;
-
-pub(crate) fn device() -> Device {
-    Device::flex()
-}
-
-pub(crate) fn normal<const D: usize>(purpose: &str, shape: [usize; D]) -> Tensor<D> {
-    Rng::new(3).stream(purpose).normal_tensor(shape, &device(), DType::F32)
-}
-
-pub(crate) fn times(n: usize) -> Tensor<1> {
-    let times: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37 + 0.1) % 1.0).collect();
-    Tensor::from_data(times.as_slice(), &device())
-}
-
-/// Three in four rows are told a class.
-pub(crate) fn labels(n: usize) -> Classes {
-    Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect())
-}
-
-pub(crate) fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
-    x.into_data().try_to_vec::<f32>().expect("single precision").into_iter().map(f32::to_bits).collect()
-}
 
 fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {
     Tensor::cat(rows.iter().map(|&row| x.clone().narrow(0, row, 1)).collect(), 0)
 }
 
-/// Every parameter moved a little, so that nothing is zero any more.
-pub(crate) fn moved<M: Module>(net: M) -> M {
-    struct Move(Rng);
-    impl ModuleMapper for Move {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|x| x.clone() + self.0.normal_tensor(x.dims(), &x.device(), DType::F32) * 0.05)
-        }
-    }
-    net.map(&mut Move(Rng::new(5).stream("moved")))
-}
-
-/// The slope of the mean square of the output, parameter by parameter.
-pub(crate) fn slopes<const D: usize, N: Net<D, Condition = Classes>>(
-    net: &N,
-    z: Tensor<D>,
-) -> Vec<(String, Option<Vec<u32>>)> {
-    struct Collect(GradientsParams, Vec<(String, Option<Vec<u32>>)>, Vec<String>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push((self.2.join("."), self.0.get::<D>(param.id).map(bits)));
-        }
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.2.push(name.into());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.2.pop();
-        }
-    }
-    let net = net.clone().train();
-    let batch = z.dims()[0];
-    let z = Tensor::from_data(z.into_data(), &device().autodiff());
-    let t = Tensor::from_data(times(batch).into_data(), &device().autodiff());
-    let y = net.forward_train(z, t, &labels(batch), &Rng::new(11));
-    let grads = GradientsParams::from_grads((y.clone() * y).mean().backward(), &net);
-    let mut collect = Collect(grads, vec![], vec![]);
-    net.visit(&mut collect);
-    collect.1
-}
-
-pub(crate) fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
-}
-
 fn unet() -> UNet {
-    moved(UNetConfig::new([2, 8, 12]).blocks(1).attention([0]).classes(3).init(&Rng::new(1), &device()))
+    moved(
+        UNetConfig::new(2, [8, 12])
+            .with_blocks(1)
+            .with_attention([0])
+            .with_num_classes(3)
+            .init(&Rng::new(1), &device())
+            .unwrap(),
+    )
 }
 
 fn mlp() -> Mlp {
-    moved(MlpConfig::new(3).hidden([40, 40, 24]).classes(3).init(&Rng::new(1), &device()))
+    moved(MlpConfig::new(3).with_hidden([40, 40, 24]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap())
 }
 
 /// Of ten categories, with what it is not by default.
 fn transformer() -> Transformer {
-    let config = TransformerConfig::new(10, 12).width(24).depth(2).heads(2).positions(Positions::Learned);
-    moved(config.causal(true).pad(7).tied(true).classes(3).told(16).init(&Rng::new(1), &device()))
+    let config =
+        TransformerConfig::new(10, 12).with_width(24).with_depth(2).with_heads(2).with_positions(Positions::Learned);
+    moved(
+        config
+            .with_causal(true)
+            .with_pad(7)
+            .with_tied(true)
+            .with_num_classes(3)
+            .with_cond_width(16)
+            .init(&Rng::new(1), &device())
+            .unwrap(),
+    )
 }
 
 /// Of tokens of three numbers.
 fn continuous() -> Transformer {
-    let config = TransformerConfig::continuous(3, 12).width(24).depth(2).heads(2);
-    moved(config.classes(3).outputs(2).init(&Rng::new(1), &device()))
+    let config = TransformerConfig::continuous(3, 12).with_width(24).with_depth(2).with_heads(2);
+    moved(config.with_num_classes(3).with_outputs(2).init(&Rng::new(1), &device()).unwrap())
 }
 
 fn dit() -> Dit {
-    let config = DitConfig::new(2).patch(3).width(24).depth(2).heads(3).positions(Positions::Rotary);
-    moved(config.classes(3).init(&Rng::new(1), &device()))
-}
-
-/// Numbers of ten categories.
-pub(crate) fn tokens(rows: usize, length: usize) -> Tensor<3> {
-    let uniform: Tensor<3> = Rng::new(3).stream("tokens").uniform_tensor([rows, length, 1], &device(), DType::F32);
-    (uniform * 10.0).floor()
+    let config =
+        DitConfig::new(2).with_patch(3).with_width(24).with_depth(2).with_heads(3).with_positions(Positions::Rotary);
+    moved(config.with_num_classes(3).init(&Rng::new(1), &device()).unwrap())
 }
 
 #[test]
 fn a_unet_keeps_any_size_at_any_number_of_levels() {
-    for (channels, size, outputs) in [
-        (vec![1, 8], [1, 1], 1),
-        (vec![3, 6], [5, 4], 2),
-        (vec![1, 8, 12], [7, 7], 1),
-        (vec![2, 8, 8, 5], [7, 9], 2),
-        (vec![1, 4, 8, 8], [28, 28], 1),
-        (vec![1, 4, 4, 4, 4], [3, 10], 1),
+    for (data, channels, size, outputs) in [
+        (1, vec![8], [1, 1], 1),
+        (3, vec![6], [5, 4], 2),
+        (1, vec![8, 12], [7, 7], 1),
+        (2, vec![8, 8, 5], [7, 9], 2),
+        (1, vec![4, 8, 8], [28, 28], 1),
+        (1, vec![4, 4, 4, 4], [3, 10], 1),
     ] {
-        let config = UNetConfig::new(channels.clone()).blocks(1).attention([0]).outputs(outputs);
-        let net = moved(config.init(&Rng::new(1), &device()));
-        let z = normal("z", [2, channels[0], size[0], size[1]]);
+        let config = UNetConfig::new(data, channels.clone()).with_blocks(1).with_attention([0]).with_outputs(outputs);
+        let net = moved(config.init(&Rng::new(1), &device()).unwrap());
+        let z = normal("z", [2, data, size[0], size[1]]);
         let y = net.forward(z, times(2), &Classes::none());
-        assert_eq!(y.dims(), [2, outputs * channels[0], size[0], size[1]], "{channels:?}");
+        assert_eq!(y.dims(), [2, outputs * data, size[0], size[1]], "{channels:?}");
     }
 }
 
 #[test]
 fn nets_say_zero_until_they_are_trained() {
-    let net = UNetConfig::new([1, 8, 16]).classes(3).init(&Rng::new(1), &device());
+    let net = UNetConfig::new(1, [8, 16]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap();
     let y = net.forward(normal("z", [3, 1, 7, 7]), times(3), &labels(3));
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
-    let net = MlpConfig::new(2).outputs(2).init(&Rng::new(1), &device());
+    let net = MlpConfig::new(2).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
     let y = net.forward(normal("z", [3, 2]), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 4]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     for tied in [false, true] {
-        let net = TransformerConfig::new(10, 5).tied(tied).init(&Rng::new(1), &device());
+        let net = TransformerConfig::new(10, 5).with_tied(tied).init(&Rng::new(1), &device()).unwrap();
         let y = net.forward(tokens(3, 4), times(3), &Classes::none());
         assert_eq!(y.dims(), [3, 4, 10]);
         assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     }
-    let net = TransformerConfig::continuous(6, 5).outputs(2).init(&Rng::new(1), &device());
+    let net = TransformerConfig::continuous(6, 5).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
     let y = net.forward(normal("z", [3, 4, 6]), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 8, 6]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
-    let net = DitConfig::new(1).width(32).depth(1).outputs(2).init(&Rng::new(1), &device());
+    let net = DitConfig::new(1).with_width(32).with_depth(1).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
     let y = net.forward(normal("z", [3, 1, 7, 9]), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 2, 7, 9]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
@@ -177,8 +125,8 @@ fn nets_heed_class_and_time() {
 
 #[test]
 fn slopes_reach_every_parameter() {
-    let timeless = TransformerConfig::new(10, 5).width(8).depth(1).heads(1).time(false);
-    let classes = moved(timeless.clone().classes(3).init(&Rng::new(1), &device()));
+    let timeless = TransformerConfig::new(10, 5).with_width(8).with_depth(1).with_heads(1).with_time(false);
+    let classes = moved(timeless.clone().with_num_classes(3).init(&Rng::new(1), &device()).unwrap());
     for slopes in [
         slopes(&unet(), normal("z", [4, 2, 5, 5])),
         slopes(&mlp(), normal("z", [4, 3])),
@@ -224,13 +172,16 @@ fn a_row_is_the_same_in_any_batch_on_any_threads() {
     check(transformer(), tokens(37, 12));
     check(transformer(), normal("z", [37, 12, 10]));
     check(continuous(), normal("z", [37, 9, 3]));
-    let long = TransformerConfig::new(10, 150).width(64).depth(1).heads(1).classes(3);
-    check(moved(long.clone().init(&Rng::new(1), &device())), tokens(13, 150));
-    check(moved(long.causal(true).init(&Rng::new(1), &device())), tokens(13, 150));
+    let long = TransformerConfig::new(10, 150).with_width(64).with_depth(1).with_heads(1).with_num_classes(3);
+    check(moved(long.clone().init(&Rng::new(1), &device()).unwrap()), tokens(13, 150));
+    check(moved(long.with_causal(true).init(&Rng::new(1), &device()).unwrap()), tokens(13, 150));
     // Wide enough for a product to be cut along its inner axis, and for threads to share one product.
-    check(moved(MlpConfig::new(1).hidden([700, 40]).classes(3).init(&Rng::new(1), &device())), normal("z", [70, 1]));
     check(
-        moved(UNetConfig::new([1, 72]).blocks(1).classes(3).init(&Rng::new(1), &device())),
+        moved(MlpConfig::new(1).with_hidden([700, 40]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap()),
+        normal("z", [70, 1]),
+    );
+    check(
+        moved(UNetConfig::new(1, [72]).with_blocks(1).with_num_classes(3).init(&Rng::new(1), &device()).unwrap()),
         normal("z", [13, 1, 14, 14]),
     );
 }
@@ -268,7 +219,14 @@ fn slopes_are_the_same_again_and_on_any_threads() {
     check(dit(), normal("z", [9, 2, 9, 7]));
     check(transformer(), tokens(9, 12));
     check(
-        moved(UNetConfig::new([1, 64]).blocks(1).classes(3).dropout(0.1).init(&Rng::new(1), &device())),
+        moved(
+            UNetConfig::new(1, [64])
+                .with_blocks(1)
+                .with_num_classes(3)
+                .with_dropout(0.1)
+                .init(&Rng::new(1), &device())
+                .unwrap(),
+        ),
         normal("z", [8, 1, 16, 16]),
     );
 }
@@ -288,23 +246,27 @@ fn dropout_is_for_training_and_keyed_by_row() {
         let two = bits(dropping.forward_train(z, t, &y, &rng.from_row(2)));
         assert_eq!(all[all.len() / 2..], two);
     }
-    let net = |rate| moved(UNetConfig::new([2, 8, 8]).classes(3).dropout(rate).init(&Rng::new(1), &device()));
+    let net = |rate| {
+        moved(UNetConfig::new(2, [8, 8]).with_num_classes(3).with_dropout(rate).init(&Rng::new(1), &device()).unwrap())
+    };
     check(net(0.3), net(0.0), normal("z", [4, 2, 4, 4]));
-    let net = |rate| moved(MlpConfig::new(3).classes(3).dropout(rate).init(&Rng::new(1), &device()));
+    let net =
+        |rate| moved(MlpConfig::new(3).with_num_classes(3).with_dropout(rate).init(&Rng::new(1), &device()).unwrap());
     check(net(0.3), net(0.0), normal("z", [4, 3]));
-    let small = TransformerConfig::new(10, 6).width(8).depth(1).heads(2).classes(3);
-    let net = |rate| moved(small.clone().dropout(rate).init(&Rng::new(1), &device()));
+    let small = TransformerConfig::new(10, 6).with_width(8).with_depth(1).with_heads(2).with_num_classes(3);
+    let net = |rate| moved(small.clone().with_dropout(rate).init(&Rng::new(1), &device()).unwrap());
     check(net(0.3), net(0.0), tokens(4, 6));
     let net = |rate| {
         moved(
             DitConfig::new(2)
-                .patch(2)
-                .width(8)
-                .depth(1)
-                .heads(2)
-                .classes(3)
-                .dropout(rate)
-                .init(&Rng::new(1), &device()),
+                .with_patch(2)
+                .with_width(8)
+                .with_depth(1)
+                .with_heads(2)
+                .with_num_classes(3)
+                .with_dropout(rate)
+                .init(&Rng::new(1), &device())
+                .unwrap(),
         )
     };
     check(net(0.3), net(0.0), normal("z", [4, 2, 4, 4]));
@@ -313,7 +275,7 @@ fn dropout_is_for_training_and_keyed_by_row() {
 #[test]
 fn dropout_keeps_the_mean() {
     let x = layers::dropout(Tensor::<2>::ones([100, 400], &device()), 0.25, &mut Some(Rng::new(2)));
-    let numbers = x.into_data().try_to_vec::<f32>().expect("single precision");
+    let numbers = floats(x);
     let zeros = numbers.iter().filter(|x| **x == 0.0).count();
     assert!(numbers.iter().all(|x| *x == 0.0 || (*x - 4.0 / 3.0).abs() < 1e-6));
     // 40 000 draws: a standard deviation of 87 about 10 000.
@@ -357,14 +319,20 @@ fn what_a_layer_starts_from_is_its_own() {
         net.visit(&mut find);
         find.0
     }
-    let config = UNetConfig::new([1, 8, 8]).blocks(1);
-    let small = all(&config.clone().init(&Rng::new(1), &device()));
-    let large = all(&config.clone().blocks(2).attention([0]).classes(3).init(&Rng::new(1), &device()));
+    let config = UNetConfig::new(1, [8, 8]).with_blocks(1);
+    let small = all(&config.clone().init(&Rng::new(1), &device()).unwrap());
+    let large = all(&config
+        .clone()
+        .with_blocks(2)
+        .with_attention([0])
+        .with_num_classes(3)
+        .init(&Rng::new(1), &device())
+        .unwrap());
     for (name, _, start) in &small {
         let other = large.iter().find(|(other, ..)| other == name).expect(name);
         assert!(start == &other.2, "{name}");
     }
-    let other = all(&config.init(&Rng::new(2), &device()));
+    let other = all(&config.init(&Rng::new(2), &device()).unwrap());
     assert!(small.iter().zip(&other).any(|(a, b)| a.2 != b.2));
     // No two weights start alike.
     for (i, (name, _, start)) in
@@ -378,7 +346,7 @@ fn what_a_layer_starts_from_is_its_own() {
 fn what_follows_a_net_is_applied() {
     let z = normal("z", [3, 2, 4, 5]);
     let y = unet().then(Softmax {}).forward(z, times(3), &labels(3));
-    let sums = y.sum_dim(3).into_data().try_to_vec::<f32>().expect("single precision");
+    let sums = floats(y.sum_dim(3));
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
 }
 
@@ -389,7 +357,7 @@ fn a_unet_learns_four_images_by_heart() {
     let (z, t) = (Tensor::zeros([4, 1, 8, 8], &device), Tensor::zeros([4], &device));
     let x = Tensor::<4>::from_data(images.into_data(), &device);
     let y = Classes::from([0, 1, 2, 3]);
-    let mut net = UNetConfig::new([1, 16, 16]).blocks(1).classes(4).init(&Rng::new(1), &device);
+    let mut net = UNetConfig::new(1, [16, 16]).with_blocks(1).with_num_classes(4).init(&Rng::new(1), &device).unwrap();
     let mut optimizer = AdamConfig::new().init();
     let (mut first, mut last) = (0.0, 0.0);
     for step in 0..200 {
@@ -406,71 +374,123 @@ fn a_unet_learns_four_images_by_heart() {
 }
 
 #[test]
-fn nets_that_cannot_be_are_refused_in_a_sentence() {
+fn impossible_configurations_are_refused_with_their_field() {
     let unet = |config: UNetConfig| config.check().expect_err("refused");
-    let base = || UNetConfig::new([1, 8, 8]);
+    let base = || UNetConfig::new(1, [8, 8]);
     let sequence = |config: TransformerConfig| config.check().expect_err("refused");
-    let letters = || TransformerConfig::new(10, 8);
+    let tokens = || TransformerConfig::new(10, 8);
     let image = |config: DitConfig| config.check().expect_err("refused");
-    for (reason, part) in [
-        (unet(UNetConfig::new([1])), "names no level"),
-        (unet(UNetConfig::new([1, 0])), "holds a zero"),
-        (unet(base().attention([2])), "levels 0 to 1"),
-        (unet(base().blocks(0)), "blocks = 0"),
-        (unet(base().groups(0)), "groups = 0"),
-        (unet(base().head_channels(0)), "head_channels = 0"),
-        (unet(base().time_features(5)), "even number"),
-        (unet(base().dropout(1.0)), "[0, 1)"),
-        (unet(base().dropout(f64::NAN)), "[0, 1)"),
-        (unet(base().outputs(3)), "outputs = 3"),
-        (sequence(TransformerConfig::default()), "vocabulary or of channels"),
-        (sequence(TransformerConfig { channels: 3, ..letters() }), "leave one out"),
-        (sequence(letters().width(50).heads(4)), "not shared evenly"),
-        (sequence(letters().width(12).heads(4)), "multiple of 2"),
-        (sequence(letters().width(9).heads(3).positions(Positions::Sinusoidal)), "multiple of 2"),
-        (sequence(letters().depth(0)), "depth = 0"),
-        (sequence(letters().pad(10)), "numbered 0 to 9"),
-        (sequence(letters().outputs(2)), "outputs = 2"),
-        (sequence(TransformerConfig::continuous(4, 8).tied(true)), "continuous data have none"),
-        (sequence(TransformerConfig::new(10, 0)), "length = 0"),
-        (sequence(letters().time_features(3)), "even number"),
-        (image(DitConfig::new(0)), "channels = 0"),
-        (image(DitConfig::new(1).patch(0)), "patch = 0"),
-        (image(DitConfig::new(1).positions(Positions::Learned)), "one size"),
-        (image(DitConfig::new(1).width(24).heads(4).positions(Positions::Rotary)), "each axis"),
-        (MlpConfig::new(0).check().expect_err("refused"), "features = 0"),
-        (MlpConfig::new(2).hidden([]).check().expect_err("refused"), "hidden layer"),
+    for (error, field, part) in [
+        (unet(UNetConfig::new(1, [])), Some("channels"), "at least one resolution level"),
+        (unet(UNetConfig::new(1, [0])), Some("channels"), "no 0, got [0]"),
+        (unet(UNetConfig::new(0, [8])), Some("in_channels"), "at least 1, got 0"),
+        (unet(base().with_attention([2])), Some("attention"), "levels 0 (full resolution) to 1"),
+        (unet(base().with_blocks(0)), Some("blocks"), "at least 1, got 0"),
+        (unet(base().with_groups(0)), Some("groups"), "at least 1, got 0"),
+        (unet(base().with_head_channels(0)), Some("head_channels"), "at least 1, got 0"),
+        (unet(base().with_time_features(5)), Some("time_features"), "even number"),
+        (unet(base().with_dropout(1.0)), Some("dropout"), "[0, 1)"),
+        (unet(base().with_dropout(f64::NAN)), Some("dropout"), "[0, 1)"),
+        (unet(base().with_outputs(3)), Some("outputs"), "got 3"),
+        (sequence(TransformerConfig::default()), None, "vocabulary of discrete data or the channels"),
+        (sequence(TransformerConfig { in_channels: 3, ..tokens() }), None, "leave one out"),
+        (sequence(tokens().with_width(50).with_heads(4)), Some("width"), "multiple of heads = 4"),
+        (sequence(tokens().with_width(12).with_heads(4)), Some("positions"), "multiple of 2"),
+        (
+            sequence(tokens().with_width(9).with_heads(3).with_positions(Positions::Sinusoidal)),
+            Some("width"),
+            "multiple of 2",
+        ),
+        (sequence(tokens().with_depth(0)), Some("depth"), "at least 1, got 0"),
+        (sequence(tokens().with_pad(10)), Some("pad"), "a category, 0 to 9"),
+        (sequence(tokens().with_outputs(2)), Some("outputs"), "got 2"),
+        (sequence(TransformerConfig::continuous(4, 8).with_tied(true)), Some("tied"), "continuous data do not have"),
+        (sequence(TransformerConfig::continuous(4, 8).with_pad(1)), Some("pad"), "continuous data do not have"),
+        (sequence(TransformerConfig::new(1, 8)), Some("vocabulary"), "at least 2, got 1"),
+        (sequence(TransformerConfig::new(10, 0)), Some("length"), "at least 1, got 0"),
+        (sequence(tokens().with_time_features(3)), Some("time_features"), "even number"),
+        (image(DitConfig::new(0)), Some("in_channels"), "at least 1, got 0"),
+        (image(DitConfig::new(1).with_patch(0)), Some("patch"), "at least 1, got 0"),
+        (image(DitConfig::new(1).with_positions(Positions::Learned)), Some("positions"), "size of the images"),
+        (
+            image(DitConfig::new(1).with_width(24).with_heads(4).with_positions(Positions::Rotary)),
+            Some("positions"),
+            "each axis",
+        ),
+        (MlpConfig::new(0).check().expect_err("refused"), Some("features"), "at least 1, got 0"),
+        (MlpConfig::new(2).with_hidden([]).check().expect_err("refused"), Some("hidden"), "hidden layer"),
     ] {
-        assert!(reason.contains(part), "{reason}");
+        assert_eq!(error.field(), field, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
     }
-    assert_eq!(base().check(), Ok(()));
-    assert_eq!(MlpConfig::default().check(), Ok(()));
-    assert_eq!(letters().check(), Ok(()));
-    assert_eq!(letters().time(false).time_features(0).check(), Ok(()));
-    assert_eq!(TransformerConfig::continuous(16, 8).outputs(2).check(), Ok(()));
-    assert_eq!(DitConfig::default().check(), Ok(()));
+    assert!(base().check().is_ok());
+    assert!(MlpConfig::default().check().is_ok());
+    assert!(tokens().check().is_ok());
+    assert!(tokens().with_time(false).with_time_features(0).check().is_ok());
+    assert!(TransformerConfig::continuous(16, 8).with_outputs(2).check().is_ok());
+    assert!(DitConfig::default().check().is_ok());
 }
 
 #[test]
-fn configurations_are_read_with_defaults_and_without_slips() {
-    let read: UNetConfig = serde_json::from_str(r#"{"channels": [3, 16], "classes": 10}"#).expect("read");
-    assert_eq!(read, UNetConfig::new([3, 16]).classes(10));
+fn configurations_are_read_with_defaults_and_unknown_fields_are_refused() {
+    let read: UNetConfig = serde_json::from_str(r#"{"channels": [16], "groups": 4}"#).expect("read");
+    assert_eq!(read, UNetConfig::new(1, [16]).with_groups(4));
     assert!(serde_json::from_str::<UNetConfig>(r#"{"chanels": [3, 16]}"#).is_err());
     let read: MlpConfig = serde_json::from_str(r#"{"hidden": [8], "residual": false}"#).expect("read");
-    assert_eq!(read, MlpConfig::new(2).hidden([8]).residual(false));
-    assert!(serde_json::from_str::<MlpConfig>(r#"{"feature": 3}"#).is_err());
-    let read: TransformerConfig =
-        serde_json::from_str(r#"{"vocabulary": 27, "length": 16, "positions": "learned", "pad": 3}"#).expect("read");
-    assert_eq!(read, TransformerConfig::new(27, 16).positions(Positions::Learned).pad(3));
+    assert_eq!(read, MlpConfig::new(2).with_hidden([8]).with_residual(false));
+    assert!(serde_json::from_str::<MlpConfig>(r#"{"hiden": [3]}"#).is_err());
+    let read: TransformerConfig = serde_json::from_str(r#"{"width": 64, "positions": "learned"}"#).expect("read");
+    assert_eq!(read, TransformerConfig::default().with_width(64).with_positions(Positions::Learned));
     assert!(serde_json::from_str::<TransformerConfig>(r#"{"vocab": 3}"#).is_err());
     let read: DitConfig = serde_json::from_str(r#"{"patch": 2, "positions": "rotary"}"#).expect("read");
-    assert_eq!(read, DitConfig::new(1).patch(2).positions(Positions::Rotary));
+    assert_eq!(read, DitConfig::new(1).with_patch(2).with_positions(Positions::Rotary));
+}
+
+/// What data and noise determine is neither read nor written: a recipe that gives it is refused.
+#[test]
+fn dimensions_of_the_data_come_from_the_task_alone() {
+    let task = Task { shape: &[3, 8, 8], num_classes: 10, outputs: 2, categories: None, image: None };
+    let unet = UNetConfig::new(1, [8]).fit(&task);
+    assert_eq!(unet, UNetConfig::new(3, [8]).with_num_classes(10).with_outputs(2));
+    assert_eq!(DitConfig::new(1).fit(&task), DitConfig::new(3).with_num_classes(10).with_outputs(2));
+    let text = serde_json::to_string(&unet).expect("written");
+    for field in ["in_channels", "num_classes", "outputs"] {
+        assert!(!text.contains(field), "{text}");
+        assert!(serde_json::from_str::<UNetConfig>(&format!(r#"{{"{field}": 3}}"#)).is_err(), "{field}");
+    }
+    let points = Task { shape: &[5], ..task };
+    assert_eq!(MlpConfig::new(2).fit(&points), MlpConfig::new(5).with_num_classes(10).with_outputs(2));
+    let text = Task { shape: &[16, 1], num_classes: 0, outputs: 1, categories: Some(27), image: None };
+    assert_eq!(TransformerConfig::default().fit(&text), TransformerConfig::new(27, 16));
+    let vectors = Task { shape: &[16, 32], categories: None, ..text };
+    assert_eq!(TransformerConfig::default().fit(&vectors), TransformerConfig::continuous(32, 16));
+    // A U-Net for categories needs images.
+    let error = PixelsConfig::default().fit(&text).expect_err("refused").to_string();
+    assert!(error.contains("not images"), "{error}");
+    let levels = Task { shape: &[192, 1], categories: Some(8), image: Some([3, 8, 8]), ..task };
+    let pixels = PixelsConfig::default().fit(&levels).expect("images");
+    assert_eq!(pixels, PixelsConfig::new([3, 8, 8], 8, UNetConfig::new(3, [32, 64]).with_num_classes(10)));
+    assert!(pixels.check().is_ok());
 }
 
 #[test]
-#[should_panic(expected = "levels 0 to 0")]
-fn a_net_that_cannot_be_is_not_made() {
-    UNetConfig::new([1, 8]).attention([1]).init(&Rng::new(1), &device());
+fn an_impossible_net_is_not_initialized() {
+    let error = UNetConfig::new(1, [8]).with_attention([1]).init(&Rng::new(1), &device()).expect_err("refused");
+    assert!(error.to_string().contains("levels 0 (full resolution) to 0"), "{error}");
+}
+
+#[test]
+fn classes_are_checked_against_the_batch_and_the_net() {
+    let y = Classes(vec![Some(2), None]);
+    assert!(y.check(2, 3).is_ok() && Classes::none().check(5, 0).is_ok() && Classes(vec![None]).check(1, 0).is_ok());
+    for (error, part) in [
+        (y.check(3, 3), "2 classes were given for a batch of 3"),
+        (y.check(2, 2), "class 2 was given to a net of 2 classes (0 to 1)"),
+        (y.check(2, 0), "unconditional net"),
+    ] {
+        let error = error.expect_err("refused").to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Processes, schedules and spacings: laws, other programs' tables, and the same thing by two names.
-use crate::exact::{gap, numbers, points};
+use crate::common::{gap, numbers, points};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
@@ -382,7 +382,7 @@ fn covariances_of_every_kind_agree() {
     }
     // The divergence is the trace of differences.
     let c = noise().schedule().at(0.3);
-    let mixture = crate::exact::mixture(noise());
+    let mixture = crate::common::mixture(noise());
     let h = 1e-5;
     let trace: f64 = (0..2)
         .map(|d| {
@@ -400,7 +400,7 @@ fn covariances_of_every_kind_agree() {
 
 #[test]
 fn a_hutchinson_likelihood_is_near_the_exact_one() {
-    let model = crate::exact::mixture(Gaussian::new(VariancePreserving::default()).predicting(Prediction::V));
+    let model = crate::common::mixture(Gaussian::new(VariancePreserving::default()).predicting(Prediction::V));
     let x = points([[-2.0, 0.0], [1.4, 1.0], [0.5, -1.5]]);
     let exact = model.log_density(x.clone(), 0.02);
     let probes = (64, 1e-4);

@@ -1,5 +1,5 @@
 //! Samplers: measured orders, laws, equalities between them, and diffusers' sums.
-use crate::exact::{gap, latents, mixture, numbers, walk};
+use crate::common::{gap, latents, mixture, numbers, walk};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::{cell::Cell, sync::Arc};
 use tweedie::{

@@ -83,7 +83,11 @@ fn times_are_drawn_alike_until_every_stratum_is_known() {
 }
 
 fn model() -> Model<2, impl Net<2, Condition = Classes>> {
-    let net = MlpConfig::new(2).hidden([16]).classes(2).init(&Rng::new(1), &burn::tensor::Device::flex());
+    let net = MlpConfig::new(2)
+        .with_hidden([16])
+        .with_num_classes(2)
+        .init(&Rng::new(1), &burn::tensor::Device::flex())
+        .unwrap();
     Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net)
 }
 
@@ -126,7 +130,7 @@ fn the_weighted_gradient_is_without_bias() {
     let mean = |times: Option<std::sync::Arc<dyn Spacing>>| {
         // A rate of next to nothing: the same net at all steps.
         let settings = Train { steps: 300, batch: 64, rate: 1e-30, drop: 0.0, ..Train::default() };
-        let net = MlpConfig::new(2).hidden([16]).init(&Rng::new(1), &burn::tensor::Device::flex());
+        let net = MlpConfig::new(2).with_hidden([16]).init(&Rng::new(1), &burn::tensor::Device::flex()).unwrap();
         let noise = Gaussian::new(VarianceExploding { min: 0.2, max: 2.0 }).predicting(Prediction::Score);
         let trainer = Model::new(noise, net).train(&data, Simple, settings).unwrap();
         let trainer = match times {

@@ -1,20 +1,15 @@
 //! The laws of schedules, spacings, streams, distributions and noises, and other systems' numbers for them.
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use crate::common::{all_hold, device};
+use burn::tensor::{DType, Tensor, TensorData};
 use std::sync::Arc;
 use tweedie::{
     Rng,
     distribution::{Categorical, Distribution, Normal},
-    laws::{self, Check},
+    laws,
     noise::{Discrete, Gaussian, Noise, Prediction, Variance},
     schedule::*,
     spacing::*,
 };
-
-fn all_hold(name: &str, checks: Vec<Check>) {
-    assert!(!checks.is_empty(), "{name}: nothing was measured");
-    let broken: Vec<String> = checks.iter().filter(|check| !check.holds()).map(ToString::to_string).collect();
-    assert!(broken.is_empty(), "{name}: {}", broken.join("\n"));
-}
 
 pub fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
     vec![
@@ -124,10 +119,6 @@ fn tables_are_those_of_improved_diffusion() {
             close("β̃", b.sigma.powi(2) * (1.0 - (r * b.sigma / c.sigma).powi(2)), posterior);
         }
     }
-}
-
-fn device() -> Device {
-    Device::flex()
 }
 
 fn normal(rows: usize, mean: f64, std: f64) -> Normal<2> {

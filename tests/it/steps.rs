@@ -1,5 +1,5 @@
 //! Steps of samplers written once more and by hand, with the same noises: what laws of whole walks leave free.
-use crate::exact::{gap, latents, mixture, walk};
+use crate::common::{gap, latents, mixture, walk};
 use burn::tensor::{DType, Device, Tensor};
 use std::cell::RefCell;
 use tweedie::{
@@ -324,7 +324,7 @@ fn an_adaptive_step_of_no_number_is_none() {
     let hand = Hand::new(VariancePreserving::default());
     let start = latents() * f64::NAN;
     let end = DormandPrince::default().step(&hand.model, start, 0.9, 0.2, &mut Past::of(1), &mut Rng::new(0));
-    assert!(crate::exact::numbers(end).iter().all(|x| x.is_nan()));
+    assert!(crate::common::numbers(end).iter().all(|x| x.is_nan()));
 }
 
 /// Where α falls at once the drift has no bound, and a step from there or to there is drawn from p(x_s | x_t).
@@ -343,7 +343,7 @@ fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
     for (t, s) in [(0.8, 0.5), (0.5, 0.3)] {
         let own = Ancestral {}.step(&hand.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
         assert_eq!(hand.off(&SdeHeun {}, t, s, own.clone()), 0.0);
-        assert!(crate::exact::numbers(own).iter().all(|x| x.is_finite()));
+        assert!(crate::common::numbers(own).iter().all(|x| x.is_finite()));
     }
 }
 

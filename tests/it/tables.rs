@@ -1,6 +1,6 @@
 //! Tables against their formulas computed by another program (double precision, plain products of 1 − β), and what happens at
 //! the ends of schedules.
-use crate::exact::{numbers, points};
+use crate::common::{numbers, points};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 use tweedie::{

@@ -1,4 +1,5 @@
 //! Training, resuming and sampling, through small nets.
+use crate::common::device;
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -19,10 +20,6 @@ use tweedie::{
     train::{AdamW, Checkpoint, Moments, Parameters, Train},
 };
 
-fn device() -> Device {
-    Device::flex()
-}
-
 /// Two clusters, told apart by their class.
 fn points(n: usize) -> Samples<2> {
     let noise = Rng::new(9).stream("points").normals(n, 2);
@@ -36,14 +33,19 @@ fn images(n: usize) -> Samples<4> {
 }
 
 fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
-    let net = MlpConfig::new(2).hidden([32, 32]).classes(2).dropout(0.1).init(&Rng::new(1), &device());
+    let net = MlpConfig::new(2)
+        .with_hidden([32, 32])
+        .with_num_classes(2)
+        .with_dropout(0.1)
+        .init(&Rng::new(1), &device())
+        .unwrap();
     Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net)
 }
 
 fn unet() -> Model<4, impl Net<4, Condition = Classes>> {
-    let config = UNetConfig::new([1, 8, 16]).blocks(1).classes(3).dropout(0.2).outputs(2);
+    let config = UNetConfig::new(1, [8, 16]).with_blocks(1).with_num_classes(3).with_dropout(0.2).with_outputs(2);
     let noise = Gaussian::new(Cosine::new(100)).variance(Variance::Learned);
-    Model::new(noise, config.init(&Rng::new(2), &device()))
+    Model::new(noise, config.init(&Rng::new(2), &device()).unwrap())
 }
 
 fn settings(steps: u64) -> Train {
@@ -125,7 +127,7 @@ fn training_is_the_same_on_any_number_of_threads() {
 #[test]
 fn a_checkpoint_of_another_net_is_refused() {
     let data = points(20);
-    let other = MlpConfig::new(2).hidden([32, 48]).classes(2).init(&Rng::new(1), &device());
+    let other = MlpConfig::new(2).with_hidden([32, 48]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
     let other = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), other);
     let checkpoint = other.train(&data, Simple, settings(1)).unwrap().checkpoint();
     let error = mlp().train(&data, Simple, settings(1)).unwrap().restore(checkpoint).unwrap_err().to_string();
@@ -142,7 +144,7 @@ fn gradients_of_parts_and_shards_are_those_of_the_whole_batch() {
     // All see the same rows, times, noise and drops; sums are ordered differently.
     let data = points(30);
     let norm = |accumulate, shards| {
-        let net = MlpConfig::new(2).hidden([32]).classes(2).init(&Rng::new(1), &device());
+        let net = MlpConfig::new(2).with_hidden([32]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
         let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
         let settings = Train { accumulate, shards, ..settings(4) };
         model.train(&data, Simple, settings).unwrap().map(|step| step.unwrap().gradient).collect::<Vec<_>>()
@@ -186,7 +188,7 @@ fn learning_rates_follow_their_course() {
 #[test]
 fn adamw_is_that_of_burn() {
     let device = device().autodiff();
-    let mut theirs = MlpConfig::new(2).hidden([5]).init(&Rng::new(3), &device);
+    let mut theirs = MlpConfig::new(2).with_hidden([5]).init(&Rng::new(3), &device).unwrap();
     let mut ours = theirs.clone();
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.05).init();
     let mut moments = Moments::new(&Parameters::of(&ours));
@@ -490,7 +492,7 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
 #[test]
 fn a_model_learns_where_its_points_are() {
     let data = points(400);
-    let net = MlpConfig::new(2).hidden([64, 64]).classes(2).init(&Rng::new(1), &device());
+    let net = MlpConfig::new(2).with_hidden([64, 64]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
     let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
     let settings = Train { steps: 400, batch: 128, rate: 3e-3, ema: 0.99, ..Train::default() };
     let mut trainer = model.train(&data, Simple, settings).unwrap();

@@ -1,5 +1,5 @@
 //! What transformers see and what they do not.
-use crate::nets::{bits, device, moved, normal, slopes, times, tokens};
+use crate::common::{bits, device, floats, moved, near, normal, slopes, times, tokens};
 use burn::{
     module::Module,
     optim::{AdamConfig, GradientsParams},
@@ -12,11 +12,11 @@ use tweedie::{
 };
 
 fn config() -> TransformerConfig {
-    TransformerConfig::new(10, 12).width(24).depth(2).heads(2)
+    TransformerConfig::new(10, 12).with_width(24).with_depth(2).with_heads(2)
 }
 
 fn init(config: TransformerConfig) -> Transformer {
-    moved(config.init(&Rng::new(1), &device()))
+    moved(config.init(&Rng::new(1), &device()).unwrap())
 }
 
 fn one_hot(z: &Tensor<3>) -> Tensor<3> {
@@ -31,16 +31,16 @@ fn letters(rows: &[[u8; 12]]) -> Tensor<3> {
 
 fn run(net: &Transformer, z: Tensor<3>) -> Vec<f32> {
     let batch = z.dims()[0];
-    net.forward(z, times(batch), &Classes::none()).into_data().try_to_vec().expect("single precision")
-}
-
-fn near(a: &[f32], b: &[f32], allowed: f32) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= allowed)
+    floats(net.forward(z, times(batch), &Classes::none()))
 }
 
 #[test]
 fn numbers_and_one_hot_vectors_say_the_same() {
-    for config in [config(), config().pad(3).tied(true).positions(Positions::Sinusoidal), config().causal(true)] {
+    for config in [
+        config(),
+        config().with_pad(3).with_tied(true).with_positions(Positions::Sinusoidal),
+        config().with_causal(true),
+    ] {
         let net = init(config);
         let z = tokens(4, 9);
         let (numbers, hot) = (run(&net, z.clone()), run(&net, one_hot(&z)));
@@ -51,7 +51,7 @@ fn numbers_and_one_hot_vectors_say_the_same() {
 #[test]
 fn the_place_of_a_token_matters() {
     for positions in [Positions::Rotary, Positions::Sinusoidal, Positions::Learned] {
-        let net = init(config().positions(positions));
+        let net = init(config().with_positions(positions));
         let [there, back] = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2], [2, 1, 0, 9, 8, 7, 6, 5, 4, 3, 2, 1]];
         let (there, back) = (run(&net, letters(&[there])), run(&net, letters(&[back])));
         let back: Vec<f32> = back.chunks(10).rev().flatten().copied().collect();
@@ -63,7 +63,7 @@ fn the_place_of_a_token_matters() {
 fn a_causal_net_does_not_see_what_comes() {
     for pad in [None, Some(4)] {
         for (causal, positions) in [(true, Positions::Rotary), (true, Positions::Learned), (false, Positions::Rotary)] {
-            let net = init(config().causal(causal).pad(pad).positions(positions));
+            let net = init(config().with_causal(causal).with_pad(pad).with_positions(positions));
             let base = [4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1];
             let whole = run(&net, letters(&[base]));
             for place in 1..12 {
@@ -80,7 +80,7 @@ fn a_causal_net_does_not_see_what_comes() {
 
 #[test]
 fn nobody_looks_at_padding() {
-    let net = init(config().pad(9));
+    let net = init(config().with_pad(9));
     let text = [1, 2, 3, 4, 5];
     let filled = |with: u8| {
         let mut row = [with; 12];
@@ -99,15 +99,15 @@ fn a_net_that_is_not_told_the_time_does_not_heed_it() {
     let at = |net: &Transformer, t: f32, y: &Classes| {
         bits(net.forward(tokens(2, 6), Tensor::from_data([t, t], &device()), y))
     };
-    let net = init(config().time(false).classes(3));
+    let net = init(config().with_time(false).with_num_classes(3));
     assert_eq!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
     assert_ne!(at(&net, 0.1, &Classes::none()), at(&net, 0.1, &Classes::from([2, 2])));
-    let net = init(config().time(false));
+    let net = init(config().with_time(false));
     assert_eq!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
     let net = init(config());
     assert_ne!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
     // Nothing told at all: every parameter is reached all the same.
-    let net = init(config().time(false));
+    let net = init(config().with_time(false));
     let mut reached = 0;
     for (name, slope) in slopes_untold(&net) {
         assert!(slope.is_some_and(|slope| slope.iter().any(|bits| bits << 1 != 0)), "no slope reaches {name}");
@@ -137,17 +137,19 @@ fn parameters_are_as_many_as_on_paper() {
     let linear = |from: usize, to: usize| from * to + to;
     let block = linear(told, 6 * w) + linear(w, 3 * w) + linear(w, w) + linear(w, 4 * w) + linear(4 * w, w);
     let body = context + 2 * block + linear(told, 2 * w);
-    let count = |config: TransformerConfig| config.told(told).classes(3).init(&Rng::new(1), &device()).num_params();
+    let count = |config: TransformerConfig| {
+        config.with_cond_width(told).with_num_classes(3).init(&Rng::new(1), &device()).unwrap().num_params()
+    };
     assert_eq!(count(config()), body + k * w + linear(w, k));
     // The table serves twice and is counted once.
-    assert_eq!(count(config().tied(true)), body + k * w + linear(w, w) + k);
-    assert_eq!(count(config().positions(Positions::Learned)), body + k * w + linear(w, k) + 12 * w);
+    assert_eq!(count(config().with_tied(true)), body + k * w + linear(w, w) + k);
+    assert_eq!(count(config().with_positions(Positions::Learned)), body + k * w + linear(w, k) + 12 * w);
 }
 
 /// The slope of a tied table is that of both its uses.
 #[test]
 fn a_tied_table_learns_from_both_ends() {
-    let net = init(config().tied(true).classes(3));
+    let net = init(config().with_tied(true).with_num_classes(3));
     let z = letters(&[[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]]);
     let table = slopes(&net, z).into_iter().find(|(name, _)| name == "table").expect("a table").1.expect("a slope");
     // Rows that are not in z are reached through the logits.
@@ -158,7 +160,7 @@ fn a_tied_table_learns_from_both_ends() {
 fn softmax_makes_the_logits_probabilities() {
     let y = init(config()).then(Softmax {}).forward(tokens(3, 7), times(3), &Classes::none());
     assert_eq!(y.dims(), [3, 7, 10]);
-    let sums = y.sum_dim(2).into_data().try_to_vec::<f32>().expect("single precision");
+    let sums = floats(y.sum_dim(2));
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
 }
 
@@ -178,8 +180,14 @@ fn tokens_of_another_vocabulary_are_refused() {
 fn the_denoiser_of_digits_keeps_any_size() {
     for size in [[1, 1], [4, 4], [7, 9], [8, 3]] {
         for positions in [Positions::Rotary, Positions::Sinusoidal] {
-            let config = DitConfig::new(2).patch(4).width(16).heads(2).depth(1).outputs(2).positions(positions);
-            let net: Dit = moved(config.init(&Rng::new(1), &device()));
+            let config = DitConfig::new(2)
+                .with_patch(4)
+                .with_width(16)
+                .with_heads(2)
+                .with_depth(1)
+                .with_outputs(2)
+                .with_positions(positions);
+            let net: Dit = moved(config.init(&Rng::new(1), &device()).unwrap());
             let y = net.forward(normal("z", [2, 2, size[0], size[1]]), times(2), &Classes::none());
             assert_eq!(y.dims(), [2, 4, size[0], size[1]]);
         }
@@ -202,8 +210,8 @@ fn patches_are_cut_and_joined() {
 #[test]
 fn a_transformer_learns_to_fill_in_a_copy() {
     let device = device().autodiff();
-    let config = TransformerConfig::new(10, 8).width(32).depth(2).heads(2);
-    let mut net = config.init(&Rng::new(1), &device);
+    let config = TransformerConfig::new(10, 8).with_width(32).with_depth(2).with_heads(2);
+    let mut net = config.init(&Rng::new(1), &device).unwrap();
     let mut optimizer = AdamConfig::new().init();
     let mut last = 0.0;
     for step in 0..150 {

@@ -1,4 +1,5 @@
 //! Samplers of categories against exact models.
+use crate::common::numbers;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::{cell::RefCell, collections::HashMap};
 use tweedie::{
@@ -11,9 +12,6 @@ use tweedie::{
     schedule::{CosineAngle, FlowMatching, Schedule},
 };
 
-fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.try_into_vec_as::<f64>().unwrap()
-}
 fn pages(rows: &[&[usize]]) -> Tensor<3> {
     let values: Vec<f64> = rows.concat().iter().map(|n| *n as f64).collect();
     Tensor::from_data(TensorData::new(values, [rows.len(), rows[0].len(), 1]), (&Device::flex(), DType::F64))
@@ -327,7 +325,7 @@ fn probs(rows: &[&[f64]]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), rows[0].len()]), (&Device::flex(), DType::F64))
 }
 fn near(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9)
+    crate::common::near(a, b, 1e-9)
 }
 
 #[test]

@@ -23,11 +23,16 @@ fn normals<const D: usize>(shape: [usize; D], dtype: DType) -> Tensor<D> {
 #[test]
 fn nets_obey_their_laws() {
     let device = Device::flex();
-    let unet = UNetConfig::new([1, 8, 16]).classes(3).outputs(2).dropout(0.1).init(&Rng::new(0), &device);
+    let unet = UNetConfig::new(1, [8, 16])
+        .with_num_classes(3)
+        .with_outputs(2)
+        .with_dropout(0.1)
+        .init(&Rng::new(0), &device)
+        .unwrap();
     let checks = laws::net(&unet, &normals([3, 1, 8, 8], DType::F32), &Classes::from([0, 1, 2]), [3, 2, 8, 8]);
     assert!(broken(&checks).is_empty() && checks.len() > 7, "{checks:#?}");
     let told = |classes: Classes| {
-        let net = MlpConfig::new(2).classes(2).init(&Rng::new(0), &device);
+        let net = MlpConfig::new(2).with_num_classes(2).init(&Rng::new(0), &device).unwrap();
         laws::net(&net, &normals([3, 2], DType::F32), &classes, [3, 2]).len()
     };
     // A net that is told nothing is not asked to listen.
@@ -66,18 +71,18 @@ impl Net<2> for Forgetful {
 #[test]
 fn a_net_that_breaks_a_law_is_told_which() {
     let cases = [
-        "time changes what is said",
-        "the condition changes what is said",
-        "x_t changes what is said",
-        "a row does not depend on its batch",
-        "the output has the shape that is asked for",
-        "the output is finite",
-        "a row goes by its own time",
-        "conditions are told apart",
-        "a gradient reaches what is a condition's own",
+        "output depends on t",
+        "output depends on the condition",
+        "output depends on x_t",
+        "a row does not depend on the rest of the batch",
+        "output has the expected shape",
+        "output is finite",
+        "a row uses its own t",
+        "different conditions give different outputs",
+        "a gradient reaches the parameters of each condition",
     ];
     for (what, law) in cases.into_iter().enumerate() {
-        let net = || MlpConfig::new(2).classes(3).init(&Rng::new(0), &Device::flex());
+        let net = || MlpConfig::new(2).with_num_classes(3).init(&Rng::new(0), &Device::flex()).unwrap();
         let net = Forgetful { net: net(), unused: net(), what };
         let checks = laws::net(&net, &normals([3, 2], DType::F32), &Classes::from([0, 1, 2]), [3, 2]);
         assert!(broken(&checks).contains(&law), "{what}: {:?}", broken(&checks));

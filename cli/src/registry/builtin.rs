@@ -3,7 +3,6 @@ use crate::{
     data::PointSource,
     registry::{
         Modules,
-        nets::{ImageNet, PointNet, SequenceNet, UnetConfig},
         noises::{Absorbing, DiscretisedGaussian, GaussianConfig, Marginal, NearestNeighbour, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
@@ -15,6 +14,7 @@ use crate::{
 };
 use tweedie::{
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
+    net::{DitConfig, MlpConfig, TransformerConfig, UNetConfig},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
         Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral,
@@ -76,15 +76,15 @@ impl Default for Modules {
             .noise::<Marginal>("marginal")
             .noise::<DiscretisedGaussian>("discretised-gaussian")
             .noise::<NearestNeighbour>("nearest-neighbour")
-            .net::<4, UnetConfig>("unet")
+            .net::<4, UNetConfig>("unet")
             .about("U-Net for images: residual blocks at several resolutions")
-            .net::<3, UnetConfig>("unet")
+            .net::<3, UNetConfig>("unet")
             .about("U-Net for images: residual blocks at several resolutions")
-            .net::<4, ImageNet>("dit")
+            .net::<4, DitConfig>("dit")
             .about("Diffusion transformer (DiT) for images, which it reads as patches")
-            .net::<3, SequenceNet>("transformer")
+            .net::<3, TransformerConfig>("transformer")
             .about("Transformer for text and other sequences")
-            .net::<2, PointNet>("mlp")
+            .net::<2, MlpConfig>("mlp")
             .about("MLP for points")
             .loss::<Simple>("simple")
             .loss::<Vlb>("vlb")

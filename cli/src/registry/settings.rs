@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use tweedie::{
     Result, Rng,
     denoise::Denoiser,
-    net::{Classes, Net},
+    net::{Classes, Net, Task},
     noise::Noise,
     schedule::Schedule,
     spacing::Spacing,
@@ -127,21 +127,6 @@ pub trait NoiseConfig: Settings {
     ///
     /// If the settings do not describe a noise for these data.
     fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Self::Noise>;
-}
-
-/// What a network is made for: the widths of its input and output come from here, so that a recipe need not repeat them.
-#[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
-    /// Sizes of one sample of x.
-    pub shape: &'a [usize],
-    /// Number of classes of the condition; 0 if there are none.
-    pub classes: usize,
-    /// Number of outputs per entry of x.
-    pub outputs: usize,
-    /// Number of categories, a mask included, if x holds category indices and the output is a logit for each category.
-    pub categories: Option<usize>,
-    /// Channels, height and width, if the categories are the levels of an image.
-    pub image: Option<[usize; 3]>,
 }
 
 /// Settings of a network for data of rank `D`, the batch axis included: `[net]`.

@@ -17,7 +17,7 @@ pub(crate) struct TokenEmbedding {
     #[schemars(range(min = 1))]
     width: usize,
     /// Whether the vectors are normalized to mean square 1.
-    normalised: bool,
+    normalized: bool,
     /// How vectors are decoded to tokens.
     decoding: Decoding,
     /// Time t up to which sampling rounds the denoised estimate to the nearest vectors; 0 never rounds.
@@ -26,8 +26,8 @@ pub(crate) struct TokenEmbedding {
 }
 impl Default for TokenEmbedding {
     fn default() -> Self {
-        let EmbeddingConfig { width, normalised, decoding, .. } = EmbeddingConfig::default();
-        Self { width, normalised, decoding, clamp: 0.0 }
+        let EmbeddingConfig { width, normalized, decoding, .. } = EmbeddingConfig::default();
+        Self { width, normalized, decoding, clamp: 0.0 }
     }
 }
 impl TransformConfig<3> for TokenEmbedding {
@@ -47,9 +47,8 @@ impl TransformConfig<3> for TokenEmbedding {
     }
     fn init(&self, data: &Facts, rng: &Rng, device: &Device) -> Result<Embedding> {
         let count = data.categories.as_ref().map_or(0, |categories| categories.count);
-        let config = EmbeddingConfig::new(count, self.width).normalised(self.normalised).decoding(self.decoding);
-        config.check().map_err(Error::invalid)?;
-        Ok(config.init(rng, device))
+        let config = EmbeddingConfig::new(count, self.width).with_normalized(self.normalized).with_decoding(self.decoding);
+        config.init(rng, device)
     }
     fn denoiser<'a>(
         &self,
