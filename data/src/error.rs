@@ -1,318 +1,191 @@
-//! What can be wrong with files, settings and data.
-use std::{fmt, io, path::PathBuf};
+//! What can be wrong with a file, a setting or a set of data.
+use std::{
+    borrow::Cow,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// What can be wrong with a file, a setting or a set of data.
 ///
-/// Each prints as one paragraph: the file, what was found, what was expected and how to mend it.
+/// It prints as one paragraph: what was found, what is allowed, what to do. Programs read [`kind`](Error::kind),
+/// [`path`](Error::path), [`field`](Error::field), [`problem`](Error::problem) and [`remedy`](Error::remedy) instead.
+///
+/// ```
+/// use tweedie_data::{ErrorKind, Folder, Source, Split};
+/// let error = Folder { path: "no-such-folder".into(), ..Folder::default() }.load(Split::Train).unwrap_err();
+/// assert_eq!((error.kind(), error.field()), (ErrorKind::NotFound, Some("path")));
+/// assert!(error.to_string().starts_with("`no-such-folder` was not found"));
+/// ```
 #[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    problem: String,
+    remedy: Option<Cow<'static, str>>,
+    path: Option<PathBuf>,
+    field: Option<&'static str>,
+    source: Option<io::Error>,
+}
+
+/// The kind of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error {
-    /// No file or folder of that name in any of the places looked at.
-    NotFound {
-        /// The path as written.
-        path: PathBuf,
-        /// The places tried, in order.
-        tried: Vec<PathBuf>,
-        /// Whether the variable that names the folder of data sets was set.
-        variable: bool,
-    },
-    /// The operating system refused.
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was being done, as in "could not …".
-        doing: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A folder has no file of the kind sought.
-    Missing {
-        /// The folder.
-        folder: PathBuf,
-        /// What was sought.
-        wanted: String,
-        /// Names of files that are there and could be meant.
-        there: Vec<String>,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// A folder without images.
-    NoImages {
-        /// The folder.
-        folder: PathBuf,
-        /// Number of files of other kinds in it.
-        others: usize,
-    },
-    /// A sub-folder, which stands for a class, without images.
-    EmptyClass {
-        /// The sub-folder.
-        folder: PathBuf,
-    },
-    /// Images both in a folder and in its sub-folders: classes are not clear.
-    Mixed {
-        /// The folder.
-        folder: PathBuf,
-        /// An image directly in it.
-        image: String,
-        /// A sub-folder of it.
-        class: String,
-    },
-    /// The first bytes are not those of the format.
-    Magic {
-        /// The file.
-        file: PathBuf,
-        /// What the file begins with.
-        found: String,
-        /// What it should begin with.
-        expected: &'static str,
-        /// How to mend it.
-        remedy: &'static str,
-    },
-    /// A file ends too early.
-    Truncated {
-        /// The file.
-        file: PathBuf,
-        /// Bytes that its header announces, after unpacking.
-        expected: u64,
-        /// Bytes that are there, after unpacking.
-        found: u64,
-        /// Whether the file is compressed.
-        packed: bool,
-    },
-    /// A file goes on after its end.
-    Trailing {
-        /// The file.
-        file: PathBuf,
-        /// Bytes that its header announces, after unpacking.
-        expected: u64,
-    },
-    /// Images and labels differ in number.
-    Count {
-        /// The file of the images.
-        images: PathBuf,
-        /// Number of images.
-        image_count: usize,
-        /// The file of the labels.
-        labels: PathBuf,
-        /// Number of labels.
-        label_count: usize,
-    },
-    /// A label that is not the index of a class.
-    Label {
-        /// The file.
-        file: PathBuf,
-        /// Number of the item, from 0.
-        item: usize,
-        /// The label.
-        label: i64,
-        /// Number of classes.
-        classes: usize,
-        /// How to mend it.
-        remedy: &'static str,
-    },
-    /// A picture or table that cannot be read.
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Number of the row, from 0, where the file is a table.
-        row: Option<usize>,
-        /// What the reader said.
-        reason: String,
-    },
-    /// Images of different sizes and no size to bring them to.
-    Sizes {
-        /// The first image.
-        first: String,
-        /// Its height and width.
-        size: [usize; 2],
-        /// Another image.
-        other: String,
-        /// Its height and width.
-        other_size: [usize; 2],
-    },
-    /// A number of channels that is not handled.
-    Channels {
-        /// The file or setting.
-        place: String,
-        /// The number found.
-        found: usize,
-        /// What is handled.
-        expected: &'static str,
-    },
-    /// A table without the column, or with a column of another type.
-    Column {
-        /// The file.
-        file: PathBuf,
-        /// The column sought, with its type.
-        wanted: String,
-        /// The columns that are there, with their types.
-        found: Vec<String>,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// Settings that do not fit together.
-    Setting {
-        /// What was found and why it does not fit.
-        problem: String,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// A file of text that cannot be used as it is.
-    Text {
-        /// The file.
-        file: PathBuf,
-        /// What is the matter, as in "`file` …".
-        problem: String,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// A set without images where some are needed.
-    Empty {
-        /// Where they should have come from.
-        place: String,
-        /// How to mend it.
-        remedy: &'static str,
-    },
+pub enum ErrorKind {
+    /// A file or folder does not exist.
+    NotFound,
+    /// The operating system could not read or write a file or folder.
+    Io,
+    /// The contents of a file or folder are not what they must be.
+    Format,
+    /// A setting has a value that is not allowed, or does not agree with another.
+    Invalid,
+    /// There is no image where at least one is needed.
+    Empty,
 }
 
 impl Error {
-    pub(crate) fn io(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
+        Self { kind, problem: problem.into(), remedy: None, path: None, field: None, source: None }
+    }
+
+    /// An error of kind [`Invalid`](ErrorKind::Invalid); `problem` is a clause without a full stop.
+    pub fn invalid(problem: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, problem)
+    }
+
+    /// An error of kind [`Format`](ErrorKind::Format); `problem` is a clause whose subject is the file, as "is not
+    /// UTF-8".
+    pub fn format(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, doing, source }
+        Self::new(ErrorKind::Format, format!("`{}` {problem}", path.display())).with_path(path)
     }
 
-    pub(crate) fn text(file: impl Into<PathBuf>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Text { file: file.into(), problem: problem.into(), remedy: remedy.into() }
+    /// A function for `map_err` that makes errors of kind [`Io`](ErrorKind::Io); `doing` is a verb, as "read".
+    pub fn io(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| {
+            let problem = format!("could not {doing} `{}`: {source}", path.display());
+            Self { source: Some(source), ..Self::new(ErrorKind::Io, problem).with_path(path) }
+        }
     }
 
-    pub(crate) fn setting(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Setting { problem: problem.into(), remedy: remedy.into() }
+    /// An error of kind [`Empty`](ErrorKind::Empty); `place` is where images should have come from.
+    pub(crate) fn empty(place: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Empty, format!("{place} holds no images"))
+    }
+
+    /// No file or folder `path` in any of the places `tried`; `data_folder` is whether `TWEEDIE_DATA` is set.
+    pub(crate) fn not_found(path: &Path, tried: &[PathBuf], data_folder: bool) -> Self {
+        let tried: Vec<_> = tried.iter().map(|place| format!("`{}`", place.display())).collect();
+        let problem = format!("`{}` was not found; tried {}", path.display(), tried.join(" and "));
+        let remedy = match (path.is_absolute(), data_folder) {
+            (true, _) => "Check the path.",
+            (false, true) => {
+                "Check the path, or set the environment variable TWEEDIE_DATA to the folder that holds it."
+            }
+            (false, false) => {
+                "Write the full path, or set the environment variable TWEEDIE_DATA, under which relative paths are \
+                 looked up too: `TWEEDIE_DATA=/folder/of/data tweedie …`."
+            }
+        };
+        Self::new(ErrorKind::NotFound, problem).with_path(path).with_remedy(remedy)
+    }
+
+    /// A picture, or a row of a table (from 0), that the decoder refused.
+    pub(crate) fn unreadable(path: &Path, row: Option<usize>, reason: impl fmt::Display) -> Self {
+        let row = row.map_or_else(String::new, |row| format!("row {row} of "));
+        Self::new(ErrorKind::Format, format!("{row}`{}` could not be read: {reason}", path.display()))
+            .with_path(path)
+            .with_remedy("Download or copy it again, or remove it from the set.")
+    }
+
+    /// A file that ends before the `expected` bytes that its header announces; `unpacked` if both count decompressed
+    /// bytes.
+    pub(crate) fn truncated(path: &Path, expected: u64, found: u64, unpacked: bool) -> Self {
+        let after = if unpacked { " after decompression" } else { "" };
+        Self::format(path, format_args!("is truncated: expected {expected} bytes{after}, found {found}"))
+            .with_remedy("Download or copy it again.")
+    }
+
+    /// A file with more than the `expected` bytes that its header announces.
+    pub(crate) fn trailing(path: &Path, expected: u64) -> Self {
+        Self::format(path, format_args!("has extra bytes at its end: its header announces {expected} bytes in all"))
+            .with_remedy("The header is wrong, or the file is several files in one; write it again.")
+    }
+
+    /// The first bytes, or the header, of a file are `found` and not `expected`.
+    pub(crate) fn unexpected(path: &Path, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Self::format(path, format_args!("starts with {found}; expected {expected}"))
+    }
+
+    /// A number of channels other than 1, 3 or 4; `place` is a file or setting.
+    pub(crate) fn channels(kind: ErrorKind, place: impl fmt::Display, found: usize) -> Self {
+        Self::new(kind, format!("{place} has {found} channels; 1 (gray), 3 (RGB) or 4 (RGBA) are allowed"))
+    }
+
+    /// The setting that is wrong, by its key in a recipe.
+    pub fn with_field(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
+    /// The setting that is wrong, unless it is known already.
+    pub(crate) fn at_field(self, field: &'static str) -> Self {
+        Self { field: self.field.or(Some(field)), ..self }
+    }
+
+    /// What to do about it, in sentences.
+    pub fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    pub(crate) fn with_path(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
+    /// The kind of error.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The file or folder that is wrong, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The setting that is wrong, or that names the file that is, by its key in a recipe.
+    pub fn field(&self) -> Option<&str> {
+        self.field
+    }
+
+    /// What was found and what is allowed: a clause that names the file or setting, without a full stop.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// What to do about it: sentences with their full stops.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound { path, tried, variable } => {
-                let tried: Vec<_> = tried.iter().map(|p| format!("`{}`", p.display())).collect();
-                write!(f, "`{}` was not found: looked at {}. ", path.display(), tried.join(" and at "))?;
-                match (path.is_absolute(), variable) {
-                    (true, _) => write!(f, "Check the path."),
-                    (false, true) => {
-                        write!(
-                            f,
-                            "Check the path, or set the environment variable TWEEDIE_DATA to the folder that holds it."
-                        )
-                    }
-                    (false, false) => write!(
-                        f,
-                        "A relative path is also looked up under the folder that the environment variable TWEEDIE_DATA \
-                         names, which is not set: `TWEEDIE_DATA=/folder/of/data tweedie …`, or write the full path."
-                    ),
-                }
-            }
-            Self::Io { path, doing, source } => write!(f, "could not {doing} `{}`: {source}.", path.display()),
-            Self::Missing { folder, wanted, there, remedy } => {
-                write!(f, "`{}` has no {wanted}", folder.display())?;
-                match there.as_slice() {
-                    [] => write!(f, ". ")?,
-                    names => write!(f, "; it holds {}. ", list(names))?,
-                }
-                write!(f, "{remedy}")
-            }
-            Self::NoImages { folder, others } => {
-                write!(f, "`{}` holds no PNG or JPEG image", folder.display())?;
-                match others {
-                    0 => write!(f, ": it is empty. ")?,
-                    1 => write!(f, ", only one file of another kind. ")?,
-                    n => write!(f, ", only {n} files of other kinds. ")?,
-                }
-                write!(
-                    f,
-                    "Images are files whose names end in .png, .jpg or .jpeg, in the folder or one sub-folder a class."
-                )
-            }
-            Self::EmptyClass { folder } => write!(
-                f,
-                "the sub-folder `{}` stands for a class, but holds no PNG or JPEG image. Put images there or remove it.",
-                folder.display()
-            ),
-            Self::Mixed { folder, image, class } => write!(
-                f,
-                "`{}` holds images (`{image}`) beside sub-folders with images (`{class}`), so it is not clear what the \
-                 classes are. Move the images into sub-folders, one a class, or all of them into one folder.",
-                folder.display()
-            ),
-            Self::Magic { file, found, expected, remedy } => {
-                write!(f, "`{}` begins with {found}, where {expected} was expected. {remedy}", file.display())
-            }
-            Self::Truncated { file, expected, found, packed } => {
-                let after = if *packed { " after unpacking" } else { "" };
-                write!(
-                    f,
-                    "`{}` is cut short: {expected} bytes were expected{after}, {found} were found. Download or copy it again.",
-                    file.display()
-                )
-            }
-            Self::Trailing { file, expected } => write!(
-                f,
-                "`{}` goes on after its end: its header announces {expected} bytes, and more follow. Either the header is \
-                 wrong or the file is several files in one; write it again.",
-                file.display()
-            ),
-            Self::Count { images, image_count, labels, label_count } => write!(
-                f,
-                "`{}` holds {image_count} images, but `{}` holds {label_count} labels. There must be one label an image: \
-                 check that the two files belong together.",
-                images.display(),
-                labels.display()
-            ),
-            Self::Label { file, item, label, classes, remedy } => write!(
-                f,
-                "label {label} of item {item} in `{}` is out of range: there are {classes} classes, 0 to {}. {remedy}",
-                file.display(),
-                classes.saturating_sub(1)
-            ),
-            Self::Unreadable { file, row, reason } => {
-                match row {
-                    Some(row) => write!(f, "row {row} of `{}` could not be read: {reason}. ", file.display())?,
-                    None => write!(f, "`{}` could not be read: {reason}. ", file.display())?,
-                }
-                write!(f, "Download or copy it again, or remove it from the set.")
-            }
-            Self::Sizes { first, size: [h, w], other, other_size: [oh, ow] } => write!(
-                f,
-                "the images differ in size: `{first}` is {w} × {h} pixels, `{other}` is {ow} × {oh}. Say `size = {}` (or \
-                 another side) to bring all of them to one square size.",
-                h.min(w).min(oh).min(ow)
-            ),
-            Self::Channels { place, found, expected } => {
-                write!(f, "{place}: {found} channels, where {expected} was expected.")
-            }
-            Self::Column { file, wanted, found, remedy } => {
-                write!(f, "`{}` has no column {wanted}; it has {}. {remedy}", file.display(), list(found))
-            }
-            Self::Setting { problem, remedy } => write!(f, "{problem}. {remedy}"),
-            Self::Text { file, problem, remedy } => write!(f, "`{}` {problem}. {remedy}", file.display()),
-            Self::Empty { place, remedy } => write!(f, "{place} holds no images. {remedy}"),
-        }
+        write!(f, "{}.", self.problem)?;
+        self.remedy.iter().try_for_each(|remedy| write!(f, " {remedy}"))
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
-        }
+        self.source.as_ref().map(|source| source as _)
     }
 }
 
-/// Names in a row, the first eight of them.
-fn list(names: &[String]) -> String {
-    let mut text: Vec<_> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
-    if names.len() > 8 {
-        text.push(format!("{} more", names.len() - 8));
+/// Names in a row: `` `a`, `b` ``, the first eight of them and the number of the others.
+pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 8;
+    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.as_ref())).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("{} more", names.len() - SHOWN));
     }
-    text.join(", ")
+    shown.join(", ")
 }

@@ -1,25 +1,25 @@
-//! Where a relative path is looked up.
+//! Lookup of relative paths, in the working directory and in the folder of data sets.
 use crate::Error;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names the folder of data sets.
 pub const DATA: &str = "TWEEDIE_DATA";
 
-/// The file or folder that `path` means: an absolute path is itself; a relative one is looked up under the working
-/// directory, then under the folder that the environment variable [`DATA`] names.
+/// The existing file or folder of this path. An absolute path is used as it is; a relative one is looked up in the
+/// working directory, then in the folder that the environment variable [`DATA`] names.
 ///
 /// # Errors
-/// [`Error::NotFound`] with the places tried.
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) with the places tried.
 pub fn find(path: impl AsRef<Path>) -> Result<PathBuf, Error> {
     let data = std::env::var_os(DATA).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     find_in(path, &here, data.as_deref())
 }
 
-/// [`find`] with both folders given.
+/// [`find`] with the working directory and the folder of data sets given.
 ///
 /// # Errors
-/// [`Error::NotFound`] with the places tried.
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) with the places tried.
 pub fn find_in(path: impl AsRef<Path>, here: &Path, data: Option<&Path>) -> Result<PathBuf, Error> {
     let path = path.as_ref();
     // An absolute path replaces what it is joined to.
@@ -30,6 +30,6 @@ pub fn find_in(path: impl AsRef<Path>, here: &Path, data: Option<&Path>) -> Resu
     }
     match tried.iter().position(|place| place.exists()) {
         Some(place) => Ok(tried.swap_remove(place)),
-        None => Err(Error::NotFound { path: path.into(), tried, variable: data.is_some() }),
+        None => Err(Error::not_found(path, &tried, data.is_some())),
     }
 }

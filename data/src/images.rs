@@ -1,71 +1,83 @@
-//! A set of images in memory.
+//! Sets of images in memory.
 use crate::Error;
 
-/// A set of images of one size, decoded, in host memory.
+/// A decoded set of images of one size, in host memory.
 ///
-/// Pixels are bytes in the order image, channel, row, column (NCHW). Of `levels` levels, level v means
-/// `x = 2 v / (levels − 1) − 1 ∈ [−1, 1]`: with the 256 levels of ordinary pictures `x = v / 127.5 − 1`, with the 17
-/// levels of [`Digits`](crate::Digits) `x = v / 8 − 1`. The number of levels belongs to the set; [`level`](Images::level)
-/// is the inverse.
+/// Pixels are bytes in the order image, channel, row, column (NCHW). With K = `levels` levels, level v ∈ {0, …, K − 1}
+/// stands for `x = 2 v / (K − 1) − 1 ∈ [−1, 1]`: `x = v / 127.5 − 1` for the 256 levels of ordinary pictures,
+/// `x = v / 8 − 1` for the 17 levels of [`Digits`](crate::Digits). [`level`](Images::level) is the inverse.
 ///
-/// Images may be stored larger than they are served: then a window of `window` pixels is cut from each, in the middle
-/// unless the caller says where ([`shape`](Images::shape), [`offsets`](Images::offsets)).
+/// Images can be stored larger than they are served, for random crops: a window of `window` pixels is cut from each, by
+/// default from the middle ([`shape`](Images::shape), [`offsets`](Images::offsets)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
-    /// Levels, `[images, channels, height, width]`.
+    /// Levels of the pixels, `[images, channels, height, width]`.
     pub pixels: Vec<u8>,
-    /// 1 grey, 3 RGB, 4 RGBA.
+    /// Number of channels: 1 (gray), 3 (RGB) or 4 (RGBA).
     pub channels: usize,
-    /// Height as stored.
+    /// Height as stored, in pixels.
     pub height: usize,
-    /// Width as stored.
+    /// Width as stored, in pixels.
     pub width: usize,
-    /// Height and width as served.
+    /// Height and width as served, in pixels.
     pub window: [usize; 2],
-    /// Number of levels a pixel can have.
+    /// Number of levels of a pixel, 2 to 256.
     pub levels: u16,
-    /// One index into `classes` an image, where there are classes.
+    /// One index into `classes` per image; `None` if the set has no classes.
     pub labels: Option<Vec<u32>>,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Whether mirrored images belong to the set: then a trainer mirrors half of what it draws.
+    /// Whether training mirrors half of the images left to right (horizontal flips).
     pub flip: bool,
 }
 
 impl Images {
     /// A set of bytes, `[images, channels, height, width]`, of 256 levels and without labels.
     ///
-    /// # Panics
-    /// If the number of pixels is not a multiple of the size of an image, or that is zero.
-    pub fn new(pixels: Vec<u8>, [channels, height, width]: [usize; 3]) -> Self {
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if an image has no pixels, or the number of bytes is not a
+    /// multiple of its size.
+    pub fn new(pixels: Vec<u8>, [channels, height, width]: [usize; 3]) -> Result<Self, Error> {
         let each = channels * height * width;
-        assert!(each > 0, "an image needs pixels: {channels} × {height} × {width}");
-        assert!(pixels.len().is_multiple_of(each), "{} bytes are no whole number of images of {each}", pixels.len());
+        if each == 0 || !pixels.len().is_multiple_of(each) {
+            return Err(Error::invalid(format!(
+                "{} bytes are not a whole number of images of {channels} × {height} × {width} bytes",
+                pixels.len()
+            ))
+            .with_remedy("Give channels, height and width of one image, each 1 or more."));
+        }
         let window = [height, width];
-        Self { pixels, channels, height, width, window, levels: 256, labels: None, classes: Vec::new(), flip: false }
+        let (labels, classes) = (None, Vec::new());
+        Ok(Self { pixels, channels, height, width, window, levels: 256, labels, classes, flip: false })
     }
 
-    /// The set with labels.
-    ///
-    /// # Panics
-    /// If there is not one label an image, or a label is not an index into `classes`.
-    pub fn labelled(self, labels: Vec<u32>, classes: Vec<String>) -> Self {
-        assert_eq!(labels.len(), self.len(), "one label an image");
-        assert!(labels.iter().all(|&label| (label as usize) < classes.len()), "a label is an index into the classes");
-        Self { labels: Some(labels), classes, ..self }
-    }
-
-    /// The set brought down to fewer levels, in equal bins: level v of n becomes ⌊v · levels / n⌋.
+    /// The set with one label per image, each an index into `classes`.
     ///
     /// # Errors
-    /// If there are fewer than 2 levels, or more than the set has.
-    pub fn of_levels(mut self, levels: Option<u16>) -> Result<Self, Error> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the number of labels is not the number of images, or a
+    /// label is not an index into `classes`.
+    pub fn with_labels(self, labels: Vec<u32>, classes: Vec<String>) -> Result<Self, Error> {
+        if labels.len() != self.len() {
+            let problem = format!("there are {} labels and {} images", labels.len(), self.len());
+            return Err(Error::invalid(problem).with_remedy("Give one label per image."));
+        }
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
+            let problem = format!("label {label} is not an index into the {} classes", classes.len());
+            return Err(Error::invalid(problem).with_remedy("Name every class; labels start at 0."));
+        }
+        Ok(Self { labels: Some(labels), classes, ..self })
+    }
+
+    /// The set quantized to fewer levels in equal bins: level v of n becomes ⌊v · levels / n⌋. `None` changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there are fewer than 2 levels, or more than the set has.
+    pub fn with_levels(mut self, levels: Option<u16>) -> Result<Self, Error> {
         let Some(levels) = levels else { return Ok(self) };
         if !(2..=self.levels).contains(&levels) {
-            return Err(Error::setting(
-                format!("`levels = {levels}` is not within 2 and the {} levels that the images have", self.levels),
-                "Say 8, or another number within them.",
-            ));
+            let problem =
+                format!("`levels` must be from 2 to {}, the number of levels of the images, got {levels}", self.levels);
+            return Err(Error::invalid(problem).with_field("levels").with_remedy("Set 8, for example."));
         }
         let binned = |v: u8| (u32::from(v) * u32::from(levels) / u32::from(self.levels)) as u8;
         self.pixels.iter_mut().for_each(|v| *v = binned(*v));
@@ -78,7 +90,7 @@ impl Images {
         self.pixels.len() / (self.channels * self.height * self.width)
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
@@ -88,7 +100,7 @@ impl Images {
         [self.channels, self.window[0], self.window[1]]
     }
 
-    /// How many places the window has, down and across: `[1, 1]` unless random crops were asked for.
+    /// Number of positions of the window, vertically and horizontally: `[1, 1]` if there are no random crops.
     pub fn offsets(&self) -> [usize; 2] {
         [self.height - self.window[0] + 1, self.width - self.window[1] + 1]
     }
@@ -102,7 +114,7 @@ impl Images {
         &self.pixels[i * each..(i + 1) * each]
     }
 
-    /// The label of image `i`, where there are classes.
+    /// The label of image `i`; `None` if the set has no classes.
     pub fn label(&self, i: usize) -> Option<u32> {
         self.labels.as_ref().map(|labels| labels[i])
     }
@@ -116,25 +128,26 @@ impl Images {
         counts
     }
 
-    /// Images as numbers in [−1, 1], in the order asked, from the middle window; those with `flips` true mirrored left
-    /// to right.
+    /// Images with values in [−1, 1], in the order of `indices`, from the middle window, mirrored left to right where
+    /// `flips` is true.
     ///
     /// # Shapes
     /// `indices [n]`, `flips [n]` → `[n, channels, window height, window width]`.
     ///
     /// # Panics
-    /// If an index is out of range or there is not one flip an index.
+    /// If an index is out of range or there is not one flip per index.
     pub fn to_unit(&self, indices: &[usize], flips: Option<&[bool]>) -> Vec<f32> {
         self.to_unit_at(indices, flips, None)
     }
 
-    /// [`to_unit`](Images::to_unit) with the window's place, down and across, below [`offsets`](Images::offsets).
+    /// [`to_unit`](Images::to_unit) with the window's offset from the top and the left, below
+    /// [`offsets`](Images::offsets).
     ///
     /// # Panics
     /// As `to_unit`, and if an offset is out of range.
     pub fn to_unit_at(&self, indices: &[usize], flips: Option<&[bool]>, at: Option<&[[usize; 2]]>) -> Vec<f32> {
-        assert!(flips.is_none_or(|flips| flips.len() == indices.len()), "one flip an image");
-        assert!(at.is_none_or(|at| at.len() == indices.len()), "one offset an image");
+        assert!(flips.is_none_or(|flips| flips.len() == indices.len()), "one flip per image");
+        assert!(at.is_none_or(|at| at.len() == indices.len()), "one offset per image");
         let [down, across] = self.offsets();
         let [height, width] = self.window;
         let table: Vec<f32> = (0..=255u8).map(|level| self.value(level)).collect();
@@ -154,16 +167,16 @@ impl Images {
         out
     }
 
-    /// Images as a trainer sees them: of three numbers uniform on [0, 1) an image, the first decides whether it is
-    /// mirrored (where the set says [`flip`](Images::flip)), the others where its window lies.
+    /// Images with random flips and crops, from three uniform variates u ∈ [0, 1) per image: the image is mirrored if
+    /// u₁ < 1/2 and the set has [`flip`](Images::flip); u₂ and u₃ place its window.
     ///
     /// # Shapes
     /// `indices [n]`, `uniforms [n, 3]` → `[n, channels, window height, window width]`.
     ///
     /// # Panics
-    /// If an index is out of range or there are not three numbers an index.
+    /// If an index is out of range or there are not three variates per index.
     pub fn augmented(&self, indices: &[usize], uniforms: &[f64]) -> Vec<f32> {
-        assert_eq!(uniforms.len(), 3 * indices.len(), "three numbers an image");
+        assert_eq!(uniforms.len(), 3 * indices.len(), "three uniform variates per image");
         let [down, across] = self.offsets();
         let place = |u: f64, n: usize| ((u * n as f64) as usize).min(n - 1);
         let flips: Vec<bool> = uniforms.chunks_exact(3).map(|u| self.flip && u[0] < 0.5).collect();
@@ -171,18 +184,18 @@ impl Images {
         self.to_unit_at(indices, Some(&flips), Some(&at))
     }
 
-    /// The number in [−1, 1] that a level means. Levels above the highest are taken for the highest.
+    /// The value in [−1, 1] of a level; levels above the highest count as the highest.
     pub fn value(&self, level: u8) -> f32 {
         let top = self.levels - 1;
         (2.0 * f64::from(u16::from(level).min(top)) / f64::from(top) - 1.0) as f32
     }
 
-    /// The nearest level to a number; numbers outside [−1, 1] are clipped.
+    /// The level nearest to a value; values outside [−1, 1] are clipped.
     pub fn level(&self, x: f32) -> u8 {
         level(x, self.levels)
     }
 
-    /// Some of the images, in the order asked.
+    /// The images of these indices, in this order.
     ///
     /// # Panics
     /// If an index is out of range.
@@ -193,9 +206,8 @@ impl Images {
         Self { pixels, labels, classes: self.classes.clone(), ..*self }
     }
 
-    /// The set in two: every `every`-th image of its class (or of the whole, without classes) is held out, counted
-    /// so that the first to go is number `every`; the rest is for training. The order is kept, and so is every class's
-    /// share. `0` holds nothing out.
+    /// The training part and the held-out part. Of each class (or of the whole set, if it has no classes) the images
+    /// number `every`, 2 `every`, …, counted from 1, are held out; 0 holds out none. The order is kept.
     pub fn hold_out(&self, every: usize) -> (Self, Self) {
         let mut seen = vec![0usize; self.classes.len().max(1)];
         let (mut train, mut held) = (Vec::new(), Vec::new());
@@ -207,20 +219,19 @@ impl Images {
         (self.select(&train), self.select(&held))
     }
 
-    /// The images in the middle of larger ones of side × side pixels, the rest filled with a colour, an odd pixel more
-    /// at the bottom and right. Alpha of the margin is opaque.
+    /// The images centered in images of side × side pixels of an opaque color; an odd pixel of the margin is at the
+    /// bottom or right.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the images are larger than that.
-    pub fn padded(&self, side: usize, colour: [u8; 3]) -> Result<Self, Error> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the images are larger than that.
+    pub fn padded(&self, side: usize, color: [u8; 3]) -> Result<Self, Error> {
         let (height, width) = (self.height, self.width);
         if side < height || side < width {
-            return Err(Error::setting(
-                format!("`pad = {side}` is smaller than the images, which are {width} × {height} pixels"),
-                format!("Padding only adds: say {} or more, or leave it out.", height.max(width)),
-            ));
+            let problem = format!("`pad = {side}` is less than the size of the images, {width} × {height} pixels");
+            let remedy = format!("Set {} or more, or leave it out.", height.max(width));
+            return Err(Error::invalid(problem).with_field("pad").with_remedy(remedy));
         }
-        let fill = crate::pixels::in_channels(colour, self.channels);
+        let fill = crate::pixels::in_channels(color, self.channels);
         let (top, left) = ((side - height) / 2, (side - width) / 2);
         let mut pixels = Vec::with_capacity(self.len() * self.channels * side * side);
         for channel in 0..self.len() * self.channels {
@@ -238,7 +249,7 @@ impl Images {
     }
 }
 
-/// The byte of an 8-bit picture for a number in [−1, 1]: `(x + 1) · 127.5`, to nearest, clipped; 0 for NaN.
+/// The byte of an 8-bit picture for a value in [−1, 1]: `(x + 1) · 127.5`, rounded and clipped; 0 for NaN.
 ///
 /// ```
 /// assert_eq!([-1.0, 0.0, 1.0, 7.0].map(tweedie_data::byte), [0, 128, 255, 255]);

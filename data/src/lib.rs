@@ -1,20 +1,21 @@
-//! Data in host memory: sets of images, text, sets of points, and the files they come from and go to.
+//! Data sets in host memory: images, text and points in the plane, and the files they are read from and written to.
 //!
-//! | what | where |
+//! | item | defines |
 //! |---|---|
-//! | a decoded set: bytes, labels, classes; values in [−1, 1] out | [`Images`] |
-//! | where sets come from | [`Source`]: [`Digits`], [`Idx`], [`Folder`], [`Parquet`] |
-//! | points in the plane | [`Points`] |
-//! | text: files, and samples of one length of numbered tokens | [`Text`], [`Texts`] |
-//! | what text is as numbers | [`Codec`], [`Vocabulary`] |
-//! | what the last few tokens tell of the next | [`NGram`], [`baselines`] |
-//! | where a relative path is looked up | [`find()`], [`DATA`] |
-//! | NumPy arrays | [`npy`] |
-//! | pictures of what a model drew | [`picture`] |
-//! | what went wrong, in one paragraph | [`Error`] |
+//! | [`Images`] | a decoded set of images: pixel levels, labels, classes; batches of values in [−1, 1] |
+//! | [`Source`]: [`Digits`], [`Idx`], [`Folder`], [`Parquet`] | where a set of images is read from |
+//! | [`Points`] | distributions of points in the plane |
+//! | [`Text`], [`Texts`] | files of text; samples of a fixed number of token ids |
+//! | [`Codec`], [`Vocabulary`] | text to token ids and back |
+//! | [`NGram`], [`baselines`] | n-gram language models, as baselines in bits per token and per character |
+//! | [`find()`], [`DATA`] | lookup of relative paths |
+//! | [`npy`] | NumPy arrays |
+//! | [`picture`] | pictures of samples: grids and strips over time |
+//! | [`mod@write`] | files written completely or not at all |
+//! | [`Error`] | what is wrong with a file, a setting or a set, and what to do about it |
 //!
-//! Nothing here draws a random number. Which images, which flips, which windows and which points is told by the
-//! caller, who owns the keyed streams, so a set gives the same batch for the same argument on any machine.
+//! Nothing here generates random numbers. The caller passes indices and uniform variates, so a set gives the same batch
+//! for the same arguments on every machine.
 //!
 //! ```
 //! use tweedie_data::{Digits, Source, Split};
@@ -30,21 +31,24 @@ mod images;
 mod pixels;
 mod points;
 mod source;
+mod split;
 mod text;
 
 pub mod npy;
 pub mod picture;
 pub mod write;
 
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use find::{DATA, find, find_in};
 pub use images::{Images, byte};
 pub use pixels::{Background, Crop, Filter};
 pub use points::{Points, Shape};
-pub use source::{Digits, Folder, Idx, Parquet, Source, Split};
+pub use source::{Digits, Folder, Idx, Parquet, Source};
+pub use split::Split;
 pub use text::{
-    Baseline, Bpe, Characters, Codec, Longer, Mean, NGram, Sample, Text, Texts, Tokens, UNSAID, Vocabulary, baselines,
+    Baseline, Bpe, Characters, Codec, Mean, NGram, PLACEHOLDER, Sample, Text, Texts, Tokens, TooLong, Vocabulary,
+    baselines,
 };
 
-/// The RGB pictures that [`picture`] makes, and their crate.
+/// The crate `image`, and the type of the pictures that [`picture`] makes.
 pub use image::{self, RgbImage};

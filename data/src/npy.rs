@@ -5,15 +5,15 @@
 use crate::{Error, write};
 use std::{fs, path::Path};
 
-/// A number that arrays are made of: `f32`, `f64`, `i64`, `u8`.
+/// The element types of arrays: `f32`, `f64`, `i64`, `u8`.
 pub trait Element: Copy + sealed::Sealed {
-    /// NumPy's name of the type.
+    /// NumPy's name of the type, as "<f4".
     const NAME: &'static str;
-    /// Bytes of one number.
+    /// Number of bytes of an element.
     const SIZE: usize;
-    /// Writes the number's bytes.
+    /// Appends the element's bytes, little-endian.
     fn put(self, to: &mut Vec<u8>);
-    /// The number of some bytes.
+    /// The element of these bytes, little-endian.
     ///
     /// # Panics
     /// If there are not [`SIZE`](Element::SIZE) bytes.
@@ -34,29 +34,29 @@ macro_rules! element {
                 to.extend_from_slice(&self.to_le_bytes());
             }
             fn get(from: &[u8]) -> Self {
-                Self::from_le_bytes(from.try_into().expect("as many bytes as the number has"))
+                Self::from_le_bytes(from.try_into().expect("SIZE bytes"))
             }
         }
     )* };
 }
 element!(f32: "<f4", f64: "<f8", i64: "<i8", u8: "|u1");
 
-/// An array read from a file: sizes and numbers in C order.
+/// An array read from a file: sizes and elements in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array<T> {
-    /// Sizes; empty for a single number.
+    /// Sizes; empty for a scalar.
     pub shape: Vec<usize>,
-    /// The numbers, the last index running fastest.
+    /// The elements, the last index varying fastest.
     pub data: Vec<T>,
 }
 
-/// Writes an array whole or not at all.
+/// Writes an array, completely or not at all.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`ErrorKind::Io`](crate::ErrorKind::Io).
 ///
 /// # Panics
-/// If the sizes do not multiply to the number of numbers.
+/// If the product of the sizes is not the number of elements.
 ///
 /// ```
 /// # let file = std::env::temp_dir().join("tweedie-doc.npy");
@@ -70,7 +70,7 @@ pub fn save<T: Element>(path: impl AsRef<Path>, shape: &[usize], data: &[T]) -> 
     assert_eq!(
         shape.iter().product::<usize>(),
         data.len(),
-        "an array of {shape:?} has other than {} numbers",
+        "an array of shape {shape:?} does not have {} elements",
         data.len()
     );
     let header = header(T::NAME, shape);
@@ -86,7 +86,7 @@ pub fn save<T: Element>(path: impl AsRef<Path>, shape: &[usize], data: &[T]) -> 
     })
 }
 
-/// Mark, version and description, padded so that the numbers begin at a multiple of 64.
+/// Magic bytes, version and description, padded so that the elements start at a multiple of 64 bytes.
 fn header(name: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
     // Python writes (2, 3), (2,) and (): a comma after one size, none after several.
@@ -101,28 +101,26 @@ fn header(name: &str, shape: &[usize]) -> Vec<u8> {
     bytes
 }
 
-/// Reads an array of one of the types, in C order.
+/// Reads an array of elements of type `T` in C order.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Magic`] (not such a file, or of another type), [`Error::Truncated`], [`Error::Trailing`].
+/// [`ErrorKind::Io`](crate::ErrorKind::Io); [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not such a file,
+/// has another type or order, or is too short or too long.
 pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     let file = path.as_ref();
     let bytes = fs::read(file).map_err(Error::io(file, "read"))?;
-    let wrong = |found: String, expected, remedy| Err(Error::Magic { file: file.into(), found, expected, remedy });
+    let wrong = |found: &str, expected: &str, remedy: &'static str| {
+        Err(Error::unexpected(file, found, expected).with_remedy(remedy))
+    };
     if !bytes.starts_with(b"\x93NUMPY") {
         let start = &bytes[..bytes.len().min(6)];
         return wrong(
-            format!("the bytes {start:02x?}"),
-            "the mark of a NumPy array",
-            "Give a file that numpy.save made.",
+            &format!("the bytes {start:02x?}"),
+            "the magic bytes of a NumPy array",
+            "Give a file written by numpy.save.",
         );
     }
-    let cut = |expected: usize| Error::Truncated {
-        file: file.into(),
-        expected: expected as u64,
-        found: bytes.len() as u64,
-        packed: false,
-    };
+    let cut = |expected: usize| Error::truncated(file, expected as u64, bytes.len() as u64, false);
     let word = |at: usize, size: usize| -> Result<usize, Error> {
         let bytes = bytes.get(at..at + size).ok_or_else(|| cut(at + size))?;
         Ok(bytes.iter().rev().fold(0, |word, &byte| word << 8 | usize::from(byte)))
@@ -131,24 +129,19 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
         1 => (word(8, 2)?, 10),
         2 | 3 => (word(8, 4)?, 12),
         version => {
-            return wrong(format!("version {version}"), "version 1, 2 or 3 of the format", "Save it with numpy.save.");
+            return wrong(&format!("version {version}"), "version 1, 2 or 3 of the format", "Save it with numpy.save.");
         }
     };
     let start = from + length;
     let text = String::from_utf8_lossy(bytes.get(from..start).ok_or_else(|| cut(start))?);
     let field = |name: &str| text.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
     let order = field("fortran_order").is_some_and(|rest| rest.starts_with("False"));
-    let kind = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("nothing");
+    let kind = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("unknown type");
     if kind != T::NAME || !order {
         let order = if order { "C" } else { "Fortran" };
-        let found = format!("the description of an array of `{kind}` in {order} order");
-        let expected = match T::NAME {
-            "<f4" => "one of `<f4` in C order",
-            "<f8" => "one of `<f8` in C order",
-            "<i8" => "one of `<i8` in C order",
-            _ => "one of `|u1` in C order",
-        };
-        return wrong(found, expected, "Convert it: numpy.ascontiguousarray(array, dtype).");
+        let found = format!("the header of an array of `{kind}` in {order} order");
+        let expected = format!("`{}` in C order", T::NAME);
+        return wrong(&found, &expected, "Convert it with numpy.ascontiguousarray(array, dtype).");
     }
     let sizes = field("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).map(|(sizes, _)| sizes);
     let shape: Option<Vec<usize>> = sizes.and_then(|sizes| {
@@ -156,11 +149,12 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     });
     let count = shape.as_ref().and_then(|shape| shape.iter().try_fold(T::SIZE, |n, &size| n.checked_mul(size)));
     let (Some(shape), Some(end)) = (shape, count.and_then(|count| count.checked_add(start))) else {
-        return wrong(format!("the description `{}`", text.trim()), "one with a shape", "Save it with numpy.save.");
+        let found = format!("the header `{}`", text.trim());
+        return wrong(&found, "one with a shape", "Save it with numpy.save.");
     };
     match bytes.len() {
         length if length < end => Err(cut(end)),
-        length if length > end => Err(Error::Trailing { file: file.into(), expected: end as u64 }),
+        length if length > end => Err(Error::trailing(file, end as u64)),
         _ => Ok(Array { shape, data: bytes[start..].chunks_exact(T::SIZE).map(T::get).collect() }),
     }
 }

@@ -1,8 +1,8 @@
-//! Pictures of what a model drew: a grid of samples, a strip of samples in time.
+//! Pictures of samples: a grid, and a strip over time.
 //!
-//! Numbers in [−1, 1] become bytes by [`byte`], one pixel becomes `zoom × zoom`, and images stand apart on
-//! a neutral ground. Images of 4 channels are laid on that ground.
-use crate::{Background, Error, byte, write};
+//! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a
+//! gap of a neutral background. Images of 4 channels are composited over that background.
+use crate::{Background, Error, ErrorKind, byte, write};
 use embedded_graphics::{
     Drawable, Pixel,
     draw_target::DrawTarget,
@@ -14,37 +14,37 @@ use embedded_graphics::{
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::png::PngEncoder};
 use std::{convert::Infallible, io, path::Path};
 
-/// How images are laid out.
+/// Layout of a grid or strip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Columns of a grid; `0` makes it as square as it goes. A strip has a column a time.
+    /// Number of columns of a grid; 0 makes it as square as possible. A strip has one column per time.
     pub columns: usize,
-    /// Pixels a pixel becomes, across and down; `0` takes the least that brings images to 48 pixels.
+    /// Enlargement: a pixel becomes `zoom × zoom` pixels; 0 takes the least for which the shorter side is 48 or more.
     pub zoom: usize,
-    /// Pixels between images.
+    /// Gap between images, in pixels.
     pub gap: usize,
-    /// The ground; text is black or white, whichever stands out.
-    pub ground: [u8; 3],
-    /// Names of the rows, written at the left; none leaves no room for them.
-    pub rows: Vec<String>,
+    /// Background color; text is black or white, whichever has more contrast.
+    pub background: [u8; 3],
+    /// Labels of the rows, written at the left; may be empty.
+    pub row_labels: Vec<String>,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { columns: 0, zoom: 0, gap: 2, ground: [228; 3], rows: Vec::new() }
+        Self { columns: 0, zoom: 0, gap: 2, background: [228; 3], row_labels: Vec::new() }
     }
 }
 
-/// Images in rows, from left to right and from top to bottom.
+/// A grid of images, from left to right and from top to bottom.
 ///
 /// # Shapes
-/// `images [n, channels, height, width]` in [−1, 1], of 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+/// `images [n, channels, height, width]` in [−1, 1], of 1 (gray), 3 (RGB) or 4 (RGBA) channels.
 ///
 /// # Errors
-/// [`Error::Channels`] if there are other channels, [`Error::Empty`] if there are no pixels.
+/// [`ErrorKind::Invalid`] for other numbers of channels, [`ErrorKind::Empty`] if there are no pixels.
 ///
 /// # Panics
-/// If the sizes do not multiply to the number of numbers.
+/// If the product of the sizes is not the number of values.
 ///
 /// ```
 /// use tweedie_data::picture::{Layout, grid};
@@ -62,28 +62,28 @@ pub fn grid(images: &[f32], shape: [usize; 4], layout: &Layout) -> Result<RgbIma
     sheet.draw(columns, count.div_ceil(columns), |row, column| row * columns + column)
 }
 
-/// Samples as they change: a row a sample, a column a time, which is written above it.
+/// A strip of samples over time: one row per sample, one column per time, with the time above it.
 ///
 /// # Shapes
-/// `frames [times, n, channels, height, width]` in [−1, 1], of 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+/// `frames [times, n, channels, height, width]` in [−1, 1], of 1 (gray), 3 (RGB) or 4 (RGBA) channels.
 ///
 /// # Errors
-/// [`Error::Channels`] if there are other channels, [`Error::Empty`] if there are no pixels.
+/// [`ErrorKind::Invalid`] for other numbers of channels, [`ErrorKind::Empty`] if there are no pixels.
 ///
 /// # Panics
-/// If the sizes do not multiply to the number of numbers or there is not one time a frame.
+/// If the product of the sizes is not the number of values, or there is not one time per frame.
 pub fn strip(frames: &[f32], shape: [usize; 5], times: &[f64], layout: &Layout) -> Result<RgbImage, Error> {
     let [columns, samples, channels, height, width] = shape;
-    assert_eq!(times.len(), columns, "one time a frame");
+    assert_eq!(times.len(), columns, "one time per frame");
     let headings = times.iter().map(|time| format!("{time:.2}")).collect();
     let sheet = Sheet { images: frames, count: columns * samples, shape: [channels, height, width], layout, headings };
     sheet.draw(columns, samples, |row, column| column * samples + row)
 }
 
-/// Writes a picture as PNG, whole or not at all.
+/// Writes a picture as PNG, completely or not at all.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`ErrorKind::Io`].
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     write::atomic(path, |file| {
         let (width, height) = picture.dimensions();
@@ -91,7 +91,7 @@ pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     })
 }
 
-/// Images to be laid out, with what is written around them.
+/// Images and the labels around them.
 struct Sheet<'a> {
     images: &'a [f32],
     count: usize,
@@ -106,13 +106,12 @@ impl Sheet<'_> {
         let each = channels * height * width;
         assert_eq!(self.images.len(), self.count * each, "{} images of {:?}", self.count, self.shape);
         if !matches!(channels, 1 | 3 | 4) {
-            let expected = "1 (grey), 3 (RGB) or 4 (RGBA)";
-            return Err(Error::Channels { place: "a picture cannot be drawn".into(), found: channels, expected });
+            return Err(Error::channels(ErrorKind::Invalid, "the picture", channels));
         }
         if self.images.is_empty() {
-            return Err(Error::Empty { place: "what is to be drawn".into(), remedy: "Draw at least one." });
+            return Err(Error::empty("the picture").with_remedy("Give at least one image."));
         }
-        let (gap, ground) = (self.layout.gap, self.layout.ground);
+        let (gap, background) = (self.layout.gap, self.layout.background);
         let zoom = match self.layout.zoom {
             0 => 48usize.div_ceil(height.min(width)),
             zoom => zoom,
@@ -121,7 +120,7 @@ impl Sheet<'_> {
         let letter = [font.character_size.height as usize, font.character_size.width as usize];
         let room = |texts: &[String]| texts.iter().map(|text| shown(text).len()).max().map_or(0, |n| n * letter[1]);
 
-        let labels = &self.layout.rows[..self.layout.rows.len().min(rows)];
+        let labels = &self.layout.row_labels[..self.layout.row_labels.len().min(rows)];
         let axis = if self.headings.is_empty() { "" } else { "t =" };
         let left = match room(labels).max(axis.len() * letter[1]) {
             0 => gap,
@@ -133,7 +132,7 @@ impl Sheet<'_> {
             (width * zoom).max(room(&self.headings)),
         ];
         let total = [top + rows * (cell[0] + gap), left + columns * (cell[1] + gap)];
-        let mut canvas = Canvas(RgbImage::from_pixel(total[1] as u32, total[0] as u32, Rgb(ground)));
+        let mut canvas = Canvas(RgbImage::from_pixel(total[1] as u32, total[0] as u32, Rgb(background)));
 
         for row in 0..rows {
             let y = top + row * (cell[0] + gap);
@@ -150,12 +149,12 @@ impl Sheet<'_> {
                 let image = &self.images[number * each..(number + 1) * each];
                 for (i, j) in (0..height * zoom).flat_map(|i| (0..width * zoom).map(move |j| (i, j))) {
                     let at = |channel: usize| byte(image[(channel * height + i / zoom) * width + j / zoom]);
-                    let colour = match channels {
+                    let color = match channels {
                         1 => [at(0); 3],
                         3 => [at(0), at(1), at(2)],
-                        _ => Background(ground).under([at(0), at(1), at(2), at(3)]),
+                        _ => Background(background).under([at(0), at(1), at(2), at(3)]),
                     };
-                    canvas.0.put_pixel((x + j) as u32, (y + i) as u32, Rgb(colour));
+                    canvas.0.put_pixel((x + j) as u32, (y + i) as u32, Rgb(color));
                 }
             }
         }
@@ -167,7 +166,7 @@ impl Sheet<'_> {
     }
 }
 
-/// A text as far as it is written: 24 letters, those that the font lacks as `?`.
+/// The part of a text that is written: 24 characters, those that the font lacks as `?`.
 fn shown(text: &str) -> Vec<char> {
     let known = |letter: char| if (' '..='\u{ff}').contains(&letter) { letter } else { '?' };
     let letters: Vec<char> = text.chars().map(known).collect();
@@ -177,18 +176,17 @@ fn shown(text: &str) -> Vec<char> {
     }
 }
 
-/// A picture to write on.
+/// A picture as a drawing target for text.
 struct Canvas(RgbImage);
 
 impl Canvas {
-    /// A line of text, its top at `y`, aligned at `x`.
+    /// Draws a line of text with its top at `y`, aligned at `x`.
     fn write(&mut self, text: &str, font: &MonoFont, x: usize, y: usize, alignment: Alignment) {
         let [r, g, b] = self.0.get_pixel(0, 0).0.map(u32::from);
-        let colour = if 2 * r + 5 * g + b > 1024 { Rgb888::BLACK } else { Rgb888::WHITE };
+        let color = if 2 * r + 5 * g + b > 1024 { Rgb888::BLACK } else { Rgb888::WHITE };
         let style = TextStyleBuilder::new().alignment(alignment).baseline(Baseline::Top).build();
         let text: String = shown(text).into_iter().collect();
-        let text =
-            Text::with_text_style(&text, Point::new(x as i32, y as i32), MonoTextStyle::new(font, colour), style);
+        let text = Text::with_text_style(&text, Point::new(x as i32, y as i32), MonoTextStyle::new(font, color), style);
         let Ok(_) = text.draw(self);
     }
 }
@@ -204,11 +202,11 @@ impl DrawTarget for Canvas {
     type Error = Infallible;
 
     fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
-        for Pixel(at, colour) in pixels {
+        for Pixel(at, color) in pixels {
             if let (Ok(x), Ok(y)) = (u32::try_from(at.x), u32::try_from(at.y))
                 && let Some(pixel) = self.0.get_pixel_mut_checked(x, y)
             {
-                *pixel = Rgb([colour.r(), colour.g(), colour.b()]);
+                *pixel = Rgb([color.r(), color.g(), color.b()]);
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! From a picture file's bytes to levels of a size, on a background.
+//! Decoding of picture files: color, size and background.
 use crate::Error;
 use image::{
     DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Rgb, RgbImage, Rgba, RgbaImage, imageops,
@@ -6,10 +6,10 @@ use image::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, io::Cursor, str::FromStr};
 
-/// The colour that transparent pixels are laid on: `"white"`, `"black"` or `"#rrggbb"`.
+/// The color behind transparent pixels: `"white"`, `"black"` or `"#rrggbb"`.
 ///
-/// The mixture `c = a · colour + (1 − a) · background` is taken between the stored 8-bit values, as browsers do, not
-/// between amounts of light.
+/// Alpha compositing, `a · color + (1 − a) · background`, is done on the stored 8-bit values, as browsers do, and not
+/// in linear light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Background(pub [u8; 3]);
 
@@ -19,10 +19,10 @@ impl Background {
     /// Black.
     pub const BLACK: Self = Self([0; 3]);
 
-    /// A colour of opacity `alpha` laid on this one.
+    /// The color `[r, g, b, alpha]` composited over this one.
     pub fn under(self, [r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
-        let mix = |colour: u8, ground: u8| {
-            let (c, g, a) = (u32::from(colour), u32::from(ground), u32::from(alpha));
+        let mix = |over: u8, under: u8| {
+            let (c, g, a) = (u32::from(over), u32::from(under), u32::from(alpha));
             ((c * a + g * (255 - a) + 127) / 255) as u8
         };
         [mix(r, self.0[0]), mix(g, self.0[1]), mix(b, self.0[2])]
@@ -41,7 +41,7 @@ impl FromStr for Background {
         let hex = text.strip_prefix('#').filter(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
         match hex.map(|hex| u32::from_str_radix(hex, 16)) {
             Some(Ok(rgb)) => Ok(Self([(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8])),
-            _ => Err(format!("`{text}` is not a background: \"white\", \"black\" or \"#rrggbb\" was expected")),
+            _ => Err(format!("`{text}` is not a background; it must be \"white\", \"black\" or \"#rrggbb\"")),
         }
     }
 }
@@ -77,31 +77,31 @@ impl<'de> Deserialize<'de> for Background {
     }
 }
 
-/// How an image of another shape becomes a square one.
+/// How an image that is not square becomes square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
-    /// Scaled until the shorter side fits, then the middle of the longer one.
+    /// Scaled until the shorter side is `size`, then the middle of the longer side.
     #[default]
     Center,
-    /// Scaled a little larger; the trainer draws a window each time it looks.
+    /// Scaled to `size + margin`, then, in every training batch anew, a random window of `size` pixels.
     Random,
-    /// Nothing is cut off: stretched to fit.
+    /// Stretched to a square; nothing is cut off.
     None,
 }
 
-/// How pixels are made when an image is scaled; always in the stored 8-bit values.
+/// How images are resampled, on the stored 8-bit values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// Lanczos's windowed sinc of three lobes: sharp, and free of aliasing when scaling down.
+    /// Lanczos, a windowed sinc of three lobes: sharp, without aliasing when scaling down.
     #[default]
     Lanczos,
-    /// Catmull and Rom's cubic: a little softer, with less ringing.
+    /// Cubic (Catmull and Rom): a little softer, with less ringing.
     Cubic,
-    /// Linear between neighbours.
+    /// Bilinear.
     Linear,
-    /// The nearest pixel: for pixel art scaled by whole numbers.
+    /// Nearest neighbor: for pixel art scaled by whole numbers.
     Nearest,
 }
 
@@ -116,7 +116,7 @@ impl Filter {
     }
 }
 
-/// What is done to every picture of a set.
+/// The settings by which every picture of a set is decoded.
 pub(crate) struct Prepare {
     pub size: Option<usize>,
     pub crop: Crop,
@@ -126,7 +126,7 @@ pub(crate) struct Prepare {
     pub background: Background,
 }
 
-/// A picture prepared: bytes `[channels, height, width]`.
+/// A decoded picture: bytes `[channels, height, width]`.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub pixels: Vec<u8>,
@@ -134,28 +134,29 @@ pub(crate) struct Prepared {
 }
 
 impl Prepare {
-    /// Refuses settings that do not fit, before any file is read.
+    /// Checks the settings, before any file is read.
     pub fn check(&self) -> Result<(), Error> {
         if !matches!(self.channels, 1 | 3 | 4) {
-            let place = format!("`channels = {}`", self.channels);
-            return Err(Error::Channels { place, found: self.channels, expected: "1 (grey), 3 (RGB) or 4 (RGBA)" });
+            return Err(wrong_channels(self.channels));
         }
         match (self.size, self.crop) {
-            (Some(0), _) => Err(Error::setting("`size = 0` leaves no pixels", "Say the side of the images in pixels.")),
-            (None, Crop::Random) => Err(Error::setting(
-                "`crop = \"random\"` needs to know how large the windows are, and there is no `size`",
-                "Say `size = 32`, or another side.",
-            )),
-            _ if self.margin.is_some() && self.crop != Crop::Random => Err(Error::setting(
-                "`margin` is by how much images are larger than the random windows, and the crop is not random",
-                "Leave it out, or say `crop = \"random\"`.",
-            )),
+            (Some(0), _) => Err(Error::invalid("`size` must be 1 or more pixels, got 0")
+                .with_field("size")
+                .with_remedy("Set 32, for example, or leave it out to keep the size of the files.")),
+            (None, Crop::Random) => Err(Error::invalid("`crop = \"random\"` needs a `size`, which is not set")
+                .with_field("crop")
+                .with_remedy("Set `size = 32`, for example.")),
+            _ if self.margin.is_some() && self.crop != Crop::Random => {
+                Err(Error::invalid("`margin` is only used with `crop = \"random\"`")
+                    .with_field("margin")
+                    .with_remedy("Leave it out, or set `crop = \"random\"`."))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Side of the images as stored, where they are brought to a size: more than the size under random crops, by the
-    /// margin, an eighth of the size (rounded up) where that is not given.
+    /// Side of the images as stored, if they are scaled: `size`, and for random crops `size + margin`, where the margin
+    /// is by default an eighth of `size`, rounded up.
     fn side(&self) -> Option<usize> {
         let margin = |size: usize| match self.crop {
             Crop::Random => self.margin.unwrap_or(size.div_ceil(8)),
@@ -164,7 +165,7 @@ impl Prepare {
         self.size.map(|size| size + margin(size))
     }
 
-    /// Decodes and prepares one picture; the error is what the decoder said.
+    /// Decodes one picture; the error is the decoder's.
     pub fn picture(&self, bytes: &[u8]) -> Result<Prepared, String> {
         let image = decode(bytes).map_err(|error| error.to_string())?;
         let image = match self.channels {
@@ -190,13 +191,13 @@ impl Prepare {
         resize(image, width, height, self.filter).crop_imm((width - side) / 2, (height - side) / 2, side, side)
     }
 
-    /// The served size of a set stored at `size`.
+    /// The size as served of images stored at `size`.
     pub fn window(&self, size: [usize; 2]) -> [usize; 2] {
         self.size.map_or(size, |size| [size, size])
     }
 }
 
-/// The picture, turned as its file says (EXIF).
+/// The picture, rotated as its EXIF orientation says.
 fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
     let orientation = decoder.orientation()?;
@@ -213,13 +214,13 @@ fn on_background(image: DynamicImage, background: Background) -> DynamicImage {
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| Rgb(background.under(rgba.get_pixel(x, y).0))).into()
 }
 
-/// Scaled to a size. Colours are weighted by their opacity, or the invisible colour of clear pixels would bleed.
+/// The image scaled to a size. Colors are weighted by their alpha, so that transparent pixels do not bleed.
 fn resize(image: DynamicImage, width: u32, height: u32, filter: Filter) -> DynamicImage {
     if (image.width(), image.height()) == (width, height) {
         return image;
     }
     let DynamicImage::ImageRgba8(rgba) = &image else { return image.resize_exact(width, height, filter.kind()) };
-    // Half as bright, for `image` clips floats to [0, 1] and the filters overshoot: opacity and colour must do so alike.
+    // Halved because `image` clips floats to [0, 1] and the filters overshoot: alpha and color must overshoot alike.
     let weighted: ImageBuffer<Rgba<f32>, Vec<f32>> = ImageBuffer::from_fn(rgba.width(), rgba.height(), |x, y| {
         let [r, g, b, a] = rgba.get_pixel(x, y).0.map(|v| f32::from(v) / 255.0);
         Rgba([r * a, g * a, b * a, a].map(|v| v / 2.0))
@@ -227,13 +228,18 @@ fn resize(image: DynamicImage, width: u32, height: u32, filter: Filter) -> Dynam
     let scaled = imageops::resize(&weighted, width, height, filter.kind());
     RgbaImage::from_fn(width, height, |x, y| {
         let [r, g, b, a] = scaled.get_pixel(x, y).0;
-        let colour = |v: f32| if a > 0.0 { v / a } else { 0.0 };
-        Rgba([colour(r), colour(g), colour(b), 2.0 * a].map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8))
+        let color = |v: f32| if a > 0.0 { v / a } else { 0.0 };
+        Rgba([color(r), color(g), color(b), 2.0 * a].map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8))
     })
     .into()
 }
 
-/// Interleaved pixels to planes.
+/// The error for a setting `channels` other than 1, 3 or 4.
+pub(crate) fn wrong_channels(found: usize) -> Error {
+    Error::invalid(format!("`channels` must be 1 (gray), 3 (RGB) or 4 (RGBA), got {found}")).with_field("channels")
+}
+
+/// Interleaved pixels as planes.
 fn planar(image: &DynamicImage) -> Prepared {
     let size = [image.height() as usize, image.width() as usize];
     let (bytes, channels) = (image.as_bytes(), usize::from(image.color().channel_count()));
@@ -245,18 +251,18 @@ pub(crate) fn to_planes(bytes: &[u8], channels: usize) -> Vec<u8> {
     (0..channels).flat_map(|channel| bytes.iter().skip(channel).step_by(channels).copied()).collect()
 }
 
-/// A colour in 1, 3 or 4 channels; grey by the luma that `image` uses (Rec. 709 weights), alpha opaque.
-pub(crate) fn in_channels(colour: [u8; 3], channels: usize) -> Vec<u8> {
+/// A color in 1, 3 or 4 channels: gray is the luma of Rec. 709 (as in the crate `image`), alpha is opaque.
+pub(crate) fn in_channels(color: [u8; 3], channels: usize) -> Vec<u8> {
     match channels {
-        1 => to_grey(colour.to_vec(), 1),
-        3 => colour.to_vec(),
-        _ => colour.into_iter().chain([255]).collect(),
+        1 => to_gray(color.to_vec(), 1),
+        3 => color.to_vec(),
+        _ => color.into_iter().chain([255]).collect(),
     }
 }
 
-/// Interleaved RGB to grey.
-pub(crate) fn to_grey(rgb: Vec<u8>, pixels: usize) -> Vec<u8> {
-    let image = RgbImage::from_raw(pixels as u32, 1, rgb).expect("three bytes a pixel");
-    let grey: GrayImage = DynamicImage::ImageRgb8(image).into_luma8();
-    grey.into_raw()
+/// Interleaved RGB as gray.
+pub(crate) fn to_gray(rgb: Vec<u8>, pixels: usize) -> Vec<u8> {
+    let image = RgbImage::from_raw(pixels as u32, 1, rgb).expect("three bytes per pixel");
+    let gray: GrayImage = DynamicImage::ImageRgb8(image).into_luma8();
+    gray.into_raw()
 }

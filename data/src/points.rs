@@ -1,37 +1,37 @@
-//! Points in the plane: small sets whose distributions are known.
+//! Points in the plane: toy distributions with known densities.
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
 
-/// A distribution of points in the plane.
+/// A toy distribution of points in the plane.
 ///
-/// Every shape is centred and scaled so that the mean of the two coordinates' variances is 1, the noise included.
+/// Every shape is centered and scaled so that the mean of the variances of the two coordinates, noise included, is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Points {
-    /// What the points form.
+    /// Shape that the points form. Default: "moons".
     pub shape: Shape,
-    /// Standard deviation of the Gaussian noise around it, in [0, 1); the shape's own if not given: 0 for the
-    /// checkerboard, 0.05 for the others.
+    /// Standard deviation of the Gaussian noise around the shape, in [0, 1). Default: 0 for the checkerboard, 0.05 for
+    /// the other shapes.
     pub noise: Option<f64>,
 }
 
-/// What points form. Labels count from 0.
+/// The shape that points form. Labels start at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
-    /// Two half circles that reach into each other; the label says which.
+    /// Two interleaving half circles, which are the two classes.
     #[default]
     Moons,
-    /// Two circles, one of twice the other's radius; the label says which.
+    /// Two concentric circles of radii r and 2 r, which are the two classes.
     Rings,
-    /// Two arms that wind one and a half turns around the middle; the label says which.
+    /// Two spiral arms of one and a half turns, which are the two classes.
     Spirals,
-    /// Eight Gaussians on a circle, the label counting them from the right.
+    /// Eight Gaussians on a circle, which are the eight classes, counterclockwise from the right.
     Gaussians,
-    /// Eight squares of a four by four board, the label counting them by columns.
+    /// Eight squares of a 4 × 4 board, which are the eight classes, column by column.
     Checkerboard,
-    /// One arm of one and a half turns, seen as a roll from the side; a single class.
+    /// A Swiss roll seen from the side, one spiral arm of one and a half turns; one class.
     Swissroll,
 }
 
@@ -45,10 +45,10 @@ impl Shape {
         }
     }
 
-    /// A point of the bare shape for two numbers uniform on [0, 1), its label, and by what the shape is centred (two
-    /// coordinates) and scaled (the root of the mean variance).
+    /// The point of the shape without noise that two uniform variates on [0, 1) select, its label, and the center and
+    /// the scale (square root of the mean variance) of the shape.
     fn at(self, u: f64, v: f64) -> ([f64; 2], u32, [f64; 2], f64) {
-        // One number gives the class and, by what is left of it, a second uniform.
+        // One variate gives the class and, by its remainder, a second variate.
         let pick = |n: u32| {
             let class = ((u * f64::from(n)) as u32).min(n - 1);
             (class, u * f64::from(n) - f64::from(class))
@@ -86,9 +86,9 @@ impl Shape {
             }
             Self::Swissroll => {
                 let angle = 1.5 * PI * (1.0 + 2.0 * v);
-                let centre = [2.0, 2.0 / (3.0 * PI)];
-                let square = 9.75 * PI * PI - centre[0] * centre[0] - centre[1] * centre[1];
-                (polar(angle, angle), 0, centre, (square / 2.0).sqrt())
+                let center = [2.0, 2.0 / (3.0 * PI)];
+                let square = 9.75 * PI * PI - center[0] * center[0] - center[1] * center[1];
+                (polar(angle, angle), 0, center, (square / 2.0).sqrt())
             }
         }
     }
@@ -101,32 +101,34 @@ impl Default for Points {
 }
 
 impl Points {
-    /// How many uniform numbers a point takes.
-    pub const NUMBERS: usize = 4;
+    /// Number of uniform variates per point.
+    pub const UNIFORMS: usize = 4;
 
-    /// A shape with its own noise.
+    /// A shape with its default noise.
     pub fn new(shape: Shape) -> Self {
         Self { shape, noise: None }
     }
 
-    /// Refuses a noise that leaves no room for the shape.
+    /// Checks the noise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `noise` is not in [0, 1).
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `noise` is not in [0, 1).
     pub fn check(&self) -> Result<(), Error> {
         match self.noise {
-            Some(noise) if !(0.0..1.0).contains(&noise) => Err(Error::setting(
-                format!("`noise = {noise}` is not in [0, 1), and the points as a whole have variance 1"),
-                "Say 0.05, or leave it out.",
-            )),
+            Some(noise) if !(0.0..1.0).contains(&noise) => Err(Error::invalid(format!(
+                "`noise` must be at least 0 and less than 1 (the standard deviation of the points as a whole is 1), \
+                 got {noise}"
+            ))
+            .with_field("noise")
+            .with_remedy("Set 0.05, for example, or leave it out.")),
             _ => Ok(()),
         }
     }
 
-    /// The point, and its label, that four independent numbers uniform on [0, 1) stand for.
+    /// The point, and its label, that four independent uniform variates on [0, 1) select.
     ///
     /// # Panics
-    /// If `noise` is not in [0, 1).
+    /// If `noise` is not in [0, 1), which [`check`](Points::check) reports as an error.
     ///
     /// ```
     /// use tweedie_data::{Points, Shape};
@@ -135,24 +137,24 @@ impl Points {
     /// ```
     pub fn at(&self, [u, v, a, b]: [f64; 4]) -> ([f64; 2], u32) {
         let noise = self.noise.unwrap_or(if self.shape == Shape::Checkerboard { 0.0 } else { 0.05 });
-        assert!((0.0..1.0).contains(&noise), "the noise of points is in [0, 1), not {noise}");
-        let (point, label, centre, spread) = self.shape.at(u, v);
-        // Box and Muller; 1 − a is never 0.
+        assert!((0.0..1.0).contains(&noise), "`noise` must be in [0, 1), got {noise}");
+        let (point, label, center, std) = self.shape.at(u, v);
+        // Box–Muller transform; 1 − a is never 0.
         let radius = noise * (-2.0 * (1.0 - a).ln()).sqrt();
         let error = [radius * (TAU * b).cos(), radius * (TAU * b).sin()];
-        let scale = (1.0 - noise * noise).sqrt() / spread;
-        ([0, 1].map(|i| (point[i] - centre[i]) * scale + error[i]), label)
+        let scale = (1.0 - noise * noise).sqrt() / std;
+        ([0, 1].map(|i| (point[i] - center[i]) * scale + error[i]), label)
     }
 
-    /// Points and labels, one for every four of the numbers.
+    /// Points and labels, one per four uniform variates.
     ///
     /// # Shapes
     /// `uniforms [n, 4]` → points `[n, 2]`, labels `[n]`.
     ///
     /// # Panics
-    /// If the count of numbers is not a multiple of four or `noise` is not in [0, 1).
+    /// If the number of variates is not a multiple of four, or `noise` is not in [0, 1).
     pub fn rows(&self, uniforms: &[f64]) -> (Vec<f32>, Vec<u32>) {
-        assert!(uniforms.len().is_multiple_of(Self::NUMBERS), "a point takes four numbers");
+        assert!(uniforms.len().is_multiple_of(Self::UNIFORMS), "a point takes four uniform variates");
         let points = uniforms.chunks_exact(4).map(|u| self.at([u[0], u[1], u[2], u[3]]));
         let (mut rows, mut labels) = (Vec::with_capacity(uniforms.len() / 2), Vec::with_capacity(uniforms.len() / 4));
         for ([x, y], label) in points {

@@ -1,4 +1,4 @@
-//! Files written whole or not at all.
+//! Files written completely or not at all.
 use crate::Error;
 use std::{
     fs::{self, File},
@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-/// Writes a file through a temporary one beside it, which is flushed to the disk and renamed: at any moment there is
-/// the old file or the new one, whole. Missing folders above it are made.
+/// Writes a file atomically: a temporary file in the same folder is written, flushed to the disk and renamed, so that
+/// at any moment there is either the complete old file or the complete new one. Missing parent folders are created.
 ///
 /// # Errors
-/// [`Error::Io`]; then the old file stays as it was.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io); the old file is then unchanged.
 pub fn atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
     let path = path.as_ref();
     let fail = || Error::io(path, "write");
@@ -18,7 +18,7 @@ pub fn atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::
         return Err(fail()(io::Error::new(io::ErrorKind::InvalidInput, "the path does not name a file")));
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
+    fs::create_dir_all(folder).map_err(Error::io(folder, "create the folder"))?;
     let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
     let done = File::create(&temporary).and_then(|file| {
         let mut file = BufWriter::new(file);

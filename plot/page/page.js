@@ -1,4 +1,4 @@
-// Draws the figures of a page on canvases, and answers the pointer.
+// Draws the figures of a page on canvases, with tooltips, zoom, rotation and sliders.
 (() => {
   'use strict';
   const { figures, themes } = JSON.parse(document.getElementById('figures').textContent);
@@ -10,7 +10,7 @@
   const hooks = { panels, mark: null };
   window.plots = hooks;
 
-  // ---- numbers and colours
+  // ---- numbers and colors
 
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
   const along = ([low, high], log, v) =>
@@ -25,10 +25,10 @@
     const i = Math.min(Math.floor(p), 14);
     return [0, 1, 2].map((c) => Math.round(steps[i][c] * (1 - p + i) + steps[i + 1][c] * (p - i)));
   };
-  const rgbOf = (colour) => {
-    if (colour === 'ink' || colour === 'muted') return channels(palette[colour]);
-    if ('scale' in colour) return scale(colour.scale);
-    return channels(palette.series[colour.series % 7]);
+  const rgbOf = (color) => {
+    if (color === 'ink' || color === 'muted') return channels(palette[color]);
+    if ('scale' in color) return scale(color.scale);
+    return channels(palette.series[color.series % 7]);
   };
   const superscript = (i) => String(i).replace(/./g, (c) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[c] ?? '⁻');
   const words = (v, step) => {
@@ -141,11 +141,11 @@
       this.legend.replaceChildren(...[...names].map(([name, mark]) => {
         const entry = document.createElement('button');
         const swatch = entry.appendChild(document.createElement('i'));
-        const colour = css(rgbOf(mark.colour), Math.max(mark.opacity, 0.4));
+        const color = css(rgbOf(mark.color), Math.max(mark.opacity, 0.4));
         const kind = { points: 'dot', cloud: 'dot', area: 'block', bars: 'block' }[mark.shape] ?? 'stroke';
         swatch.className = kind;
-        if (kind === 'stroke') swatch.style.borderTop = `${Math.max(mark.width, 1.5)}px ${mark.dashed ? 'dashed' : 'solid'} ${colour}`;
-        else swatch.style.background = colour;
+        if (kind === 'stroke') swatch.style.borderTop = `${Math.max(mark.width, 1.5)}px ${mark.dashed ? 'dashed' : 'solid'} ${color}`;
+        else swatch.style.background = color;
         entry.append(name);
         entry.setAttribute('aria-pressed', String(!this.hidden.has(name)));
         entry.onclick = () => {
@@ -183,24 +183,24 @@
       else this.drawPlane();
     }
 
-    words(text, x, y, { align = 'center', colour = palette.muted, size = 12, up = false } = {}) {
+    words(text, x, y, { align = 'center', color = palette.muted, size = 12, up = false } = {}) {
       const g = this.g;
       g.save();
       g.translate(x, y);
       if (up) g.rotate(-Math.PI / 2);
       g.font = `${size}px system-ui, sans-serif`;
       g.textAlign = align;
-      g.fillStyle = colour;
+      g.fillStyle = color;
       g.fillText(text, 0, 0);
       g.restore();
     }
 
-    rule(from, to, colour, width = 1) {
+    rule(from, to, color, width = 1) {
       const g = this.g;
       g.beginPath();
       g.moveTo(...from);
       g.lineTo(...to);
-      g.strokeStyle = colour;
+      g.strokeStyle = color;
       g.lineWidth = width;
       g.stroke();
     }
@@ -232,7 +232,7 @@
         this.rule([x + w, py], [x + w + 4, py], palette.muted);
         this.words(word, x + w + 7, py + 4, { align: 'left' });
       }
-      this.words(label, x + w, y - 8, { colour: palette.ink });
+      this.words(label, x + w, y - 8, { color: palette.ink });
     }
 
     // ---- the plane
@@ -279,8 +279,8 @@
         }
         this.rule([left, top], [left, top + h], palette.muted);
         this.rule([left, top + h], [left + w, top + h], palette.muted);
-        this.words(spec.x.label, left + w / 2, top + h + 36, { colour: palette.ink, size: 13 });
-        this.words(spec.y.label, left - 15 - widest, top + h / 2, { colour: palette.ink, size: 13, up: true });
+        this.words(spec.x.label, left + w / 2, top + h + 36, { color: palette.ink, size: 13 });
+        this.words(spec.y.label, left - 15 - widest, top + h / 2, { color: palette.ink, size: 13, up: true });
       }
       g.save();
       g.beginPath();
@@ -309,8 +309,8 @@
     flat(mark) {
       const g = this.g;
       const [left, top, w, h] = this.over;
-      const colour = css(rgbOf(mark.colour), mark.opacity);
-      const line = (points, stroke = colour) => {
+      const color = css(rgbOf(mark.color), mark.opacity);
+      const line = (points, stroke = color) => {
         this.trace(points, false);
         g.strokeStyle = stroke;
         g.lineWidth = mark.width;
@@ -325,7 +325,7 @@
           const there = mark.x.map((x, i) => this.at(x, mark.high[i]));
           const again = mark.x.map((x, i) => this.at(x, mark.low[i])).reverse();
           this.trace([...there, ...again], true);
-          g.fillStyle = colour;
+          g.fillStyle = color;
           return g.fill();
         }
         case 'points': {
@@ -333,7 +333,7 @@
           mark.x.forEach((x, i) => {
             g.beginPath();
             g.arc(...this.at(x, mark.y[i]), mark.width / 2, 0, 7);
-            g.fillStyle = mark.value.length ? css(scale(along(range, false, mark.value[i])), mark.opacity) : colour;
+            g.fillStyle = mark.value.length ? css(scale(along(range, false, mark.value[i])), mark.opacity) : color;
             g.fill();
           });
           return undefined;
@@ -342,7 +342,7 @@
           mark.heights.forEach((height, i) => {
             const [[x0, y0], [x1, y1]] = [this.at(mark.edges[i], 0), this.at(mark.edges[i + 1], height)];
             this.trace([[x0, y1], [x1, y1], [x1, y0], [x0, y0]], true);
-            g.fillStyle = colour;
+            g.fillStyle = color;
             g.fill();
             g.strokeStyle = palette.ground;
             g.lineWidth = 0.6;
@@ -368,12 +368,12 @@
           return line([[left, py], [left + w, py]]);
         }
         case 'text':
-          return this.words(mark.text, ...this.at(mark.x, mark.y), { align: { start: 'left', middle: 'center', end: 'right' }[mark.anchor], colour, size: 13 });
+          return this.words(mark.text, ...this.at(mark.x, mark.y), { align: { start: 'left', middle: 'center', end: 'right' }[mark.anchor], color, size: 13 });
         case 'contours': {
           const range = this.values(mark.values);
           for (const level of mark.levels) {
-            const own = typeof mark.colour === 'object' && 'scale' in mark.colour;
-            line(level.x.map((x, i) => this.at(x, level.y[i])), own ? css(scale(along(range, false, level.value)), mark.opacity) : colour);
+            const own = typeof mark.color === 'object' && 'scale' in mark.color;
+            line(level.x.map((x, i) => this.at(x, level.y[i])), own ? css(scale(along(range, false, level.value)), mark.opacity) : color);
           }
           return undefined;
         }
@@ -399,11 +399,11 @@
       const { azimuth, elevation, zoom } = this.view;
       const [sin, cos, up, level] = [Math.sin(azimuth), Math.cos(azimuth), Math.sin(elevation), Math.cos(elevation)];
       const size = Math.min(w / 1.72, h / (TALL * level + Math.SQRT2 * Math.abs(up) + 0.22)) * zoom;
-      const centre = [left + w / 2, top + h * 0.475];
+      const center = [left + w / 2, top + h * 0.475];
       const at = (point) => {
         const [u, v, t] = point.map((p, i) => (p - ranges[i][0]) / (ranges[i][1] - ranges[i][0]) - 0.5);
         const [across, away] = [u * cos + v * sin, v * cos - u * sin];
-        return [centre[0] + across * size, centre[1] - (t * TALL * level + away * up) * size, away * level - t * TALL * up];
+        return [center[0] + across * size, center[1] - (t * TALL * level + away * up) * size, away * level - t * TALL * up];
       };
       const far = [ranges[0][sin < 0 ? 1 : 0], ranges[1][cos > 0 ? 1 : 0], ranges[2][elevation < 0 ? 1 : 0]];
       const other = (axis, end) => (end === ranges[axis][0] ? ranges[axis][1] : ranges[axis][0]);
@@ -415,7 +415,7 @@
         const toward = ((-0.45 * n[0] - 0.35 * n[1] + 0.82 * n[2]) * (n[2] < 0 ? -1 : 1)) / Math.max(Math.hypot(...n), 1e-300);
         return 0.72 + 0.36 * Math.max(toward, 0);
       };
-      return { at, far, other, light, ranges, size, centre };
+      return { at, far, other, light, ranges, size, center };
     }
 
     drawSpace() {
@@ -423,7 +423,7 @@
       const map = this.project();
       this.map = map;
       const flat = (point) => map.at(point).slice(0, 2);
-      const edgeColour = css(shade(channels(palette.grid), 0.9));
+      const edgeColor = css(shade(channels(palette.grid), 0.9));
       for (let wall = 0; wall < 3; wall++) {
         const [p, q] = [(wall + 1) % 3, (wall + 2) % 3];
         const corner = (a, b) => {
@@ -434,7 +434,7 @@
         this.trace([corner(0, 0), corner(1, 0), corner(1, 1), corner(0, 1)], true);
         g.fillStyle = palette.ground;
         g.fill();
-        g.strokeStyle = edgeColour;
+        g.strokeStyle = edgeColor;
         g.lineWidth = 1;
         g.stroke();
         for (const [run, across] of [[p, q], [q, p]]) {
@@ -471,13 +471,13 @@
         if (axis === 2) {
           const [x, y] = flat(middle);
           const widest = Math.max(0, ...ticks(map.ranges[2], false, 5).map(([, word]) => g.measureText(word).width));
-          this.words(label, x - widest - 15, y, { colour: palette.ink, size: 13, up: true });
-        } else this.words(label, ...out(from, 36), { colour: palette.ink, size: 13 });
+          this.words(label, x - widest - 15, y, { color: palette.ink, size: 13, up: true });
+        } else this.words(label, ...out(from, 36), { color: palette.ink, size: 13 });
       });
       const things = [];
       this.corners = [];
       for (const { mark, index } of this.seen()) {
-        const rgb = mark.colour && rgbOf(mark.colour);
+        const rgb = mark.color && rgbOf(mark.color);
         const add = (depth, paint) => things.push({ depth, paint, index });
         const [xs, ys, zs] = [mark.x, mark.y, mark.z];
         if (mark.shape === 'surface') {
@@ -630,7 +630,7 @@
       canvas.addEventListener('pointerdown', (event) => {
         if (event.button) return;
         from = { at: where(event), view: { ...this.view } };
-        try { canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone */ }
+        try { canvas.setPointerCapture(event.pointerId); } catch { /* the pointer no longer exists */ }
         this.tip.hidden = true;
         this.point = null;
       });
@@ -737,8 +737,8 @@
     panels.push(...own);
     const hint = holder.appendChild(document.createElement('p'));
     hint.className = 'hint';
-    hint.textContent = ['Point at a picture for its values.', spec.panels.some((p) => !p.z && !p.bare) && 'Drag to zoom in.',
-      spec.panels.some((p) => p.z) && 'Drag a surface to turn it.', 'Double-click to go back.'].filter(Boolean).join(' ');
+    hint.textContent = ['Hover for values.', spec.panels.some((p) => !p.z && !p.bare) && 'Drag to zoom.',
+      spec.panels.some((p) => p.z) && 'Drag a surface to rotate it.', 'Double-click to reset.'].filter(Boolean).join(' ');
   }
 
   // ---- light and dark

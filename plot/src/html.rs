@@ -1,31 +1,31 @@
-//! Figures as a page that carries all it needs: opened from disk, without a network.
-use crate::{Figure, Theme};
+//! Figures as self-contained HTML pages, which need no network.
+use crate::{figure::Figure, theme::Theme};
 
 const SCRIPT: &str = include_str!("../page/page.js");
 const STYLE: &str = include_str!("../page/page.css");
 
-/// A page: what is to be learned, the formula, the figures, and the lines that made them.
+/// A page: a text, a formula, figures, and the code that makes them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// The file name, without ending.
+    /// File name without extension.
     pub slug: String,
-    /// Above everything.
+    /// Title.
     pub title: String,
-    /// What the figures show, in a sentence or two.
+    /// Description of the figures, in a few sentences.
     pub text: String,
-    /// The formula that they illustrate, in Unicode.
+    /// Formula that they illustrate, in Unicode.
     pub formula: String,
-    /// The figures.
+    /// Figures.
     pub figures: Vec<Figure>,
-    /// The Rust lines that make them.
+    /// Rust code that makes them.
     pub code: String,
 }
 
-/// A link in the head of a page: where to, and its words.
+/// A link in the header of a page: its address and its text.
 pub type Link<'a> = (&'a str, &'a str);
 
 impl Page {
-    /// The page as an HTML file, with links to its neighbours; a link to itself is not one.
+    /// The page as an HTML file, with links to other pages in its header; a link to itself is shown as plain text.
     pub fn html(&self, links: &[Link<'_>]) -> String {
         let own = format!("{}.html", self.slug);
         let mut body = format!("<h1>{}</h1>\n", escape(&self.title));
@@ -45,7 +45,7 @@ impl Page {
     }
 }
 
-/// A page of cards that lead to other pages: address, title, text, and a picture as a PNG file.
+/// An index page, with a card per page: its address, title, text, and the address of a picture.
 pub fn index(title: &str, text: &str, cards: &[(String, String, String, String)]) -> String {
     let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n<div class=\"cards\">\n", escape(title), escape(text));
     for (address, title, text, picture) in cards {
@@ -64,13 +64,13 @@ pub fn index(title: &str, text: &str, cards: &[(String, String, String, String)]
 fn document(title: &str, body: &str, figures: &[Figure], links: &[Link<'_>], own: &str) -> String {
     let resolved: Vec<Figure> = figures.iter().map(Figure::resolved).collect();
     let themes = serde_json::json!({ "light": Theme::Light.palette(), "dark": Theme::Dark.palette() });
-    // A figure is plain data; only "<" could end the script element early.
-    let figures = serde_json::to_string(&resolved).expect("figures are plain data").replace('<', "\\u003c");
+    // Only "<" could end the script element early.
+    let figures = serde_json::to_string(&resolved).expect("figures can be serialized").replace('<', "\\u003c");
     let links: String = links
         .iter()
-        .map(|(to, words)| match *to == own {
-            true => format!("<span class=\"here\">{}</span>", escape(words)),
-            false => format!("<a href=\"{}\">{}</a>", escape(to), escape(words)),
+        .map(|(to, text)| match *to == own {
+            true => format!("<span class=\"here\">{}</span>", escape(text)),
+            false => format!("<a href=\"{}\">{}</a>", escape(to), escape(text)),
         })
         .collect();
     format!(
@@ -78,14 +78,14 @@ fn document(title: &str, body: &str, figures: &[Figure], links: &[Link<'_>], own
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header><nav style=\"display:contents\">{links}</nav>\
-         <button id=\"theme\" aria-label=\"light or dark\">◐</button></header>\n<main>\n{body}</main>\n\
+         <button id=\"theme\" aria-label=\"switch between light and dark\">◐</button></header>\n<main>\n{body}</main>\n\
          <script type=\"application/json\" id=\"figures\">{{\"figures\":{figures},\"themes\":{themes}}}</script>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escape(title)
     )
 }
 
-/// Text, safe within elements and attributes.
+/// Text with the characters escaped that HTML elements and attributes do not allow.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,34 +1,21 @@
-//! A scene as PNG.
-use crate::figure::Anchor;
+//! Scenes as PNG.
+use crate::pixels::encode;
 use crate::scene::{Draw, Scene};
-use crate::text::{self, Pen};
+use crate::text::{self, Anchor, Pen};
 use crate::theme::Rgba;
 use tiny_skia::{
     FillRule, FilterQuality, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PixmapPaint, Rect, StrokeDash,
     Transform,
 };
 
-/// The scene as a PNG file, `density` pixels to the pixel of the scene.
+/// The scene as a PNG file of `density` pixels per pixel of the scene.
 pub fn png(scene: &Scene, density: f64) -> Vec<u8> {
     let pixmap = paint(scene, density);
     let bytes: Vec<u8> = pixmap.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
-    encode(pixmap.width(), pixmap.height(), &bytes, png::ColorType::Rgb)
+    encode(pixmap.width(), pixmap.height(), &bytes)
 }
 
-/// Pixels as a PNG file.
-pub(crate) fn encode(width: u32, height: u32, bytes: &[u8], colour: png::ColorType) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, width, height);
-    encoder.set_color(colour);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Balanced);
-    let mut writer = encoder.write_header().expect("written to memory");
-    writer.write_image_data(bytes).expect("as many bytes as pixels");
-    writer.finish().expect("written to memory");
-    out
-}
-
-fn colour(c: Rgba) -> Paint<'static> {
+fn color(c: Rgba) -> Paint<'static> {
     let mut paint = Paint { anti_alias: true, ..Paint::default() };
     paint.set_color_rgba8(c.0, c.1, c.2, (c.3 * 255.0).round().clamp(0.0, 255.0) as u8);
     paint
@@ -36,7 +23,7 @@ fn colour(c: Rgba) -> Paint<'static> {
 
 fn paint(scene: &Scene, density: f64) -> Pixmap {
     let (width, height) = ((scene.width * density).ceil() as u32, (scene.height * density).ceil() as u32);
-    let mut pixmap = Pixmap::new(width.max(1), height.max(1)).expect("a figure has a size that fits in memory");
+    let mut pixmap = Pixmap::new(width.max(1), height.max(1)).expect("the size of a figure fits into memory");
     let Rgba(r, g, b, _) = scene.paper;
     pixmap.fill(tiny_skia::Color::from_rgba8(r, g, b, 255));
     let scaled = Transform::from_scale(density as f32, density as f32);
@@ -52,7 +39,7 @@ fn paint(scene: &Scene, density: f64) -> Pixmap {
             Draw::Path { pieces, closed, fill, stroke } => {
                 let Some(path) = path(pieces, *closed) else { continue };
                 if let Some(fill) = fill {
-                    pixmap.fill_path(&path, &colour(*fill), FillRule::Winding, scaled, mask);
+                    pixmap.fill_path(&path, &color(*fill), FillRule::Winding, scaled, mask);
                 }
                 if let Some(stroke) = stroke {
                     let dash = if stroke.dashed { StrokeDash::new(vec![6.0, 4.0], 0.0) } else { None };
@@ -64,15 +51,15 @@ fn paint(scene: &Scene, density: f64) -> Pixmap {
                         dash,
                         ..Default::default()
                     };
-                    pixmap.stroke_path(&path, &colour(stroke.colour), &line, scaled, mask);
+                    pixmap.stroke_path(&path, &color(stroke.color), &line, scaled, mask);
                 }
             }
             Draw::Dot { at: [x, y], radius, fill } => {
                 if let Some(path) = PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32) {
-                    pixmap.fill_path(&path, &colour(*fill), FillRule::Winding, scaled, mask);
+                    pixmap.fill_path(&path, &color(*fill), FillRule::Winding, scaled, mask);
                 }
             }
-            Draw::Text { at: [x, y], text, size, bold, anchor, colour: ink, up } => {
+            Draw::Text { at: [x, y], text, size, bold, anchor, color: ink, up } => {
                 let wide = text::width(text, *size, *bold);
                 let back = match anchor {
                     Anchor::Start => 0.0,
@@ -87,7 +74,7 @@ fn paint(scene: &Scene, density: f64) -> Pixmap {
                     place = place.pre_rotate(-90.0);
                 }
                 place = place.pre_translate(-back as f32, 0.0);
-                pixmap.fill_path(&path, &colour(*ink), FillRule::Winding, place, mask);
+                pixmap.fill_path(&path, &color(*ink), FillRule::Winding, place, mask);
             }
             Draw::Image { over: [x, y, w, h], pixels, smooth } => {
                 let Some(mut image) = Pixmap::new(pixels.width as u32, pixels.height as u32) else { continue };
@@ -107,8 +94,8 @@ fn paint(scene: &Scene, density: f64) -> Pixmap {
 }
 
 fn mask([x, y, w, h]: [f64; 4], width: u32, height: u32, scaled: Transform) -> Mask {
-    let mut mask = Mask::new(width, height).expect("as large as the picture");
-    // A line along the border is not cut in half.
+    let mut mask = Mask::new(width, height).expect("its size is that of the picture");
+    // One pixel more on every side, so that lines along the border keep their width.
     if let Some(rect) = Rect::from_xywh(x as f32 - 1.0, y as f32 - 1.0, w as f32 + 2.0, h as f32 + 2.0) {
         mask.fill_path(&PathBuilder::from_rect(rect), FillRule::Winding, false, scaled);
     }
@@ -119,7 +106,7 @@ fn path(pieces: &[Vec<[f64; 2]>], closed: bool) -> Option<Path> {
     let mut out = PathBuilder::new();
     for piece in pieces {
         for (i, &[x, y]) in piece.iter().enumerate() {
-            // Far outside is as unseen as a little outside, and single precision is enough for the latter.
+            // Points far outside are invisible; clamped, they stay within the range of single precision.
             let (x, y) = (x.clamp(-1e5, 1e5) as f32, y.clamp(-1e5, 1e5) as f32);
             if i == 0 { out.move_to(x, y) } else { out.line_to(x, y) }
         }

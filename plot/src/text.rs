@@ -1,28 +1,41 @@
-//! Letters as outlines, from two fonts that are part of the crate: no system font is looked for.
+//! Text as outlines of glyphs, from two fonts that are part of the crate; no system font is used.
+use serde::Serialize;
 use std::sync::LazyLock;
 use ttf_parser::{Face, GlyphId};
 
-/// DejaVu Sans Condensed, reduced to the letters of Latin, Greek and mathematics; see `font/LICENSE`.
+/// The point of a text that is placed at given coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anchor {
+    /// Its start (left).
+    Start,
+    /// Its middle.
+    Middle,
+    /// Its end (right).
+    End,
+}
+
+/// DejaVu Sans Condensed, reduced to the glyphs of Latin, Greek and mathematics; see `font/LICENSE`.
 static REGULAR: LazyLock<Face<'static>> = LazyLock::new(|| face(include_bytes!("../font/DejaVuSansCondensed.ttf")));
 static BOLD: LazyLock<Face<'static>> = LazyLock::new(|| face(include_bytes!("../font/DejaVuSansCondensed-Bold.ttf")));
 
 fn face(bytes: &'static [u8]) -> Face<'static> {
-    Face::parse(bytes, 0).expect("the font within is a font")
+    Face::parse(bytes, 0).expect("the built-in font is valid")
 }
 
 fn font(bold: bool) -> &'static Face<'static> {
     if bold { &BOLD } else { &REGULAR }
 }
 
-/// The width of a text of this size.
+/// The width of a text at this font size, in pixels.
 pub fn width(text: &str, size: f64, bold: bool) -> f64 {
     let font = font(bold);
     let scale = size / f64::from(font.units_per_em());
     text.chars().map(|c| f64::from(font.glyph_hor_advance(glyph(font, c)).unwrap_or(0)) * scale).sum()
 }
 
-/// Whether the fonts have this letter.
-pub fn has(letter: char) -> bool {
+/// Whether the fonts have a glyph for this character.
+pub fn has_glyph(letter: char) -> bool {
     REGULAR.glyph_index(letter).is_some() && BOLD.glyph_index(letter).is_some()
 }
 
@@ -30,7 +43,7 @@ fn glyph(font: &Face<'_>, letter: char) -> GlyphId {
     font.glyph_index(letter).unwrap_or_default()
 }
 
-/// Draws the outlines of a text that begins at the origin, y downward.
+/// Draws the outlines of a text that starts at the origin, with y downward.
 pub fn outline(text: &str, size: f64, bold: bool, out: &mut impl Pen) {
     let font = font(bold);
     let scale = size / f64::from(font.units_per_em());
@@ -42,15 +55,15 @@ pub fn outline(text: &str, size: f64, bold: bool, out: &mut impl Pen) {
     }
 }
 
-/// What receives outlines.
+/// A receiver of outlines.
 pub trait Pen {
-    /// Begins a piece.
+    /// Starts a contour.
     fn start(&mut self, x: f64, y: f64);
-    /// Straight on.
+    /// Adds a straight line.
     fn line(&mut self, x: f64, y: f64);
-    /// A quadratic Bézier curve.
+    /// Adds a quadratic Bézier curve with control point (cx, cy).
     fn quad(&mut self, cx: f64, cy: f64, x: f64, y: f64);
-    /// Closes the piece.
+    /// Closes the contour.
     fn close(&mut self);
 }
 

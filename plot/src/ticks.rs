@@ -1,8 +1,8 @@
-//! Where an axis is marked, and with what words.
+//! Ticks of axes and their labels.
+use crate::figure::Axis;
 
-use crate::Axis;
-
-/// Values to mark on an axis, about `count` of them, and their words: its own, where two of them are seen.
+/// Values and labels of about `count` ticks of an axis over `range`: its own ticks, if at least two of them are in
+/// range.
 pub fn of_axis(axis: &Axis, range: [f64; 2], count: usize) -> Vec<(f64, String)> {
     let seen = |v: &&f64| range[0] <= **v && **v <= range[1];
     let own: Vec<(f64, String)> =
@@ -10,13 +10,13 @@ pub fn of_axis(axis: &Axis, range: [f64; 2], count: usize) -> Vec<(f64, String)>
     if own.len() > 1 { own } else { ticks(range, axis.log, count) }
 }
 
-/// Values to mark on a range, about `count` of them, and their words.
+/// Values and labels of about `count` ticks over a range.
 pub fn ticks([low, high]: [f64; 2], log: bool, count: usize) -> Vec<(f64, String)> {
-    if log { by_tens(low, high, count) } else { evenly(low, high, count) }
+    if log { logarithmic(low, high, count) } else { linear(low, high, count) }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten.
-fn evenly(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+/// Ticks at the multiples of 1, 2 or 5 times a power of ten.
+fn linear(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     let rough = (high - low) / count.max(1) as f64;
     if !rough.is_finite() || rough <= 0.0 {
         return Vec::new();
@@ -25,11 +25,11 @@ fn evenly(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     let step = power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough * 0.999).unwrap_or(10.0);
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|i| (i as f64 * step, words(i as f64 * step, step))).collect()
+    (first..=last).map(|i| (i as f64 * step, label(i as f64 * step, step))).collect()
 }
 
-/// Powers of ten; every second, third … where there are many, and twice and five times as much where there are few.
-fn by_tens(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+/// Ticks at powers of ten: at every second, third, … if there are many, and at 2 and 5 times them if there are few.
+fn logarithmic(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     let (first, last) = ((low.log10() - 1e-9).ceil() as i32, (high.log10() + 1e-9).floor() as i32);
     if high > 8.0 * low && 3 * (last - first + 1).max(1) as usize <= count {
         let inside = |at: f64| at >= low * (1.0 - 1e-9) && at <= high * (1.0 + 1e-9);
@@ -37,13 +37,13 @@ fn by_tens(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
         return all.filter(|(at, _)| inside(*at)).collect();
     }
     if last - first < 1 {
-        return evenly(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
+        return linear(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
     }
     let stride = ((last - first) as usize / count.max(1) + 1) as i32;
     (first..=last).filter(|i| i.rem_euclid(stride) == 0).map(|i| (10f64.powi(i), ten_to(i))).collect()
 }
 
-/// 10ⁱ as it is read.
+/// The label of 10ⁱ.
 fn ten_to(i: i32) -> String {
     match i {
         -3..=3 => format!("{}", 10f64.powi(i)),
@@ -51,7 +51,7 @@ fn ten_to(i: i32) -> String {
     }
 }
 
-/// m·10ⁱ as it is read.
+/// The label of m·10ⁱ.
 fn scaled(m: f64, i: i32) -> String {
     match i {
         -3..=3 => format!("{:.*}", (-i).max(0) as usize, m * 10f64.powi(i)),
@@ -71,8 +71,8 @@ fn superscript(i: i32) -> String {
     i.to_string().chars().map(digit).collect()
 }
 
-/// A value on an axis marked every `step`.
-fn words(value: f64, step: f64) -> String {
+/// The label of a value on an axis with ticks `step` apart.
+fn label(value: f64, step: f64) -> String {
     let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
     if value != 0.0 && (value.abs() >= 1e5 || step < 1e-4) {
         return scientific(value);
@@ -81,7 +81,7 @@ fn words(value: f64, step: f64) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
-/// A value as a number near one times a power of ten.
+/// A number in scientific notation, `4.7×10⁻⁴`.
 pub fn scientific(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -101,24 +101,24 @@ mod tests {
     use crate::Axis;
 
     #[test]
-    fn an_axis_is_marked_where_it_says() {
-        let axis = Axis::new("calls").log().ticks([5.0, 10.0, 40.0]);
-        let words = |range| of_axis(&axis, range, 4).into_iter().map(|t| t.1).collect::<Vec<_>>();
-        assert_eq!(words([4.0, 50.0]), ["5", "10", "40"]);
-        // Zoomed in to where it says nothing, it is marked as others are.
-        assert!(words([11.0, 19.0]).len() > 2);
+    fn an_axis_has_its_own_ticks_if_two_are_in_range() {
+        let axis = Axis::new("NFE").log().ticks([5.0, 10.0, 40.0]);
+        let labels = |range| of_axis(&axis, range, 4).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(labels([4.0, 50.0]), ["5", "10", "40"]);
+        // A range with none of them has round numbers.
+        assert!(labels([11.0, 19.0]).len() > 2);
     }
 
     #[test]
-    fn ticks_are_round_and_inside() {
-        let words = |range, log, count| ticks(range, log, count).into_iter().map(|t| t.1).collect::<Vec<_>>();
-        assert_eq!(words([0.0, 1.0], false, 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(words([-3.1, 3.1], false, 6), ["−2", "0", "2"]);
-        assert_eq!(words([0.0, 2e6], false, 2), ["0", "1×10⁶", "2×10⁶"]);
-        assert_eq!(words([0.01, 2000.0], true, 6), ["0.01", "0.1", "1", "10", "100", "1000"]);
-        assert_eq!(words([1e-9, 1.0], true, 4), ["10⁻⁹", "10⁻⁶", "0.001", "1"]);
-        assert_eq!(words([0.004, 0.3], true, 9), ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]);
-        assert!(words([1.0, 1.0], false, 5).is_empty());
+    fn ticks_are_round_numbers_within_the_range() {
+        let labels = |range, log, count| ticks(range, log, count).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(labels([0.0, 1.0], false, 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels([-3.1, 3.1], false, 6), ["−2", "0", "2"]);
+        assert_eq!(labels([0.0, 2e6], false, 2), ["0", "1×10⁶", "2×10⁶"]);
+        assert_eq!(labels([0.01, 2000.0], true, 6), ["0.01", "0.1", "1", "10", "100", "1000"]);
+        assert_eq!(labels([1e-9, 1.0], true, 4), ["10⁻⁹", "10⁻⁶", "0.001", "1"]);
+        assert_eq!(labels([0.004, 0.3], true, 9), ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]);
+        assert!(labels([1.0, 1.0], false, 5).is_empty());
         for count in 2..9 {
             for high in [0.3, 7.0, 123.0, 9.9e7] {
                 let ticks = ticks([-0.7 * high, high], false, count);

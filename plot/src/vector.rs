@@ -1,6 +1,8 @@
-//! A scene as SVG.
-use crate::figure::Anchor;
+//! Scenes as SVG.
+use crate::html::escape;
 use crate::scene::{Draw, Item, Scene};
+use crate::text::Anchor;
+use crate::theme::Rgba;
 use std::fmt::Write;
 
 /// The scene as the text of an SVG file.
@@ -20,7 +22,8 @@ pub fn svg(scene: &Scene) -> String {
                 let id = clips.len();
                 let _ = writeln!(
                     out,
-                    "<clipPath id=\"c{id}\"><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\"/></clipPath>"
+                    "<clipPath id=\"c{id}\"><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" \
+                     height=\"{h:.1}\"/></clipPath>"
                 );
                 clips.push(over);
                 id
@@ -46,12 +49,12 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
                     d.push('Z');
                 }
             }
-            let paint = |name: &str, colour: Option<crate::Rgba>| match colour {
+            let paint = |name: &str, color: Option<Rgba>| match color {
                 None => format!(" {name}=\"none\""),
                 Some(c) if c.3 >= 1.0 => format!(" {name}=\"{}\"", c.hex()),
                 Some(c) => format!(" {name}=\"{}\" {name}-opacity=\"{:.3}\"", c.hex(), c.3),
             };
-            let mut line = paint("stroke", stroke.map(|s| s.colour));
+            let mut line = paint("stroke", stroke.map(|s| s.color));
             if let Some(s) = stroke {
                 let _ = write!(line, " stroke-width=\"{}\" stroke-linejoin=\"round\"", s.width);
                 if s.dashed {
@@ -66,7 +69,7 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             fill.hex(),
             fill.3
         ),
-        Draw::Text { at: [x, y], text, size, bold, anchor, colour, up } => {
+        Draw::Text { at: [x, y], text, size, bold, anchor, color, up } => {
             let anchor = match anchor {
                 Anchor::Start => "start",
                 Anchor::Middle => "middle",
@@ -76,17 +79,21 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             let weight = if *bold { " font-weight=\"bold\"" } else { "" };
             writeln!(
                 out,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{}\"{weight}{turn}>{}</text>",
-                colour.hex(),
-                crate::html::escape(text)
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" \
+                 fill=\"{}\"{weight}{turn}>{}</text>",
+                color.hex(),
+                escape(text)
             )
         }
         Draw::Image { over: [x, y, w, h], pixels, smooth } => {
-            let serde_json::Value::String(uri) = serde_json::json!(pixels) else { unreachable!("pixels are a URI") };
+            let serde_json::Value::String(uri) = serde_json::json!(pixels) else {
+                unreachable!("pixels serialize as a URI")
+            };
             let look = if *smooth { "" } else { " style=\"image-rendering:pixelated\"" };
             writeln!(
                 out,
-                "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" preserveAspectRatio=\"none\" href=\"{uri}\"{look}{clip}/>"
+                "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" preserveAspectRatio=\"none\" \
+                 href=\"{uri}\"{look}{clip}/>"
             )
         }
     };

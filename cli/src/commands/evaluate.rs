@@ -84,11 +84,11 @@ impl Case<'_> {
             let bits = artist.bits(&trial, args.times)?;
             let tokens: Vec<f64> = rows
                 .iter()
-                .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.count(*row)) as f64)
+                .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.num_tokens(*row)) as f64)
                 .collect();
             let mut measured = Bits { per_token: Mean::ratio(&bits, &tokens), per_char: None, baselines: vec![] };
             if let Some(texts) = held_out.texts() {
-                let characters: Vec<f64> = rows.iter().map(|row| texts.characters(*row) as f64).collect();
+                let characters: Vec<f64> = rows.iter().map(|row| texts.num_characters(*row) as f64).collect();
                 measured.per_char = Some(Mean::ratio(&bits, &characters));
                 measured.baselines = self.baselines(texts, &rows)?;
             }

@@ -320,7 +320,7 @@ mod tests {
             assert!(!page.text.is_empty() && !page.formula.is_empty() && !page.code.is_empty(), "{}", page.slug);
             assert!(page.html(&[]).len() < 5_000_000, "{}", page.slug);
             for figure in &page.figures {
-                assert_eq!(figure.unreadable(), Vec::<char>::new(), "{}", page.slug);
+                assert_eq!(figure.missing_glyphs(), Vec::<char>::new(), "{}", page.slug);
             }
         }
     }

@@ -48,7 +48,13 @@ macro_rules! images {
             fn load(&self, split: Split) -> Result<Option<Loaded>> {
                 match tweedie_data::Source::load(self, split) {
                     // Nothing held out on purpose is no mistake.
-                    Err(tweedie_data::Error::Empty { .. }) if split == Split::Test && self.held_out == 0 => Ok(None),
+                    Err(error)
+                        if error.kind() == tweedie_data::ErrorKind::Empty
+                            && split == Split::Test
+                            && self.held_out == 0 =>
+                    {
+                        Ok(None)
+                    }
                     loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(told)?))))),
                 }
             }

@@ -41,7 +41,7 @@ impl Source for PointSource {
             Split::Test => (self.n.div_ceil(10), "held out"),
         };
         let points = Points { shape: self.shape, noise: self.noise };
-        let (values, labels) = points.rows(&Rng::new(self.seed).stream(purpose).uniforms(n, Points::NUMBERS));
+        let (values, labels) = points.rows(&Rng::new(self.seed).stream(purpose).uniforms(n, Points::UNIFORMS));
         let samples = tweedie::data::Samples::new(values, [n, 2]).labelled(labels);
         Ok(Some(Loaded::Two(Box::new(PointSet { samples, n, classes: self.shape.classes() }))))
     }

@@ -47,5 +47,9 @@ pub trait Source: Debug + Send + Sync {
 
 /// An error of the data as one of the library's.
 pub(crate) fn told(error: tweedie_data::Error) -> Error {
-    Error::invalid(error.to_string())
+    match error.field() {
+        // The problem is a sentence of its own there.
+        Some(field) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
+        None => Error::invalid(error.to_string()),
+    }
 }

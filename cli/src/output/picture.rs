@@ -72,7 +72,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     }
     let layout = Layout::default();
     // Cells without a sample have the background color, or are transparent.
-    let blank = if channels == 4 { -1.0 } else { f32::from(layout.ground[0]) / 127.5 - 1.0 };
+    let blank = if channels == 4 { -1.0 } else { f32::from(layout.background[0]) / 127.5 - 1.0 };
     let mut cells = vec![blank; rows.len() * columns * each];
     for (row, members) in rows.iter().enumerate() {
         for (column, &i) in members.iter().enumerate() {
@@ -81,7 +81,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
         }
     }
     let names = present.iter().map(|class| facts.classes[*class as usize].clone()).collect();
-    grid(&cells, [rows.len() * columns, channels, height, width], &Layout { columns, rows: names, ..layout })
+    grid(&cells, [rows.len() * columns, channels, height, width], &Layout { columns, row_labels: names, ..layout })
         .map_err(told)
 }
 
@@ -101,7 +101,7 @@ pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &C
                 |i: usize| classes.0.get(i).copied().flatten().map(|class| facts.classes[class as usize].clone());
             let rows = (0..n).map(|i| name(i).unwrap_or_default()).collect::<Vec<_>>();
             let rows = if rows.iter().all(String::is_empty) { vec![] } else { rows };
-            let layout = Layout { rows, ..Layout::default() };
+            let layout = Layout { row_labels: rows, ..Layout::default() };
             strip(&values, [frames.len(), n, channels, height, width], times, &layout).map(Some).map_err(told)
         }
         Some(Kind::Cloud) => {

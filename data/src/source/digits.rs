@@ -1,19 +1,20 @@
-//! Handwritten digits, 8 × 8, built in.
-use super::{Source, Split, part};
-use crate::{Error, Images};
+//! Built-in handwritten digits of 8 × 8 pixels.
+use super::{Source, hold_out::part};
+use crate::{Error, Images, Split};
 use serde::{Deserialize, Serialize};
 
-/// Handwritten digits of 8 × 8 pixels and 17 levels, built in: 1,797 images, some 180 of each digit.
+/// Built-in handwritten digits of 8 × 8 pixels and 17 gray levels: 1,797 images, about 180 per digit.
 ///
 /// The test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
-/// Repository, <https://doi.org/10.24432/C50P49>, CC BY 4.0), as the crate `smartcore` ships it. Level v means
+/// Repository, <https://doi.org/10.24432/C50P49>, CC BY 4.0), as shipped by the crate `smartcore`. Level v stands for
 /// `v / 8 − 1`: 0 is paper, 16 is ink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Digits {
-    /// Every how many-th image of a digit is held out; 0 holds out none.
+    /// Every how-many-th image of a digit is held out from training; 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Levels that the 17 are brought down to, in equal bins.
+    /// Number of levels, 2 to 17, that the 17 levels of a pixel are quantized to, in equal bins. With categorical noise
+    /// it is the number of categories. Default: 17.
     pub levels: Option<u16>,
 }
 
@@ -29,7 +30,7 @@ impl Source for Digits {
         let pixels = set.data.iter().map(|&level| level as u8).collect();
         let labels = set.target.iter().map(|&digit| digit as u32).collect();
         let names = (0..10).map(|digit| digit.to_string()).collect();
-        let images = Images { levels: 17, ..Images::new(pixels, [1, 8, 8]) }.labelled(labels, names);
-        part(images, split, self.held_out, || "the built-in digits".into())?.of_levels(self.levels)
+        let images = Images { levels: 17, ..Images::new(pixels, [1, 8, 8])? }.with_labels(labels, names)?;
+        part(&images, split, self.held_out, || "the built-in digits".into())?.with_levels(self.levels)
     }
 }

@@ -1,42 +1,48 @@
-//! A folder of pictures.
-use super::{Source, Split, gather, part};
-use crate::{Background, Crop, Error, Filter, Images, find, pixels::Prepare};
+//! Folders of pictures.
+use super::{Source, decode::decode, hold_out::part};
+use crate::{Background, Crop, Error, Filter, Images, Split, error::list, find, pixels::Prepare};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A folder of PNG and JPEG pictures; sub-folders are classes, in the order of their names.
+/// A folder of PNG and JPEG pictures; its subfolders, in the order of their names, are the classes.
 ///
-/// If the folder has a sub-folder `train` and one called `test`, `val`, `valid` or `validation`, these are the two parts,
-/// each with its classes; otherwise every `held_out`-th image of a class is held out.
+/// If the folder has a subfolder `train` and one named `test`, `val`, `valid` or `validation`, these are the training
+/// part and the held-out part, each with a subfolder per class; otherwise every `held_out`-th image of a class is held
+/// out.
 ///
-/// Pictures are those files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that begin
-/// with a dot are passed over. JPEGs are turned as their camera noted. Scaling and mixing are done in the stored 8-bit
-/// values.
+/// Pictures are the files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that start
+/// with a dot are ignored. JPEGs are rotated by their EXIF orientation. Scaling and compositing are done on the stored
+/// 8-bit values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
-    /// The folder; a relative path is looked up by [`find`].
+    /// Path of the folder. A relative path is looked up in the working directory, then in the folder that the
+    /// environment variable `TWEEDIE_DATA` names.
     pub path: PathBuf,
-    /// Side of the images in pixels; if not given, they must be of one size, and keep it.
+    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all
+    /// have one size.
     pub size: Option<usize>,
-    /// What is cut off images that are not square.
+    /// How an image that is not square becomes square, if `size` is set. Default: "center".
     pub crop: Crop,
-    /// By how many pixels a side images are larger than the window of random crops; an eighth of `size` if not given.
+    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of
+    /// `size`, rounded up.
     pub margin: Option<usize>,
-    /// How images are scaled.
+    /// How images are resampled when they are scaled. Default: "lanczos".
     pub filter: Filter,
-    /// 1 (grey), 3 (RGB) or 4 (RGBA).
+    /// Number of channels that images are converted to: 1 (gray), 3 (RGB) or 4 (RGBA). Default: 3.
     pub channels: usize,
-    /// What alpha is laid on, with 3 channels or 1.
+    /// Color behind transparent pixels, if `channels` is 1 or 3: "white", "black" or "#rrggbb". Default: "white".
     pub background: Background,
-    /// Whether mirrored images belong to the set.
+    /// Whether training mirrors half of the images left to right (horizontal flips). Default: false.
     pub flip: bool,
-    /// Every how many-th image of a class is held out, where there are no two parts; 0 holds out none.
+    /// Every how-many-th image of a class is held out from training, if the folder does not have the two parts itself;
+    /// 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 
@@ -63,14 +69,20 @@ impl Source for Folder {
         let prepare = Prepare { size, crop, margin, filter, channels, background };
         prepare.check()?;
         if self.path.as_os_str().is_empty() {
-            return Err(Error::setting("there is no `path`", "Say `path = \"folder\"`, the folder of the pictures."));
+            return Err(Error::invalid("`path` is not set")
+                .with_field("path")
+                .with_remedy("Set `path = \"folder\"`, the folder of the pictures."));
         }
+        self.read(&prepare, split).map_err(|error| error.at_field("path"))
+    }
+}
+
+impl Folder {
+    fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let folder = find(&self.path)?;
         if !folder.is_dir() {
-            return Err(Error::setting(
-                format!("`{}` is a file, and `path` names a folder", folder.display()),
-                "Give the folder it is in; a Parquet file is read by the source `parquet`.",
-            ));
+            return Err(Error::format(&folder, "is a file; `path` must be a folder")
+                .with_remedy("Give the folder that holds it; a Parquet file is read by the source `parquet`."));
         }
         let parts = parts(&folder);
         let (files, labels, classes) = match &parts {
@@ -85,22 +97,21 @@ impl Source for Folder {
         };
         let read = |file: &PathBuf| {
             let bytes = fs::read(file).map_err(Error::io(file, "read"))?;
-            let unreadable = |reason| Error::Unreadable { file: file.into(), row: None, reason };
-            prepare.picture(&bytes).map_err(unreadable)
+            prepare.picture(&bytes).map_err(|reason| Error::unreadable(file, None, reason))
         };
-        let mut images = gather(&files, &prepare, read, |i| files[i].display().to_string())?;
+        let mut images = decode(&files, prepare, read, |i| files[i].display().to_string())?;
         images.flip = self.flip;
         if !classes.is_empty() {
-            images = images.labelled(labels, classes);
+            images = images.with_labels(labels, classes)?;
         }
         if parts.is_none() {
-            images = part(images, split, self.held_out, || format!("`{}`", folder.display()))?;
+            images = part(&images, split, self.held_out, || format!("`{}`", folder.display()))?;
         }
-        images.of_levels(self.levels)
+        images.with_levels(self.levels)
     }
 }
 
-/// The sub-folders of training and test, if a folder is laid out so.
+/// The subfolders of the training and the held-out part, if the folder has both.
 fn parts(folder: &Path) -> Option<[PathBuf; 2]> {
     let train = folder.join("train");
     let test =
@@ -110,19 +121,16 @@ fn parts(folder: &Path) -> Option<[PathBuf; 2]> {
 
 fn other_classes(parts: &[PathBuf; 2], classes: [&Vec<String>; 2]) -> Error {
     let [train, test] = [0, 1].map(|part| {
-        let names: Vec<_> = classes[part].iter().map(|name| format!("`{name}`")).collect();
-        let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+        let names = if classes[part].is_empty() { "none".into() } else { list(classes[part]) };
         format!("`{}` has {names}", parts[part].display())
     });
-    Error::setting(
-        format!("the classes differ between the parts: {train}, {test}"),
-        "Give both the same sub-folders, or give the path of one part.",
-    )
+    Error::invalid(format!("the training part and the held-out part must have the same classes: {train}; {test}"))
+        .with_remedy("Give both the same subfolders, or set `path` to one of them.")
 }
 
 type Survey = (Vec<PathBuf>, Vec<u32>, Vec<String>);
 
-/// The pictures of a folder, their labels and the names of the classes.
+/// The pictures of a folder, their labels and the names of the classes; no labels if there are no subfolders.
 fn survey(folder: &Path) -> Result<Survey, Error> {
     let (mut files, mut classes, mut others) = (Vec::new(), Vec::new(), 0);
     for entry in entries(folder)? {
@@ -138,29 +146,53 @@ fn survey(folder: &Path) -> Result<Survey, Error> {
     let mut empty = None;
     for (class, sub) in classes.iter().enumerate() {
         let before = files.len();
-        others += walk(sub, &mut files)?;
+        others += collect(sub, &mut files)?;
         match (files.len() > before, &direct) {
-            (true, Some(image)) => {
-                return Err(Error::Mixed { folder: folder.into(), image: image.clone(), class: name(sub) });
-            }
+            (true, Some(image)) => return Err(mixed(folder, image, &name(sub))),
             (true, None) => labels.resize(files.len(), class as u32),
             (false, _) => empty = empty.or(Some(sub)),
         }
     }
     match (files.is_empty(), direct, empty) {
-        (true, ..) => Err(Error::NoImages { folder: folder.into(), others }),
-        (false, None, Some(sub)) => Err(Error::EmptyClass { folder: sub.clone() }),
+        (true, ..) => Err(no_images(folder, others)),
+        (false, None, Some(sub)) => Err(empty_class(sub)),
         (false, None, None) => Ok((files, labels, classes.iter().map(|sub| name(sub)).collect())),
         (false, Some(_), _) => Ok((files, Vec::new(), Vec::new())),
     }
 }
 
-/// Adds the pictures below a folder; the number of other files.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<usize, Error> {
+/// The error for a folder with pictures both in it and in its subfolders.
+fn mixed(folder: &Path, image: &str, class: &str) -> Error {
+    let problem = format_args!(
+        "holds images both directly (`{image}`) and in subfolders (`{class}`), so the classes are unclear"
+    );
+    Error::format(folder, problem)
+        .with_remedy("Move the images into subfolders, one per class, or all of them into one folder.")
+}
+
+/// The error for a folder without pictures, but with `others` files of other kinds.
+fn no_images(folder: &Path, others: usize) -> Error {
+    let found = match others {
+        0 => "it is empty".to_owned(),
+        1 => "it holds one file of another kind".to_owned(),
+        n => format!("it holds {n} files of other kinds"),
+    };
+    Error::format(folder, format_args!("does not hold any PNG or JPEG images: {found}"))
+        .with_remedy("Put images there whose names end in .png, .jpg or .jpeg, directly or in one subfolder per class.")
+}
+
+/// The error for a subfolder, which stands for a class, without pictures.
+fn empty_class(folder: &Path) -> Error {
+    Error::format(folder, "is the subfolder of a class, but does not hold any PNG or JPEG images")
+        .with_remedy("Put images there or remove it.")
+}
+
+/// Adds the pictures below a folder to `files` and returns the number of other files.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<usize, Error> {
     let mut others = 0;
     for entry in entries(folder)? {
         match entry {
-            entry if entry.is_dir() => others += walk(&entry, files)?,
+            entry if entry.is_dir() => others += collect(&entry, files)?,
             entry if is_picture(&entry) => files.push(entry),
             _ => others += 1,
         }
@@ -168,7 +200,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<usize, Error> {
     Ok(others)
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder in the order of their names, without hidden ones.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let list = fs::read_dir(folder).map_err(Error::io(folder, "list"))?;
     let mut paths =

@@ -1,6 +1,10 @@
-//! IDX files: MNIST and its kin.
-use super::{Source, Split, labels, lines, part};
-use crate::{Background, Error, Images, find, pixels};
+//! IDX files, the format of MNIST.
+use super::{
+    Source,
+    hold_out::part,
+    labels::{labels, lines},
+};
+use crate::{Background, Error, ErrorKind, Images, Split, error::list, find, pixels};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -9,37 +13,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// IDX files, plain or gzipped: MNIST, Fashion-MNIST and their kin.
+/// IDX files, plain or gzipped: MNIST, Fashion-MNIST and other sets in their format.
 ///
-/// Either `path` is a folder with the four files named as MNIST's (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-/// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, with or without `.gz`, `-idx` or `.idx`), which know training
-/// and test apart; or `images` (and `labels`) name files, in `path` if that is given, of which every `held_out`-th
-/// image of a class is held out.
+/// Either `path` is a folder with the four files of MNIST (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+/// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, with or without `.gz`, `-idx` or `.idx`), which are the training
+/// part and the held-out part; or `images` (and `labels`) name files, in `path` if that is set, of which every
+/// `held_out`-th image of a class is held out.
 ///
-/// Images are unsigned bytes `[n, height, width]` (idx3, grey) or `[n, height, width, channels]` (idx4; 1, 3 or 4).
-/// Where there is a file `labels.txt` beside the labels, its lines name the classes.
+/// Images are unsigned bytes `[n, height, width]` (idx3, gray) or `[n, height, width, channels]` (idx4; 1, 3 or 4).
+/// If there is a file `labels.txt` in the folder of the labels, its lines name the classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idx {
-    /// The folder; relative paths are looked up by [`find`].
+    /// Path of the folder of the files. A relative path is looked up in the working directory, then in the folder that
+    /// the environment variable `TWEEDIE_DATA` names. Default: `images` and `labels` are paths themselves.
     pub path: Option<PathBuf>,
-    /// A file of images, where the folder's files have other names.
+    /// File of images, if the files in `path` do not have the names of MNIST's. Default: the four files of MNIST.
     pub images: Option<PathBuf>,
-    /// The file of labels that belongs to `images`; none makes a set without classes.
+    /// File of the labels of `images`. Default: the set has no classes.
     pub labels: Option<PathBuf>,
-    /// Names of the classes, in the order of the labels.
+    /// Names of the classes, in the order of the labels. Default: the lines of `labels.txt` in the folder of the
+    /// labels, or else the labels themselves.
     pub classes: Vec<String>,
-    /// 1 (grey), 3 (RGB) or 4 (RGBA); as the file has them if not given.
+    /// Number of channels that images are converted to: 1 (gray), 3 (RGB) or 4 (RGBA). Default: that of the file.
     pub channels: Option<usize>,
-    /// What alpha is laid on where 4 channels become 3 or 1, and the colour of padding.
+    /// Color behind transparent pixels, if 4 channels become 3 or 1, and color of the padding: "white", "black" or
+    /// "#rrggbb". Default: "black".
     pub background: Background,
-    /// Side that images are padded to, as 32 for MNIST's 28.
+    /// Side in pixels of the square that images are padded to, at least that of the images, as 32 for the 28 of MNIST.
+    /// Default: no padding.
     pub pad: Option<usize>,
-    /// Whether mirrored images belong to the set.
+    /// Whether training mirrors half of the images left to right (horizontal flips). Default: false.
     pub flip: bool,
-    /// Every how many-th image of a class is held out, where the files do not say; 0 holds out none.
+    /// Every how-many-th image of a class is held out from training, if `images` is set; 0 holds out none. Default: 10.
     pub held_out: usize,
-    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 
@@ -63,82 +72,53 @@ impl Default for Idx {
 impl Source for Idx {
     fn load(&self, split: Split) -> Result<Images, Error> {
         if let Some(found) = self.channels.filter(|n| !matches!(n, 1 | 3 | 4)) {
-            let place = format!("`channels = {found}`");
-            return Err(Error::Channels { place, found, expected: "1 (grey), 3 (RGB) or 4 (RGBA)" });
+            return Err(pixels::wrong_channels(found));
         }
         let (images, labels, whole) = self.files(split)?;
         let set = self.read(&images, labels.as_deref())?;
-        let set = if whole { part(set, split, self.held_out, || format!("`{}`", images.display()))? } else { set };
-        set.of_levels(self.levels)
+        let set = if whole { part(&set, split, self.held_out, || format!("`{}`", images.display()))? } else { set };
+        set.with_levels(self.levels)
     }
 }
 
 impl Idx {
-    /// The files of images and labels of a part, and whether the other part is in them too.
+    /// The files of images and labels of a part, and whether they hold the other part too.
     fn files(&self, split: Split) -> Result<(PathBuf, Option<PathBuf>, bool), Error> {
-        let inside = |file: &PathBuf| match &self.path {
-            Some(folder) => find(folder.join(file)),
-            None => find(file),
+        let inside = |file: &PathBuf, field| {
+            let found = match &self.path {
+                Some(folder) => find(folder.join(file)),
+                None => find(file),
+            };
+            found.map_err(|error| error.with_field(field))
         };
         match (&self.path, &self.images, &self.labels) {
-            (_, Some(images), labels) => Ok((inside(images)?, labels.as_ref().map(inside).transpose()?, true)),
-            (_, None, Some(_)) => Err(Error::setting(
-                "`labels` is given without `images`",
-                "Name the file of images that they belong to.",
-            )),
-            (None, None, None) => Err(Error::setting(
-                "there is neither a `path` nor `images`",
-                "Say `path = \"mnist\"` for a folder with the four files of MNIST, or `images = \"file\"`.",
-            )),
-            (Some(path), None, None) => {
-                let folder = find(path)?;
-                if !folder.is_dir() {
-                    return Err(Error::setting(
-                        format!("`{}` is a file, and `path` names a folder", folder.display()),
-                        "Name the file by `images`, and its labels by `labels`.",
-                    ));
-                }
-                Ok((standard(&folder, split, "images", 3)?, Some(standard(&folder, split, "labels", 1)?), false))
+            (_, Some(images), labels) => {
+                let labels = labels.as_ref().map(|labels| inside(labels, "labels")).transpose()?;
+                Ok((inside(images, "images")?, labels, true))
             }
+            (_, None, Some(_)) => Err(Error::invalid("`labels` is set, but `images` is not")
+                .with_field("labels")
+                .with_remedy("Set `images` to the file of images that the labels belong to.")),
+            (None, None, None) => Err(Error::invalid("neither `path` nor `images` is set")
+                .with_field("path")
+                .with_remedy("Set `path = \"mnist\"`, a folder with the four files of MNIST, or `images = \"file\"`.")),
+            (Some(path), None, None) => standard_files(path, split).map_err(|error| error.with_field("path")),
         }
     }
 
+    /// The field that names the file of images or labels.
+    fn field(&self, name: &'static str) -> &'static str {
+        if self.images.is_some() { name } else { "path" }
+    }
+
     fn read(&self, images: &Path, label_file: Option<&Path>) -> Result<Images, Error> {
-        let (sizes, bytes) = unpack(images)?;
-        let (count, height, width, found) = match sizes[..] {
-            [n, h, w] => (n, h, w, 1),
-            [n, h, w, c] => (n, h, w, c),
-            _ => {
-                return Err(Error::Magic {
-                    file: images.into(),
-                    found: format!("an array of {} dimensions", sizes.len()),
-                    expected: "one of 3 (images × height × width) or 4 (… × channels)",
-                    remedy: "Give the file of images, not that of labels.",
-                });
-            }
-        };
-        if !matches!(found, 1 | 3 | 4) {
-            let place = format!("`{}` is an array of {count} × {height} × {width} × {found}", images.display());
-            return Err(Error::Channels {
-                place,
-                found,
-                expected: "a last dimension of 1 (grey), 3 (RGB) or 4 (RGBA)",
-            });
-        }
-        if bytes.is_empty() {
-            let place = format!("`{}`, an array of {sizes:?},", images.display());
-            return Err(Error::Empty { place, remedy: "Give a file that has some." });
-        }
-        let channels = self.channels.unwrap_or(found);
-        let pixels = bytes
-            .chunks_exact(height * width * found)
-            .flat_map(|image| pixels::to_planes(&convert(image, found, channels, self.background), channels))
-            .collect();
-        let mut set = Images { flip: self.flip, ..Images::new(pixels, [channels, height, width]) };
+        let mut set = self.read_images(images).map_err(|error| error.at_field(self.field("images")))?;
         if let Some(file) = label_file {
-            set = self.labelled(set, images, file)?;
+            set = self.with_label_file(set, images, file).map_err(|error| error.at_field(self.field("labels")))?;
         } else if !self.classes.is_empty() {
-            return Err(Error::setting("`classes` are named, but there are no `labels`", "Name the file of labels."));
+            return Err(Error::invalid("`classes` is set, but `labels` is not")
+                .with_field("classes")
+                .with_remedy("Set `labels` to the file of labels."));
         }
         match self.pad {
             Some(side) => set.padded(side, self.background.0),
@@ -146,33 +126,73 @@ impl Idx {
         }
     }
 
-    fn labelled(&self, set: Images, images: &Path, file: &Path) -> Result<Images, Error> {
-        let (sizes, bytes) = unpack(file)?;
+    fn read_images(&self, file: &Path) -> Result<Images, Error> {
+        let (sizes, bytes) = read_idx(file)?;
+        let (count, height, width, found) = match sizes[..] {
+            [n, h, w] => (n, h, w, 1),
+            [n, h, w, c] => (n, h, w, c),
+            _ => {
+                return Err(dimensions(file, &sizes, "3 (images × height × width) or 4 (… × channels)")
+                    .with_remedy("Give the file of images, not that of labels."));
+            }
+        };
+        if !matches!(found, 1 | 3 | 4) {
+            let place = format!("`{}`, an array of {count} × {height} × {width} × {found}", file.display());
+            return Err(Error::channels(ErrorKind::Format, place + ",", found).with_path(file));
+        }
+        if bytes.is_empty() {
+            let place = format!("`{}`, an array of {sizes:?},", file.display());
+            return Err(Error::empty(place).with_path(file).with_remedy("Give a file with at least one image."));
+        }
+        let channels = self.channels.unwrap_or(found);
+        let pixels = bytes
+            .chunks_exact(height * width * found)
+            .flat_map(|image| pixels::to_planes(&convert(image, found, channels, self.background), channels))
+            .collect();
+        Ok(Images { flip: self.flip, ..Images::new(pixels, [channels, height, width])? })
+    }
+
+    fn with_label_file(&self, set: Images, images: &Path, file: &Path) -> Result<Images, Error> {
+        let (sizes, bytes) = read_idx(file)?;
         if sizes.len() != 1 {
-            return Err(Error::Magic {
-                file: file.into(),
-                found: format!("an array of {} dimensions", sizes.len()),
-                expected: "one of 1, a label an image",
-                remedy: "Give the file of labels, not that of images.",
-            });
+            return Err(dimensions(file, &sizes, "1 (one label per image)")
+                .with_remedy("Give the file of labels, not that of images."));
         }
         if bytes.len() != set.len() {
-            let (image_count, label_count) = (set.len(), bytes.len());
-            return Err(Error::Count { images: images.into(), image_count, labels: file.into(), label_count });
+            let (labels, count) = (bytes.len(), set.len());
+            let problem = format!("has {labels} labels, but `{}` has {count} images", images.display());
+            return Err(Error::format(file, problem)
+                .with_remedy("There must be one label per image; check that the two files belong together."));
         }
         let found: Vec<i64> = bytes.iter().map(|&label| i64::from(label)).collect();
-        let beside = file.with_file_name("labels.txt");
-        let names = match self.classes.is_empty() && beside.is_file() {
-            true => lines(&beside)?,
+        let names_file = file.with_file_name("labels.txt");
+        let names = match self.classes.is_empty() && names_file.is_file() {
+            true => lines(&names_file)?,
             false => self.classes.clone(),
         };
-        let (labels, classes) = labels(file, &found, names)?;
-        Ok(set.labelled(labels, classes))
+        let field = if self.classes.is_empty() { self.field("labels") } else { "classes" };
+        let (labels, classes) = labels(file, &found, names).map_err(|error| error.with_field(field))?;
+        set.with_labels(labels, classes)
     }
 }
 
-/// The file of MNIST's naming in a folder.
-fn standard(folder: &Path, split: Split, what: &str, dimensions: usize) -> Result<PathBuf, Error> {
+/// The error for an array with another number of dimensions than expected.
+fn dimensions(file: &Path, sizes: &[usize], expected: &str) -> Error {
+    Error::format(file, format_args!("holds an array of {} dimensions; expected {expected}", sizes.len()))
+}
+
+/// The files of images and labels of a part in a folder with the four files of MNIST; they hold that part alone.
+fn standard_files(path: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>, bool), Error> {
+    let folder = find(path)?;
+    if !folder.is_dir() {
+        return Err(Error::format(&folder, "is a file; `path` must be a folder")
+            .with_remedy("Set `images` to the file, and `labels` to that of its labels."));
+    }
+    Ok((standard_file(&folder, split, "images", 3)?, Some(standard_file(&folder, split, "labels", 1)?), false))
+}
+
+/// The file of images or labels, under one of the names of MNIST's.
+fn standard_file(folder: &Path, split: Split, what: &str, dimensions: usize) -> Result<PathBuf, Error> {
     let stem = match split {
         Split::Train => "train",
         Split::Test => "t10k",
@@ -189,16 +209,13 @@ fn standard(folder: &Path, split: Split, what: &str, dimensions: usize) -> Resul
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     there.retain(|name| name.contains("ubyte"));
     there.sort();
-    Err(Error::Missing {
-        folder: folder.into(),
-        wanted: format!("file `{}` (nor `{}`)", names[0], names[1]),
-        there,
-        remedy: "Copy it there, or name other files by `images` and `labels`.".into(),
-    })
+    let there = if there.is_empty() { String::new() } else { format!("; it holds {}", list(&there)) };
+    Err(Error::format(folder, format_args!("does not hold a file `{}` or `{}`{there}", names[0], names[1]))
+        .with_remedy("Copy it there, or name other files by `images` and `labels`."))
 }
 
-/// The sizes and bytes of an IDX file of unsigned bytes.
-fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
+/// The sizes and bytes of an IDX file of unsigned bytes, plain or gzipped.
+fn read_idx(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
     let open = || File::open(file).map_err(Error::io(file, "open"));
     let mut start = Vec::new();
     open()?.take(2).read_to_end(&mut start).map_err(Error::io(file, "read"))?;
@@ -207,7 +224,7 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
         true => Box::new(MultiGzDecoder::new(BufReader::new(open()?))),
         false => Box::new(BufReader::new(open()?)),
     };
-    // The next bytes, and whether the stream broke off after them.
+    // The next bytes, and whether the gzip stream ended too early after them.
     let mut take = |from: u64, length: u64| -> Result<(Vec<u8>, bool), Error> {
         let mut bytes = Vec::new();
         match reader.by_ref().take(length).read_to_end(&mut bytes) {
@@ -218,24 +235,21 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
                     true => format!("its gzip stream is damaged after {} bytes ({error})", from + bytes.len() as u64),
                     false => error.to_string(),
                 };
-                Err(Error::Unreadable { file: file.into(), row: None, reason })
+                Err(Error::unreadable(file, None, reason))
             }
         }
     };
-    let cut = |expected: u64, found: u64| Error::Truncated { file: file.into(), expected, found, packed };
+    let cut = |expected: u64, found: u64| Error::truncated(file, expected, found, packed);
 
     let (magic, _) = take(0, 4)?;
     let [0, 0, kind, dimensions] = magic[..] else {
         let found = match magic.len() {
-            0 => "nothing (it is empty)".into(),
+            0 => "the end of the file (it is empty)".into(),
             _ => format!("the bytes {magic:02x?}"),
         };
-        return Err(Error::Magic {
-            file: file.into(),
-            found,
-            expected: "the mark of an IDX file, two bytes of zero, a type and a number of dimensions,",
-            remedy: "Give an IDX file, plain or gzipped; a zip archive must be unpacked first.",
-        });
+        let expected = "the magic number of an IDX file, two zero bytes, a type and a number of dimensions";
+        return Err(Error::unexpected(file, found, expected)
+            .with_remedy("Give an IDX file, plain or gzipped; a zip archive must be unpacked first."));
     };
     if kind != 0x08 {
         let name = match kind {
@@ -246,12 +260,9 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
             0x0e => "64-bit floats",
             _ => "an unknown type",
         };
-        return Err(Error::Magic {
-            file: file.into(),
-            found: format!("an IDX header for {name} (0x{kind:02x})"),
-            expected: "one for unsigned bytes (0x08)",
-            remedy: "Convert the file to unsigned bytes.",
-        });
+        let found = format!("an IDX header for {name} (0x{kind:02x})");
+        return Err(Error::unexpected(file, found, "one for unsigned bytes (0x08)")
+            .with_remedy("Convert the file to unsigned bytes."));
     }
     let header = 4 + 4 * u64::from(dimensions);
     let (sizes, _) = take(4, header - 4)?;
@@ -262,11 +273,8 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
         sizes.chunks_exact(4).map(|s| u64::from(u32::from_be_bytes([s[0], s[1], s[2], s[3]]))).collect();
     let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
     let Some(length) = product.filter(|&length| length < u64::MAX - header) else {
-        return Err(Error::Unreadable {
-            file: file.into(),
-            row: None,
-            reason: format!("its header announces an array of {sizes:?}, which no memory holds"),
-        });
+        let reason = format!("its header announces an array of {sizes:?}, which does not fit into memory");
+        return Err(Error::unreadable(file, None, reason));
     };
     let (bytes, _) = take(header, length)?;
     if (bytes.len() as u64) < length {
@@ -274,11 +282,10 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
     }
     match take(header + length, 1)? {
         (_, true) => {
-            let reason = "its gzip stream lacks the end, with the sum that tells it is whole".into();
-            return Err(Error::Unreadable { file: file.into(), row: None, reason });
+            return Err(Error::unreadable(file, None, "its gzip stream ends before its checksum"));
         }
         (more, false) if !more.is_empty() => {
-            return Err(Error::Trailing { file: file.into(), expected: header + length });
+            return Err(Error::trailing(file, header + length));
         }
         _ => {}
     }
@@ -287,13 +294,13 @@ fn unpack(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
 
 /// Interleaved pixels of `from` channels as `to` channels.
 fn convert(bytes: &[u8], from: usize, to: usize, background: Background) -> Vec<u8> {
-    let grey = |rgb: Vec<u8>| if to == 1 { pixels::to_grey(rgb, bytes.len() / from) } else { rgb };
+    let gray = |rgb: Vec<u8>| if to == 1 { pixels::to_gray(rgb, bytes.len() / from) } else { rgb };
     match (from, to) {
         _ if from == to => bytes.to_vec(),
         (1, 3) => bytes.iter().flat_map(|&v| [v; 3]).collect(),
         (1, _) => bytes.iter().flat_map(|&v| [v, v, v, 255]).collect(),
         (3, 4) => bytes.chunks_exact(3).flat_map(|c| [c[0], c[1], c[2], 255]).collect(),
-        (3, _) => grey(bytes.to_vec()),
-        _ => grey(bytes.chunks_exact(4).flat_map(|c| background.under([c[0], c[1], c[2], c[3]])).collect()),
+        (3, _) => gray(bytes.to_vec()),
+        _ => gray(bytes.chunks_exact(4).flat_map(|c| background.under([c[0], c[1], c[2], c[3]])).collect()),
     }
 }

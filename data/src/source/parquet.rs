@@ -1,6 +1,6 @@
-//! Tables of pictures as Hugging Face lays them out.
-use super::{Source, Split, gather, labels, part};
-use crate::{Background, Crop, Error, Filter, Images, find, pixels::Prepare};
+//! Parquet tables of pictures in the layout of Hugging Face.
+use super::{Source, decode::decode, hold_out::part, labels::labels};
+use crate::{Background, Crop, Error, Filter, Images, Split, error::list, find, pixels::Prepare};
 use parquet::{
     basic::Type as Physical,
     column::reader::get_typed_column_reader,
@@ -14,41 +14,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A Parquet file, or a folder of them, as Hugging Face lays out sets of images: a column `image` of
-/// `struct { bytes, path }` with PNG or JPEG files in it, and a column `label` of integers.
+/// A Parquet file, or a folder of them, in Hugging Face's layout of image sets: a column `image` of
+/// `struct { bytes, path }` that holds PNG or JPEG files, and a column `label` of integers.
 ///
-/// In a folder (or its sub-folder `data`), files whose names begin with `train` are for training and those that begin
-/// with `test` (or else `validation`) are held out; otherwise all files are one set, of which every `held_out`-th image
-/// of a class is held out. Pages may be plain or packed by Zstandard, Snappy or gzip. Names of classes are taken from
-/// the file's note `huggingface`, where it has one.
+/// In a folder (or its subfolder `data`), files whose names start with `train` are the training part and those that
+/// start with `test` (or else `validation`) the held-out part; otherwise all files are one set, of which every
+/// `held_out`-th image of a class is held out. Pages may be uncompressed or compressed with Zstandard, Snappy or gzip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parquet {
-    /// The file or folder; a relative path is looked up by [`find`].
+    /// Path of the file or folder. A relative path is looked up in the working directory, then in the folder that the
+    /// environment variable `TWEEDIE_DATA` names.
     pub path: PathBuf,
-    /// Column of the pictures.
+    /// Name of the column of the pictures. Default: "image".
     pub image: String,
-    /// Column of the labels; `""` makes a set without classes.
+    /// Name of the column of the labels, of integers from 0; "" for a set without classes. Default: "label".
     pub label: String,
-    /// Names of the classes, in the order of the labels, before those of the file.
+    /// Names of the classes, in the order of the labels. Default: those in the file's metadata `huggingface`, or else
+    /// the labels themselves.
     pub classes: Vec<String>,
-    /// Side of the images in pixels; if not given, they must be of one size, and keep it.
+    /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all
+    /// have one size.
     pub size: Option<usize>,
-    /// What is cut off images that are not square.
+    /// How an image that is not square becomes square, if `size` is set. Default: "center".
     pub crop: Crop,
-    /// By how many pixels a side images are larger than the window of random crops; an eighth of `size` if not given.
+    /// With `crop = "random"`, by how many pixels per side the scaled image exceeds `size`. Default: an eighth of
+    /// `size`, rounded up.
     pub margin: Option<usize>,
-    /// How images are scaled.
+    /// How images are resampled when they are scaled. Default: "lanczos".
     pub filter: Filter,
-    /// 1 (grey), 3 (RGB) or 4 (RGBA).
+    /// Number of channels that images are converted to: 1 (gray), 3 (RGB) or 4 (RGBA). Default: 3.
     pub channels: usize,
-    /// What alpha is laid on, with 3 channels or 1.
+    /// Color behind transparent pixels, if `channels` is 1 or 3: "white", "black" or "#rrggbb". Default: "white".
     pub background: Background,
-    /// Whether mirrored images belong to the set.
+    /// Whether training mirrors half of the images left to right (horizontal flips). Default: false.
     pub flip: bool,
-    /// Every how many-th image of a class is held out, where the files do not say; 0 holds out none.
+    /// Every how-many-th image of a class is held out from training, if no files are named `test` or `validation`; 0
+    /// holds out none. Default: 10.
     pub held_out: usize,
-    /// Levels that the 256 are brought down to, in equal bins: as many categories where the noise is categorical.
+    /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
+    /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
 }
 
@@ -72,7 +77,7 @@ impl Default for Parquet {
     }
 }
 
-/// A picture and where it stands.
+/// A picture file, and its place.
 struct Row {
     bytes: ByteArray,
     file: usize,
@@ -85,14 +90,21 @@ impl Source for Parquet {
         let prepare = Prepare { size, crop, margin, filter, channels, background };
         prepare.check()?;
         if self.path.as_os_str().is_empty() {
-            return Err(Error::setting(
-                "there is no `path`",
-                "Say `path = \"set.parquet\"`, or a folder of such files.",
-            ));
+            return Err(Error::invalid("`path` is not set")
+                .with_field("path")
+                .with_remedy("Set `path = \"set.parquet\"`, or a folder of such files."));
         }
         if self.label.is_empty() && !self.classes.is_empty() {
-            return Err(Error::setting("`classes` are named, but `label` is empty", "Name the column of labels."));
+            return Err(Error::invalid("`classes` is set, but `label` is empty")
+                .with_field("classes")
+                .with_remedy("Set `label` to the name of the column of labels."));
         }
+        self.read(&prepare, split).map_err(|error| error.at_field("path"))
+    }
+}
+
+impl Parquet {
+    fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let path = find(&self.path)?;
         let (files, whole) = if path.is_dir() { in_folder(&path, split)? } else { (vec![path.clone()], true) };
         let (mut rows, mut found, mut names) = (Vec::new(), Vec::new(), self.classes.clone());
@@ -103,34 +115,35 @@ impl Source for Parquet {
                 let here = table.labels(&self.label)?;
                 names = if names.is_empty() { table.names(&self.label) } else { names };
                 // Checked here, where the file and row are known.
-                labels(file, &here, names.clone())?;
+                let field = if self.classes.is_empty() { "label" } else { "classes" };
+                labels(file, &here, names.clone()).map_err(|error| error.with_field(field))?;
                 found.extend(here);
             }
             rows.extend(pictures.into_iter().enumerate().map(|(row, bytes)| Row { bytes, file: n, row }));
         }
         if rows.is_empty() {
             let place = format!("`{}`", path.display());
-            return Err(Error::Empty { place, remedy: "Give a table that has rows." });
+            return Err(Error::empty(place).with_path(path).with_remedy("Give a table with at least one row."));
         }
         let read = |row: &Row| {
-            let unreadable = |reason| Error::Unreadable { file: files[row.file].clone(), row: Some(row.row), reason };
+            let unreadable = |reason| Error::unreadable(&files[row.file], Some(row.row), reason);
             prepare.picture(row.bytes.data()).map_err(unreadable)
         };
         let name = |i: usize| format!("row {} of {}", rows[i].row, files[rows[i].file].display());
-        let mut images = gather(&rows, &prepare, read, name)?;
+        let mut images = decode(&rows, prepare, read, name)?;
         images.flip = self.flip;
         if !self.label.is_empty() {
             let (labels, classes) = labels(&path, &found, names)?;
-            images = images.labelled(labels, classes);
+            images = images.with_labels(labels, classes)?;
         }
         if whole {
-            images = part(images, split, self.held_out, || format!("`{}`", path.display()))?;
+            images = part(&images, split, self.held_out, || format!("`{}`", path.display()))?;
         }
-        images.of_levels(self.levels)
+        images.with_levels(self.levels)
     }
 }
 
-/// The files of a part in a folder, and whether the other part is in them too.
+/// The files of a part in a folder, and whether they hold the other part too.
 fn in_folder(folder: &Path, split: Split) -> Result<(Vec<PathBuf>, bool), Error> {
     let list = |folder: &Path| -> Result<Vec<PathBuf>, Error> {
         let entries = fs::read_dir(folder).map_err(Error::io(folder, "list"))?;
@@ -145,12 +158,8 @@ fn in_folder(folder: &Path, split: Split) -> Result<(Vec<PathBuf>, bool), Error>
         files = list(&data)?;
     }
     if files.is_empty() {
-        return Err(Error::Missing {
-            folder: folder.into(),
-            wanted: "Parquet file (a name that ends in `.parquet`)".into(),
-            there: Vec::new(),
-            remedy: "Copy some there, or give the path of one.".into(),
-        });
+        return Err(Error::format(folder, "does not hold any Parquet files, whose names end in `.parquet`")
+            .with_remedy("Copy some there, or set `path` to a file."));
     }
     let named = |start: &str| -> Vec<PathBuf> {
         let begins = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
@@ -175,29 +184,26 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn open(file: &'a Path) -> Result<Self, Error> {
         let open = File::open(file).map_err(Error::io(file, "open"))?;
-        let reader = SerializedFileReader::new(open).map_err(|error| Error::Unreadable {
-            file: file.into(),
-            row: None,
-            reason: format!("it is no whole Parquet file ({error})"),
-        })?;
+        let incomplete = |error| Error::unreadable(file, None, format!("it is not a complete Parquet file ({error})"));
+        let reader = SerializedFileReader::new(open).map_err(incomplete)?;
         Ok(Self { file, reader })
     }
 
-    /// The number and type of a column.
+    /// The index and type of a column.
     fn column(&self, name: &str) -> Option<(usize, Physical)> {
         let columns = self.reader.metadata().file_metadata().schema_descr().columns();
         let at = columns.iter().position(|column| column.path().string() == name)?;
         Some((at, columns[at].physical_type()))
     }
 
-    fn no_column(&self, wanted: String, remedy: &str) -> Error {
+    fn no_column(&self, wanted: &str, field: &'static str, remedy: &'static str) -> Error {
         let columns = self.reader.metadata().file_metadata().schema_descr().columns();
-        let found =
-            columns.iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type())).collect();
-        Error::Column { file: self.file.into(), wanted, found, remedy: remedy.into() }
+        let found = columns.iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type()));
+        let problem = format!("does not have a column {wanted}; it has {}", list(&found.collect::<Vec<_>>()));
+        Error::format(self.file, problem).with_field(field).with_remedy(remedy)
     }
 
-    /// The picture files in a column, which is a struct with `bytes` or is bytes itself.
+    /// The picture files in a column, which is a struct with `bytes` or bytes itself.
     fn pictures(&self, name: &str) -> Result<Vec<ByteArray>, Error> {
         let column = [format!("{name}.bytes"), name.to_string()]
             .iter()
@@ -205,39 +211,39 @@ impl<'a> Table<'a> {
             .filter(|&(_, kind)| kind == Physical::BYTE_ARRAY);
         let Some((at, _)) = column else {
             return Err(self.no_column(
-                format!("`{name}.bytes` of bytes"),
-                "Name the column of the pictures: `image = \"…\"`; a table of paths without bytes is not read.",
+                &format!("`{name}.bytes` of bytes"),
+                "image",
+                "Set `image` to the name of the column of the pictures; tables of paths without bytes cannot be read.",
             ));
         };
-        self.values::<ByteArrayType>(
-            at,
-            "no picture (it is null, or only a path)",
-            "Give a table that holds the files.",
-        )
+        let missing = ["a picture", "it is null, or only a path"];
+        self.values::<ByteArrayType>(at, missing, "Give a table that holds the files.")
     }
 
     fn labels(&self, name: &str) -> Result<Vec<i64>, Error> {
         let (missing, remedy) =
-            ("no label (it is null)", "Remove the row, or say `label = \"\"` for a set without classes.");
+            (["a label", "it is null"], "Remove the row, or set `label = \"\"` for a set without classes.");
         match self.column(name) {
             Some((at, Physical::INT64)) => self.values::<Int64Type>(at, missing, remedy),
             Some((at, Physical::INT32)) => {
                 Ok(self.values::<Int32Type>(at, missing, remedy)?.into_iter().map(i64::from).collect())
             }
             _ => Err(self.no_column(
-                format!("`{name}` of integers"),
-                "Name the column of the labels: `label = \"…\"`, or say `label = \"\"` for a set without classes.",
+                &format!("`{name}` of integers"),
+                "label",
+                "Set `label` to the name of the column of the labels, or to \"\" for a set without classes.",
             )),
         }
     }
 
-    /// All values of a column, none of them null.
-    fn values<T: DataType>(&self, column: usize, missing: &str, remedy: &str) -> Result<Vec<T::T>, Error> {
-        let fail = |error: ParquetError| Error::Unreadable {
-            file: self.file.into(),
-            row: None,
-            reason: format!("a page of it is damaged ({error})"),
-        };
+    /// All values of a column; a null is an error.
+    fn values<T: DataType>(
+        &self,
+        column: usize,
+        [missing, why]: [&str; 2],
+        remedy: &'static str,
+    ) -> Result<Vec<T::T>, Error> {
+        let fail = |error: ParquetError| Error::unreadable(self.file, None, format!("a page is damaged ({error})"));
         let most = self.reader.metadata().file_metadata().schema_descr().column(column).max_def_level();
         let mut all = Vec::new();
         for group in 0..self.reader.num_row_groups() {
@@ -254,19 +260,19 @@ impl<'a> Table<'a> {
                 read += records;
             }
             if let Some(row) = levels.iter().position(|&level| level < most) {
-                let place = format!("row {} of `{}` has {missing}", all.len() + row, self.file.display());
-                return Err(Error::setting(place, remedy));
+                let problem = format_args!("does not have {missing} in row {} ({why})", all.len() + row);
+                return Err(Error::format(self.file, problem).with_remedy(remedy));
             }
             if values.len() != rows {
-                let reason = format!("a group announces {rows} rows and holds {}", values.len());
-                return Err(Error::Unreadable { file: self.file.into(), row: None, reason });
+                let reason = format!("a row group announces {rows} rows and holds {}", values.len());
+                return Err(Error::unreadable(self.file, None, reason));
             }
             all.append(&mut values);
         }
         Ok(all)
     }
 
-    /// Names of the classes in the file's own note, in the order of the labels; none if it has none.
+    /// Names of the classes in the file's metadata `huggingface`, in the order of the labels; empty if there are none.
     fn names(&self, label: &str) -> Vec<String> {
         let notes = self.reader.metadata().file_metadata().key_value_metadata();
         let note = notes.and_then(|notes| notes.iter().find(|note| note.key == "huggingface"));

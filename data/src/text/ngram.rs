@@ -1,19 +1,20 @@
-//! Models that look at the last few tokens: what a diffusion model of text is held against.
-use super::Texts;
+//! n-gram language models, the baselines of diffusion models of text.
+use super::texts::Texts;
 use std::collections::HashMap;
 
-/// The frequency of a token after the `order − 1` before it, smoothed by interpolation with shorter contexts.
+/// n-gram language model, n = `order`: the probability of a token given the `order − 1` tokens before it, smoothed by
+/// Witten–Bell interpolation with shorter contexts.
 ///
-/// Witten and Bell's weights, for a context h of n tokens seen N(h) times with T(h) different tokens after it, and h′ the
-/// same without its first:
+/// For a context h that occurs N(h) times and is followed by T(h) different tokens, h′ = h without its first token, and
+/// K categories:
 ///
 /// ```text
-/// p(x | h) = (N(h x) + T(h) p(x | h′)) / (N(h) + T(h)),   p(x | nothing seen) = 1/K
+/// p(x | h) = (N(h x) + T(h) p(x | h′)) / (N(h) + T(h)),   p(x | no context) = 1/K
 /// ```
 ///
-/// Each of the shorter contexts gives a distribution that stands for itself, so the same counts serve where less is
-/// known of the past, as at the beginning of a window. (Kneser and Ney's shorter contexts do not: they are made for
-/// what the longer leave over.)
+/// Every shorter context gives a distribution that is valid by itself, so the same counts serve where fewer tokens come
+/// before, as at the start of a window. (Kneser and Ney's lower orders are not valid by themselves: they are made for
+/// what the higher orders leave over.)
 ///
 /// Witten and Bell, "The Zero-Frequency Problem" (1991), <https://doi.org/10.1109/18.87000>; Chen and Goodman,
 /// "An Empirical Study of Smoothing Techniques for Language Modeling" (1998), section 2.5.
@@ -21,14 +22,15 @@ use std::collections::HashMap;
 pub struct NGram {
     order: usize,
     categories: usize,
-    /// How often a token follows a context.
+    /// N(h x): how often token x follows context h.
     pairs: HashMap<(Context, u32), u32>,
-    /// How many tokens follow it, and how many different ones.
+    /// N(h) and T(h): how many tokens, and how many different tokens, follow context h.
     contexts: HashMap<Context, [u32; 2]>,
 }
 
-/// The longest context, and a context: its length and its tokens.
+/// Number of tokens of the longest context.
 const LONGEST: usize = 4;
+/// A context: its length and its tokens.
 type Context = (usize, [u32; LONGEST]);
 
 fn context(tokens: &[u32]) -> Context {
@@ -38,14 +40,14 @@ fn context(tokens: &[u32]) -> Context {
 }
 
 impl NGram {
-    /// Counts the tokens of sequences, each from a place on; what is before it is context alone. Tokens are below
-    /// `categories`.
+    /// Counts the tokens of sequences, each from an index on; the tokens before it are context alone. Token ids are
+    /// below `categories`.
     ///
     /// # Panics
     /// If `order` is not one of 1 to 5, or `categories` is 0.
     pub fn count<'a>(order: usize, categories: usize, sequences: impl IntoIterator<Item = (&'a [u32], usize)>) -> Self {
-        assert!((1..=LONGEST + 1).contains(&order), "an n-gram of 1 to {} tokens, not {order}", LONGEST + 1);
-        assert!(categories > 0, "tokens are of at least one category");
+        assert!((1..=LONGEST + 1).contains(&order), "`order` must be from 1 to {}, got {order}", LONGEST + 1);
+        assert!(categories > 0, "`categories` must be 1 or more, got 0");
         let (mut pairs, mut contexts) = (HashMap::new(), HashMap::<Context, [u32; 2]>::new());
         for (sequence, from) in sequences {
             for i in from..sequence.len() {
@@ -62,12 +64,12 @@ impl NGram {
         Self { order, categories, pairs, contexts }
     }
 
-    /// p(token | past), of which the last `order − 1` tokens count.
+    /// The probability p(token | past), which depends on the last `order − 1` tokens of `past`.
     pub fn probability(&self, past: &[u32], token: u32) -> f64 {
         let mut p = 1.0 / self.categories as f64;
         for before in 0..self.order.min(past.len() + 1) {
             let past = context(&past[past.len() - before..]);
-            // A context that was never seen says nothing, and neither do longer ones.
+            // A context that does not occur has no counts, and neither have longer ones.
             let Some(&[all, different]) = self.contexts.get(&past) else { break };
             let times = self.pairs.get(&(past, token)).copied().unwrap_or(0);
             p = (f64::from(times) + f64::from(different) * p) / f64::from(all + different);
@@ -75,23 +77,23 @@ impl NGram {
         p
     }
 
-    /// −log₂ of the probability of `sequence[from..]`, what comes before being given.
+    /// Negative log-likelihood in bits, `−log₂ p(sequence[from..] | sequence[..from])`.
     pub fn bits(&self, sequence: &[u32], from: usize) -> f64 {
         (from..sequence.len()).map(|i| -self.probability(&sequence[..i], sequence[i]).log2()).sum()
     }
 }
 
-/// A mean over samples, and the standard error of it.
+/// A mean over samples with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
     /// The mean.
     pub value: f64,
-    /// Its standard error.
+    /// The standard error of the mean.
     pub error: f64,
 }
 
 impl Mean {
-    /// Σ a / Σ b over samples, as bits over characters, with the standard error of a ratio of sums:
+    /// The ratio r = Σ a / Σ b over n samples, as bits per character, with the standard error of a ratio of sums,
     /// `√(n/(n−1) Σ (aᵢ − r bᵢ)²) / Σ b`.
     pub fn ratio(a: &[f64], b: &[f64]) -> Self {
         let (n, total) = (a.len() as f64, b.iter().sum::<f64>());
@@ -102,26 +104,26 @@ impl Mean {
     }
 }
 
-/// How an [`NGram`] of the training part describes the part held out.
+/// The negative log-likelihood of held-out samples under an [`NGram`] of the training part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Baseline {
-    /// As in "bigram".
+    /// Name of the model, as "bigram".
     pub name: &'static str,
-    /// Bits a token, the end of a line counting as one.
+    /// Bits per token; the end of a line counts as one.
     pub bits_per_token: Mean,
-    /// Bits a character, the end of a line counting as one.
+    /// Bits per character; the end of a line counts as one.
     pub bits_per_char: Mean,
 }
 
-/// Unigram, bigram and 5-gram of `train`, held against the samples `rows` of `test`.
+/// Unigram, bigram and 5-gram models of `train`, evaluated on the samples `rows` of `test`.
 ///
-/// They are asked what a model of samples is asked: a line is described from its beginning to its end, which are tokens
-/// too; a window from its first token on, of which nothing before is known.
+/// They model the same as a model of samples: a line together with its end token, given that a line starts; a window
+/// from its first token on, without any context before it.
 pub fn baselines(train: &Texts, test: &Texts, rows: &[usize]) -> Vec<Baseline> {
     let sequences = train.sequences();
     let part: Vec<(Vec<u32>, usize)> = rows.iter().map(|&row| test.sequence(row)).collect();
     let tokens: Vec<f64> = part.iter().map(|(sequence, from)| (sequence.len() - from) as f64).collect();
-    let characters: Vec<f64> = rows.iter().map(|&row| test.characters(row) as f64).collect();
+    let characters: Vec<f64> = rows.iter().map(|&row| test.num_characters(row) as f64).collect();
     [("unigram", 1), ("bigram", 2), ("5-gram", 5)]
         .into_iter()
         .map(|(name, order)| {

@@ -1,4 +1,4 @@
-//! Text as numbers and back: characters, or pairs of bytes merged.
+//! Vocabularies: characters, and byte-pair encoding.
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -9,9 +9,9 @@ use tokenizers::{
     tokenizer::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer},
 };
 
-/// The tokens that text is made of, numbered from 0.
+/// The tokens of text, with ids from 0.
 ///
-/// It is written as text, which is what a checkpoint keeps of it.
+/// It is serialized as text, which is how a checkpoint stores it.
 ///
 /// ```
 /// use tweedie_data::Vocabulary;
@@ -24,9 +24,9 @@ use tokenizers::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
-    /// One token a character (a Unicode scalar value), in the order of their code points.
+    /// One token per character (Unicode scalar value), in the order of their code points.
     Characters(Characters),
-    /// Bytes, and pairs of tokens merged, most frequent first.
+    /// Byte-pair encoding.
     Bpe(Bpe),
 }
 
@@ -44,32 +44,30 @@ impl Vocabulary {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Text as tokens.
+    /// Text as token ids.
     ///
     /// # Errors
-    /// The first character that is not known, with its place. Bytes are all known to [`Bpe`].
+    /// The first character that is not in the vocabulary, with its place. [`Bpe`] encodes every text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         self.tokens(text).map_err(|place| {
             let shown: String = text.chars().take(60).collect();
             let more = if text.chars().nth(60).is_some() { "…" } else { "" };
-            let character = text.chars().nth(place).expect("it was met there");
-            Error::setting(
-                format!(
-                    "{}, character {} of {shown:?}{more}, is not in the vocabulary, which is {self}",
-                    named(character),
-                    place + 1
-                ),
-                "Write it with the characters that the model knows.",
-            )
+            let character = text.chars().nth(place).expect("it was found there");
+            Error::invalid(format!(
+                "{}, character {} of {shown:?}{more}, is not in the vocabulary of {self}",
+                named(character),
+                place + 1
+            ))
+            .with_remedy("Use characters of the vocabulary only.")
         })
     }
 
-    /// Text as tokens, or the place of the first character that is not known, from 0.
+    /// Text as token ids, or the place, from 0, of the first character that is not in the vocabulary.
     pub(super) fn tokens(&self, text: &str) -> Result<Vec<u32>, usize> {
         match self {
             Self::Characters(known) => text
@@ -81,7 +79,7 @@ impl Vocabulary {
         }
     }
 
-    /// Tokens as text; numbers beyond the vocabulary are shown as [`UNSAID`], bytes that are no UTF-8 as U+FFFD.
+    /// Token ids as text; ids beyond the vocabulary are shown as [`PLACEHOLDER`], bytes that are not UTF-8 as U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         let mut bytes = Vec::new();
         for &token in tokens {
@@ -91,15 +89,15 @@ impl Vocabulary {
                     bytes.extend_from_slice(known.0[i].encode_utf8(&mut buffer).as_bytes());
                 }
                 (Self::Bpe(bpe), i) if i < bpe.pieces.len() => bytes.extend_from_slice(&bpe.pieces[i]),
-                _ => bytes.extend_from_slice(UNSAID.encode_utf8(&mut buffer).as_bytes()),
+                _ => bytes.extend_from_slice(PLACEHOLDER.encode_utf8(&mut buffer).as_bytes()),
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// How many characters a token begins: 1 for a character, and for bytes the number of those that begin one. The
-    /// numbers of a text's tokens add up to its length.
-    pub fn characters_of(&self, token: u32) -> usize {
+    /// The number of characters that start in a token: 1 for a character, and for bytes the number of those that start
+    /// one. The sum over the tokens of a text is its number of characters.
+    pub fn num_characters(&self, token: u32) -> usize {
         match self {
             Self::Characters(_) => 1,
             Self::Bpe(bpe) => bpe
@@ -110,8 +108,8 @@ impl Vocabulary {
     }
 }
 
-/// What stands for a token that is not said yet, as those behind a mask.
-pub const UNSAID: char = '░';
+/// The character shown for a token id beyond the vocabulary, as that of a mask.
+pub const PLACEHOLDER: char = '░';
 
 impl fmt::Display for Vocabulary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +118,7 @@ impl fmt::Display for Vocabulary {
                 let all: String = known.0.iter().flat_map(|c| c.escape_debug()).collect();
                 write!(f, "{} characters: {all}", known.0.len())
             }
-            Self::Bpe(bpe) => write!(f, "{} byte pairs", bpe.pieces.len()),
+            Self::Bpe(bpe) => write!(f, "{} byte-pair tokens", bpe.pieces.len()),
         }
     }
 }
@@ -150,10 +148,10 @@ impl From<Characters> for String {
     }
 }
 
-/// A byte-pair encoding: the 256 bytes, and pairs of tokens merged in the order of a list. Pairs do not reach across
-/// words, in the way of GPT-2.
+/// A byte-pair encoding (BPE): the 256 bytes, and merges of pairs of tokens in the order of a list. As in GPT-2, merges
+/// do not cross the boundaries of words.
 ///
-/// Written as text it is that list, one pair a line, in GPT-2's letters for bytes.
+/// It is serialized as that list, one pair per line, in GPT-2's characters for bytes.
 ///
 /// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016),
 /// <https://arxiv.org/abs/1508.07909>; Radford et al., "Language Models are Unsupervised Multitask Learners" (2019),
@@ -168,16 +166,16 @@ pub struct Bpe {
 }
 
 impl Bpe {
-    /// Learns merges until there are `size` tokens. The same texts give the same tokens.
+    /// Learns merges, most frequent pair first, until there are `size` tokens. The same texts give the same tokens.
     ///
     /// # Errors
-    /// If `size` does not exceed the 256 bytes, or the text has not so many pairs that occur twice.
+    /// If `size` is not greater than 256, or too few pairs occur at least twice in the text.
     pub fn train<S: AsRef<str> + Send>(texts: impl Iterator<Item = S> + Send, size: usize) -> Result<Self, Error> {
         if size <= 256 {
-            return Err(Error::setting(
-                format!("`vocabulary = {size}` leaves no pair of bytes to merge: the 256 bytes are tokens themselves"),
-                "Say 512 or more, or take single characters by `tokens = \"characters\"`.",
-            ));
+            let problem = format!("`vocabulary` must be more than 256, as the 256 bytes are tokens, got {size}");
+            return Err(Error::invalid(problem)
+                .with_field("vocabulary")
+                .with_remedy("Set 512 or more, or `tokens = \"characters\"`."));
         }
         let mut trainer = BpeTrainer::builder()
             .vocab_size(size)
@@ -193,18 +191,21 @@ impl Bpe {
         };
         let mut model = BPE::default();
         let trained = trainer.feed(texts, words).and_then(|()| trainer.train(&mut model));
-        trained.map_err(|e| Error::setting(format!("no byte pairs could be learned: {e}"), "Take `characters`."))?;
-        let written = serde_json::to_value(&model).expect("a model of strings is written");
+        trained.map_err(|error| {
+            Error::invalid(format!("the byte-pair encoding could not be learned: {error}"))
+                .with_field("tokens")
+                .with_remedy("Set `tokens = \"characters\"`.")
+        })?;
+        let written = serde_json::to_value(&model).expect("a model of strings can be serialized");
         let merges: Vec<[String; 2]> =
             serde_json::from_value(written["merges"].clone()).expect("merges are pairs of strings");
-        let bpe = Self::of(merges).expect("what was learned can be used");
+        let bpe = Self::of(merges).expect("learned merges are valid");
         match bpe.pieces.len() {
-            found if found < size => Err(Error::setting(
-                format!(
-                    "`vocabulary = {size}` asks for more than the text has: pairs that occur twice make {found} tokens"
-                ),
-                format!("Say {found} or fewer."),
-            )),
+            found if found < size => Err(Error::invalid(format!(
+                "`vocabulary = {size}` is too large for the text: pairs that occur at least twice give {found} tokens"
+            ))
+            .with_field("vocabulary")
+            .with_remedy(format!("Set {found} or less."))),
             _ => Ok(bpe),
         }
     }
@@ -217,7 +218,7 @@ impl Bpe {
         let mut known: HashMap<String, u32> = names.iter().cloned().zip(0..).collect();
         for [a, b] in &merges {
             if let Some(part) = [a, b].into_iter().find(|part| !known.contains_key(*part)) {
-                return Err(format!("the pair `{a} {b}` merges `{part}`, which is no token before it"));
+                return Err(format!("the pair `{a} {b}` merges `{part}`, which is not an earlier token"));
             }
             let merged = format!("{a}{b}");
             if !known.contains_key(&merged) {
@@ -243,12 +244,12 @@ impl Bpe {
     }
 }
 
-/// GPT-2's letter for each byte: itself where it is printed, and 256, 257, … for the others in their order.
+/// GPT-2's character for each byte: itself if it is printable, and 256, 257, … for the others in order.
 fn letters() -> Vec<char> {
     let printed = |byte: u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let mut others = 256..;
     (0..256)
-        .map(|byte| if printed(byte) { byte } else { others.next().expect("there is no end") })
+        .map(|byte| if printed(byte) { byte } else { others.next().expect("the range has no end") })
         .map(|code| char::from_u32(code).expect("below the surrogates"))
         .collect()
 }
@@ -268,7 +269,7 @@ impl TryFrom<String> for Bpe {
     fn try_from(text: String) -> Result<Self, String> {
         let pair = |line: &str| match line.split_once(' ') {
             Some((a, b)) if !b.contains(' ') => Ok([a.to_owned(), b.to_owned()]),
-            _ => Err(format!("`{line}` is no pair of tokens")),
+            _ => Err(format!("`{line}` is not a pair of tokens")),
         };
         Self::of(text.lines().map(pair).collect::<Result<_, _>>()?)
     }

@@ -1,4 +1,4 @@
-//! Files for tests: small, and written here.
+//! Small files written by the tests.
 use flate2::{Compression, write::GzEncoder};
 use parquet::{
     data_type::{ByteArray, ByteArrayType, Int64Type},
@@ -37,7 +37,7 @@ pub fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A Parquet file of pictures (or nulls) and labels, with the names of the classes in its note.
+/// A Parquet file of pictures (or nulls) and labels, with the names of the classes in its metadata.
 pub fn table(path: &Path, rows: &[(Option<Vec<u8>>, i64)], note: Option<&str>) {
     let schema = "message set { optional group image { optional binary bytes; optional binary path (STRING); }
                   optional int64 label; optional binary text (STRING); }";

@@ -1,4 +1,4 @@
-//! Tests of the crate as its user sees it: laws, files made wrong on purpose, and real sets where they are at hand.
+//! Tests of the public interface: properties, files made wrong on purpose, and real data sets if they are available.
 mod files;
 mod images;
 mod pictures;

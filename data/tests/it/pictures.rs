@@ -1,4 +1,4 @@
-//! What is drawn, and arrays.
+//! Pictures of samples, and arrays.
 use tweedie_data::image::{self, Rgb};
 use tweedie_data::picture::{Layout, grid, save, strip};
 use tweedie_data::*;
@@ -6,10 +6,10 @@ use tweedie_data::*;
 #[test]
 fn a_grid_shows_each_pixel_at_its_place_and_size() {
     // Three images of 1 × 2 pixels; two columns; the last cell stays empty.
-    let layout = Layout { columns: 2, zoom: 3, gap: 1, ground: [9, 8, 7], ..Layout::default() };
-    let drawn = grid(&[-1.0, 1.0, 0.0, -1.0, 1.0, 1.0], [3, 1, 1, 2], &layout).unwrap();
-    assert_eq!(drawn.dimensions(), (1 + 2 * 7, 1 + 2 * 4));
-    for (x, y, &Rgb(pixel)) in drawn.enumerate_pixels() {
+    let layout = Layout { columns: 2, zoom: 3, gap: 1, background: [9, 8, 7], ..Layout::default() };
+    let picture = grid(&[-1.0, 1.0, 0.0, -1.0, 1.0, 1.0], [3, 1, 1, 2], &layout).unwrap();
+    assert_eq!(picture.dimensions(), (1 + 2 * 7, 1 + 2 * 4));
+    for (x, y, &Rgb(pixel)) in picture.enumerate_pixels() {
         let cell =
             |x: u32, size: u32| (x >= 1).then(|| ((x - 1) / (size + 1), (x - 1) % (size + 1))).filter(|c| c.1 < size);
         let expected = match (cell(x, 6), cell(y, 3)) {
@@ -23,51 +23,54 @@ fn a_grid_shows_each_pixel_at_its_place_and_size() {
 }
 
 #[test]
-fn small_images_are_enlarged_and_colours_and_clear_pixels_shown() {
+fn small_images_are_enlarged_and_colors_and_transparent_pixels_shown() {
     let digit = grid(&[0.0; 64], [1, 1, 8, 8], &Layout::default()).unwrap();
     assert_eq!(digit.dimensions(), (52, 52));
     let large = grid(&[0.0; 100 * 50], [1, 1, 100, 50], &Layout { gap: 0, ..Layout::default() }).unwrap();
     assert_eq!(large.dimensions(), (50, 100));
-    let layout = Layout { zoom: 1, gap: 0, ground: [10, 20, 30], ..Layout::default() };
-    let colour = grid(&[-1.0, 0.0, 1.0], [1, 3, 1, 1], &layout).unwrap();
-    assert_eq!(colour.get_pixel(0, 0).0, [0, 128, 255]);
+    let layout = Layout { zoom: 1, gap: 0, background: [10, 20, 30], ..Layout::default() };
+    let color = grid(&[-1.0, 0.0, 1.0], [1, 3, 1, 1], &layout).unwrap();
+    assert_eq!(color.get_pixel(0, 0).0, [0, 128, 255]);
     let clear = grid(&[1.0, 1.0, 1.0, -1.0], [1, 4, 1, 1], &layout).unwrap();
     assert_eq!(clear.get_pixel(0, 0).0, [10, 20, 30]);
 }
 
 #[test]
-fn a_strip_has_a_row_a_sample_and_its_times_above() {
+fn a_strip_has_one_row_per_sample_and_the_times_above() {
     // Two times, three samples: frame t, sample n has the level 100 t + 10 n.
     let frames: Vec<f32> = (0..6).map(|i| (100 * (i / 3) + 10 * (i % 3)) as f32 / 127.5 - 1.0).collect();
-    let layout = Layout { zoom: 40, rows: ["zero", "one", "two"].map(String::from).into(), ..Layout::default() };
-    let drawn = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &layout).unwrap();
+    let layout = Layout { zoom: 40, row_labels: ["zero", "one", "two"].map(String::from).into(), ..Layout::default() };
+    let picture = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &layout).unwrap();
     let (top, left, step) = (13 + 4, 4 * 6 + 6, 42);
-    assert_eq!(drawn.dimensions(), (left + 2 * step, top + 3 * step));
+    assert_eq!(picture.dimensions(), (left + 2 * step, top + 3 * step));
     for (time, sample) in (0..2).flat_map(|time| (0..3).map(move |sample| (time, sample))) {
-        let middle = drawn.get_pixel(left + step * time + 20, top + step * sample + 20).0;
+        let middle = picture.get_pixel(left + step * time + 20, top + step * sample + 20).0;
         assert_eq!(middle, [(100 * time + 10 * sample) as u8; 3], "time {time}, sample {sample}");
     }
-    // There is ink above each column and beside each row, and none between rows at the left.
+    // There is text above each column and left of each row, and none in the corner.
     let ink = |x0: u32, x1: u32, y0: u32, y1: u32| {
-        (x0..x1).flat_map(|x| (y0..y1).map(move |y| (x, y))).filter(|&(x, y)| drawn.get_pixel(x, y).0 == [0; 3]).count()
+        (x0..x1)
+            .flat_map(|x| (y0..y1).map(move |y| (x, y)))
+            .filter(|&(x, y)| picture.get_pixel(x, y).0 == [0; 3])
+            .count()
     };
     assert!((0..2).all(|time| ink(left + step * time, left + step * time + 40, 0, top) > 20), "times");
     assert!((0..3).all(|row| ink(0, left, top + step * row, top + step * row + 40) > 20), "names");
     assert_eq!(ink(0, left, top, top + 8), 0);
-    // Letters the font lacks and endless names do no harm.
+    // Characters that the font lacks and very long labels are drawn too.
     let names = vec!["漢字".to_string(), "x".repeat(1000)];
-    let wide = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &Layout { rows: names, ..layout }).unwrap();
+    let wide = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &Layout { row_labels: names, ..layout }).unwrap();
     assert_eq!(wide.width(), 24 * 6 + 6 + 2 * step);
 }
 
 #[test]
-fn pictures_are_written_whole_and_read_back() {
+fn pictures_are_written_completely_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new/folder/a.png");
-    let drawn = grid(&[-1.0, 1.0, 1.0, -1.0], [1, 1, 2, 2], &Layout::default()).unwrap();
-    save(&drawn, &file).unwrap();
-    save(&drawn, &file).unwrap();
-    assert_eq!(image::open(&file).unwrap().into_rgb8(), drawn);
+    let picture = grid(&[-1.0, 1.0, 1.0, -1.0], [1, 1, 2, 2], &Layout::default()).unwrap();
+    save(&picture, &file).unwrap();
+    save(&picture, &file).unwrap();
+    assert_eq!(image::open(&file).unwrap().into_rgb8(), picture);
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
 
@@ -88,7 +91,7 @@ fn arrays_are_read_back_as_written() {
 }
 
 #[test]
-fn the_header_of_an_array_is_numpys() {
+fn the_header_of_an_array_is_that_of_numpy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.npy");
     for (shape, text) in [(&[2usize, 3][..], "(2, 3)"), (&[6], "(6,)"), (&[1, 6, 1], "(1, 6, 1)")] {

@@ -1,17 +1,17 @@
-//! Real sets, found through the environment variable `TWEEDIE_DATA`; skipped, with a word, where it is not set.
+//! Real data sets, looked up under the environment variable `TWEEDIE_DATA`; a test prints that it is skipped if its set
+//! is not there.
 //!
 //! Counts, sums and pixels were computed from the files by another program.
 use crate::files::png;
 use std::fs;
-use tweedie_data::image::{GrayImage, RgbaImage};
-use tweedie_data::picture::{Layout, grid, save, strip};
+use tweedie_data::image::RgbaImage;
 use tweedie_data::*;
 
-/// Whether a set is at hand.
-fn at_hand(name: &str) -> bool {
+/// Whether a data set is available.
+fn available(name: &str) -> bool {
     let there = find(name).is_ok();
     if !there {
-        eprintln!("skipped: set TWEEDIE_DATA to the folder that holds `{name}` to run this test on real data");
+        eprintln!("skipped: set TWEEDIE_DATA to the folder that holds `{name}`");
     }
     there
 }
@@ -26,8 +26,8 @@ fn idx(folder: &str, images: &str, labels: &str) -> Idx {
 }
 
 #[test]
-fn mnist() {
-    if !at_hand("mnist") {
+fn mnist_is_read_and_padded() {
+    if !available("mnist") {
         return;
     }
     let source = Idx { path: Some("mnist".into()), ..Idx::default() };
@@ -47,8 +47,8 @@ fn mnist() {
 }
 
 #[test]
-fn fashion() {
-    if !at_hand("fashion_mnist") {
+fn fashion_mnist_is_read_with_class_names() {
+    if !available("fashion_mnist") {
         return;
     }
     let names = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
@@ -63,7 +63,7 @@ fn fashion() {
 
 #[test]
 fn the_built_in_digits_equal_those_of_the_files() {
-    if !at_hand("digits") {
+    if !available("digits") {
         return;
     }
     let files = idx("digits", "digits8x8-images-idx3-ubyte.gz", "digits8x8-labels-idx1-ubyte.gz");
@@ -73,8 +73,8 @@ fn the_built_in_digits_equal_those_of_the_files() {
 }
 
 #[test]
-fn tiles_agree_between_idx_and_parquet_and_under_alpha() {
-    if !at_hand("dcss_tiles") {
+fn tiles_are_equal_in_idx_and_parquet_and_after_compositing() {
+    if !available("dcss_tiles") {
         return;
     }
     let rgba = idx("dcss_tiles", "tiles32-rgba-idx4-ubyte.gz", "tiles32-labels-idx1-ubyte.gz");
@@ -97,7 +97,7 @@ fn tiles_agree_between_idx_and_parquet_and_under_alpha() {
     let (train, held) = (train.load(Split::Train).unwrap(), held.load(Split::Test).unwrap());
     assert_eq!((train.len() + held.len(), held.counts()), (3929, vec![110, 19, 27, 62, 22, 69, 81]));
 
-    // The same pictures as a folder of PNG files.
+    // The same pictures in a folder of PNG files.
     let folder = tempfile::tempdir().unwrap();
     let interleaved = |image: &[u8]| (0..1024).flat_map(|i| (0..4).map(move |c| image[1024 * c + i])).collect();
     for i in (0..rgba.len()).step_by(40) {
@@ -113,8 +113,8 @@ fn tiles_agree_between_idx_and_parquet_and_under_alpha() {
 }
 
 #[test]
-fn emoji_agree_between_idx_and_parquet_on_white() {
-    if !at_hand("noto_emoji") {
+fn emoji_over_white_are_equal_in_idx_and_parquet() {
+    if !available("noto_emoji") {
         return;
     }
     let white = idx("noto_emoji", "emoji32-rgb-white-idx4-ubyte.gz", "emoji32-labels-idx1-ubyte.gz");
@@ -128,71 +128,9 @@ fn emoji_agree_between_idx_and_parquet_on_white() {
     assert_eq!(most, Some(0));
 }
 
-/// Pictures to look at, left in the folder that `TWEEDIE_PICTURES` names.
 #[test]
-fn pictures_to_look_at() {
-    let Some(folder) = std::env::var_os("TWEEDIE_PICTURES") else {
-        eprintln!("skipped: set TWEEDIE_PICTURES to a folder to have pictures written there");
-        return;
-    };
-    let folder = std::path::PathBuf::from(folder);
-    let by_class = |set: &Images, columns: usize| -> Vec<usize> {
-        let of = |class: usize| (0..set.len()).filter(move |&i| set.label(i) == Some(class as u32)).take(columns);
-        (0..set.classes.len()).flat_map(of).collect()
-    };
-    let draw = |name: &str, set: &Images, columns: usize| {
-        let chosen = by_class(set, columns);
-        let [c, h, w] = set.shape();
-        let layout = Layout { columns, rows: set.classes.clone(), ..Layout::default() };
-        let drawn = grid(&set.to_unit(&chosen, None), [chosen.len(), c, h, w], &layout).unwrap();
-        save(&drawn, folder.join(name)).unwrap();
-    };
-    let digits = Digits::default().load(Split::Train).unwrap();
-    draw("digits.png", &digits, 10);
-    // A strip from noise-like stripes to digits.
-    let times = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0];
-    let clean = digits.to_unit(&[0, 1, 2], None);
-    let stripes = |i: usize| if (i * 7919) % 13 < 6 { -0.8 } else { 0.9 };
-    let frame = |t: f64| clean.iter().enumerate().map(move |(i, x)| (1.0 - t as f32) * x + t as f32 * stripes(i));
-    let frames: Vec<f32> = times.iter().flat_map(|&t| frame(t)).collect();
-    let rows = ["0", "1", "2"].map(String::from).to_vec();
-    save(
-        &strip(&frames, [6, 3, 1, 8, 8], &times, &Layout { rows, ..Layout::default() }).unwrap(),
-        folder.join("strip.png"),
-    )
-    .unwrap();
-    for shape in [Shape::Moons, Shape::Rings, Shape::Spirals, Shape::Gaussians, Shape::Checkerboard, Shape::Swissroll] {
-        let uniforms: Vec<f64> =
-            (0..4000).flat_map(|i| [0.618, 0.7549, 0.8191, 0.8567].map(|s| (f64::from(i) * s).fract())).collect();
-        let mut canvas = GrayImage::new(160, 160);
-        for point in Points::new(shape).rows(&uniforms).0.chunks_exact(2) {
-            let [x, y] = [point[0], -point[1]].map(|x| (80.0 + 30.0 * x).clamp(0.0, 159.0) as u32);
-            canvas.get_pixel_mut(x, y).0 = [255];
-        }
-        canvas.save(folder.join(format!("{shape:?}.png").to_lowercase())).unwrap();
-    }
-    if at_hand("mnist") && at_hand("dcss_tiles") && at_hand("noto_emoji") && at_hand("images") {
-        let source = Idx { path: Some("mnist".into()), ..Idx::default() };
-        draw("mnist.png", &source.load(Split::Test).unwrap(), 12);
-        let tiles = Parquet { path: "dcss_tiles".into(), channels: 4, ..Parquet::default() };
-        draw("tiles.png", &tiles.load(Split::Train).unwrap(), 12);
-        let emoji = Parquet {
-            path: "noto_emoji".into(),
-            size: Some(24),
-            background: Background([255, 220, 160]),
-            ..Parquet::default()
-        };
-        draw("emoji.png", &emoji.load(Split::Train).unwrap(), 12);
-        let photos = Folder { path: "images".into(), size: Some(96), held_out: 0, ..Folder::default() };
-        let mut photos = photos.load(Split::Train).unwrap();
-        (photos.labels, photos.classes) = (Some(vec![0, 1]), vec!["cat".into(), "coffee".into()]);
-        draw("photos.png", &photos, 1);
-    }
-}
-
-#[test]
-fn texts() {
-    if !at_hand("text") {
+fn names_plays_and_restaurants_are_read_as_text() {
+    if !available("text") {
         return;
     }
     let names = Text { path: "text/names.txt.gz".into(), ..Text::default() };

@@ -1,4 +1,4 @@
-//! Text: what samples are, what is held out, what is refused, and n-grams against a source whose entropy is known.
+//! Text: samples, held-out parts, errors, and n-grams on a source of known entropy.
 use crate::files::gzip;
 use std::fs;
 use tempfile::{TempDir, tempdir};
@@ -15,7 +15,7 @@ fn train(source: &Text) -> Texts {
 }
 
 fn message(source: &Text, folder: &TempDir) -> String {
-    let Err(error) = source.load(Split::Train) else { panic!("this is wrong, and was taken") };
+    let Err(error) = source.load(Split::Train) else { panic!("this must be an error") };
     let text = error.to_string();
     assert!(!text.contains('\n') && text.ends_with('.'), "one paragraph: {text}");
     text.replace(&folder.path().display().to_string(), "DIR")
@@ -30,13 +30,13 @@ fn a_line_is_a_sample_that_ends() {
         assert_eq!((set.len(), set.codec.length, set.codec.categories()), (3, 4, 6));
         assert_eq!(serde_json::to_string(&set.codec.vocabulary).unwrap(), r#"{"characters":"abdoö"}"#);
         assert_eq!(set.batch(&[0, 2]), [0, 2, 0, 5, 4, 2, 5, 5]);
-        assert_eq!((set.text(1), set.characters(1), set.characters(0)), ("bo".into(), 3, 4));
+        assert_eq!((set.text(1), set.num_characters(1), set.num_characters(0)), ("bo".into(), 3, 4));
         // a a b d d o ö and five ends.
         assert_eq!(set.frequencies(), [2., 1., 2., 1., 1., 5.].map(|n| n / 12.0));
         assert_eq!(source.load(Split::Test).unwrap(), None);
-        // What is after an end is not said; a mask is shown as such.
+        // Tokens after an end are not shown; a mask is shown as a placeholder.
         assert_eq!(set.codec.decode(&[0, 6, 2, 5]), "a░d");
-        assert_eq!((set.codec.decode(&[5, 0, 0, 5]), set.codec.characters(&[5, 0, 0, 5])), (String::new(), 1));
+        assert_eq!((set.codec.decode(&[5, 0, 0, 5]), set.codec.num_characters(&[5, 0, 0, 5])), (String::new(), 1));
         for text in ["", "ada", "bobö"] {
             let row = set.codec.encode(text).unwrap();
             assert_eq!((row.len(), set.codec.decode(&row)), (4, text.to_owned()));
@@ -44,17 +44,17 @@ fn a_line_is_a_sample_that_ends() {
         let known: Codec = serde_json::from_str(&serde_json::to_string(&set.codec).unwrap()).unwrap();
         assert_eq!(known, set.codec);
     }
-    // A line of the whole length has no end, neither when it is cut.
+    // A line of the whole length has no end, also if it was truncated.
     let exact = Text { length: Some(3), ..put(&folder, "a.txt", lines) };
-    assert_eq!((train(&exact).batch(&[0]), train(&exact).characters(0)), (vec![0, 2, 0], 3));
-    let cut = train(&Text { length: Some(2), longer: Longer::Cut, ..exact.clone() });
-    assert_eq!((cut.text(0), cut.characters(0), cut.len()), ("ad".into(), 2, 3));
-    let drop = train(&Text { length: Some(2), longer: Longer::Drop, ..exact });
-    assert_eq!((0..drop.len()).map(|row| drop.text(row)).collect::<Vec<_>>(), ["bo", "öd"]);
+    assert_eq!((train(&exact).batch(&[0]), train(&exact).num_characters(0)), (vec![0, 2, 0], 3));
+    let cut = train(&Text { length: Some(2), too_long: TooLong::Truncate, ..exact.clone() });
+    assert_eq!((cut.text(0), cut.num_characters(0), cut.len()), ("ad".into(), 2, 3));
+    let short = train(&Text { length: Some(2), too_long: TooLong::Skip, ..exact });
+    assert_eq!((0..short.len()).map(|row| short.text(row)).collect::<Vec<_>>(), ["bo", "öd"]);
 }
 
 #[test]
-fn what_is_held_out_is_not_learned_from() {
+fn held_out_lines_are_not_in_the_training_part() {
     let folder = tempdir().unwrap();
     let names: Vec<String> = (0..25).map(|i| format!("name {i}")).collect();
     let source = put(&folder, "names", names.join("\n").as_bytes());
@@ -71,7 +71,7 @@ fn what_is_held_out_is_not_learned_from() {
 }
 
 #[test]
-fn a_window_rolls_over_the_text_and_the_last_part_is_held_out() {
+fn windows_slide_over_the_text_and_its_end_is_held_out() {
     let folder = tempdir().unwrap();
     let text = "abcdefghij\nklmnopqrst\n".repeat(3);
     let source = Text { sample: Sample::Window, length: Some(6), held_out: 3, ..put(&folder, "text", text.as_bytes()) };
@@ -81,7 +81,7 @@ fn a_window_rolls_over_the_text_and_the_last_part_is_held_out() {
     assert_eq!((learned.text(0), learned.text(7)), ("abcdef".into(), "hij\nkl".into()));
     assert_eq!((held.text(0), held.text(2)), ("abcdef".into(), "lmnopq".into()));
     assert_eq!(learned.batch(&[1, 0]).len(), 12);
-    assert_eq!((learned.codec.ends, learned.characters(0)), (false, 6));
+    assert_eq!((learned.codec.ends, learned.num_characters(0)), (false, 6));
     let strides = train(&Text { stride: 5, ..source.clone() });
     assert_eq!((strides.len(), strides.text(1)), ((44 - 6) / 5 + 1, "fghij\n".into()));
     // The end of line and a to e: four of the one and two of each of the others, among two times 22 characters.
@@ -90,7 +90,7 @@ fn a_window_rolls_over_the_text_and_the_last_part_is_held_out() {
 }
 
 #[test]
-fn a_column_of_a_table_is_samples() {
+fn the_cells_of_a_column_are_samples() {
     let folder = tempdir().unwrap();
     let table = "mr,ref\n\"a, b\",\"one \"\"two\"\", three\"\nx,\ny,\"four\nfive\"\n";
     let source = Text { column: Some("ref".into()), ..put(&folder, "t.csv.gz", &gzip(table.as_bytes())) };
@@ -99,18 +99,18 @@ fn a_column_of_a_table_is_samples() {
 }
 
 #[test]
-fn byte_pairs_take_any_text_there_and_back() {
+fn byte_pair_encoding_round_trips_any_text() {
     let folder = tempdir().unwrap();
     let lines = "the cat sat\nthe hat sat on the cat\nthat cat\n".repeat(4) + "naïve 猫\n";
     let source = Text { tokens: Tokens::Bpe, vocabulary: 262, ..put(&folder, "text", lines.as_bytes()) };
     let set = train(&source);
-    let Vocabulary::Bpe(_) = &set.codec.vocabulary else { panic!("byte pairs were asked for") };
+    let Vocabulary::Bpe(_) = &set.codec.vocabulary else { panic!("`tokens` is \"bpe\"") };
     assert_eq!(set.codec.vocabulary.len(), 262);
     assert!(set.get(0).len() < 11, "pairs are merged: {:?}", set.get(0));
     for text in ["the cat sat", "naïve 猫", " two  spaces ", "tab\tand\u{0}", "🙂 beyond"] {
         let tokens = set.codec.vocabulary.encode(text).unwrap();
         assert_eq!(set.codec.vocabulary.decode(&tokens), text);
-        let characters: usize = tokens.iter().map(|token| set.codec.vocabulary.characters_of(*token)).sum();
+        let characters: usize = tokens.iter().map(|token| set.codec.vocabulary.num_characters(*token)).sum();
         assert_eq!(characters, text.chars().count(), "{text}");
     }
     assert_eq!(train(&source), set, "learning again gives the same tokens");
@@ -125,71 +125,88 @@ fn byte_pairs_take_any_text_there_and_back() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_a_sentence_with_the_remedy() {
+fn the_keys_of_older_recipes_are_read() {
+    let read = |settings: &str| serde_json::from_str::<Text>(settings).unwrap().too_long;
+    for (old, new, value) in
+        [("refuse", "error", TooLong::Error), ("cut", "truncate", TooLong::Truncate), ("drop", "skip", TooLong::Skip)]
+    {
+        assert_eq!(read(&format!(r#"{{"longer": "{old}"}}"#)), value);
+        assert_eq!(read(&format!(r#"{{"too_long": "{new}"}}"#)), value);
+        let written = serde_json::to_value(Text { too_long: value, ..Text::default() }).unwrap();
+        assert_eq!((written["too_long"].as_str(), written.get("longer")), (Some(new), None));
+    }
+}
+
+#[test]
+fn errors_of_text_say_what_was_found_and_what_to_do() {
     let folder = tempdir().unwrap();
     let good = put(&folder, "good", b"one\ntwo\nthree\n");
     assert_eq!(
         message(&put(&folder, "empty", b""), &folder),
-        "`DIR/empty` holds no text. Give a file with text in it."
+        "`DIR/empty` does not hold any text. Give a file with text in it."
     );
     assert_eq!(
         message(&put(&folder, "latin", b"one\ncaf\xe9 au lait"), &folder),
-        "`DIR/latin` is not UTF-8: byte 7 (0xe9, in line 2) begins no character. Save it as UTF-8, as by `iconv -f LATIN1 -t \
-         UTF-8`."
+        "`DIR/latin` is not UTF-8: byte 7 (0xe9, line 2) does not start a character. Save it as UTF-8, for example \
+         with `iconv -f LATIN1 -t UTF-8`."
     );
     let packed = gzip(b"one\ntwo \xff");
-    assert!(message(&put(&folder, "latin.gz", &packed), &folder).contains("byte 8 after unpacking (0xff, in line 2)"));
+    assert!(message(&put(&folder, "latin.gz", &packed), &folder).contains("byte 8 after decompression (0xff, line 2)"));
     let broken = message(&put(&folder, "broken.gz", &gzip(&b"one two three ".repeat(9))[..24]), &folder);
-    assert!(broken.contains("is damaged: its gzip stream breaks off"), "{broken}");
+    assert!(broken.contains("is damaged: its gzip stream ends after"), "{broken}");
     let table = put(&folder, "t.csv", b"mr,ref\na,b\n");
     assert_eq!(
         message(&table, &folder),
-        "`DIR/t.csv` is a table with the columns `mr`, `ref`, and it is not said which of them is the text. Say `column = \
-         \"ref\"`, or another of them."
+        "`DIR/t.csv` is a table with the columns `mr`, `ref`; `column` is not set. Set `column = \"ref\"`, or another \
+         of them."
     );
     assert_eq!(
         message(&Text { column: Some("text".into()), ..table }, &folder),
-        "`DIR/t.csv` has no column `text`; it has `mr`, `ref`. Name one of these by `column`."
+        "`DIR/t.csv` does not have a column `text`; it has `mr`, `ref`. Set `column` to one of these."
     );
     let ragged = Text { column: Some("ref".into()), ..put(&folder, "r.csv", b"mr,ref\na,b\nc\n") };
     assert!(message(&ragged, &folder).contains("line: 3"), "{}", message(&ragged, &folder));
     assert_eq!(
         message(&Text { length: Some(4), ..good.clone() }, &folder),
-        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of all has \
-         5. Say `length = 6`, or `longer = \"cut\"` to keep their beginnings, or `longer = \"drop\"` to leave them out."
+        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of \
+         all has 5. Set `length = 6`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave \
+         them out."
     );
     fs::write(folder.path().join("odd"), "two\nthé").unwrap();
     assert_eq!(
         message(&Text { test: Some(folder.path().join("odd")), ..good.clone() }, &folder),
-        "`DIR/odd` has a character that the text to learn from has not: `é` (U+00E9), line 2, character 3. Remove or replace \
-         it there, or take byte pairs, which know every character: `tokens = \"bpe\"`."
+        "`DIR/odd` has a character that the training text does not have: `é` (U+00E9), line 2, character 3. Remove or \
+         replace it, or use byte-pair encoding, which encodes every character: `tokens = \"bpe\"`."
     );
-    let said = |source: Text, part: &str| {
+    let contains = |source: Text, part: &str| {
         let text = message(&source, &folder);
         assert!(text.contains(part), "{text}");
     };
-    said(Text { length: Some(0), ..good.clone() }, "`length = 0` makes samples of no tokens");
-    said(Text { stride: 0, ..good.clone() }, "`stride = 0`");
-    said(Text { held_out: 1, ..good.clone() }, "`held_out = 1` leaves nothing to learn from");
-    said(Text { held_out: 10, ..good.clone() }, "every 10th of them is none. Say `held_out = 2`");
-    said(Text { path: "".into(), ..good.clone() }, "there is no `path`");
-    said(Text { path: "no-such".into(), ..good.clone() }, "`no-such` was not found");
-    said(Text { sample: Sample::Window, ..good.clone() }, "fewer than a window of `length = 128`");
+    contains(Text { length: Some(0), ..good.clone() }, "`length` must be 1 or more tokens, got 0");
+    contains(Text { stride: 0, ..good.clone() }, "`stride` must be 1 or more tokens, got 0");
+    contains(Text { held_out: 1, ..good.clone() }, "`held_out = 1` leaves nothing for training");
+    contains(
+        Text { held_out: 10, ..good.clone() },
+        "has 3 samples, too few to hold out every 10th. Set `held_out = 2`",
+    );
+    contains(Text { path: "".into(), ..good.clone() }, "`path` is not set");
+    contains(Text { path: "no-such".into(), ..good.clone() }, "`no-such` was not found");
+    contains(Text { sample: Sample::Window, ..good.clone() }, "a window needs `length = 128`");
     let bpe = Text { tokens: Tokens::Bpe, ..good.clone() };
-    said(Text { vocabulary: 200, ..bpe.clone() }, "leaves no pair of bytes to merge");
-    said(Text { vocabulary: 100_000, ..bpe.clone() }, "`vocabulary = 100000` is too large");
-    said(Text { vocabulary: 300, ..bpe }, "pairs that occur twice make 256 tokens. Say 256 or fewer");
+    contains(Text { vocabulary: 200, ..bpe.clone() }, "`vocabulary` must be more than 256");
+    contains(Text { vocabulary: 100_000, ..bpe.clone() }, "`vocabulary` must be 65536 or less, got 100000");
+    contains(Text { vocabulary: 300, ..bpe }, "pairs that occur at least twice give 256 tokens. Set 256 or less");
     let letters = train(&good).codec;
     assert_eq!(
         letters.encode("thé").unwrap_err().to_string(),
-        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary, which is 7 characters: ehnortw. Write it with the \
-         characters that the model knows."
+        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary of 7 characters: ehnortw. Use characters of \
+         the vocabulary only."
     );
     let long = letters.encode("threethree").unwrap_err().to_string();
-    assert_eq!(long, "a text of 10 tokens was given, and the model's samples have 6. Shorten it.");
+    assert_eq!(long, "the text has 10 tokens, but the samples of the model have 6. Shorten it.");
 }
 
-/// Numbers uniform on [0, 1), without a generator.
+/// A uniform variate on [0, 1), by hashing.
 fn uniform(i: usize) -> f64 {
     let mut x = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
     for shift in [30, 27, 31] {
@@ -198,12 +215,12 @@ fn uniform(i: usize) -> f64 {
     (x >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A chain over three letters and the share of each: its bigram is all there is to know.
+/// Transition probabilities of a Markov chain over three letters, which a bigram model describes completely.
 const CHAIN: [[f64; 3]; 3] = [[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]];
 
 #[test]
 fn a_bigram_reaches_the_entropy_rate_of_a_markov_chain() {
-    // Its stationary share, by iteration, its entropy rate and the entropy of the share alone.
+    // Its stationary distribution, by iteration, its entropy rate and the entropy of the stationary distribution.
     let mut share = [1.0 / 3.0; 3];
     for _ in 0..200 {
         share = std::array::from_fn(|j| (0..3).map(|i| share[i] * CHAIN[i][j]).sum());
@@ -233,20 +250,20 @@ fn a_bigram_reaches_the_entropy_rate_of_a_markov_chain() {
     let test = test.unwrap();
     let rows: Vec<usize> = (0..test.len()).collect();
     let [unigram, bigram, five] = &baselines(&train, &test, &rows)[..] else { panic!("three of them") };
-    // The first token of a window is described without a past.
+    // The first token of a window has no context.
     let expected = rate + (alone - rate) / 500.0;
     for (model, expected) in [(unigram, alone), (bigram, expected)] {
         let Mean { value, error } = model.bits_per_char;
         assert!(error > 1e-4 && error < 0.01, "{}: ± {error}", model.name);
         assert!((value - expected).abs() < 4.0 * error, "{}: {value} ± {error}, not {expected}", model.name);
     }
-    // Longer contexts tell no more, and cost a little of what they learn by chance.
+    // Longer contexts have no more information, and overfit a little.
     assert!((five.bits_per_char.value - expected).abs() < 0.01, "{five:?}");
     assert_eq!(bigram.bits_per_char, bigram.bits_per_token);
 }
 
 #[test]
-fn what_an_n_gram_gives_to_all_tokens_sums_to_one_after_any_past() {
+fn n_gram_probabilities_sum_to_one_after_any_context() {
     let tokens: Vec<u32> = (0..3000).map(|i| (5.0 * uniform(i) * uniform(i + 9000)) as u32).collect();
     for order in 1..=5 {
         let model = NGram::count(order, 7, [(&tokens[..], 0)]);
@@ -262,15 +279,15 @@ fn what_an_n_gram_gives_to_all_tokens_sums_to_one_after_any_past() {
 }
 
 #[test]
-fn lines_are_described_with_their_ends() {
+fn baselines_of_lines_include_their_ends() {
     let folder = tempdir().unwrap();
-    // Every line is "ab": after the first of them nothing is left to learn.
+    // Every line is "ab": given its first token, nothing is uncertain.
     let source = Text { held_out: 10, ..put(&folder, "same", "ab\n".repeat(2000).as_bytes()) };
     let (train, test) = source.parts().unwrap();
     let test = test.unwrap();
     let all = baselines(&train, &test, &[0, 1, 5]);
-    // Three tokens of like share, the end one of them.
+    // Three equally frequent tokens, the end being one of them.
     assert!((all[0].bits_per_char.value - 3f64.log2()).abs() < 1e-3, "{all:?}");
     assert!(all[1].bits_per_char.value < 2e-3 && all[2].bits_per_char.value < 2e-3, "{all:?}");
-    assert!(all[0].bits_per_char.error < 1e-12, "all lines are alike: {all:?}");
+    assert!(all[0].bits_per_char.error < 1e-12, "all lines are equal: {all:?}");
 }

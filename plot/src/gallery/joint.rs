@@ -1,29 +1,30 @@
-use super::{Function, grid};
-use crate::{Axis, Colour, Figure, Mark, Panel};
+//! Joint densities of two variables.
+use super::numeric::{Function, grid};
+use crate::{Axis, Color, Figure, Mark, Panel};
 
-/// A density of two numbers.
+/// A joint density of two variables.
 pub struct Joint<'a> {
-    /// What it is called.
+    /// Name.
     pub label: String,
-    /// Its mean.
+    /// Mean.
     pub mean: [f64; 2],
-    /// The standard deviation of each coordinate: how far around the mean it is drawn.
+    /// Standard deviation of each coordinate, which determines the range drawn.
     pub std: [f64; 2],
-    /// The density.
+    /// Density.
     pub density: &'a dyn Fn(f64, f64) -> f64,
-    /// The densities of x₁ and x₂ alone.
+    /// Marginal densities of x₁ and x₂.
     pub marginals: [Function<'a>; 2],
-    /// Draws, `[n, 2]` in rows.
+    /// Samples, `[n, 2]`.
     pub sample: &'a [f64],
 }
 
 impl Joint<'_> {
-    /// The range drawn of a coordinate.
+    /// The range of a coordinate that is drawn.
     pub(super) fn range(&self, axis: usize) -> [f64; 2] {
         [self.mean[axis] - 3.2 * self.std[axis], self.mean[axis] + 3.2 * self.std[axis]]
     }
 
-    /// The density over an even grid of n × n points, `[x₂, x₁]` in rows.
+    /// The density on a grid of n × n points: x₁, x₂ and the values `[x₂, x₁]`.
     pub(super) fn over(&self, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let [x, y] = [0, 1].map(|axis| grid(self.range(axis)[0], self.range(axis)[1], n));
         let z = y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y))).map(|(x, y)| (self.density)(x, y)).collect();
@@ -35,7 +36,7 @@ impl Joint<'_> {
         Axis::new(["x₁", "x₂"][axis]).range(low, high)
     }
 
-    /// The density as a surface; `walls`, if given, is the height that the marginal densities are scaled to.
+    /// The density as a surface; with `walls`, the marginal densities, scaled to its height, are on the back walls.
     fn surface(&self, title: &str, n: usize, walls: bool) -> Panel {
         let (x, y, z) = self.over(n);
         let top = z.iter().copied().fold(0.0, f64::max);
@@ -56,34 +57,34 @@ impl Joint<'_> {
         panel.mark(Mark::surface(x, y, z).unlisted().name("density"))
     }
 
-    /// The draws as dots, with lines through the mean.
+    /// The samples as dots, with lines through the mean.
     fn scatter(&self, title: &str) -> Panel {
         let (x, y): (Vec<f64>, Vec<f64>) = self.sample.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
         Panel::plane(title, self.axis(0), self.axis(1))
             .equal()
-            .mark(Mark::points(x, y).name("draws").unlisted().opacity(0.4).width(3.5))
-            .mark(Mark::vertical(self.mean[0]).name("mean").colour(Colour::Ink))
-            .mark(Mark::horizontal(self.mean[1]).name("mean").colour(Colour::Ink))
+            .mark(Mark::points(x, y).name("samples").unlisted().opacity(0.4).width(3.5))
+            .mark(Mark::vertical(self.mean[0]).name("mean").color(Color::Ink))
+            .mark(Mark::horizontal(self.mean[1]).name("mean").color(Color::Ink))
     }
 }
 
-/// The density as a surface that can be turned, with the marginal densities on the walls.
+/// The density as a surface that can be rotated, with the marginal densities on the walls.
 ///
-/// The marginals are scaled to the height of the surface: their own heights have another unit.
+/// The marginals are scaled to the height of the surface, because their unit is another.
 pub fn joint_surface(joint: &Joint<'_>) -> Figure {
     let panel = joint.surface("", 61, true).aspect(0.66);
     Figure::new(format!("{} and its marginals", joint.label), 1).panel(panel)
 }
 
-/// Densities side by side, as surfaces above and as draws below.
+/// Densities side by side, as surfaces above and as samples below.
 pub fn covariances(joints: &[Joint<'_>]) -> Figure {
     let figure = Figure::new("Negative, zero and positive covariance", joints.len());
     let figure = joints.iter().map(|j| j.surface(&j.label, 57, false).aspect(0.78)).fold(figure, Figure::panel);
     joints.iter().map(|j| j.scatter("")).fold(figure, Figure::panel)
 }
 
-/// One density as draws and as a surface.
+/// One density as samples and as a surface.
 pub fn isotropic(joint: &Joint<'_>) -> Figure {
-    let title = format!("{}: no direction is preferred", joint.label);
-    Figure::new(title, 2).panel(joint.scatter("Draws")).panel(joint.surface("Density", 57, false).aspect(1.0))
+    let title = format!("{}: the same in all directions", joint.label);
+    Figure::new(title, 2).panel(joint.scatter("Samples")).panel(joint.surface("Density", 57, false).aspect(1.0))
 }

@@ -1,19 +1,20 @@
-use super::{Function, grid};
-use crate::{Figure, Mark, Panel};
+//! Densities of one variable.
+use super::numeric::{Function, grid, round};
+use crate::{Color, Figure, Mark, Panel};
 
-/// A density of one number and what it is called.
+/// A density of one variable.
 pub struct Curve<'a> {
-    /// In the legend.
+    /// Name in the legend.
     pub label: String,
-    /// Where its dashed line stands.
+    /// Mean.
     pub mean: f64,
-    /// How far around the mean it is drawn.
+    /// Standard deviation, which determines the range drawn.
     pub std: f64,
-    /// The density.
+    /// Density.
     pub density: Function<'a>,
 }
 
-/// One density with its mean, and the area from `low` to `high` shaded and named by its probability.
+/// A density with its mean, and the area from `low` to `high` shaded and labeled with its probability.
 pub fn univariate(curve: &Curve<'_>, [low, high]: [f64; 2], probability: f64) -> Figure {
     let x = grid(curve.mean - 4.0 * curve.std, curve.mean + 4.0 * curve.std, 321);
     let y: Vec<f64> = x.iter().map(|&x| (curve.density)(x)).collect();
@@ -24,11 +25,11 @@ pub fn univariate(curve: &Curve<'_>, [low, high]: [f64; 2], probability: f64) ->
         .aspect(0.5)
         .mark(Mark::area(inside, vec![0.0; 161], top).name(shaded).series(1).opacity(0.35))
         .mark(Mark::line(x, y).name(&curve.label).width(2.5))
-        .mark(Mark::vertical(curve.mean).name(format!("mean {}", round(curve.mean))).colour(crate::Colour::Ink));
-    Figure::new("One density: mean and probability", 1).panel(panel)
+        .mark(Mark::vertical(curve.mean).name(format!("mean {}", round(curve.mean))).color(Color::Ink));
+    Figure::new("Density, mean and probability of an interval", 1).panel(panel)
 }
 
-/// Families side by side: one panel for each, its curves over a common axis.
+/// Families of densities: one panel per family, its curves over a common axis.
 pub fn families(families: &[(&str, Vec<Curve<'_>>)]) -> Figure {
     let panel = |(title, curves): &(&str, Vec<Curve<'_>>)| {
         let low = curves.iter().map(|c| c.mean - 3.5 * c.std).fold(f64::INFINITY, f64::min);
@@ -43,13 +44,6 @@ pub fn families(families: &[(&str, Vec<Curve<'_>>)]) -> Figure {
         }
         panel
     };
-    let figure = Figure::new("Families", families.len());
+    let figure = Figure::new("Families of densities", families.len());
     families.iter().map(panel).fold(figure, Figure::panel)
-}
-
-/// A number as it is read in a legend.
-pub(super) fn round(v: f64) -> String {
-    let text = format!("{v:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.replace('-', "−") }
 }

@@ -1,4 +1,4 @@
-//! Pages in headless Chromium: no errors, the same drawing as the still picture, hovering, zooming, turning, sliding.
+//! Pages in headless Chromium: no errors, the same points as in the still picture, tooltips, zoom, rotation, sliders.
 use crate::figures::all;
 use crate::still::drawn;
 use serde_json::Value;
@@ -7,17 +7,17 @@ use std::process::Command;
 use tweedie_plot::scene::{Map, Scene};
 use tweedie_plot::{Page, Shape, Theme};
 
-/// Collects what goes wrong, from the first line of the page on.
+/// Collects errors and warnings from the first line of the page on.
 const BEFORE: &str = "<script>window.wrong = [];
 addEventListener('error', (e) => wrong.push(String(e.message)));
 addEventListener('unhandledrejection', (e) => wrong.push(String(e.reason)));
 console.error = console.warn = (...words) => wrong.push(words.join(' '));
 </script>";
 
-/// Does what a reader would do, and writes down what happens.
+/// Operates the page as a reader would, and writes a report into it.
 const AFTER: &str = include_str!("reader.js");
 
-/// A browser that can be started, if there is one.
+/// A browser that is installed, if there is one.
 fn browser() -> Option<PathBuf> {
     let names = std::env::var("CHROMIUM").map_or_else(
         |_| ["chromium", "chromium-browser", "google-chrome"].map(PathBuf::from).to_vec(),
@@ -26,7 +26,7 @@ fn browser() -> Option<PathBuf> {
     names.into_iter().find(|name| Command::new(name).args(["--version", "--no-sandbox"]).output().is_ok())
 }
 
-/// What the page says of itself after a visit, and what the browser says of the page.
+/// The report of a page that was opened in the browser; messages in the console are failures.
 fn visit(browser: &PathBuf, html: &str) -> Value {
     let folder = std::env::temp_dir().join(format!("tweedie-plot-browser-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -45,9 +45,9 @@ fn visit(browser: &PathBuf, html: &str) -> Value {
     std::fs::remove_dir_all(&folder).unwrap();
     let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(console.is_empty(), "the console says: {console:?}");
+    assert!(console.is_empty(), "messages in the console: {console:?}");
     let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let report = report.unwrap_or_else(|| panic!("the page did not get to its end:\n{log}"));
+    let report = report.unwrap_or_else(|| panic!("the page has no report:\n{log}"));
     let report = report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     serde_json::from_str(&report).unwrap()
 }
@@ -57,9 +57,9 @@ fn pair(value: &Value) -> [f64; 2] {
 }
 
 #[test]
-fn pages_work_in_a_browser() {
+fn pages_work_in_a_browser_and_match_still_pictures() {
     let Some(browser) = browser() else {
-        eprintln!("skipped: no chromium, chromium-browser or google-chrome here, and CHROMIUM names none");
+        eprintln!("skipped: chromium, chromium-browser or google-chrome is not installed, and CHROMIUM is not set");
         return;
     };
     let (names, figures): (Vec<_>, Vec<_>) = all().into_iter().unzip();
@@ -86,10 +86,10 @@ fn pages_work_in_a_browser() {
                 compared += still.len();
                 agree(&still, &live, mark, &scene.maps[p], &format!("{place}, mark {m}"));
             }
-            // Pointing at a point of a mark shows the values there.
+            // The tooltip at a point of a mark shows its values.
             if let Some(hover) = seen["hover"].as_object() {
-                let (target, said) = (hover["target"].as_f64().unwrap(), hover["tip"].as_str().unwrap());
-                assert!(said.contains(" = "), "{place}: pointing at x = {target} says {said:?}");
+                let (target, tip) = (hover["target"].as_f64().unwrap(), hover["tip"].as_str().unwrap());
+                assert!(tip.contains(" = "), "{place}: the tooltip at x = {target} is {tip:?}");
                 if let Some(first) = hover["value"].as_f64().filter(|_| panel.z.is_none() && !panel.bare) {
                     let range = panel.x.range.unwrap();
                     let far = if panel.x.log {
@@ -97,41 +97,42 @@ fn pages_work_in_a_browser() {
                     } else {
                         (first - target).abs() / (range[1] - range[0])
                     };
-                    assert!(far < 0.1, "{place}: pointing at x = {target} says {said:?}");
+                    assert!(far < 0.1, "{place}: the tooltip at x = {target} is {tip:?}");
                 }
                 hovered += 1;
             }
             if panel.z.is_some() {
-                assert!(seen["turned"].as_bool().unwrap(), "{place}: dragging does not turn the surface");
+                assert!(seen["turned"].as_bool().unwrap(), "{place}: dragging does not rotate the surface");
             } else if !panel.bare {
                 assert!(seen["zoomed"].as_bool().unwrap(), "{place}: dragging does not zoom");
             }
-            assert!(seen["restored"].as_bool().unwrap(), "{place}: a double click does not bring the start back");
+            assert!(seen["restored"].as_bool().unwrap(), "{place}: a double click does not reset the view");
         }
     }
-    assert!(compared > 20_000 && hovered > 25, "{compared} points compared, {hovered} panels pointed at");
+    assert!(compared > 20_000 && hovered > 25, "{compared} points compared, {hovered} tooltips");
     let sliders = report["sliders"].as_array().unwrap();
     assert_eq!(sliders.len(), figures.iter().filter(|f| f.slider.is_some()).count());
     for slider in sliders {
-        assert!(slider["moved"].as_bool().unwrap(), "the slider {} moves nothing", slider["label"]);
-        assert_ne!(slider["before"], slider["after"], "the slider says where it is");
+        assert!(slider["moved"].as_bool().unwrap(), "the slider {} does not change a panel", slider["label"]);
+        assert_ne!(slider["before"], slider["after"], "the slider shows its value");
     }
-    assert!(report["dark"].as_bool().unwrap(), "the button changes light to dark");
-    assert!(report["legend"].as_bool().unwrap(), "an entry of the legend hides its mark");
+    assert!(report["dark"].as_bool().unwrap(), "the button switches the theme");
+    assert!(report["legend"].as_bool().unwrap(), "a click on a legend entry hides its mark");
 }
 
-/// In the plane point for point; in space, where what is equally far may be drawn in any order, by their moments.
+/// Compares points in the plane one by one; in three dimensions, where the order of equally distant elements may
+/// differ, by their moments.
 fn agree(still: &[[f64; 2]], live: &[[f64; 2]], mark: &tweedie_plot::Mark, map: &Map, place: &str) {
     match map {
         Map::Plane { x, y, log, .. } => {
             let long = |r: &[f64; 2], log: bool| if log { (r[1] / r[0]).log10() } else { r[1] - r[0] };
             let slack = [1e-4 * long(x, log[0]), 1e-4 * long(y, log[1])];
             for (i, (a, b)) in still.iter().zip(live).enumerate() {
-                // The barbs of arrows are as long on any page: only their shafts are data.
+                // The barbs of arrows have a fixed length in pixels; only the shafts are data.
                 if matches!(mark.shape, Shape::Arrows { .. }) && i % 5 > 1 {
                     continue;
                 }
-                // A line through the whole panel ends where the panel ends.
+                // The ends of a line through the whole panel depend on the panel.
                 let across = matches!(mark.shape, Shape::Vertical { .. }) && i % 2 < 2;
                 let along = matches!(mark.shape, Shape::Horizontal { .. });
                 let near = |axis: usize| (a[axis] - b[axis]).abs() < slack[axis];

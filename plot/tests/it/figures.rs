@@ -1,12 +1,12 @@
-//! A figure of every kind, with densities of their own.
-use tweedie_plot::gallery::{self, Curve, Curves, Flow, Given, Joint, Noised, Run, Series, Term};
-use tweedie_plot::{Axis, Colour, Figure, Mark, Panel, Pixels};
+//! A figure of every kind, for the tests of both renderers.
+use tweedie_plot::gallery::{self, Conditional, Curve, Curves, Joint, NoisyImage, Process, Run, Series, Term};
+use tweedie_plot::{Axis, Color, Figure, Mark, Panel, Pixels};
 
 fn normal(x: f64, mean: f64, std: f64) -> f64 {
     (-0.5 * ((x - mean) / std).powi(2)).exp() / (std * (2.0 * std::f64::consts::PI).sqrt())
 }
 
-/// Numbers without pattern in (0, 1).
+/// Quasi-random numbers in (0, 1).
 fn noise(n: usize) -> Vec<f64> {
     (1..=n).map(|i| (i as f64 * 0.754_877_666).fract()).collect()
 }
@@ -25,25 +25,28 @@ fn joint<T>(rho: f64, draw: impl FnOnce(&Joint<'_>) -> T) -> T {
     })
 }
 
-/// All of them, by name.
+/// All figures, by name.
 pub fn all() -> Vec<(&'static str, Figure)> {
     let bell = |x: f64| normal(x, 0.0, 1.0);
     let wide = |x: f64| normal(x, 1.0, 2.0);
     let curve = |label: &str, density| Curve { label: label.into(), mean: 0.0, std: 1.0, density };
     let given: Vec<f64> = gallery::grid(-2.0, 2.0, 9);
     let slices: Vec<_> = given.iter().map(|&a| move |x: f64| normal(x, 0.6 * a, 0.8)).collect();
-    let slices: Vec<Given<'_>> =
-        given.iter().zip(&slices).map(|(&a, density)| Given { a, mean: 0.6 * a, variance: 0.64, density }).collect();
+    let slices: Vec<Conditional<'_>> = given
+        .iter()
+        .zip(&slices)
+        .map(|(&a, density)| Conditional { a, mean: 0.6 * a, variance: 0.64, density })
+        .collect();
     let term = |label: &str, density| Term { label: label.into(), range: [-6.0, 8.0], density };
     let points = gallery::grid(-6.0, 8.0, 141);
     let sum = |x: f64| normal(x, 1.0, 5f64.sqrt());
     let numeric: Vec<f64> = points.iter().map(|&x| sum(x) + 1e-9).collect();
-    let image = |t: f64| Noised {
+    let image = |t: f64| NoisyImage {
         label: format!("t = {t:.2}"),
         values: noise(12 * 8 * 3).iter().enumerate().map(|(i, u)| (1.0 - t) * (i % 3) as f64 + t * u).collect(),
-        shown: [0.0, 2.0],
+        range: [0.0, 2.0],
     };
-    let frames: Vec<Noised> = gallery::grid(0.0, 1.0, 6).into_iter().map(image).collect();
+    let frames: Vec<NoisyImage> = gallery::grid(0.0, 1.0, 6).into_iter().map(image).collect();
     let t = gallery::grid(0.01, 0.99, 50);
     let curves = Curves {
         label: "cosine".into(),
@@ -54,21 +57,21 @@ pub fn all() -> Vec<(&'static str, Figure)> {
         t,
     };
     let cloud = |frame: usize| noise(60).iter().map(|u| (4.0 * u - 2.0) * (1.0 - 0.1 * frame as f64)).collect();
-    let flow = Flow {
+    let process = Process {
         labels: (0..5).map(|i| format!("t = {i}")).collect(),
         points: (0..5).map(cloud).collect(),
-        traced: 4,
-        at: vec![-1.0, -1.0, 1.0, 1.0, 0.0, 0.5],
+        trajectories: 4,
+        positions: vec![-1.0, -1.0, 1.0, 1.0, 0.0, 0.5],
         arrows: (0..5).map(|i| vec![1.0, 0.1 * f64::from(i), -1.0, 0.5, 0.2, -0.3]).collect(),
-        meaning: "Score".into(),
-        reach: 2.5,
+        field: "Score".into(),
+        half_width: 2.5,
     };
     let steps = gallery::grid(1.0, 300.0, 300);
     let losses = Series { label: "train".into(), value: steps.iter().map(|s| 1.0 / s).collect(), step: steps };
     let run = Run {
         title: "A run".into(),
         loss: vec![losses.clone()],
-        gradient: vec![losses],
+        grad_norm: vec![losses],
         samples: vec![
             ("1".into(), Pixels::from_values(4, 4, &noise(16), [0.0, 1.0])),
             ("2".into(), Pixels::from_values(4, 4, &[0.5; 16], [0.0, 1.0])),
@@ -77,13 +80,13 @@ pub fn all() -> Vec<(&'static str, Figure)> {
     };
     let grid = gallery::grid(-1.0, 1.0, 15);
     let saddle: Vec<f64> = grid.iter().flat_map(|y| grid.iter().map(move |x| x * x - y * y)).collect();
-    let rest = Figure::new("What is left", 2)
+    let others = Figure::new("Other marks", 2)
         .panel(
             Panel::plane("Heat <b>&</b> dots", "x", "y")
                 .equal()
                 .scale("height", [-1.0, 1.0])
                 .mark(Mark::heat(grid.clone(), grid.clone(), saddle.clone()).name("saddle"))
-                .mark(Mark::coloured([0.0, 0.5], [0.5, 0.0], [-0.5, 0.5]).name("dots")),
+                .mark(Mark::colored([0.0, 0.5], [0.5, 0.0], [-0.5, 0.5]).name("dots")),
         )
         .panel(
             Panel::space("Cloud", "x", "y", "z")
@@ -93,7 +96,7 @@ pub fn all() -> Vec<(&'static str, Figure)> {
         .panel(
             Panel::plane("Logarithms", Axis::new("x").log(), Axis::new("y").log())
                 .mark(Mark::line([1e-3, 1e-2, 1.0, 1e2, 1e3], [1e2, 10.0, f64::NAN, 1e-3, 1e-5]).name("broken"))
-                .mark(Mark::line([1e-3, 1.0, 1e3], [1.0, 10.0, 1e2]).name("whole").colour(Colour::Muted)),
+                .mark(Mark::line([1e-3, 1.0, 1e3], [1.0, 10.0, 1e2]).name("whole").color(Color::Muted)),
         );
     vec![
         ("univariate", gallery::univariate(&curve("N(0, 1)", &bell), [-1.0, 1.0], 0.6827)),
@@ -115,9 +118,9 @@ pub fn all() -> Vec<(&'static str, Figure)> {
         ("strip", gallery::forward_strip("Strip", [12, 8], &frames)),
         ("forward", gallery::forward_slider([12, 8], [-1.0, 3.0], &frames, Some(("limit", &bell)))),
         ("schedules", gallery::schedules(&[curves])),
-        ("process", gallery::process("Process", &flow)),
+        ("process", gallery::process("Process", &process)),
         ("run", gallery::run(&run)),
         ("samples", gallery::run_samples(&run).unwrap()),
-        ("rest", rest),
+        ("others", others),
     ]
 }

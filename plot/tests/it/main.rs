@@ -1,4 +1,4 @@
-//! Both renderers draw the same figures, and a page answers the pointer.
+//! Both renderers draw the same figures, and pages are interactive.
 mod browser;
 mod figures;
 mod still;

@@ -1,4 +1,4 @@
-// Visits every panel as a reader would and writes down what happens.
+// Operates every panel as a reader would and reports the results.
 plots.ready.then(() => {
   const report = { wrong, panels: [], sliders: [] };
   const picture = (panel) => panel.canvas.toDataURL();
@@ -7,14 +7,14 @@ plots.ready.then(() => {
     const Kind = type === 'dblclick' ? MouseEvent : PointerEvent;
     panel.canvas.dispatchEvent(new Kind(type, { clientX: rect.left + x, clientY: rect.top + y, bubbles: true, pointerId: 1, button: 0 }));
   };
-  // What reaches the canvas while a mark is drawn, brought back to data.
+  // The points drawn on the canvas for each mark, mapped back to data coordinates.
   const record = (panel) => {
     const out = {};
     let index = null;
     const proto = CanvasRenderingContext2D.prototype;
     const saved = {};
     const back = (px, py) => {
-      if (panel.solid) return [(px - panel.map.centre[0]) / panel.map.size, (panel.map.centre[1] - py) / panel.map.size];
+      if (panel.solid) return [(px - panel.map.center[0]) / panel.map.size, (panel.map.center[1] - py) / panel.map.size];
       const [left, top, w, h] = panel.over;
       const along = ([low, high], log, at) => (log ? Math.log10(low) + at * Math.log10(high / low) : low + at * (high - low));
       return [along(panel.seenRange.x, panel.spec.x.log, (px - left) / w), along(panel.seenRange.y, panel.spec.y.log, 1 - (py - top) / h)];
@@ -66,10 +66,10 @@ plots.ready.then(() => {
     const target = middleOf(panel);
     if (target) {
       pointer(panel, 'pointermove', target[0]);
-      const said = panel.tip.hidden ? '' : panel.tip.innerText;
+      const tip = panel.tip.hidden ? '' : panel.tip.innerText;
       const rows = [...panel.tip.children].filter((row) => row.textContent.includes(' = '));
       const value = rows.length ? Number(rows[0].textContent.split(' = ')[1].replace('−', '-')) : null;
-      entry.hover = { target: target[1], tip: said, value };
+      entry.hover = { target: target[1], tip, value };
       pointer(panel, 'pointerleave', target[0]);
     }
     const before = picture(panel);

@@ -1,10 +1,10 @@
-//! Still pictures, and what both renderers must agree on.
+//! Still pictures, pages as text, and what both renderers must agree on.
 use crate::figures::all;
 use tweedie_plot::scene::{Draw, Map, Scene};
 use tweedie_plot::{Figure, Page, Pixels, Shape, Theme};
 
-/// The points that a still picture draws of a mark, brought back from the page to data: of a plane to its axes, of a box
-/// to its projection.
+/// The points that a still picture draws of a mark, mapped back from pixels: to data coordinates for a plane, to
+/// coordinates of the projection for a box.
 pub fn drawn(scene: &Scene, panel: usize, mark: usize) -> Vec<[f64; 2]> {
     let items = scene.items.iter().filter(|item| item.mark == Some((panel, mark)));
     let points = items.flat_map(|item| match &item.draw {
@@ -13,12 +13,12 @@ pub fn drawn(scene: &Scene, panel: usize, mark: usize) -> Vec<[f64; 2]> {
         Draw::Image { over: [x, y, w, h], .. } => vec![[*x, *y], [x + w, y + h]],
         Draw::Text { .. } => Vec::new(),
     });
-    points.map(|p| back(&scene.maps[panel], p)).collect()
+    points.map(|p| unmapped(&scene.maps[panel], p)).collect()
 }
 
-fn back(map: &Map, [px, py]: [f64; 2]) -> [f64; 2] {
+fn unmapped(map: &Map, [px, py]: [f64; 2]) -> [f64; 2] {
     match map {
-        Map::Space(p) => [(px - p.centre[0]) / p.scale, (p.centre[1] - py) / p.scale],
+        Map::Space(p) => [(px - p.center[0]) / p.scale, (p.center[1] - py) / p.scale],
         Map::Plane { over: [left, top, width, height], x, y, log } => {
             let along = |[low, high]: [f64; 2], log: bool, w: f64| {
                 if log { low.log10() + w * (high / low).log10() } else { low + w * (high - low) }
@@ -29,7 +29,7 @@ fn back(map: &Map, [px, py]: [f64; 2]) -> [f64; 2] {
 }
 
 #[test]
-fn a_still_picture_draws_the_numbers_that_the_figure_holds() {
+fn a_still_picture_draws_the_numbers_of_the_figure() {
     let mut compared = 0;
     for (name, figure) in all() {
         let scene = Scene::new(&figure, Theme::Light, figure.start());
@@ -56,9 +56,9 @@ fn a_still_picture_draws_the_numbers_that_the_figure_holds() {
 }
 
 #[test]
-fn every_figure_is_drawn_light_and_dark_with_letters_that_exist() {
+fn every_figure_is_drawn_in_both_themes_with_glyphs_that_exist() {
     for (name, figure) in all() {
-        assert_eq!(figure.unreadable(), Vec::<char>::new(), "{name}");
+        assert_eq!(figure.missing_glyphs(), Vec::<char>::new(), "{name}");
         let (light, dark) = (figure.png(Theme::Light), figure.png(Theme::Dark));
         let size = |bytes: &[u8]| {
             let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
@@ -73,7 +73,7 @@ fn every_figure_is_drawn_light_and_dark_with_letters_that_exist() {
 }
 
 #[test]
-fn what_is_drawn_stays_on_the_page() {
+fn text_is_placed_within_the_picture() {
     for (name, figure) in all() {
         let scene = Scene::new(&figure, Theme::Light, figure.start());
         for item in &scene.items {
@@ -85,7 +85,7 @@ fn what_is_drawn_stays_on_the_page() {
 }
 
 #[test]
-fn a_page_is_small_and_asks_for_nothing_from_outside() {
+fn a_page_is_small_and_loads_nothing_from_outside() {
     for (name, figure) in all() {
         let page = Page { slug: name.into(), title: name.into(), figures: vec![figure], ..Page::default() };
         let html = page.html(&[("index.html", "Gallery")]);
@@ -97,16 +97,16 @@ fn a_page_is_small_and_asks_for_nothing_from_outside() {
 }
 
 #[test]
-fn text_cannot_end_the_page_early() {
+fn text_cannot_end_the_script_early() {
     let figure = Figure::new("</script><script>alert(1)</script>", 1);
     let page = Page { title: "a < b".into(), text: "</p>".into(), figures: vec![figure], ..Page::default() };
     let html = page.html(&[]);
-    assert_eq!(html.matches("</script>").count(), 2, "the figures and the script, nothing of the text");
+    assert_eq!(html.matches("</script>").count(), 2, "the figures and the script, and none from text");
     assert!(html.contains("<h1>a &lt; b</h1>"));
 }
 
 #[test]
-fn pixels_survive_the_way_through_a_file() {
+fn pixels_survive_a_png_file_and_shrinking_keeps_the_mean() {
     let values: Vec<f64> = (0..5 * 4 * 3).map(|i| f64::from(i) / 59.0).collect();
     let pixels = Pixels::from_values(5, 4, &values, [0.0, 1.0]);
     let bytes = pixels.png();
@@ -114,10 +114,10 @@ fn pixels_survive_the_way_through_a_file() {
     let mut decoded = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut decoded).unwrap();
     assert_eq!(decoded, pixels.rgb);
-    // A grey that is shrunk stays that grey, and the mean is kept.
-    let grey = Pixels::from_values(64, 32, &[0.5; 64 * 32], [0.0, 1.0]).shrunk(10);
-    assert_eq!((grey.width, grey.height), (10, 5));
-    assert!(grey.rgb.iter().all(|&v| v == 128));
+    // Shrinking keeps constant grays and the mean.
+    let gray = Pixels::from_values(64, 32, &[0.5; 64 * 32], [0.0, 1.0]).shrunk(10);
+    assert_eq!((gray.width, gray.height), (10, 5));
+    assert!(gray.rgb.iter().all(|&v| v == 128));
     let mean = |p: &Pixels| p.rgb.iter().map(|&v| f64::from(v)).sum::<f64>() / p.rgb.len() as f64;
     let ramp: Vec<f64> = (0..60 * 60).map(|i| f64::from(i % 60) / 59.0).collect();
     let ramp = Pixels::from_values(60, 60, &ramp, [0.0, 1.0]);
@@ -126,7 +126,7 @@ fn pixels_survive_the_way_through_a_file() {
 }
 
 #[test]
-fn a_site_is_written_with_an_index_that_leads_to_every_page() {
+fn a_site_has_an_index_with_a_link_to_every_page() {
     let folder = std::env::temp_dir().join(format!("tweedie-plot-site-{}", std::process::id()));
     let pages = all().into_iter().take(3).map(|(name, figure)| Page {
         slug: name.into(),
@@ -138,7 +138,7 @@ fn a_site_is_written_with_an_index_that_leads_to_every_page() {
     let site = tweedie_plot::gallery::Site { title: "Gallery".into(), text: "All.".into(), pages: pages.collect() };
     let stills = tweedie_plot::gallery::Stills { theme: Theme::Light, svg: true };
     let written = site.write(&folder, stills).unwrap();
-    assert_eq!(written.len(), 10, "page, PNG and SVG of each, and the index");
+    assert_eq!(written.len(), 10, "page, PNG and SVG of three pages, and the index");
     assert!(written.iter().all(|path| path.is_file()));
     let index = std::fs::read_to_string(folder.join("index.html")).unwrap();
     for name in ["univariate", "families", "surface"] {

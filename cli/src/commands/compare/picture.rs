@@ -1,6 +1,6 @@
 //! The picture of `tweedie compare`: error over calls, both logarithmic.
 use super::output::{Curve, Told};
-use tweedie_plot::{Anchor, Axis, Colour, Figure, Mark, Page, Panel};
+use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
 
 /// Colours that a theme has for series; they come round again in dashes.
 const COLOURS: usize = 7;
@@ -130,7 +130,7 @@ pub(super) fn page(told: &Told<'_>) -> Page {
     let error = |height: f64| low * (high / low).powf(height);
     for own in all.iter().enumerate().filter(|(i, _)| !bright(*i)).map(|(_, own)| own) {
         let line = Mark::line(own.calls.clone(), own.errors.clone()).name(own.name()).unlisted();
-        panel = panel.mark(line.colour(Colour::Muted).opacity(0.4).width(1.0));
+        panel = panel.mark(line.color(Color::Muted).opacity(0.4).width(1.0));
     }
     for (i, own) in all.iter().enumerate().filter(|(i, own)| bright(*i) && own.end().is_some()) {
         let name = own.name();
@@ -149,10 +149,10 @@ pub(super) fn page(told: &Told<'_>) -> Page {
         panel = panel.mark(lead.width(0.8).opacity(0.5)).mark(words.name(&name).unlisted().silent());
     }
     if (0..all.len()).any(|i| !bright(i) && all[i].end().is_some()) {
-        panel = panel.mark(Mark::line([], []).name("others").colour(Colour::Muted).opacity(0.5).width(1.0));
+        panel = panel.mark(Mark::line([], []).name("others").color(Color::Muted).opacity(0.5).width(1.0));
     }
     if let Some(beyond) = beyond(&all) {
-        panel = panel.mark(Mark::points([], []).name(beyond).colour(Colour::Muted));
+        panel = panel.mark(Mark::points([], []).name(beyond).color(Color::Muted));
     }
     Page {
         slug: "compare".into(),
@@ -173,9 +173,9 @@ fn guides([left, right]: [f64; 2], from: f64, low: f64) -> Vec<Mark> {
     let guide = |order: f64| {
         let end = right.min(left * (from / low).powf(1.0 / order));
         let at = |x: f64| from * (left / x).powf(order);
-        let line = Mark::line([left, end], [at(left), at(end)]).colour(Colour::Muted).width(0.9).opacity(0.45).dashed();
+        let line = Mark::line([left, end], [at(left), at(end)]).color(Color::Muted).width(0.9).opacity(0.45).dashed();
         let near = left * (end / left).powf(0.97);
-        let words = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).colour(Colour::Muted);
+        let words = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).color(Color::Muted);
         [line.silent(), words.silent()]
     };
     [1.0, 2.0, 3.0].into_iter().flat_map(guide).collect()

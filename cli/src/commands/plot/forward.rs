@@ -5,7 +5,7 @@ use tweedie::distribution::gaussian::UnivariateNormal;
 use tweedie::schedule::Schedule;
 use tweedie::{Error, Result, Rng};
 use tweedie_data::image;
-use tweedie_plot::gallery::{self, Noised};
+use tweedie_plot::gallery::{self, NoisyImage};
 use tweedie_plot::{Page, Pixels};
 
 /// The picture at a path, or one of our own, with sides of at most `side` pixels.
@@ -89,15 +89,15 @@ pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, f
         };
         // Noise is shown with more room than colours: cut at two standard deviations.
         let reach = if kind == Kind::Gaussian { c.alpha.clamp(1e-9, 1.0) + 1.4 * c.sigma } else { 1.0 };
-        Noised { label, values, shown: [-reach, reach] }
+        NoisyImage { label, values, range: [-reach, reach] }
     };
     // A schedule over unscaled data ends at a noise that is not one: values are then told in units of it.
     let unit = schedule.at(1.0).sigma.max(1.0);
-    let mut slides: Vec<Noised> = gallery::grid(0.0, 1.0, frames).into_iter().map(at).collect();
-    let mut strip: Vec<Noised> = [0.0, 0.25, 0.5, 0.75, 1.0].map(at).into();
+    let mut slides: Vec<NoisyImage> = gallery::grid(0.0, 1.0, frames).into_iter().map(at).collect();
+    let mut strip: Vec<NoisyImage> = [0.0, 0.25, 0.5, 0.75, 1.0].map(at).into();
     for noised in strip.iter_mut().chain(&mut slides).filter(|_| unit > 1.0) {
         noised.values.iter_mut().for_each(|v| *v /= unit);
-        noised.shown = noised.shown.map(|v| v / unit);
+        noised.range = noised.range.map(|v| v / unit);
     }
     for noised in &mut strip {
         noised.label = noised.label.split(',').next().unwrap_or_default().to_owned();

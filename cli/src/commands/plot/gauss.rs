@@ -5,7 +5,7 @@ use tweedie::distribution::gaussian::{
 };
 use tweedie::{Error, Rng};
 use tweedie_plot::Page;
-use tweedie_plot::gallery::{self, Curve, Given, Joint, Term};
+use tweedie_plot::gallery::{self, Conditional, Curve, Joint, Term};
 
 const SOURCE: &str = include_str!("gauss.rs");
 
@@ -142,12 +142,12 @@ pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usiz
     // show conditional
     let given = values.iter().map(|&a| joint.condition(&[1], &[a])).collect::<Result<Vec<_>, _>>()?;
     let densities: Vec<_> = given.iter().map(|law| |x: f64| law.densities(&[x])[0]).collect();
-    let given: Vec<Given<'_>> = values
+    let given: Vec<Conditional<'_>> = values
         .iter()
         .zip(given.iter().zip(&densities))
         .map(|(&a, (law, density))| {
             let variance = law.covariance().matrix()[(0, 0)];
-            Given { a, mean: law.mean()[0], variance, density }
+            Conditional { a, mean: law.mean()[0], variance, density }
         })
         .collect();
     // show

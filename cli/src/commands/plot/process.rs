@@ -9,13 +9,13 @@ use tweedie::schedule::Schedule;
 use tweedie::{Error, Result, Rng};
 use tweedie_data::{Points, Shape};
 use tweedie_plot::Page;
-use tweedie_plot::gallery::{self, Flow};
+use tweedie_plot::gallery::{self, Process};
 
 /// The components of the data's density.
 const COMPONENTS: usize = 200;
 
 fn points(shape: Shape, n: usize, rng: &Rng) -> Vec<f64> {
-    let uniforms = rng.stream("points").uniforms(n, Points::NUMBERS);
+    let uniforms = rng.stream("points").uniforms(n, Points::UNIFORMS);
     Points::new(shape).rows(&uniforms).0.into_iter().map(f64::from).collect()
 }
 
@@ -84,14 +84,14 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let labels =
         path.iter().enumerate().map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "back," } else { "forth," }));
     let name = format!("{shape:?}").to_lowercase();
-    let flow = Flow {
+    let process = Process {
         labels: labels.collect(),
         arrows: path.iter().map(|&t| score(t)).collect(),
         points: frames,
-        traced: 16.min(n),
-        at,
-        meaning: "The score ∇ ln p(xₜ), by the root of its length".into(),
-        reach,
+        trajectories: 16.min(n),
+        positions: at,
+        field: "The score ∇ ln p(xₜ), by the root of its length".into(),
+        half_width: reach,
     };
     Ok(Page {
         slug: format!("process-{name}"),
@@ -101,7 +101,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
                exact, that of a mixture of Gaussians, so what is seen is the process and not a net's mistakes."
             .into(),
         formula: "dx = f x dt + g dw  (forth),   dx/dt = f x − ½ g² ∇ ln p(xₜ)  (back)".into(),
-        figures: vec![gallery::process("Points under a diffusion process", &flow)],
+        figures: vec![gallery::process("Points under a diffusion process", &process)],
         code: code(include_str!("process.rs"), "process"),
     })
 }

@@ -34,9 +34,9 @@ fn read(folder: &Path) -> Result<Run> {
         };
         note(&mut run.loss, "training", &line["loss"]);
         note(&mut run.loss, "held out", &line["held_out"]);
-        note(&mut run.gradient, "gradient", &line["gradient"]);
-        note(&mut run.rate, "learning rate", &line["rate"]);
-        note(&mut run.lag, "lag", &line["ema_lag"]);
+        note(&mut run.grad_norm, "gradient", &line["gradient"]);
+        note(&mut run.lr, "learning rate", &line["rate"]);
+        note(&mut run.ema_distance, "lag", &line["ema_lag"]);
         for (range, value) in line["loss_by_noise"].as_object().into_iter().flatten() {
             note(&mut run.loss_by_noise, range, value);
         }
@@ -103,7 +103,7 @@ mod tests {
         let run = read(&folder).unwrap();
         assert_eq!(run.loss[0].value, [2.0, 1.0]);
         assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held out", &[2.0][..]));
-        assert!(run.lag.is_empty() && run.samples.is_empty());
+        assert!(run.ema_distance.is_empty() && run.samples.is_empty());
         assert_eq!(page(&folder).unwrap().figures[0].titles(), ["Loss", "Gradient norm", "Learning rate"]);
         std::fs::write(folder.join("metrics.jsonl"), "{\"loss\":1}\n{\"step\":2}\n").unwrap();
         assert!(read(&folder).unwrap_err().to_string().contains("line 1: no `step`"));

@@ -1,0 +1,39 @@
+//! Labels and class names as files give them.
+use crate::Error;
+use std::path::Path;
+
+/// More classes than this without a list of names are not labels, but integers of another meaning.
+const MAX_CLASSES: usize = 1 << 16;
+
+/// Labels as read, checked against the names of the classes. Without names, classes are named by their indices.
+pub(super) fn labels(file: &Path, found: &[i64], names: Vec<String>) -> Result<(Vec<u32>, Vec<String>), Error> {
+    let (limit, remedy) = match names.len() {
+        0 => (MAX_CLASSES, "Labels start at 0; choose a column of class labels."),
+        n => (
+            n,
+            "Name every class, in the order of the labels, in `classes` (or in the set's own list), or correct the \
+             labels.",
+        ),
+    };
+    let mut labels = Vec::with_capacity(found.len());
+    for (item, &label) in found.iter().enumerate() {
+        match usize::try_from(label) {
+            Ok(index) if index < limit => labels.push(index as u32),
+            _ => {
+                let problem = format_args!("has label {label} at item {item}; labels must be from 0 to {}", limit - 1);
+                return Err(Error::format(file, problem).with_remedy(remedy));
+            }
+        }
+    }
+    let classes = match names.is_empty() {
+        true => (0..=labels.iter().copied().max().unwrap_or(0)).map(|class| class.to_string()).collect(),
+        false => names,
+    };
+    Ok((labels, classes))
+}
+
+/// Names written one per line, without empty lines at the end.
+pub(super) fn lines(file: &Path) -> Result<Vec<String>, Error> {
+    let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
+    Ok(text.trim_end().lines().map(|line| line.trim().to_string()).collect())
+}

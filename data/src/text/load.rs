@@ -1,0 +1,209 @@
+//! From a file of text to its training part and its held-out part.
+use super::{
+    Sample, Text, Tokens, TooLong,
+    codec::Codec,
+    file::{self, Piece},
+    texts::Texts,
+    vocabulary::{self, Bpe, Vocabulary},
+};
+use crate::{Error, Split, find};
+use std::path::Path;
+
+/// The most categories that a model of text has.
+const MAX_CATEGORIES: usize = 1 << 16;
+/// The default number of tokens of a window.
+const WINDOW: usize = 128;
+
+impl Text {
+    /// Reads one part; `None` if nothing is held out.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the files.
+    pub fn load(&self, split: Split) -> Result<Option<Texts>, Error> {
+        let (train, test) = self.parts()?;
+        Ok(match split {
+            Split::Train => Some(train),
+            Split::Test => test,
+        })
+    }
+
+    /// Reads the training part and the held-out part.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the files.
+    pub fn parts(&self) -> Result<(Texts, Option<Texts>), Error> {
+        self.check()?;
+        let path = find(&self.path).map_err(|error| error.with_field("path"))?;
+        let pieces = self.pieces(&path).map_err(|error| error.at_field("path"))?;
+        let test_path = self.test.as_ref().map(find).transpose().map_err(|error| error.with_field("test"))?;
+        let (learned, held) = match &test_path {
+            Some(path) => (pieces.clone(), self.pieces(path).map_err(|error| error.at_field("test"))?),
+            None => self.split(&path, &pieces)?,
+        };
+        let (held_path, held_field) = test_path.as_ref().map_or((&path, "path"), |path| (path, "test"));
+
+        let vocabulary = match self.tokens {
+            Tokens::Characters => Vocabulary::characters(&pieces.iter().map(|piece| &*piece.text).collect::<String>()),
+            Tokens::Bpe => Vocabulary::Bpe(Bpe::train(learned.iter().map(|piece| &*piece.text), self.vocabulary)?),
+        };
+        if vocabulary.len() > MAX_CATEGORIES {
+            let problem =
+                format!("has {} different characters; at most {MAX_CATEGORIES} are allowed", vocabulary.len());
+            return Err(Error::format(&path, problem)
+                .with_field("tokens")
+                .with_remedy("Use byte-pair encoding: `tokens = \"bpe\"` and `vocabulary = 4096`."));
+        }
+        let learned = encode(&path, &learned, &vocabulary).map_err(|error| error.at_field("path"))?;
+        let held = encode(held_path, &held, &vocabulary).map_err(|error| error.at_field(held_field))?;
+        let ends = self.sample == Sample::Line;
+        let longest = learned.iter().chain(&held).map(Vec::len).max().unwrap_or(0);
+        let length = self.length.unwrap_or(if ends { longest + 1 } else { WINDOW });
+        let codec = Codec { vocabulary, ends, length };
+        let held =
+            if held.is_empty() { None } else { Some(self.serve(held_path, &codec, held, longest, Split::Test)?) };
+        Ok((self.serve(&path, &codec, learned, longest, Split::Train)?, held))
+    }
+
+    /// Checks the settings, before any file is read.
+    fn check(&self) -> Result<(), Error> {
+        let invalid = |field, problem: &str, remedy: &'static str| {
+            Err(Error::invalid(problem).with_field(field).with_remedy(remedy))
+        };
+        if self.path.as_os_str().is_empty() {
+            return invalid("path", "`path` is not set", "Set `path = \"names.txt\"`, or another file of text.");
+        }
+        if self.length == Some(0) {
+            let remedy = "Set the number of tokens per sample, as 64, or leave it out to take what the text needs.";
+            return invalid("length", "`length` must be 1 or more tokens, got 0", remedy);
+        }
+        if self.stride == 0 {
+            return invalid("stride", "`stride` must be 1 or more tokens, got 0", "Set 1, or another number.");
+        }
+        if self.held_out == 1 && self.test.is_none() {
+            let remedy = "Set 10 to hold out a tenth, or 0 to hold out none.";
+            return invalid("held_out", "`held_out = 1` leaves nothing for training", remedy);
+        }
+        if self.column.is_some() && self.sample == Sample::Window {
+            let problem = "`column` makes each cell a sample and cannot be used with `sample = \"window\"`";
+            return invalid("column", problem, "Leave out one of the two.");
+        }
+        if self.tokens == Tokens::Bpe && self.vocabulary > MAX_CATEGORIES {
+            let problem = format!("`vocabulary` must be {MAX_CATEGORIES} or less, got {}", self.vocabulary);
+            return invalid("vocabulary", &problem, "Set 1024 or 4096 for a text of a few megabytes.");
+        }
+        Ok(())
+    }
+
+    /// The samples of a file, or its whole text.
+    fn pieces(&self, path: &Path) -> Result<Vec<Piece>, Error> {
+        let whole = file::text(path)?;
+        let pieces = match (&self.column, self.sample) {
+            (Some(column), _) => file::column(path, &whole, column)?,
+            (None, _) if file::is_table(path) => return Err(file::column_needed(path, &whole)),
+            (None, Sample::Line) => file::lines(&whole),
+            (None, Sample::Window) => vec![Piece { line: 1, text: whole.clone() }],
+        };
+        match pieces.is_empty() || whole.is_empty() {
+            true => Err(Error::format(path, "does not hold any text").with_remedy("Give a file with text in it.")),
+            false => Ok(pieces),
+        }
+    }
+
+    /// The training part and the held-out part of one file.
+    fn split(&self, path: &Path, pieces: &[Piece]) -> Result<(Vec<Piece>, Vec<Piece>), Error> {
+        let n = self.held_out;
+        if n == 0 {
+            return Ok((pieces.to_vec(), vec![]));
+        }
+        if self.sample == Sample::Window {
+            let text = &pieces[0].text;
+            let mut at = text.len() - text.len() / n;
+            while !text.is_char_boundary(at) {
+                at += 1;
+            }
+            let (learned, held) = text.split_at(at);
+            let line = 1 + learned.matches('\n').count();
+            let piece = |line, text: &str| vec![Piece { line, text: text.to_owned() }];
+            return Ok((piece(1, learned), piece(line, held)));
+        }
+        let held = pieces.len() / n;
+        if held == 0 {
+            let problem = format!("has {} samples, too few to hold out every {n}th", pieces.len());
+            let remedy = format!("Set `held_out = {}` or less, or 0 to hold out none.", pieces.len().max(2) - 1);
+            return Err(Error::format(path, problem).with_field("held_out").with_remedy(remedy));
+        }
+        let is_held = |i: usize| if self.last { i >= pieces.len() - held } else { i % n == n - 1 };
+        let part =
+            |wanted: bool| (0..pieces.len()).filter(|i| is_held(*i) == wanted).map(|i| pieces[i].clone()).collect();
+        Ok((part(false), part(true)))
+    }
+
+    /// The samples of one part, whose texts have at most `longest` tokens.
+    fn serve(
+        &self,
+        path: &Path,
+        codec: &Codec,
+        mut pieces: Vec<Vec<u32>>,
+        longest: usize,
+        split: Split,
+    ) -> Result<Texts, Error> {
+        let length = codec.length;
+        let part = split.name();
+        let error = |problem: String, remedy: String| {
+            Err(Error::format(path, problem).with_field("length").with_remedy(remedy))
+        };
+        if self.sample == Sample::Window {
+            let tokens = pieces.remove(0);
+            if tokens.len() < length {
+                let problem =
+                    format!("has {} tokens in its {part} part; a window needs `length = {length}`", tokens.len());
+                return error(problem, "Set a smaller `length`, or give more text.".into());
+            }
+            let stride = if split == Split::Train { self.stride } else { length };
+            return Ok(Texts::windows(codec.clone(), tokens, stride));
+        }
+        let too_long = pieces.iter().filter(|piece| piece.len() > length).count();
+        match self.too_long {
+            _ if too_long == 0 => {}
+            TooLong::Error => {
+                let remedy = format!(
+                    "Set `length = {}`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to \
+                     leave them out.",
+                    longest + 1
+                );
+                let problem = format!(
+                    "has {too_long} of {} samples in its {part} part that are longer than `length = {length}` tokens; \
+                     the longest of all has {longest}",
+                    pieces.len()
+                );
+                return error(problem, remedy);
+            }
+            TooLong::Truncate => pieces.iter_mut().for_each(|piece| piece.truncate(length)),
+            TooLong::Skip => pieces.retain(|piece| piece.len() <= length),
+        }
+        if pieces.is_empty() {
+            let remedy = format!("Set a greater `length`, as {}, or `too_long = \"truncate\"`.", longest + 1);
+            return error(format!("has no samples of at most `length = {length}` tokens in its {part} part"), remedy);
+        }
+        Ok(Texts::lines(codec.clone(), &pieces))
+    }
+}
+
+/// The samples of a file as token ids.
+fn encode(path: &Path, pieces: &[Piece], vocabulary: &Vocabulary) -> Result<Vec<Vec<u32>>, Error> {
+    let encode = |piece: &Piece| {
+        vocabulary.tokens(&piece.text).map_err(|place| {
+            let before: Vec<char> = piece.text.chars().take(place).collect();
+            let line = piece.line + before.iter().filter(|c| **c == '\n').count();
+            let column = before.iter().rev().take_while(|c| **c != '\n').count() + 1;
+            let character = vocabulary::named(piece.text.chars().nth(place).expect("it was found there"));
+            let problem = format!(
+                "has a character that the training text does not have: {character}, line {line}, character {column}"
+            );
+            Error::format(path, problem).with_remedy(
+                "Remove or replace it, or use byte-pair encoding, which encodes every character: `tokens = \"bpe\"`.",
+            )
+        })
+    };
+    pieces.iter().map(encode).collect()
+}

@@ -1,0 +1,191 @@
+//! Panels in the plane: axes and marks.
+use super::drawing::{BODY, Draw, Item, Map, SMALL, Scene, Stroke, along, rectangle, rgb};
+use crate::{
+    figure::{Color, Level, Mark, Panel, Scale, Shape},
+    pixels::Pixels,
+    text::{self, Anchor},
+    theme::{Rgba, Theme, scale},
+    ticks::{of_axis, ticks},
+};
+
+impl Scene {
+    /// Adds axes and marks of a plane over `[x, y, width, height]`.
+    pub(super) fn plane(
+        &mut self,
+        panel: &Panel,
+        index: usize,
+        theme: Theme,
+        over: [f64; 4],
+        [mut x, mut y]: [[f64; 2]; 2],
+        frame: usize,
+    ) {
+        if panel.equal {
+            let (sx, sy) = (over[2] / (x[1] - x[0]), over[3] / (y[1] - y[0]));
+            let least = sx.min(sy);
+            let widen = |r: [f64; 2], long: f64| {
+                let more = (long / least - (r[1] - r[0])) / 2.0;
+                [r[0] - more, r[1] + more]
+            };
+            (x, y) = (widen(x, over[2]), widen(y, over[3]));
+        }
+        let map = Map::Plane { over, x, y, log: [panel.x.log, panel.y.log] };
+        self.maps.push(map);
+        if !panel.bare {
+            self.axes(panel, &map, theme);
+        }
+        for (m, mark) in panel.marks.iter().enumerate().filter(|(_, m)| m.seen(frame)) {
+            for draw in flat(mark, &map, panel, theme) {
+                self.items.push(Item { mark: Some((index, m)), clip: Some(over), draw });
+            }
+        }
+    }
+
+    /// Adds background, grid, ticks and labels of a plane.
+    fn axes(&mut self, panel: &Panel, map: &Map, theme: Theme) {
+        let Map::Plane { over: [left, top, width, height], x, y, log } = *map else { return };
+        let pieces = vec![rectangle([left, top, width, height])];
+        self.push(Draw::Path { pieces, closed: true, fill: Some(theme.ground()), stroke: None });
+        for (at, label) in of_axis(&panel.x, x, (width / 75.0) as usize) {
+            let px = left + width * along(x, log[0], at);
+            self.line([px, top], [px, top + height], theme.grid(), 1.0);
+            self.text([px, top + height + 16.0], &label, SMALL, false, Anchor::Middle, theme.muted());
+        }
+        let mut widest: f64 = 0.0;
+        for (at, label) in of_axis(&panel.y, y, (height / 48.0) as usize) {
+            let py = top + height * (1.0 - along(y, log[1], at));
+            self.line([left, py], [left + width, py], theme.grid(), 1.0);
+            self.text([left - 6.0, py + 4.0], &label, SMALL, false, Anchor::End, theme.muted());
+            widest = widest.max(text::width(&label, SMALL, false));
+        }
+        let stroke = Some(Stroke { color: theme.muted(), width: 1.0, dashed: false });
+        let pieces = vec![vec![[left, top], [left, top + height], [left + width, top + height]]];
+        self.push(Draw::Path { pieces, closed: false, fill: None, stroke });
+        let middle = [left + width / 2.0, top + height + 34.0];
+        self.text(middle, &panel.x.label, BODY, false, Anchor::Middle, theme.ink());
+        self.text_upward([left - 14.0 - widest, top + height / 2.0], &panel.y.label, theme.ink());
+    }
+
+    /// Adds the bar of a color scale over `[x, y, width, height]`.
+    pub(super) fn scale_bar(&mut self, bar: &Scale, theme: Theme, [left, top, width, height]: [f64; 4]) {
+        let column: Vec<u8> = (0..64).rev().flat_map(|i| rgb(scale(f64::from(i) / 63.0))).collect();
+        let pixels = Pixels::rgb(1, 64, column);
+        self.push(Draw::Image { over: [left, top, width, height], pixels, smooth: false });
+        for (at, label) in ticks(bar.range, false, (height / 48.0) as usize) {
+            let py = top + height * (1.0 - along(bar.range, false, at));
+            self.line([left + width, py], [left + width + 4.0, py], theme.muted(), 1.0);
+            self.text([left + width + 7.0, py + 4.0], &label, SMALL, false, Anchor::Start, theme.muted());
+        }
+        self.text([left + width, top - 9.0], &bar.label, SMALL, false, Anchor::Middle, theme.ink());
+    }
+}
+
+/// Values `[y, x]` as an image in colors of the color scale.
+fn heat_pixels(width: usize, height: usize, values: &[f64], range: [f64; 2]) -> Pixels {
+    let row = |j: usize| &values[j * width..(j + 1) * width];
+    let colors = (0..height).rev().flat_map(row).flat_map(|&v| rgb(scale(along(range, false, v))));
+    Pixels::rgb(width, height, colors.collect())
+}
+
+/// The range of the color scale of a panel, or else of the values.
+fn value_range(panel: &Panel, values: &[f64]) -> [f64; 2] {
+    let fold = |a: [f64; 2], &v: &f64| if v.is_finite() { [a[0].min(v), a[1].max(v)] } else { a };
+    panel.scale.as_ref().map_or_else(|| values.iter().fold([f64::INFINITY, f64::NEG_INFINITY], fold), |s| s.range)
+}
+
+/// The elements of a mark of the plane.
+fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
+    let Map::Plane { over: [left, top, width, height], .. } = *map else { return Vec::new() };
+    let color = theme.color(mark.color).fade(mark.opacity);
+    let stroke_of = |color: Rgba| Some(Stroke { color, width: mark.width, dashed: mark.dashed });
+    let open = |pieces, color| Draw::Path { pieces, closed: false, fill: None, stroke: stroke_of(color) };
+    let split = |x: &[f64], y: &[f64]| -> Vec<Vec<[f64; 2]>> {
+        let points: Vec<[f64; 2]> = x.iter().zip(y).map(|(&x, &y)| map.at(x, y)).collect();
+        let finite = |p: &[f64; 2]| p[0].is_finite() && p[1].is_finite();
+        points.split(|p| !finite(p)).filter(|piece| piece.len() > 1).map(<[_]>::to_vec).collect()
+    };
+    match &mark.shape {
+        Shape::Line { x, y } => vec![open(split(x, y), color)],
+        Shape::Area { x, low, high } => {
+            let there = (0..x.len()).map(|i| map.at(x[i], high[i]));
+            let back = (0..x.len()).rev().map(|i| map.at(x[i], low[i]));
+            vec![Draw::Path {
+                pieces: vec![there.chain(back).collect()],
+                closed: true,
+                fill: Some(color),
+                stroke: None,
+            }]
+        }
+        Shape::Points { x, y, value } => {
+            let range = value_range(panel, value);
+            let dot = |i: usize| {
+                let own = value.get(i).map(|&v| scale(along(range, false, v)).fade(mark.opacity));
+                Draw::Dot { at: map.at(x[i], y[i]), radius: mark.width / 2.0, fill: own.unwrap_or(color) }
+            };
+            (0..x.len()).map(dot).collect()
+        }
+        Shape::Bars { edges, heights } => {
+            let bar = |(i, &h): (usize, &f64)| {
+                let ([x0, y0], [x1, y1]) = (map.at(edges[i], 0.0), map.at(edges[i + 1], h));
+                rectangle([x0, y1, x1 - x0, y0 - y1])
+            };
+            let pieces = heights.iter().enumerate().map(bar).collect();
+            let edge = Some(Stroke { color: theme.ground(), width: 0.6, dashed: false });
+            vec![Draw::Path { pieces, closed: true, fill: Some(color), stroke: edge }]
+        }
+        Shape::Arrows { x, y, u, v } => {
+            let arrow = |i: usize| {
+                let (from, to) = (map.at(x[i], y[i]), map.at(x[i] + u[i], y[i] + v[i]));
+                let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+                let long = dx.hypot(dy);
+                let head = (0.35 * long).min(6.0);
+                let barb = |side: f64| {
+                    let (ex, ey) = (dx / long.max(1e-9), dy / long.max(1e-9));
+                    [to[0] - head * (ex - 0.5 * side * ey), to[1] - head * (ey + 0.5 * side * ex)]
+                };
+                [vec![from, to], vec![barb(1.0), to, barb(-1.0)]]
+            };
+            vec![open((0..x.len()).flat_map(arrow).collect(), color)]
+        }
+        Shape::Vertical { at } => {
+            let px = map.at(*at, 1.0)[0];
+            vec![open(vec![vec![[px, top], [px, top + height]]], color)]
+        }
+        Shape::Horizontal { at } => {
+            let py = map.at(1.0, *at)[1];
+            vec![open(vec![vec![[left, py], [left + width, py]]], color)]
+        }
+        Shape::Text { x, y, text, anchor } => vec![Draw::Text {
+            at: map.at(*x, *y),
+            text: text.clone(),
+            size: BODY,
+            bold: false,
+            anchor: *anchor,
+            color,
+            up: false,
+        }],
+        Shape::Heat { x, y, values } => {
+            let pixels = heat_pixels(x.len(), y.len(), values, value_range(panel, values));
+            let half = |v: &[f64]| if v.len() > 1 { (v[1] - v[0]) / 2.0 } else { 0.5 };
+            let ends = |v: &[f64]| [v[0] - half(v), v[v.len() - 1] + half(v)];
+            let ([x0, x1], [y0, y1]) = (ends(x), ends(y));
+            let (a, b) = (map.at(x0, y1), map.at(x1, y0));
+            vec![Draw::Image { over: [a[0], a[1], b[0] - a[0], b[1] - a[1]], pixels, smooth: true }]
+        }
+        Shape::Contours { values, levels, .. } => {
+            let range = value_range(panel, values);
+            let line = |level: &Level| {
+                let color = match mark.color {
+                    Color::Scale(_) => scale(along(range, false, level.value)).fade(mark.opacity),
+                    _ => color,
+                };
+                open(split(&level.x, &level.y), color)
+            };
+            levels.iter().map(line).collect()
+        }
+        Shape::Image { x, y, pixels } => {
+            let (a, b) = (map.at(x[0], y[1]), map.at(x[1], y[0]));
+            vec![Draw::Image { over: [a[0], a[1], b[0] - a[0], b[1] - a[1]], pixels: pixels.clone(), smooth: false }]
+        }
+        Shape::Surface { .. } | Shape::Curve { .. } | Shape::Cloud { .. } => Vec::new(),
+    }
+}
