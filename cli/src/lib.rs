@@ -24,10 +24,10 @@ pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
 pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
 pub use registry::{Modules, Rank};
-/// The dimensions of a net that the data and the noise determine.
-pub use tweedie::net::Task;
 /// A table of a recipe.
 pub use toml::Table;
+/// The dimensions of a net that the data and the noise determine.
+pub use tweedie::net::Task;
 
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
@@ -72,7 +72,10 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         Err(error) => {
             let text = error.to_string();
             // What shows a line of a recipe ends with that line.
-            output::console::note(&format!("error: {}", if text.contains('\n') { text } else { output::messages::sentence(&text) }));
+            output::console::note(&format!(
+                "error: {}",
+                if text.contains('\n') { text } else { output::messages::sentence(&text) }
+            ));
             ExitCode::FAILURE
         }
     }

@@ -129,11 +129,7 @@ impl Of<'_> {
     /// What a command has to say to draw as was compared.
     fn own(&self) -> Own {
         let name = |path: &str| self.recipe.module_name(path).map(str::to_owned);
-        Own {
-            run: self.args.model.display().to_string(),
-            sampler: name("sample.sampler"),
-            times: name("sample.times"),
-        }
+        Own { run: self.args.model.display().to_string(), sampler: name("sample.sampler"), times: name("sample.times") }
     }
 
     fn compare<const D: usize>(&self, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<()>

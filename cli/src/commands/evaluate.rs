@@ -3,17 +3,19 @@
 //! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
 //! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
 //! baselines are measured in the same way.
-use crate::{output::console::say, 
+use crate::{
     args,
     commands::list::pretty,
     commands::sample,
     data::{Facts, Loaded, Set, Split},
     device,
     dyn_model::Trial,
+    output::console::say,
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{Modules, Rank}};
+    registry::{Modules, Rank},
+};
 use burn::tensor::Device;
 use serde_json::{Value, json};
 use std::path::PathBuf;

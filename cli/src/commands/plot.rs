@@ -5,7 +5,11 @@ mod process;
 mod run;
 mod schedule;
 
-use crate::{output::console::say, recipe::unknown_module, registry::{Modules, module::Kind}};
+use crate::{
+    output::console::say,
+    recipe::unknown_module,
+    registry::{Modules, module::Kind},
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

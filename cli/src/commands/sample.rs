@@ -1,9 +1,10 @@
 //! `tweedie sample`: draws from the model of a run.
-use crate::{output::console::{note, say}, 
+use crate::{
     args,
     data::{Facts, pictured, told},
     device,
     dyn_model::{Drawn, Order, draw},
+    output::console::{note, say},
     output::messages,
     output::picture,
     output::progress::Progress,
@@ -11,7 +12,8 @@ use crate::{output::console::{note, say},
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, settings::Part},
-    run_dir::{RunDir, data_of, facts_of}};
+    run_dir::{RunDir, data_of, facts_of},
+};
 use burn::tensor::Device;
 use std::{
     fs,

@@ -1,10 +1,11 @@
 //! `tweedie train`: a run from a recipe, its checkpoints, and what it came to.
-use crate::{output::console::{note, say}, 
+use crate::{
     args,
     commands::sample,
     data::{Facts, Loaded, Set, Split, told},
     device,
     dyn_model::{Order, Parts, Session, draw},
+    output::console::{note, say},
     output::messages,
     output::picture,
     output::report,
@@ -12,7 +13,8 @@ use crate::{output::console::{note, say},
     recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
     registry::{Modules, Rank},
-    run_dir::{Line, Metrics, RunDir, data_of, facts_of}};
+    run_dir::{Line, Metrics, RunDir, data_of, facts_of},
+};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{

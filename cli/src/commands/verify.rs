@@ -1,16 +1,21 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
 mod output;
 
-use crate::{output::console::say, 
+use crate::{
     args,
     commands::list::pretty,
     data::categories::Categories,
     data::{Facts, Loaded, Set, Split},
+    output::console::say,
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{Modules, Rank, module::{Kind, Registry}},
-    run_dir::RunDir};
+    registry::{
+        Modules, Rank,
+        module::{Kind, Registry},
+    },
+    run_dir::RunDir,
+};
 use burn::tensor::{DType, Device};
 use output::{Module, brief, entries, table, verdict};
 use std::{path::Path, sync::Arc};

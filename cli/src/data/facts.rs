@@ -62,11 +62,7 @@ impl Facts {
                 0 => String::new(),
                 n => format!(", {n} classes"),
             };
-            return format!(
-                "{} {}{classes}",
-                messages::grouped(self.samples),
-                categories.describe(&self.shape)
-            );
+            return format!("{} {}{classes}", messages::grouped(self.samples), categories.describe(&self.shape));
         }
         let what = match *self.shape.as_slice() {
             [channels, height, width] => {

@@ -1,6 +1,9 @@
 //! From the tables of a recipe to the modules that they name.
 use crate::{
-    recipe::{check, file::{Part, Recipe}},
+    recipe::{
+        check,
+        file::{Part, Recipe},
+    },
     registry::{
         Modules,
         module::{self, Kind, Registry, named},

@@ -116,7 +116,9 @@ impl Reader<'_> {
     /// The value as one of the type.
     fn read(&self, at: &Place, type_: &Type, value: &Value) -> Result<Value> {
         match (type_, value) {
-            (Type::Boolean, Value::Boolean(_)) | (Type::Text(_), Value::String(_)) | (Type::Other(_), _) => Ok(value.clone()),
+            (Type::Boolean, Value::Boolean(_)) | (Type::Text(_), Value::String(_)) | (Type::Other(_), _) => {
+                Ok(value.clone())
+            }
             (Type::Integer(range), Value::Integer(whole)) if range.contains(*whole as f64) => Ok(value.clone()),
             // 1e3 is a whole number too.
             (Type::Integer(range), Value::Float(x)) if x.fract() == 0.0 && range.contains(*x) => {
@@ -135,7 +137,8 @@ impl Reader<'_> {
                 if lengths.least.is_some_and(|least| count < least) || lengths.most.is_some_and(|most| count > most) {
                     return Err(self.mismatch(at, type_, value));
                 }
-                let items = list.iter().enumerate().map(|(i, value)| self.read(&at.within(&i.to_string()), item, value));
+                let items =
+                    list.iter().enumerate().map(|(i, value)| self.read(&at.within(&i.to_string()), item, value));
                 Ok(Value::Array(items.collect::<Result<_>>()?))
             }
             (Type::List(item, _), Value::Table(_)) if matches!(**item, Type::Module(_)) => {
@@ -201,8 +204,12 @@ impl Reader<'_> {
         };
         let candidates = self.modules.all_of_kind(kind).into_iter().filter(|module| module.name == name);
         let candidates: Vec<&Description> = candidates.collect();
-        let place =
-            Place { path: at.path.clone(), owner: format!("the {kind} `{name}`"), field: String::new(), kind: Some(kind) };
+        let place = Place {
+            path: at.path.clone(),
+            owner: format!("the {kind} `{name}`"),
+            field: String::new(),
+            kind: Some(kind),
+        };
         // A net of one name may have other fields for data of another rank.
         let mut first = None;
         for module in candidates {
@@ -244,8 +251,7 @@ impl Reader<'_> {
         self.recipe.fail(&place.path, Part::Key, &message)
     }
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
-        let message =
-            format!("`{}` of {} must be {}, got {}.", at.field, at.owner, type_.expected(), found(value));
+        let message = format!("`{}` of {} must be {}, got {}.", at.field, at.owner, type_.expected(), found(value));
         self.recipe.fail(&at.path, Part::Value, &message)
     }
     fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {
@@ -280,5 +286,66 @@ fn found(value: &Value) -> String {
         Value::Array(list) if value.to_string().len() > SHORT => format!("a list of {} entries", list.len()),
         Value::Float(x) => x.to_string(),
         _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Modules;
+
+    /// The recipe for digits with one field set.
+    fn checked(case: &str) -> Result<()> {
+        let mut digits = Recipe::parse("digits.toml", include_str!("../../../recipes/digits.toml").into())?;
+        digits.set(case)?;
+        recipe(&digits, &Modules::default())
+    }
+    fn cases(text: &str) -> impl Iterator<Item = &str> {
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+    }
+
+    #[test]
+    fn what_the_schema_accepts_is_accepted() {
+        for case in cases(include_str!("../../tests/schema/good.txt")) {
+            assert!(checked(case).is_ok(), "{case}: {}", checked(case).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_the_schema_refuses_is_refused() {
+        for case in cases(include_str!("../../tests/schema/bad.txt")) {
+            // Texts with a pattern are read by the module.
+            if !case.contains("mauve") {
+                assert!(checked(case).is_err(), "{case} is accepted");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_numbers_and_names_are_read_as_what_is_wanted() {
+        let text = "[schedule]\nname = \"shifted\"\nfactor = 2\nschedule = \"cosine\"\n[train]\nsteps = 1e3";
+        let recipe = Recipe::parse("r.toml", text.into()).unwrap();
+        let schedule = module(&recipe, &Modules::default(), Kind::Schedule, "schedule").unwrap();
+        assert_eq!(schedule["factor"], Value::Float(2.0));
+        assert_eq!(schedule["schedule"]["name"].as_str(), Some("cosine"));
+        assert_eq!(section(&recipe, &Modules::default(), "train").unwrap()["steps"], Value::Integer(1000));
+    }
+
+    #[test]
+    fn names_of_other_libraries_are_understood() {
+        for (case, meant) in [
+            ("train.learning_rate=1", "`lr`"),
+            ("train.epochs=1", "`steps`"),
+            ("train.batch_size=1", "`batch`"),
+            ("train.weight_decay=1", "`adam.weight_decay`"),
+            ("noise.prediction=\"v_prediction\"", "`v`"),
+            ("noise.prediction=\"sample\"", "`x0`"),
+            ("sample.sampler=\"dpmpp_2m\"", "`dpm-solver++`"),
+            ("sample.sampler=\"euler_a\"", "`euler-ancestral`"),
+            ("sample.sampler=\"ddpm\"", "`ancestral`"),
+        ] {
+            let message = checked(case).unwrap_err().to_string();
+            assert!(message.contains(&format!("did you mean {meant}?")), "{case}: {message}");
+        }
     }
 }

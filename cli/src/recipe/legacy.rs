@@ -4,31 +4,7 @@ use toml::{Table, Value};
 /// A field that was renamed: kind of the module or section, name of the module (empty in a section, `*` for every module), the old
 /// key and the new one.
 const FIELDS: &[(&str, &str, &str, &str)] = &[
-    ("train", "", "rate", "lr"),
-    ("train", "", "decay", "lr_schedule"),
-    ("train", "", "drop", "cond_dropout"),
-    ("train", "", "ema", "ema_decay"),
-    ("train", "", "adam.decay", "adam.weight_decay"),
-    ("train", "", "adam.epsilon", "adam.eps"),
-    ("schedule", "linear", "first", "beta_start"),
-    ("schedule", "linear", "last", "beta_end"),
-    ("schedule", "scaled-linear", "first", "beta_start"),
-    ("schedule", "scaled-linear", "last", "beta_end"),
-    ("schedule", "sigmoid", "first", "beta_start"),
-    ("schedule", "sigmoid", "last", "beta_end"),
-    ("schedule", "variance-preserving", "min", "beta_min"),
-    ("schedule", "variance-preserving", "max", "beta_max"),
-    ("schedule", "sub-variance-preserving", "min", "beta_min"),
-    ("schedule", "sub-variance-preserving", "max", "beta_max"),
-    ("schedule", "variance-exploding", "min", "sigma_min"),
-    ("schedule", "variance-exploding", "max", "sigma_max"),
-    ("schedule", "edm", "min", "sigma_min"),
-    ("schedule", "edm", "max", "sigma_max"),
-    ("sampler", "churn", "churn", "s_churn"),
-    ("sampler", "churn", "min", "s_tmin"),
-    ("sampler", "churn", "max", "s_tmax"),
-    ("sampler", "churn", "noise", "s_noise"),
-    ("sampler", "adams-bashforth", "word", "prediction"),
+    // LATER
     ("net", "dit", "told", "cond_width"),
     ("net", "transformer", "told", "cond_width"),
     ("transform", "embedding", "normalised", "normalized"),
@@ -71,7 +47,9 @@ pub(crate) fn modernize(recipe: &mut Table) -> Result<Vec<Renamed>, Both> {
         match place {
             // `sampler = "ddim"` names a module as `sampler = { name = "ddim" }` does.
             Value::String(name) => {
-                if let Some((_, _, _, old, new)) = VALUES.iter().find(|row| row.0 == kind && row.2 == "name" && row.3 == name) {
+                if let Some((_, _, _, old, new)) =
+                    VALUES.iter().find(|row| row.0 == kind && row.2 == "name" && row.3 == name)
+                {
                     *name = (*new).to_owned();
                     let value = Some(((*old).to_owned(), (*new).to_owned()));
                     renamed.push(Renamed { old: path.clone(), new: path, value });
@@ -102,7 +80,10 @@ fn module_of(value: &Value) -> Option<String> {
     name.map(str::to_owned)
 }
 
-fn fields(kind: &str, module: &str) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str, &'static str)> {
+fn fields(
+    kind: &str,
+    module: &str,
+) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str, &'static str)> {
     FIELDS.iter().filter(move |(k, m, ..)| *k == kind && (*m == module || *m == "*"))
 }
 
@@ -181,4 +162,122 @@ fn value_at<'a>(recipe: &'a mut Table, path: &str) -> Option<&'a mut Value> {
         };
     }
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        recipe::sections,
+        registry::{
+            Modules,
+            module::Kind,
+            schema::{Field, Type},
+        },
+    };
+
+    /// Whether there is a field of that name today.
+    fn known(fields: &[Field], name: &str) -> bool {
+        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        fields.iter().find(|field| field.name == first).is_some_and(|field| match (&field.type_, rest) {
+            (_, None) => true,
+            (Type::Table(fields), Some(rest)) => known(fields, rest),
+            _ => false,
+        })
+    }
+    fn fields_of(modules: &Modules, kind: &str, module: &str) -> Vec<Field> {
+        match Kind::named(kind) {
+            Some(kind) => {
+                let of_kind = modules.of_kind(kind);
+                let description = of_kind.iter().find(|description| description.name == module);
+                description.unwrap_or_else(|| panic!("there is no {kind} `{module}`")).fields.clone()
+            }
+            None => match sections::all().into_iter().find(|section| section.name == kind).map(|section| section.type_)
+            {
+                Some(Type::Table(fields)) => fields,
+                _ => panic!("there is no section {kind}"),
+            },
+        }
+    }
+
+    #[test]
+    fn every_old_name_is_gone_and_every_new_one_is_there() {
+        let modules = Modules::default();
+        for (kind, module, old, new) in FIELDS {
+            let fields = fields_of(&modules, kind, module);
+            assert!(known(&fields, new), "{kind} {module} has no `{new}`");
+            assert!(!known(&fields, old), "{kind} {module} still has `{old}`");
+        }
+        for (kind, module, field, old, new) in VALUES {
+            let fields = fields_of(&modules, kind, module);
+            let choices = fields.iter().find(|known| known.name == *field).map(|field| &field.type_);
+            let Some(Type::Choice(choices)) = choices else { panic!("{kind} {module} has no choices of `{field}`") };
+            assert!(choices.iter().any(|choice| choice.value == *new), "{kind} {module}: {field} = {new}");
+            assert!(!choices.iter().any(|choice| choice.value == *old), "{kind} {module}: {field} = {old}");
+        }
+    }
+
+    /// A recipe with one module of each kind, in which every old key stands that its modules have.
+    fn old_recipe(kind: &str, module: &str) -> (Table, Vec<String>) {
+        let (mut recipe, mut old_keys) = (Table::new(), vec![]);
+        let mut place = Table::new();
+        if !module.is_empty() {
+            place.insert("name".into(), module.into());
+        }
+        for (_, _, old, _) in fields(kind, module) {
+            match old.split_once('.') {
+                None => drop(place.insert((*old).into(), Value::Integer(1))),
+                Some((around, key)) => {
+                    let inner = place.entry(around).or_insert_with(|| Value::Table(Table::new()));
+                    inner.as_table_mut().unwrap().insert(key.into(), Value::Integer(1));
+                }
+            }
+            old_keys.push((*old).to_owned());
+        }
+        match kind {
+            "sampler" => {
+                let mut sample = Table::new();
+                sample.insert("sampler".into(), place.into());
+                recipe.insert("sample".into(), sample.into());
+            }
+            "spacing" => drop(recipe.insert("times".into(), place.into())),
+            "loss" => drop(recipe.insert("loss".into(), Value::Array(vec![place.into()]))),
+            _ => drop(recipe.insert(kind.into(), place.into())),
+        }
+        (recipe, old_keys)
+    }
+
+    #[test]
+    fn every_old_key_is_read_as_the_new_one() {
+        for (kind, module, ..) in FIELDS {
+            let (mut recipe, old_keys) = old_recipe(kind, module);
+            let renamed = modernize(&mut recipe).unwrap();
+            assert_eq!(renamed.len(), old_keys.len(), "{kind} {module}: {recipe}");
+            for (_, _, _, new) in fields(kind, module) {
+                let place = &renamed.iter().find(|renamed| renamed.new.ends_with(&format!(".{new}"))).unwrap().new;
+                assert_eq!(value_at(&mut recipe, place), Some(&mut Value::Integer(1)), "{place}");
+            }
+            assert_eq!(modernize(&mut recipe).unwrap(), [], "{recipe}");
+        }
+    }
+
+    #[test]
+    fn an_old_key_beside_the_new_one_is_refused() {
+        let (mut recipe, _) = old_recipe("transform", "embedding");
+        recipe["transform"].as_table_mut().unwrap().insert("normalized".into(), true.into());
+        let Err(Both(both)) = modernize(&mut recipe) else { panic!("{recipe}") };
+        assert_eq!((&*both.old, &*both.new), ("transform.normalised", "transform.normalized"));
+    }
+
+    #[test]
+    fn modules_within_modules_are_renamed_too() {
+        let text = "[net]\nname = \"other\"\ninner = { name = \"transformer\", told = 8 }";
+        let mut recipe: Table = text.parse().unwrap();
+        assert_eq!(modern_path(&recipe, "net.inner.told"), "net.inner.cond_width");
+        assert_eq!(
+            modernize(&mut recipe).unwrap()[0].note(),
+            "`net.inner.told` is called `net.inner.cond_width` now; read as such"
+        );
+        assert_eq!(recipe["net"]["inner"]["cond_width"].as_integer(), Some(8));
+    }
 }

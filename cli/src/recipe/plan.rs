@@ -33,9 +33,8 @@ impl DataSpec {
     pub fn new(recipe: &Recipe, modules: &Modules) -> Result<Self> {
         check::recipe(recipe, modules)?;
         let (source, table) = module(recipe, modules, Kind::Data, "data", &modules.data)?;
-        let is_categorical = |kind: Kind| {
-            recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name))
-        };
+        let is_categorical =
+            |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
         let categorical = is_categorical(Kind::Noise) || is_categorical(Kind::Transform);
         Ok(Self { source, table, categorical })
     }

@@ -14,9 +14,7 @@ use crate::{
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{
-    Result, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing, train::Train,
-};
+use tweedie::{Result, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing, train::Train};
 
 pub(crate) struct Sampling<const D: usize> {
     pub settings: SampleSettings,
@@ -102,13 +100,13 @@ fn guidance(sample: &SampleSettings, facts: &Facts, train: &Train) -> Option<(&'
 
 /// Truncation of categorical predictions, where there are none.
 fn categorical_only<const D: usize>(sample: &SampleSettings, noise: &dyn Noise<D>) -> Option<(&'static str, String)> {
-    let set = [
-        ("temperature", sample.temperature != 1.0),
-        ("top_k", sample.top_k.is_some()),
-        ("top_p", sample.top_p != 1.0),
-    ];
+    let set =
+        [("temperature", sample.temperature != 1.0), ("top_k", sample.top_k.is_some()), ("top_p", sample.top_p != 1.0)];
     let (field, _) = set.into_iter().find(|(_, set)| *set).filter(|_| !noise.categorical())?;
-    Some((field, format!("`{field}` is for categorical predictions, and the noise is for continuous data: leave it out")))
+    Some((
+        field,
+        format!("`{field}` is for categorical predictions, and the noise is for continuous data: leave it out"),
+    ))
 }
 
 /// Dynamic thresholding, where it has no meaning.

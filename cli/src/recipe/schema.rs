@@ -53,7 +53,8 @@ fn of_module(module: &Description, kind: Kind) -> Value {
 
 /// A table of these fields and no others; `kind` is that of the module it belongs to.
 fn table(fields: &[Field], kind: Option<Kind>) -> Map<String, Value> {
-    let properties: Map<String, Value> = fields.iter().map(|field| (field.name.clone(), of_field(field, kind))).collect();
+    let properties: Map<String, Value> =
+        fields.iter().map(|field| (field.name.clone(), of_field(field, kind))).collect();
     let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
     let mut table = Map::from_iter([
         ("type".to_owned(), json!("object")),
@@ -113,8 +114,7 @@ fn of_type(type_: &Type, kind: Option<Kind>) -> Map<String, Value> {
 
 fn with_range(mut schema: Map<String, Value>, range: &Range) -> Map<String, Value> {
     let Range { minimum, maximum, above, below } = *range;
-    let ends =
-        [("minimum", minimum), ("maximum", maximum), ("exclusiveMinimum", above), ("exclusiveMaximum", below)];
+    let ends = [("minimum", minimum), ("maximum", maximum), ("exclusiveMinimum", above), ("exclusiveMaximum", below)];
     schema.extend(ends.into_iter().filter_map(|(key, end)| Some((key.to_owned(), json!(end?)))));
     schema
 }

@@ -126,8 +126,7 @@ struct Sections {
 }
 
 /// The names of the sections, in the order of a recipe.
-const ORDER: [&str; 10] =
-    ["data", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
+const ORDER: [&str; 10] = ["data", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
 
 /// The sections of a recipe as fields, in the order of a recipe.
 pub(crate) fn all() -> Vec<Field> {

@@ -6,8 +6,8 @@ use crate::{
         noises::{Absorbing, DiscretisedGaussian, GaussianConfig, Marginal, NearestNeighbour, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
-            Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes, KarrasTimes,
-            LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
+            Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
+            KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
         },
         transforms::TokenEmbedding,
     },
@@ -22,9 +22,9 @@ use tweedie::{
         SaSolver, SdeHeun, TauLeaping, UniPc,
     },
     schedule::{
-        Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace,
-        Linear, Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Sigmoid,
-        SigmoidSignal, Sqrt, SubVariancePreserving, VarianceExploding, VariancePreserving,
+        Constant, Cosine, CosineAngle, CosineMask, Decaying, Edm, FlowMatching, Geometric, Jsd, Laplace, Linear,
+        Listed, LogLinear, OrnsteinUhlenbeck, Polynomial, ScaledLinear, Sigmoid, SigmoidSignal, Sqrt,
+        SubVariancePreserving, VarianceExploding, VariancePreserving,
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };

@@ -22,16 +22,8 @@ pub(crate) enum Kind {
     Sampler,
 }
 impl Kind {
-    pub const ALL: [Self; 8] = [
-        Self::Data,
-        Self::Transform,
-        Self::Schedule,
-        Self::Noise,
-        Self::Net,
-        Self::Loss,
-        Self::Spacing,
-        Self::Sampler,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Data, Self::Transform, Self::Schedule, Self::Noise, Self::Net, Self::Loss, Self::Spacing, Self::Sampler];
     pub fn name(self) -> &'static str {
         match self {
             Self::Data => "data",

@@ -47,14 +47,11 @@ impl TransformConfig<3> for TokenEmbedding {
     }
     fn init(&self, data: &Facts, rng: &Rng, device: &Device) -> Result<Embedding> {
         let count = data.categories.as_ref().map_or(0, |categories| categories.count);
-        let config = EmbeddingConfig::new(count, self.width).with_normalized(self.normalized).with_decoding(self.decoding);
+        let config =
+            EmbeddingConfig::new(count, self.width).with_normalized(self.normalized).with_decoding(self.decoding);
         config.init(rng, device)
     }
-    fn denoiser<'a>(
-        &self,
-        embedding: &'a Embedding,
-        model: Box<dyn Denoiser<3> + 'a>,
-    ) -> Box<dyn Denoiser<3> + 'a> {
+    fn denoiser<'a>(&self, embedding: &'a Embedding, model: Box<dyn Denoiser<3> + 'a>) -> Box<dyn Denoiser<3> + 'a> {
         if self.clamp > 0.0 { Box::new(Rounded { model, embedding, until: self.clamp }) } else { model }
     }
 }

@@ -1,6 +1,6 @@
 //! What `tweedie compare` says: a table, the best of it as a command, JSON, and a picture of error over calls.
 use super::{entrant, picture};
-use crate::{output::console::say, args, commands::list::pretty};
+use crate::{args, commands::list::pretty, output::console::say};
 use serde_json::json;
 use std::{fs, path::Path};
 use tweedie::{Error, Result, train::write_atomically};
