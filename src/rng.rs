@@ -135,7 +135,7 @@ impl Rng {
                 let (key, draw, first) = self.advance();
                 let mut single = unwritten(rows * len);
                 fill_normals(key, draw, first, rows, len, &mut single);
-                let normals = ops::of_numbers(single, shape, device);
+                let normals = ops::from_vec(single, shape, device);
                 if dtype == DType::F32 { normals } else { normals.cast(dtype) }
             }
         }

@@ -1,10 +1,13 @@
-//! The guide: chapters whose code is tested.
-//!
-//! * [`gaussian`]: the mathematics that diffusion is made of, every formula computed.
-//! * [`custom`]: a module of your own of every kind, on a page.
-//! * [`choosing_a_sampler`]: orders, ends, and which to take.
-//! * [`text`]: diffusion over categories: noises, bounds, samplers, and text from a recipe.
-//! * [`kernels`]: how the fast operations on the CPU work, how fast they are, and how to add one.
+#![doc = include_str!("tutorial/introduction.md")]
+
+#[doc = include_str!("tutorial/getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("tutorial/glossary.md")]
+pub mod glossary {}
+
+#[doc = include_str!("tutorial/coming_from.md")]
+pub mod coming_from {}
 
 #[doc = include_str!("tutorial/gaussian.md")]
 pub mod gaussian {}

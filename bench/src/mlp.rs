@@ -1,7 +1,8 @@
-//! Training steps of a flow-matching net for points, timed; the PyTorch side is `bench/mlp.py`.
+//! Times training steps of a flow-matching MLP for points in the plane; the PyTorch counterpart is `bench/mlp.py`.
 //!
-//! `mlp told|plain [STEPS] [SHARDS]` prints one JSON line. `told` is the library's own net of three hidden layers of 256,
-//! `plain` the bare chain of layers that reads `[x, t]`; both run through the library's trainer, batch 256.
+//! `mlp conditioned|plain [STEPS] [SHARDS]` prints one JSON line. `conditioned` is the library's `Mlp` with three
+//! hidden layers of width 256, conditioned on time in every layer; `plain` is a plain MLP with the input `[x, t]`. Both
+//! use the library's trainer with batch size 256.
 use std::time::Instant;
 use tweedie::{
     burn::{
@@ -12,7 +13,7 @@ use tweedie::{
 };
 use tweedie_kernels::ops;
 
-/// `W₄ silu(W₃ silu(W₂ silu(W₁ [x, t])))`.
+/// Plain MLP: `W₄ silu(W₃ silu(W₂ silu(W₁ [x, t])))`.
 #[derive(Module, Debug)]
 struct Plain {
     layers: Vec<Layer>,
@@ -48,7 +49,7 @@ impl Net<2> for Plain {
     }
 }
 
-/// Processor time of all threads so far, where `/proc` tells.
+/// Returns the processor time of all threads so far in seconds, from `/proc`.
 fn processor_seconds() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
@@ -58,17 +59,17 @@ fn processor_seconds() -> f64 {
 fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: usize) {
     let parameters = Module::num_params(&net);
     let values = Rng::new(1).normal_tensor::<2>([10_000, 2], &Device::flex(), DType::F32).into_data();
-    let data = Samples::new(values.try_to_vec().expect("single precision"), [10_000, 2]);
+    let data = Samples::new(values.try_to_vec().expect("the values are in single precision"), [10_000, 2]);
     let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
     let settings = Train { steps: steps as u64 + 20, batch: 256, shards, ..Train::default() };
-    let mut trainer = model.train(&data, Simple, settings).expect("the parts fit");
+    let mut trainer = model.train(&data, Simple, settings).expect("the model, the data and the settings match");
     let (mut times, mut before, mut loss) = (vec![], 0.0, 0.0);
     for i in 0..steps + 20 {
         if i == 20 {
             before = processor_seconds();
         }
         let start = Instant::now();
-        loss = trainer.next().expect("a step is left").expect("random numbers are finite").loss;
+        loss = trainer.next().expect("there are steps left").expect("the loss is finite").loss;
         times.push(start.elapsed().as_secs_f64());
     }
     let cpu = (processor_seconds() - before) / steps as f64;
@@ -86,13 +87,14 @@ fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: 
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let name = args.next().unwrap_or_else(|| "told".into());
-    let mut number = |default| args.next().map_or(default, |n: String| n.parse().expect("a number"));
+    let name = args.next().unwrap_or_else(|| "conditioned".into());
+    let mut number =
+        |default| args.next().map_or(default, |n: String| n.parse().expect("STEPS and SHARDS must be numbers"));
     let (steps, shards) = (number(300), number(2));
     let device = Device::flex();
     match &*name {
-        "told" => run("told", MlpConfig::new(2).init(&Rng::new(0), &device).unwrap(), steps, shards),
+        "conditioned" => run("conditioned", MlpConfig::new(2).init(&Rng::new(0), &device).unwrap(), steps, shards),
         "plain" => run("plain", Plain::new(&device), steps, shards),
-        _ => panic!("there are told and plain, not `{name}`"),
+        _ => panic!("the net must be conditioned or plain, got {name}"),
     }
 }

@@ -1,6 +1,7 @@
-//! Times whole nets, forward or a training step, and prints a JSON line: `nets unet|dit train|forward [runs]`.
+//! Times the forward pass or the training step of a whole net: `nets unet|dit train|forward [RUNS]` prints one JSON
+//! line.
 //!
-//! The nets are those of the PyTorch side of the race, layer for layer.
+//! The nets have the same layers as their PyTorch counterparts in `bench/torch_nets.py`.
 use burn::tensor::{
     DType, Device, Tensor, TensorData,
     module::interpolate,
@@ -11,16 +12,18 @@ use tweedie_kernels::{AdamW, fill_normals, ops};
 
 const BATCH: usize = 32;
 
-/// Parameters in the order in which the net asks for them; made on the first pass.
+/// Parameters in the order in which the net uses them, initialized in the first pass.
 struct Parameters {
     device: Device,
     values: Vec<Tensor<1>>,
-    /// The same under autodiff, for one pass.
+    /// The same parameters, tracked by autodiff, for one pass.
     tracked: Vec<Tensor<1>>,
     next: usize,
 }
 
 impl Parameters {
+    /// Returns the next parameter. Its initial standard deviation is 1/√(3 inputs); for `inputs` = 0 it is filled with
+    /// ones, for `usize::MAX` with zeros.
     fn take<const D: usize>(&mut self, shape: [usize; D], inputs: usize) -> Tensor<D> {
         if self.next == self.tracked.len() {
             let len = shape.iter().product();
@@ -60,19 +63,19 @@ impl Parameters {
         if silu { ops::group_norm_silu(x, gain, offset, 8, 1e-5) } else { ops::group_norm(x, gain, offset, 8, 1e-5) }
     }
 
-    fn res(&mut self, x: Tensor<4>, told: &Tensor<2>, out: usize) -> Tensor<4> {
+    fn residual(&mut self, x: Tensor<4>, cond: &Tensor<2>, out: usize) -> Tensor<4> {
         let inputs = x.dims()[1];
         let h = self.norm(x.clone(), true);
         let (w, b) = (self.take([out, inputs, 3, 3], 9 * inputs), self.take([1, out], 9 * inputs));
-        let t = self.linear(told.clone(), out);
-        let h = ops::conv2d_told(h, w, t + b, [1, 1], [1, 1]);
+        let t = self.linear(cond.clone(), out);
+        let h = ops::conv2d_modulated(h, w, t + b, [1, 1], [1, 1]);
         let h = self.norm(h, true);
         let h = self.conv(h, out, 3, 1, 1);
         let x = if inputs == out { x } else { self.conv(x, out, 1, 1, 0) };
         h + x
     }
 
-    fn attend(&mut self, x: Tensor<4>) -> Tensor<4> {
+    fn attention(&mut self, x: Tensor<4>) -> Tensor<4> {
         let c = x.dims()[1];
         let y = self.norm(x.clone(), false);
         let y = self.conv(y, 3 * c, 1, 1, 0);
@@ -82,33 +85,33 @@ impl Parameters {
     fn unet(&mut self, x: Tensor<4>, t: Tensor<1>) -> Tensor<4> {
         self.next = 0;
         let (base, mults, blocks) = (64, [1, 2, 2], 2);
-        let told = self.linear(time_features(t, base), 4 * base);
-        let told = self.linear(ops::silu(told), 4 * base);
-        let told = ops::silu(told);
+        let cond = self.linear(time_features(t, base), 4 * base);
+        let cond = self.linear(ops::silu(cond), 4 * base);
+        let cond = ops::silu(cond);
         let mut h = self.conv(x, base, 3, 1, 1);
-        let mut kept = vec![h.clone()];
+        let mut skips = vec![h.clone()];
         for (level, mult) in mults.into_iter().enumerate() {
             for _ in 0..blocks {
-                h = self.res(h, &told, base * mult);
+                h = self.residual(h, &cond, base * mult);
                 if level == 2 {
-                    h = self.attend(h);
+                    h = self.attention(h);
                 }
-                kept.push(h.clone());
+                skips.push(h.clone());
             }
             if level < 2 {
                 h = self.conv(h, base * mult, 3, 2, 1);
-                kept.push(h.clone());
+                skips.push(h.clone());
             }
         }
-        h = self.res(h, &told, base * 2);
-        h = self.attend(h);
-        h = self.res(h, &told, base * 2);
+        h = self.residual(h, &cond, base * 2);
+        h = self.attention(h);
+        h = self.residual(h, &cond, base * 2);
         for (level, mult) in mults.into_iter().enumerate().rev() {
             for _ in 0..=blocks {
-                let seen = kept.pop().expect("one for each block");
-                h = self.res(Tensor::cat(vec![h, seen], 1), &told, base * mult);
+                let skip = skips.pop().expect("there is one skip connection per block");
+                h = self.residual(Tensor::cat(vec![h, skip], 1), &cond, base * mult);
                 if level == 2 {
-                    h = self.attend(h);
+                    h = self.attention(h);
                 }
             }
             if level > 0 {
@@ -122,7 +125,7 @@ impl Parameters {
         self.conv(h, 1, 3, 1, 1)
     }
 
-    /// Layer norm without parameters of its own, then `(1 + scale) x + shift`.
+    /// Layer normalization without learned parameters, then `(1 + scale) x + shift`.
     fn modulate(&mut self, x: Tensor<3>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<3> {
         ops::layer_norm(x, scale + 1.0, shift, 1e-6)
     }
@@ -134,11 +137,11 @@ impl Parameters {
         let side = size / patch;
         let h = self.conv(x, wide, patch, patch, 0).reshape([batch, wide, side * side]).swap_dims(1, 2);
         let mut h = h + self.take([1, side * side, wide], 800);
-        let told = self.linear(time_features(t, 256), wide);
-        let told = self.linear(ops::silu(told), wide);
-        let told = ops::silu(told);
+        let cond = self.linear(time_features(t, 256), wide);
+        let cond = self.linear(ops::silu(cond), wide);
+        let cond = ops::silu(cond);
         for _ in 0..depth {
-            let parts = self.linear(told.clone(), 6 * wide).chunk(6, 1);
+            let parts = self.linear(cond.clone(), 6 * wide).chunk(6, 1);
             let [shift, scale, gate, shift2, scale2, gate2] = parts.try_into().expect("six parts");
             let y = self.modulate(h.clone(), scale, shift);
             let qkv = self.linear(y, 3 * wide);
@@ -148,13 +151,14 @@ impl Parameters {
             let y = ops::gelu_tanh(self.linear(y, 4 * wide));
             h = h + self.linear(y, wide) * gate2.unsqueeze_dim(1);
         }
-        let [shift, scale] = self.linear(told, 2 * wide).chunk(2, 1).try_into().expect("two parts");
+        let [shift, scale] = self.linear(cond, 2 * wide).chunk(2, 1).try_into().expect("two parts");
         let h = self.modulate(h, scale, shift);
         let h = self.linear(h, patch * patch * c);
         h.reshape([batch, side, side, patch, patch, c]).permute([0, 5, 1, 3, 2, 4]).reshape([batch, c, size, size])
     }
 }
 
+/// Returns sinusoidal features of the time.
 fn time_features(t: Tensor<1>, features: usize) -> Tensor<2> {
     let half = features / 2;
     let rates: Vec<f32> = (0..half).map(|i| 1e4f32.powf(-(i as f32) / half as f32)).collect();
@@ -169,7 +173,7 @@ fn normals(shape: [usize; 4], draw: u32, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
-/// Processor time of all threads so far, where `/proc` tells: hardly disturbed by other processes.
+/// Returns the processor time of all threads so far in seconds, from `/proc`: nearly independent of other processes.
 fn processor_seconds() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
@@ -179,7 +183,7 @@ fn processor_seconds() -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let (net, mode) = (arguments[1].as_str(), arguments[2].as_str());
-    let runs: usize = arguments.get(3).map_or(7, |n| n.parse().expect("a number of runs"));
+    let runs: usize = arguments.get(3).map_or(7, |n| n.parse().expect("RUNS must be a number"));
     let device = if mode == "train" { Device::flex().autodiff() } else { Device::flex() };
     let mut parameters = Parameters { device: device.clone(), values: vec![], tracked: vec![], next: 0 };
     let (x, eps) = (normals([BATCH, 1, 32, 32], 0, &device), normals([BATCH, 1, 32, 32], 1, &device));
@@ -188,9 +192,9 @@ fn main() {
     let forward = |p: &mut Parameters| match net {
         "unet" => p.unet(x.clone(), t.clone()),
         "dit" => p.dit(x.clone(), t.clone()),
-        _ => panic!("unet or dit, not {net}"),
+        _ => panic!("the net must be unet or dit, got {net}"),
     };
-    let rule = AdamW { rate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, gradient_scale: 1.0 };
+    let rule = AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, gradient_scale: 1.0 };
     let mut moments: Vec<[Tensor<1>; 2]> = vec![];
     let (mut times, mut before) = (vec![], 0.0);
     let mut loss = 0.0;

@@ -1,18 +1,22 @@
-//! Times single operations and prints a JSON line for each: `ops [part of a name]`.
+//! Times single operations: `ops [FILTER]` prints one JSON line per operation whose name contains FILTER.
 //!
-//! What a net calls is timed as a net calls it, on tensors, with the memory of its result and, where a name ends in `fwdbwd`,
-//! with burn's autodiff around it: `(f(x) · g).sum().backward()`, as the PyTorch side does. Gradients of convolutions and
-//! products with a transposed factor are the kernels alone, again with the memory of the result.
+//! The PyTorch counterpart is `bench/torch_ops.py`. Operations that a net calls are timed on tensors, including the
+//! allocation of the result and, if the name ends in `fwdbwd`, burn's autodiff: `(f(x) · g).sum().backward()`. For
+//! gradients of convolutions and products with a transposed factor the kernel is called directly, including the
+//! allocation of the result.
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::hint::black_box;
 use std::time::Instant;
-use tweedie_kernels::{Attention, Conv2d, Gradients, Matrix, fill_normals, keep_memory, matmul, ops, unwritten};
+use tweedie_kernels::{
+    Attention, AttentionGradients, Conv2d, Matrix, fill_normals, keep_memory, matmul, ops, unwritten,
+};
 
 struct Bench {
     filter: String,
 }
 
 impl Bench {
+    /// Runs `f` and prints median, minimum and processor time per run in milliseconds.
     fn time<R>(&self, name: &str, runs: usize, mut f: impl FnMut() -> R) {
         if !name.contains(&self.filter) {
             return;
@@ -32,7 +36,7 @@ impl Bench {
         println!(r#"{{"op":"{name}","ms":{:.4},"min":{:.4},"cpu":{cpu:.4}}}"#, times[times.len() / 2], times[0]);
     }
 
-    /// Forward, and forward and backward of a function of `x` and `others`, all of them tracked.
+    /// Times the forward pass, and forward and backward pass together, of a function of `x` and `others`.
     fn both<const D: usize>(
         &self,
         name: &str,
@@ -51,21 +55,23 @@ impl Bench {
     }
 }
 
-/// Processor time of all threads so far, where `/proc` tells: hardly disturbed by other processes.
+/// Returns the processor time of all threads so far in milliseconds, from `/proc`: nearly independent of other
+/// processes.
 fn processor_ms() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
     times.filter_map(|line| line.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e6
 }
 
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
+/// Returns keyed standard normals.
+fn normals(len: usize, seed: u32) -> Vec<f32> {
     let mut out = vec![0.0; len];
     fill_normals([seed, 0], 0, 0, 1, len, &mut out);
     out
 }
 
 fn tensor<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
-    let values = numbers(shape.iter().product(), seed);
+    let values = normals(shape.iter().product(), seed);
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
@@ -90,7 +96,7 @@ fn main() {
         let b = (k == 3).then(|| tensor([co], 3, &device));
         let name = if s == 1 { format!("conv{k}x{k}_{ci}_{co}_{h}") } else { format!("conv{k}x{k}s{s}_{ci}_{co}_{h}") };
         bench.time(&format!("{name}_fwd"), 15, || ops::conv2d(x.clone(), w.clone(), b.clone(), [s, s], [k / 2, k / 2]));
-        let (x, w, g) = (numbers(32 * ci * h * h, 1), numbers(co * ci * k * k, 2), numbers(32 * co * o * o, 3));
+        let (x, w, g) = (normals(32 * ci * h * h, 1), normals(co * ci * k * k, 2), normals(32 * co * o * o, 3));
         bench.time(&format!("{name}_bwd_w"), 15, || {
             let mut dw = unwritten(w.len());
             conv.weight_gradient(&x, &g, &mut dw);
@@ -104,7 +110,7 @@ fn main() {
     }
     let (a, b) = (tensor([2048, 256], 1, &device), tensor([256, 1024], 2, &device));
     bench.time("matmul_2048_256_1024", 15, || ops::linear(a.clone(), b.clone(), None));
-    let (a, b) = (numbers(2048 * 256, 1), numbers(256 * 1024, 2));
+    let (a, b) = (normals(2048 * 256, 1), normals(256 * 1024, 2));
     bench.time("matmul_2048_256_1024_bT", 15, || {
         let mut c = unwritten(2048 * 1024);
         matmul(Matrix::new(&a, 2048, 256), Matrix::new(&b, 1024, 256).transposed(), None, &mut c);
@@ -128,11 +134,11 @@ fn main() {
     bench.time("sdpa_32x4x64x64", 25, || ops::attention(q.clone(), q.clone(), q.clone()));
     let shape = Attention::contiguous([32, 4, 64, 64], 64, 64);
     let (q, mut out, mut stats) =
-        (numbers(32 * 4 * 64 * 64, 1), numbers(32 * 4 * 64 * 64, 2), vec![0.0; 32 * 4 * 64 * 2]);
+        (normals(32 * 4 * 64 * 64, 1), normals(32 * 4 * 64 * 64, 2), vec![0.0; 32 * 4 * 64 * 2]);
     shape.forward(&q, &q, &q, &mut out, &mut stats);
     bench.time("sdpa_32x4x64x64_bwd", 15, || {
         let [mut dq, mut dk, mut dv] = [(); 3].map(|()| unwritten(q.len()));
-        shape.backward(&q, &q, &q, &out, &stats, &q, Gradients::Apart(&mut dq, &mut dk, &mut dv));
+        shape.backward(&q, &q, &q, &out, &stats, &q, AttentionGradients::Separate(&mut dq, &mut dk, &mut dv));
         [dq, dk, dv]
     });
     bench.time("randn_4M", 15, || {

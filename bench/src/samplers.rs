@@ -1,9 +1,10 @@
-//! What a step of each sampler costs without the net: microseconds for 768 single-precision numbers.
+//! Times one step of each sampler without the net, in microseconds, for 768 single-precision elements:
+//! `samplers [FILTER]` times the samplers whose name contains FILTER.
 //!
-//! The net's word is a tensor made beforehand; reading x̂ from it is in the figure, and so is the noise of a stochastic step,
-//! which a row of its own shows at the end. A step of Restart and of the adaptive pair is one of those they take within a
-//! step of the walk. The first figure is on DDPM's linear table, the second on a schedule without an inverse of its own, which
-//! samplers that ask for a time between two others feel. An argument picks the rows whose name contains it.
+//! The model output is a constant tensor. The time includes the conversion of the model output to x̂ and the noise of a
+//! stochastic step, which is also timed alone in the last row. For Restart and the adaptive solver a step is one of the
+//! steps that they take within one interval. The first time is for DDPM's linear table, the second for a schedule
+//! without a closed-form inverse, which matters for samplers that need a time between two others.
 use burn::tensor::{DType, Device, Tensor};
 use std::{cell::Cell, hint::black_box, sync::Arc, time::Instant};
 use tweedie::{
@@ -14,19 +15,19 @@ use tweedie::{
     schedule::{Between, CosineAngle, FlowMatching, Linear, Schedule},
 };
 
-/// A model that always says the same, and counts how often.
+/// Model with a constant output, which counts its evaluations.
 struct Fixed {
     noise: Gaussian,
-    word: Tensor<4>,
-    calls: Cell<usize>,
+    output: Tensor<4>,
+    evaluations: Cell<usize>,
 }
 impl Denoiser<4> for Fixed {
     fn noise(&self) -> &dyn Noise<4> {
         &self.noise
     }
     fn predict(&self, _: Tensor<4>, _: &[f64]) -> Tensor<4> {
-        self.calls.set(self.calls.get() + 1);
-        self.word.clone()
+        self.evaluations.set(self.evaluations.get() + 1);
+        self.output.clone()
     }
 }
 
@@ -84,7 +85,7 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
 fn main() {
     let device = Device::flex();
     let shape = [4, 3, 8, 8];
-    let word = Rng::new(0).normal_tensor(shape, &device, DType::F32);
+    let output = Rng::new(0).normal_tensor(shape, &device, DType::F32);
     let start = Rng::new(1).normal_tensor(shape, &device, DType::F32);
     let schedules: [Arc<dyn Schedule>; 2] = [
         Arc::new(Linear::new(1000)),
@@ -92,48 +93,48 @@ fn main() {
     ];
     let models = schedules.map(|path| Fixed {
         noise: Gaussian::new(path).predicting(Prediction::V),
-        word: word.clone(),
-        calls: Cell::new(0),
+        output: output.clone(),
+        evaluations: Cell::new(0),
     });
     let only = std::env::args().nth(1).unwrap_or_default();
     let samplers: Vec<_> = samplers().into_iter().filter(|(name, _)| name.contains(&only)).collect();
     let steps = 200;
     let time = |i: usize| 1.0 - i as f64 * 0.9 / steps as f64;
     let mut rows = vec![([f64::INFINITY; 2], 0.0); samplers.len()];
-    // In turn, so that a slow moment of the machine is everybody's.
+    // Interleaved, so that variations in the speed of the machine affect all samplers alike.
     for _ in 0..60 {
-        for ((_, sampler), (best, each)) in samplers.iter().zip(&mut rows) {
+        for ((_, sampler), (best, nfe_per_step)) in samplers.iter().zip(&mut rows) {
             for (model, best) in models.iter().zip(best) {
                 let (mut past, mut rng) = (Past::of(steps), Rng::new(2));
                 let mut z = start.clone();
-                model.calls.set(0);
-                let clock = Instant::now();
+                model.evaluations.set(0);
+                let start_time = Instant::now();
                 for i in 0..steps {
                     z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
                     past.advance();
                 }
                 black_box(z);
-                let calls = model.calls.get() as f64;
-                let taken = calls / sampler.calls() as f64;
-                *best = best.min(clock.elapsed().as_secs_f64() / taken);
-                *each = calls / taken;
+                let nfe = model.evaluations.get() as f64;
+                let taken = nfe / sampler.calls() as f64;
+                *best = best.min(start_time.elapsed().as_secs_f64() / taken);
+                *nfe_per_step = nfe / taken;
             }
         }
     }
     println!(
         "{:26} {:>10} {:>12} {:>10} {:>16}",
-        "sampler", "µs a step", "calls a step", "µs a call", "without inverse"
+        "sampler", "µs per step", "NFE per step", "µs per NFE", "without inverse"
     );
-    for ((name, _), ([table, other], calls)) in samplers.iter().zip(rows) {
+    for ((name, _), ([table, other], nfe)) in samplers.iter().zip(rows) {
         let [table, other] = [table, other].map(|seconds| seconds * 1e6);
-        println!("{name:26} {table:>10.2} {calls:>12} {:>10.2} {other:>16.2}", table / calls);
+        println!("{name:26} {table:>10.2} {nfe:>12} {:>10.2} {other:>16.2}", table / nfe);
     }
     let mut rng = Rng::new(3);
     let mut best = f64::INFINITY;
     for _ in 0..2000 {
-        let clock = Instant::now();
+        let start_time = Instant::now();
         black_box(rng.normal_tensor(shape, &device, DType::F32));
-        best = best.min(clock.elapsed().as_secs_f64());
+        best = best.min(start_time.elapsed().as_secs_f64());
     }
-    println!("{:26} {:>10.2}", "the noise alone", best * 1e6);
+    println!("{:26} {:>10.2}", "noise alone", best * 1e6);
 }

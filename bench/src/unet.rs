@@ -1,4 +1,4 @@
-//! The training step of a UNet, timed; the PyTorch side is `bench/unet.py`.
+//! Times the training step or the forward pass of a UNet; the PyTorch counterpart is `bench/unet.py`.
 //!
 //! `cargo run --release -p tweedie-bench --bin unet -- digits|mnist|large [train|infer] [STEPS]` prints one JSON line.
 use std::time::Instant;
@@ -11,12 +11,12 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_else(|| "digits".into());
     let mode = args.next().unwrap_or_else(|| "train".into());
-    let steps: usize = args.next().map_or(10, |n| n.parse().expect("STEPS is a number"));
+    let steps: usize = args.next().map_or(10, |n| n.parse().expect("STEPS must be a number"));
     let (size, channels, batch, attention, blocks, classes) = match &*name {
         "digits" => (8, vec![32, 64], 64, vec![], 1, 10),
         "mnist" => (28, vec![32, 64, 64], 64, vec![], 1, 10),
         "large" => (32, vec![64, 128, 128], 32, vec![2], 2, 0),
-        _ => panic!("there are digits, mnist and large, not `{name}`"),
+        _ => panic!("the net must be digits, mnist or large, got {name}"),
     };
     let device = Device::flex();
     let net = UNetConfig::new(1, channels)
@@ -34,11 +34,11 @@ fn main() {
         let values = x.try_into_vec_as::<f32>().expect("a tensor can be read back");
         let data = Samples::new(values, shape);
         let settings = Train { steps: steps as u64 + 2, batch, ema: 0.0, ..Train::default() };
-        let mut trainer = model.train(&data, Simple, settings).expect("the parts fit");
+        let mut trainer = model.train(&data, Simple, settings).expect("the model, the data and the settings match");
         loop {
             let start = Instant::now();
             match trainer.next() {
-                Some(step) => step.expect("random numbers are finite"),
+                Some(step) => step.expect("the loss is finite"),
                 None => break,
             };
             times.push(start.elapsed());

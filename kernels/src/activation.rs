@@ -1,29 +1,29 @@
-//! Element-wise activations, forward and backward in one pass each.
+//! Element-wise activations, each forward and backward in one pass.
 use crate::math;
-use crate::parallel::{PIECE, for_pieces};
+use crate::parallel::{CHUNK, for_chunks};
 use crate::simd::{Level, Simd, dispatch};
 
-/// An element-wise function with a slope.
+/// Element-wise activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// `x σ(x)`, also called swish.
+    /// SiLU, also called swish: `x σ(x)`.
     Silu,
-    /// `x Φ(x)`, by the error function.
+    /// GELU: `x Φ(x) = ½ x (1 + erf(x/√2))`.
     Gelu,
-    /// `x σ(2u)`, `u = √(2/π) (x + 0.044715 x³)`: GELU's approximation by the hyperbolic tangent.
+    /// Tanh approximation of GELU: `½ x (1 + tanh u) = x σ(2u)`, `u = √(2/π) (x + 0.044715 x³)`.
     GeluTanh,
-    /// `σ(x) = 1 / (1 + e⁻ˣ)`.
+    /// Logistic function: `σ(x) = 1 / (1 + e⁻ˣ)`.
     Sigmoid,
-    /// The hyperbolic tangent.
+    /// Hyperbolic tangent.
     Tanh,
-    /// The error function.
+    /// Error function: `erf x = 2/√π ∫₀ˣ exp(−t²) dt`.
     Erf,
-    /// eˣ.
+    /// Exponential function: `eˣ`.
     Exp,
 }
 
 impl Activation {
-    /// `y = f(x)`, element by element.
+    /// Computes `y = f(x)` element by element.
     ///
     /// ```
     /// use tweedie_kernels::Activation;
@@ -35,9 +35,9 @@ impl Activation {
     /// # Panics
     /// If the lengths differ.
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
-        assert_eq!(x.len(), y.len(), "an activation gives as many numbers as it takes");
+        assert_eq!(x.len(), y.len(), "the output must have the length of the input");
         let level = Level::get();
-        for_pieces(PIECE, [x], y, |[x], y| match self {
+        for_chunks(CHUNK, [x], y, |[x], y| match self {
             Self::Silu => map_at(level, Silu, x, y),
             Self::Gelu => map_at(level, Gelu, x, y),
             Self::GeluTanh => map_at(level, GeluTanh, x, y),
@@ -48,14 +48,14 @@ impl Activation {
         });
     }
 
-    /// `dx = f′(x) dy`, element by element.
+    /// Computes `dx = f′(x) dy` element by element.
     ///
     /// # Panics
     /// If the lengths differ.
     pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-        assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient has as many numbers as its variable");
+        assert!(x.len() == dy.len() && x.len() == dx.len(), "a gradient must have the length of its variable");
         let level = Level::get();
-        for_pieces(PIECE, [x, dy], dx, |[x, dy], dx| match self {
+        for_chunks(CHUNK, [x, dy], dx, |[x, dy], dx| match self {
             Self::Silu => slope_at(level, Silu, x, dy, dx),
             Self::Gelu => slope_at(level, Gelu, x, dy, dx),
             Self::GeluTanh => slope_at(level, GeluTanh, x, dy, dx),
@@ -67,12 +67,15 @@ impl Activation {
     }
 }
 
-/// A function of vectors and its slope.
+/// Element-wise function of vectors.
 pub(crate) trait Unary: Copy {
+    /// Computes f(x).
     fn value<S: Simd>(self, s: S, x: S::F) -> S::F;
+    /// Computes the derivative f′(x).
     fn slope<S: Simd>(self, s: S, x: S::F) -> S::F;
 }
 
+/// Defines a [`Unary`] function by its value and its derivative.
 macro_rules! unary {
     ($($name:ident: $value:expr, |$s:ident, $x:ident| $slope:expr;)*) => {$(
         #[derive(Clone, Copy)]
@@ -99,7 +102,7 @@ unary! {
     Exp: math::exp, |s, x| math::exp(s, x);
 }
 
-/// No activation at all.
+/// Identity function.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity;
 impl Unary for Identity {
@@ -113,6 +116,7 @@ impl Unary for Identity {
     }
 }
 
+/// Computes `y = f(x)`.
 #[inline(always)]
 fn map<S: Simd, U: Unary>(s: S, f: U, x: &[f32], y: &mut [f32]) {
     let two = 2 * S::LANES;
@@ -123,11 +127,12 @@ fn map<S: Simd, U: Unary>(s: S, f: U, x: &[f32], y: &mut [f32]) {
         s.store(&mut y[S::LANES..], b);
     }
     for (x, y) in xs.remainder().chunks(S::LANES).zip(ys.into_remainder().chunks_mut(S::LANES)) {
-        s.store_part(y, f.value(s, s.load_part(x, 0.0)));
+        s.store_partial(y, f.value(s, s.load_partial(x, 0.0)));
     }
 }
 dispatch! { fn map_at<U: Unary>(f: U, x: &[f32], y: &mut [f32]) = map; }
 
+/// Computes `dx = f′(x) dy`.
 #[inline(always)]
 fn slope<S: Simd, U: Unary>(s: S, f: U, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     let l = S::LANES;
@@ -139,7 +144,7 @@ fn slope<S: Simd, U: Unary>(s: S, f: U, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     }
     let rest = xs.remainder().chunks(l).zip(ds.remainder().chunks(l));
     for ((x, d), out) in rest.zip(outs.into_remainder().chunks_mut(l)) {
-        s.store_part(out, f.slope(s, s.load_part(x, 0.0)) * s.load_part(d, 0.0));
+        s.store_partial(out, f.slope(s, s.load_partial(x, 0.0)) * s.load_partial(d, 0.0));
     }
 }
 dispatch! { fn slope_at<U: Unary>(f: U, x: &[f32], dy: &[f32], dx: &mut [f32]) = slope; }
@@ -208,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn values_are_right_to_a_few_units_in_the_last_place() {
+    fn values_are_accurate_to_a_few_units_in_the_last_place() {
         let x: Vec<f32> = (-80_000..80_000).map(|i| i as f32 * 1.1e-3 + 1e-5).collect();
         for level in Level::available() {
-            for (a, most) in [
+            for (a, tolerance) in [
                 (Activation::Exp, 1.5),
                 (Activation::Sigmoid, 3.0),
                 (Activation::Tanh, 3.0),
@@ -220,9 +225,9 @@ mod tests {
             ] {
                 let worst =
                     x.iter().zip(at(level, a, &x)).map(|(&x, y)| ulps(y, exact(a, f64::from(x)))).fold(0.0, f64::max);
-                assert!(worst <= most, "{a:?} at {level:?} is off by {worst} units in the last place");
+                assert!(worst <= tolerance, "{a:?} at {level:?} is off by {worst} units in the last place");
             }
-            // Where 1 + erf cancels, the absolute error counts.
+            // 1 + erf cancels for large negative x, so the absolute error is tested.
             for a in [Activation::Gelu, Activation::GeluTanh] {
                 let worst = x
                     .iter()
@@ -235,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range_are_right() {
+    fn values_at_the_ends_of_the_range_are_correct() {
         for level in Level::available() {
             let y =
                 at(level, Activation::Exp, &[f32::NEG_INFINITY, -150.0, -100.0, 88.7, 89.0, f32::INFINITY, f32::NAN]);
             assert_eq!((y[0], y[1]), (0.0, 0.0));
-            assert!((y[2] / 3.78e-44 - 1.0).abs() < 0.05, "the least numbers come gradually, not {}", y[2]);
+            assert!((y[2] / 3.78e-44 - 1.0).abs() < 0.05, "exp must underflow gradually, got {}", y[2]);
             assert!(ulps(y[3], f64::from(88.7f32).exp()) < 2.0);
             assert_eq!((y[4], y[5]), (f32::INFINITY, f32::INFINITY));
             assert!(y[6].is_nan());
@@ -248,15 +253,15 @@ mod tests {
             assert_eq!(at(level, Activation::Erf, &[-9.0, 9.0]), [-1.0, 1.0]);
             assert_eq!(at(level, Activation::Tanh, &[-90.0, 90.0]), [-1.0, 1.0]);
             for a in ALL {
-                assert!(at(level, a, &[f32::NAN])[0].is_nan(), "{a:?} hides what is not a number");
+                assert!(at(level, a, &[f32::NAN])[0].is_nan(), "{a:?} of NaN must be NaN");
             }
         }
     }
 
     #[test]
-    fn slopes_are_those_of_the_values_at_any_length() {
-        for len in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, PIECE - 1, PIECE + 3] {
-            let (x, dy) = (numbers(len, 1, 3.0), numbers(len, 2, 1.0));
+    fn slopes_are_the_derivatives_of_the_values_at_any_length() {
+        for len in [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, CHUNK - 1, CHUNK + 3] {
+            let (x, dy) = (random_values(len, 1, 3.0), random_values(len, 2, 1.0));
             for a in ALL {
                 let mut dx = vec![f32::NAN; len];
                 a.backward(&x, &dy, &mut dx);

@@ -1,9 +1,9 @@
-//! The operations on burn's tensors against burn's own in double precision, values and gradients.
+//! Values and gradients of the operations on burn's tensors, compared with burn's own operations in double precision.
 #![cfg(feature = "burn")]
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use tweedie_kernels::ops;
 
-fn numbers(len: usize, seed: u64) -> Vec<f64> {
+fn random_values(len: usize, seed: u64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1;
     let mut next = || {
         state ^= state << 13;
@@ -11,20 +11,20 @@ fn numbers(len: usize, seed: u64) -> Vec<f64> {
         state ^= state << 17;
         (state >> 40) as f64 / (1u64 << 24) as f64 - 0.5
     };
-    // Rounded to single precision, so that both sides begin with the same.
+    // Rounded to single precision, so that both precisions start from the same values.
     (0..len).map(|_| f64::from((2.5 * (next() + next())) as f32)).collect()
 }
 
-/// A tensor of rank 4 that stands for one of any rank.
+/// Tensor of rank 4 whose last dimensions are `shape`.
 fn tensor(shape: &[usize], seed: u64, dtype: DType, device: &Device) -> Tensor<4> {
     let mut padded = [1; 4];
     padded[4 - shape.len()..].copy_from_slice(shape);
-    let data = TensorData::new(numbers(padded.iter().product(), seed), padded);
+    let data = TensorData::new(random_values(padded.iter().product(), seed), padded);
     Tensor::from_data(data, (device, dtype))
 }
 
 fn values<const D: usize>(x: Tensor<D>) -> Vec<f64> {
-    x.into_data().convert::<f64>().try_to_vec().expect("doubles")
+    x.into_data().convert::<f64>().try_to_vec().expect("the data are doubles")
 }
 
 fn close(name: &str, a: &[f64], b: &[f64]) {
@@ -34,7 +34,7 @@ fn close(name: &str, a: &[f64], b: &[f64]) {
     assert!(off < 1e-5, "{name} differs by {off}");
 }
 
-/// Result and gradients by all inputs, with `Σ c y` as the loss.
+/// Result, and gradients of `Σ c y` with respect to all inputs.
 fn run(f: &dyn Fn(Vec<Tensor<4>>) -> Tensor<4>, shapes: &[&[usize]], dtype: DType) -> Vec<Vec<f64>> {
     let device = Device::flex().autodiff();
     let inputs: Vec<_> =
@@ -53,7 +53,7 @@ fn check(name: &str, shapes: &[&[usize]], f: impl Fn(Vec<Tensor<4>>) -> Tensor<4
         let what = if i == 0 { "result".into() } else { format!("gradient {i}") };
         close(&format!("{name} {shapes:?} {what}"), fast, exact);
     }
-    // Without autodiff the same numbers come out.
+    // Without autodiff the result is the same.
     let device = Device::flex();
     let inputs = shapes.iter().enumerate().map(|(i, s)| tensor(s, i as u64 + 1, DType::F32, &device)).collect();
     assert_eq!(values(f(inputs)), fast[0], "{name} without autodiff");
@@ -73,27 +73,27 @@ fn four<const D: usize>(x: Tensor<D>) -> Tensor<4> {
 }
 
 #[test]
-fn activations_are_burns() {
+fn activations_match_burn() {
     for shape in [&[3, 5][..], &[2, 3, 4, 5], &[1]] {
         check("silu", &[shape], |x| ops::silu(x[0].clone()));
         check("gelu", &[shape], |x| ops::gelu(x[0].clone()));
         check("gelu_tanh", &[shape], |x| ops::gelu_tanh(x[0].clone()));
         check("softmax", &[shape], |x| ops::softmax(x[0].clone()));
         check("log_softmax", &[shape], |x| ops::log_softmax(x[0].clone()));
-        for without in [None, Some(2)].into_iter().filter(|_| shape[shape.len() - 1] > 3) {
+        for excluded in [None, Some(2)].into_iter().filter(|_| shape[shape.len() - 1] > 3) {
             check("cross_entropy", &[shape], |x| {
                 let x = x[0].clone();
                 let [a, b, c, _] = x.dims();
                 let target: Vec<f64> = (0..a * b * c).map(|i| if i % 2 == 0 { 1.0 } else { 3.0 }).collect();
                 let target = TensorData::new(target, [a, b, c, 1]);
-                ops::cross_entropy(x.clone(), Tensor::from_data(target, (&x.device(), x.dtype())), without)
+                ops::cross_entropy(x.clone(), Tensor::from_data(target, (&x.device(), x.dtype())), excluded)
             });
         }
     }
 }
 
 #[test]
-fn linear_maps_are_burns() {
+fn linear_layers_match_burn() {
     for (rows, inputs, outputs) in [(1, 3, 5), (7, 33, 17), (70, 40, 100)] {
         check("linear", &[&[2, rows, inputs], &[inputs, outputs], &[outputs]], |x| {
             four(ops::linear(flat::<3>(&x[0]), flat(&x[1]), Some(flat(&x[2]))))
@@ -105,7 +105,7 @@ fn linear_maps_are_burns() {
 }
 
 #[test]
-fn convolutions_are_burns() {
+fn convolutions_match_burn() {
     for (batch, ci, co, h, w, side, stride) in
         [(2, 8, 9, 7, 6, 3, 1), (1, 3, 8, 5, 5, 3, 2), (3, 10, 4, 4, 9, 1, 1), (1, 2, 3, 8, 8, 4, 4)]
     {
@@ -113,8 +113,8 @@ fn convolutions_are_burns() {
         check("conv2d", &[&[batch, ci, h, w], &[co, ci, side, side], &[co]], |x| {
             ops::conv2d(x[0].clone(), x[1].clone(), Some(flat(&x[2])), [stride; 2], [padding; 2])
         });
-        check("conv2d_told", &[&[batch, ci, h, w], &[co, ci, side, side], &[batch, co]], |x| {
-            ops::conv2d_told(x[0].clone(), x[1].clone(), flat(&x[2]), [stride; 2], [padding; 2])
+        check("conv2d_modulated", &[&[batch, ci, h, w], &[co, ci, side, side], &[batch, co]], |x| {
+            ops::conv2d_modulated(x[0].clone(), x[1].clone(), flat(&x[2]), [stride; 2], [padding; 2])
         });
         check("conv2d without bias", &[&[batch, ci, h, w], &[co, ci, side, side]], |x| {
             ops::conv2d(x[0].clone(), x[1].clone(), None, [stride; 2], [padding; 2])
@@ -123,7 +123,7 @@ fn convolutions_are_burns() {
 }
 
 #[test]
-fn norms_are_burns() {
+fn norms_match_burn() {
     for rows in [1, 3] {
         check("group_norm", &[&[3, 8, 5, 4], &[rows, 8], &[rows, 8]], |x| {
             ops::group_norm(x[0].clone(), flat(&x[1]), flat(&x[2]), 2, 1e-5)
@@ -141,10 +141,10 @@ fn norms_are_burns() {
 }
 
 #[test]
-fn views_and_constants_are_understood() {
-    // Rows and columns exchanged without a copy, and a part of a larger tensor.
+fn views_and_constants_are_supported() {
+    // A transposed part of a larger tensor, without a copy.
     check("silu of a view", &[&[6, 9]], |x| ops::silu(x[0].clone().swap_dims(2, 3).narrow(2, 2, 4)));
-    // A constant from outside of autodiff among tracked tensors.
+    // A constant that is not tracked by autodiff, together with a tracked tensor.
     let device = Device::flex().autodiff();
     let (x, w) =
         (tensor(&[4, 6], 1, DType::F32, &Device::flex()), tensor(&[6, 5], 2, DType::F32, &device).require_grad());
@@ -152,16 +152,16 @@ fn views_and_constants_are_understood() {
     let gradients = y.sum().backward();
     let dw = values(w.grad(&gradients).expect("w is tracked"));
     let expected: Vec<f64> = (0..30).map(|i| values(x.clone()).iter().skip(i / 5).step_by(6).sum()).collect();
-    close("gradient beside a constant", &dw, &expected);
+    close("gradient with a constant input", &dw, &expected);
 }
 
 #[test]
-fn a_tensor_used_twice_gets_both_gradients() {
+fn the_gradient_of_a_tensor_used_twice_is_the_sum_of_both() {
     check("silu + gelu", &[&[4, 7]], |x| ops::silu(x[0].clone()) + ops::gelu(x[0].clone()));
 }
 
 #[test]
-fn attention_is_burns() {
+fn attention_matches_burn() {
     check("attention", &[&[2, 3, 5, 8], &[2, 3, 7, 8], &[2, 3, 7, 4]], |x| {
         ops::attention(x[0].clone(), x[1].clone(), x[2].clone())
     });
@@ -170,23 +170,41 @@ fn attention_is_burns() {
 }
 
 #[test]
-fn rotations_are_burns() {
+fn rotary_embeddings_match_burn() {
     for (batch, tokens, heads, half) in [(1, 1, 1, 1), (3, 5, 2, 4), (2, 7, 3, 10)] {
         check("rotary", &[&[batch, tokens, 6 * heads * half]], |x| {
             let constant = |seed| tensor(&[tokens, half], seed, x[0].dtype(), &Device::flex());
             let angles = flat::<2>(&constant(7));
             let (cos, sin) = (angles.clone().cos(), angles.sin());
-            let place = x[0].device();
-            let lift = |x: Tensor<2>| if place.is_autodiff() { Tensor::from_inner(x) } else { x };
+            let device = x[0].device();
+            let lift = |x: Tensor<2>| if device.is_autodiff() { Tensor::from_inner(x) } else { x };
             four(ops::rotary(flat::<3>(&x[0]), heads, lift(cos), lift(sin)))
         });
     }
 }
 
 #[test]
-fn steps_of_adamw_are_those_of_the_formula_and_leave_others_alone() {
-    let rule =
-        tweedie_kernels::AdamW { rate: 1e-2, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, gradient_scale: 0.7 };
+fn the_angles_of_rotary_embeddings_receive_no_gradient() {
+    for dtype in [DType::F32, DType::F64] {
+        let device = Device::flex().autodiff();
+        let qkv = flat::<3>(&tensor(&[1, 3, 12], 1, dtype, &device)).require_grad();
+        let [cos, sin] = [2, 3].map(|seed| flat::<2>(&tensor(&[3, 2], seed, dtype, &device)).require_grad());
+        let gradients = ops::rotary(qkv.clone(), 1, cos.clone(), sin.clone()).sum().backward();
+        assert!(qkv.grad(&gradients).is_some());
+        assert!(cos.grad(&gradients).is_none() && sin.grad(&gradients).is_none());
+    }
+}
+
+#[test]
+fn steps_of_adamw_match_the_formula_and_do_not_change_other_references() {
+    let rule = tweedie_kernels::AdamW {
+        lr: 1e-2,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+        gradient_scale: 0.7,
+    };
     let run = |dtype| {
         let device = Device::flex();
         let make = |seed| tensor(&[5, 7], seed, dtype, &device);
@@ -197,9 +215,9 @@ fn steps_of_adamw_are_those_of_the_formula_and_leave_others_alone() {
             (state, average) = ops::adamw(&rule, step, state, make(10 + step), average.map(|x| (x, 0.9)));
             (alone, _) = ops::adamw(&rule, step, alone, make(10 + step), None);
         }
-        assert_eq!(values(before), values(make(1)), "a copy that somebody else holds has changed");
+        assert_eq!(values(before), values(make(1)), "another reference to the parameters has changed");
         let [a, b, c] = state.map(values);
-        assert_eq!([a.clone(), b.clone(), c.clone()], alone.map(values), "an average changes the step");
+        assert_eq!([a.clone(), b.clone(), c.clone()], alone.map(values), "the step must not depend on the average");
         [a, b, c, values(average.expect("it was given"))]
     };
     for (fast, exact) in run(DType::F32).iter().zip(&run(DType::F64)) {
@@ -207,10 +225,11 @@ fn steps_of_adamw_are_those_of_the_formula_and_leave_others_alone() {
     }
     let x = tensor(&[30, 50], 4, DType::F32, &Device::flex());
     let expected: f64 = values(x.clone()).iter().map(|x| x * x).sum();
-    assert!((ops::norm([x.clone(), x.clone()]) / (2.0 * expected).sqrt() - 1.0).abs() < 1e-7);
+    assert!((ops::global_norm([x.clone(), x.clone()]) / (2.0 * expected).sqrt() - 1.0).abs() < 1e-7);
     let tracked = tensor(&[30, 50], 4, DType::F32, &Device::flex().autodiff());
     assert!(
-        (ops::norm([x.clone(), x.clone().cast(DType::F64), tracked.inner()]) / (3.0 * expected).sqrt() - 1.0).abs()
+        (ops::global_norm([x.clone(), x.clone().cast(DType::F64), tracked.inner()]) / (3.0 * expected).sqrt() - 1.0)
+            .abs()
             < 1e-7
     );
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use tweedie_kernels::{
     combine,
-    ops::{Terms, worst},
+    ops::{Terms, max_error_ratio},
 };
 
 /// What [`integrate`] moves: something with linear combinations and a size of errors.
@@ -21,7 +21,7 @@ impl<const D: usize> State for Tensor<D> {
         sum(terms)
     }
     fn size(error: Self, value: &Self, absolute: f64, relative: f64) -> f64 {
-        worst(error, value.clone(), absolute, relative)
+        max_error_ratio(error, value.clone(), absolute, relative)
     }
 }
 impl<const D: usize, const E: usize> State for (Tensor<D>, Tensor<E>) {
@@ -253,7 +253,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
                 }
                 let ahead = ahead.expect("the last stage is the end of the step");
                 let off = words.sum(mix([0.0; 8], step.length, &slopes, &gap()));
-                let error = worst(off, ahead.clone(), absolute, relative / scale);
+                let error = max_error_ratio(off, ahead.clone(), absolute, relative / scale);
                 if error <= 1.0 {
                     (z, here, n) = (ahead, there, scale);
                     guess = words.pop().expect("every stage asks");

@@ -85,7 +85,7 @@ impl Moments {
     ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
         let AdamW { beta1, beta2, epsilon, decay } = *adam;
-        let rule = Rule { rate, beta1, beta2, epsilon, decay, gradient_scale: scale };
+        let rule = Rule { lr: rate, beta1, beta2, epsilon, weight_decay: decay, gradient_scale: scale };
         let k = self.updates;
         let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
         match average {

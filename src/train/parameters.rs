@@ -177,7 +177,7 @@ impl Parameters {
     }
     /// The Euclidean norm over all of them.
     pub fn norm(&self) -> f64 {
-        ops::norm(self.values().cloned())
+        ops::global_norm(self.values().cloned())
     }
     /// The name of the first that holds a number that is not finite.
     pub fn first_not_finite(&self) -> Option<&str> {

@@ -1,4 +1,5 @@
 //! The one test binary: laws, exact solutions, training.
+mod book;
 mod bounds;
 mod broken;
 mod common;

@@ -1,141 +1,41 @@
-//! Convolutions as products with patches, gathered a block of pixels at a time.
+//! Convolutions as matrix products with patches, gathered a block of pixels at a time.
 //!
-//! The patches of a block are a matrix `[in × kernel height × kernel width, pixels]`; it is never there as a whole. With
-//! pixels as the vector's lanes the output of a block lands where it belongs.
-use super::Conv2d;
-use crate::parallel::{Scratch, Shared, for_each};
-use crate::product::{DEPTH, Start, deep_panel, panel, panel_width};
-use crate::simd::{Level, Simd, dispatch};
+//! The patches of a block are a matrix `[in × kernel height × kernel width, pixels]`, of which only [`DEPTH`] rows are
+//! in memory at a time. Pixels are the lanes of the vectors, so the output of a block is written in its final layout.
+use super::im2col::{gather, scatter};
+use super::shape::Conv2d;
+use crate::parallel::{Scratch, Shared, for_each, sum_parts};
+use crate::product::{DEPTH, deep_panel, panel, panel_width};
+use crate::simd::{Init, Level, Simd, dispatch};
 use std::ops::Range;
 
-/// Output pixels of a task.
+/// Output pixels per task.
 const PIXELS: usize = 256;
 
-/// Output pixels gathered together. Those of a 1×1 kernel are read line by line once, in runs as long as the second-level
-/// cache allows: memory is what it waits for.
+/// Output pixels gathered together. A 1×1 kernel is limited by memory: its pixels are read once, in runs as long as the
+/// second-level cache allows.
 fn block_size(conv: &Conv2d) -> usize {
     let pixelwise = conv.kernel == [1, 1] && conv.size[0] == 1;
     if pixelwise { ((1 << 17) / conv.ci.clamp(1, DEPTH)).clamp(PIXELS, 1024) } else { PIXELS }
 }
 
-/// A kernel `[out, in …]` as rows a whole number of chains long, and off the page size.
+/// Row stride of a kernel `[out, in …]` with rows of `k` elements: not a multiple of the page size.
 fn row_length(k: usize) -> usize {
     if k.is_multiple_of(256) { k + 16 } else { k }
 }
 
-/// The same convolution of images whose lines are one: pixels of a 1×1 kernel have no neighbours.
-fn flat(conv: &Conv2d) -> Conv2d {
+/// The same convolution with all lines of an image joined into one if the kernel is 1×1, for which neighboring pixels
+/// do not matter.
+fn join_lines(conv: &Conv2d) -> Conv2d {
     let [h, w] = conv.size;
     let pixelwise = conv.kernel == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0];
     Conv2d { size: if pixelwise { [1, h * w] } else { [h, w] }, ..*conv }
 }
 
-/// Pixels `first..first + len` of one line of the output, which go to `to..` of the block.
-#[derive(Clone, Copy)]
-struct Run {
-    y: usize,
-    x: usize,
-    len: usize,
-    to: usize,
-}
-
-/// The lines that a range of pixels consists of.
-fn runs(pixels: Range<usize>, width: usize) -> impl Iterator<Item = Run> + Clone {
-    let first = pixels.start;
-    (pixels.start / width..pixels.end.div_ceil(width)).map(move |y| {
-        let (begin, end) = (pixels.start.max(y * width), pixels.end.min((y + 1) * width));
-        Run { y, x: begin - y * width, len: end - begin, to: begin - first }
-    })
-}
-
-/// The patches of some output pixels: for each `k` of `ks`, which counts `(channel, p, q)`, a row of `out`.
-fn gather(conv: &Conv2d, image: &[f32], ks: Range<usize>, pixels: Range<usize>, out: &mut [f32], ld: usize) {
-    let [h, w] = conv.size;
-    let [kh, kw] = conv.kernel;
-    let runs = runs(pixels, conv.output_size()[1]);
-    for (k, row) in ks.zip(out.chunks_mut(ld)) {
-        let (c, p, q) = (k / (kh * kw), k / kw % kh, k % kw);
-        let plane = &image[c * h * w..][..h * w];
-        for run in runs.clone() {
-            let out = &mut row[run.to..][..run.len];
-            let y = (run.y * conv.stride[0] + p).wrapping_sub(conv.padding[0]);
-            if y >= h {
-                out.fill(0.0);
-                continue;
-            }
-            let line = &plane[y * w..][..w];
-            let step = conv.stride[1];
-            // Column of the first pixel, one border to the right to stay positive.
-            let x = run.x * step + q;
-            let border = conv.padding[1];
-            // Pixels whose column is inside of the image.
-            let begin = border.saturating_sub(x).div_ceil(step).min(run.len);
-            let end = (w + border).saturating_sub(x).div_ceil(step).clamp(begin, run.len);
-            out[..begin].fill(0.0);
-            out[end..].fill(0.0);
-            if begin < end {
-                let line = &line[x + begin * step - border..];
-                let inside = &mut out[begin..end];
-                if step == 1 {
-                    inside.copy_from_slice(&line[..inside.len()]);
-                } else if step == 2 {
-                    // In pairs, which the compiler makes vectors of; the last may lack its second.
-                    let (last, most) = inside.split_last_mut().expect("a pixel at least");
-                    *last = line[2 * most.len()];
-                    for (out, pair) in most.iter_mut().zip(line.chunks_exact(2)) {
-                        *out = pair[0];
-                    }
-                } else {
-                    for (out, x) in inside.iter_mut().zip(line.iter().step_by(step)) {
-                        *out = *x;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Adds the rows of patches back to where they came from.
-fn scatter(conv: &Conv2d, planes: &mut [f32], pixels: Range<usize>, patches: &[f32], ld: usize, count: usize) {
-    let [h, w] = conv.size;
-    let [kh, kw] = conv.kernel;
-    let runs = runs(pixels, conv.output_size()[1]);
-    for (k, row) in patches.chunks(ld).take(count).enumerate() {
-        let (c, p, q) = (k / (kh * kw), k / kw % kh, k % kw);
-        let plane = &mut planes[c * h * w..][..h * w];
-        for run in runs.clone() {
-            let y = (run.y * conv.stride[0] + p).wrapping_sub(conv.padding[0]);
-            if y >= h {
-                continue;
-            }
-            let (step, border) = (conv.stride[1], conv.padding[1]);
-            let x = run.x * step + q;
-            let begin = border.saturating_sub(x).div_ceil(step).min(run.len);
-            let end = (w + border).saturating_sub(x).div_ceil(step).clamp(begin, run.len);
-            if begin < end {
-                let (line, patches) =
-                    (&mut plane[y * w + x + begin * step - border..], &row[run.to + begin..run.to + end]);
-                if step == 1 {
-                    line.iter_mut().zip(patches).for_each(|(x, patch)| *x += patch);
-                    continue;
-                }
-                if step == 2 {
-                    let (last, most) = patches.split_last().expect("a pixel at least");
-                    line[2 * most.len()] += last;
-                    line.chunks_exact_mut(2).zip(most).for_each(|(pair, patch)| pair[0] += patch);
-                    continue;
-                }
-                for (x, patch) in line.iter_mut().step_by(step).zip(patches) {
-                    *x += patch;
-                }
-            }
-        }
-    }
-}
-
-/// One correlation of an image with a kernel: also the input's gradient at stride 1, with the kernel turned about.
+/// Computes the output: the correlation of every image with the kernel. Also the input gradient at stride 1, with the
+/// kernel flipped.
 pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let conv = &flat(conv);
+    let conv = &join_lines(conv);
     let k = conv.ci * conv.kernel[0] * conv.kernel[1];
     let [oh, ow] = conv.output_size();
     let (pixels, ld) = (oh * ow, row_length(k));
@@ -165,17 +65,19 @@ pub(super) fn forward(level: Level, conv: &Conv2d, x: &[f32], w: &[f32], bias: O
         let range = block * size..pixels.min(block * size + size);
         let bias = bias.map(|bias| conv.bias_of(bias, n));
         let image = &x[n * conv.ci * conv.size[0] * conv.size[1]..][..conv.ci * conv.size[0] * conv.size[1]];
-        // SAFETY: every task has its own pixels of its own image; y has `co` planes of `pixels` an image.
-        unsafe { pixels_at(level, conv, image, weights, ld, bias, range, pixels, y.as_ptr().add(n * conv.co * pixels)) }
+        // SAFETY: every task writes its own pixels of its own image; y has `co` planes of `pixels` elements per image.
+        unsafe {
+            output_block_at(level, conv, image, weights, ld, bias, range, pixels, y.as_ptr().add(n * conv.co * pixels))
+        }
     });
 }
 
-/// Some pixels of one image's output.
+/// Computes some pixels of the output of one image.
 ///
 /// # Safety
-/// `y` points at `co` planes of `plane` pixels, of which nobody else writes these.
+/// `y` must point at `co` planes of `plane` pixels, and no other task may write these pixels.
 #[inline(always)]
-unsafe fn block<S: Simd>(
+unsafe fn output_block<S: Simd>(
     s: S,
     conv: &Conv2d,
     image: &[f32],
@@ -197,13 +99,14 @@ unsafe fn block<S: Simd>(
         let mut first = 0;
         while first < pixels.len() {
             let cols = width.min(pixels.len() - first);
-            let start = match (k0, bias) {
-                (0, Some(bias)) => Start::RowBias(bias.as_ptr()),
-                (0, None) => Start::Zero,
-                _ => Start::Old,
+            let init = match (k0, bias) {
+                (0, Some(bias)) => Init::RowBias(bias.as_ptr()),
+                (0, None) => Init::Zero,
+                _ => Init::Accumulate,
             };
             assert!(weights.len() >= (conv.co - 1) * ld + k0 + depth);
-            // SAFETY: `co` rows of weights; `depth` rows of patches, each a whole number of vectors and more; the caller's y.
+            // SAFETY: `co` rows of weights; `depth` rows of patches, padded to whole vectors; y as guaranteed by the
+            // caller.
             unsafe {
                 let c = y.add(pixels.start + first);
                 panel(
@@ -214,7 +117,7 @@ unsafe fn block<S: Simd>(
                     (patches[first..].as_ptr(), row),
                     (c, plane),
                     cols,
-                    start,
+                    init,
                 );
             }
             first += width;
@@ -222,18 +125,23 @@ unsafe fn block<S: Simd>(
         k0 += depth;
     }
 }
-dispatch! { unsafe fn pixels_at(conv: &Conv2d, image: &[f32], weights: &[f32], ld: usize, bias: Option<&[f32]>, pixels: Range<usize>, plane: usize, y: *mut f32) = block; }
+dispatch! {
+    unsafe fn output_block_at(
+        conv: &Conv2d, image: &[f32], weights: &[f32], ld: usize, bias: Option<&[f32]>, pixels: Range<usize>,
+        plane: usize, y: *mut f32,
+    ) = output_block;
+}
 
-/// The gradient by the input.
+/// Computes the gradient with respect to the input.
 pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32]) {
-    let conv = &flat(conv);
+    let conv = &join_lines(conv);
     let [kh, kw] = conv.kernel;
     let taps = kh * kw;
     let fits = conv.padding[0] < kh && conv.padding[1] < kw;
     if conv.stride == [1, 1] && fits && conv.output_len() > 0 {
-        // A correlation with the kernel turned about and its channels exchanged.
-        let mut turned = Scratch::new(w.len());
-        for (i, out) in turned.chunks_exact_mut(taps).enumerate() {
+        // A correlation with the kernel flipped and its channels exchanged.
+        let mut flipped = Scratch::new(w.len());
+        for (i, out) in flipped.chunks_exact_mut(taps).enumerate() {
             let (ci, co) = (i / conv.co, i % conv.co);
             let source = &w[(co * conv.ci + ci) * taps..][..taps];
             for (out, w) in out.iter_mut().zip(source.iter().rev()) {
@@ -248,9 +156,10 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
             padding: [kh - 1 - conv.padding[0], kw - 1 - conv.padding[1]],
             ..*conv
         };
-        return forward(level, &back, dy, &turned, None, dx);
+        return forward(level, &back, dy, &flipped, None, dx);
     }
-    // Patches' gradients, a block of pixels at a time, added back. A task has some channels of one image to itself.
+    // Gradients of the patches, a block of pixels at a time, summed back into the image. A task owns some channels of
+    // one image.
     let plane = conv.size[0] * conv.size[1];
     if dx.is_empty() {
         return;
@@ -262,7 +171,7 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
     for_each(conv.batch * groups, |task| {
         let (n, first) = (task / groups, task % groups * group);
         let last = conv.ci.min(first + group);
-        // SAFETY: every task has its own planes.
+        // SAFETY: every task writes its own planes.
         let planes = unsafe { dx.part((n * conv.ci + first) * plane..(n * conv.ci + last) * plane) };
         planes.fill(0.0);
         let [oh, ow] = conv.output_size();
@@ -275,15 +184,27 @@ pub(super) fn input_gradient(level: Level, conv: &Conv2d, dy: &[f32], w: &[f32],
             let row = range.len().next_multiple_of(panel_width(level)) + 16;
             let count = (last - first) * taps;
             let mut patches = Scratch::new(count * row);
-            back_at(level, conv.co, dy, pixels, range.clone(), &w[first * taps..], k, count, &mut patches, row);
+            patch_gradient_at(
+                level,
+                conv.co,
+                dy,
+                pixels,
+                range.clone(),
+                &w[first * taps..],
+                k,
+                count,
+                &mut patches,
+                row,
+            );
             scatter(conv, planes, range, &patches, row, count);
         }
     });
 }
 
-/// `patches[k, pixel] = Σ_o w[o, k] dy[o, pixel]` for `count` rows `k`.
+/// Computes the gradient with respect to the patches, `patches[k, pixel] = Σ_o w[o, k] dy[o, pixel]`, for `count` rows
+/// `k`.
 #[inline(always)]
-fn back<S: Simd>(
+fn patch_gradient<S: Simd>(
     s: S,
     co: usize,
     dy: &[f32],
@@ -303,28 +224,34 @@ fn back<S: Simd>(
         for (packed, dy) in packed.chunks_exact_mut(row).zip(dy.chunks_exact(plane).skip(o).take(depth)) {
             packed[..pixels.len()].copy_from_slice(&dy[pixels.clone()]);
         }
-        let start = if o == 0 { Start::Zero } else { Start::Old };
+        let init = if o == 0 { Init::Zero } else { Init::Accumulate };
         let mut first = 0;
         while first < pixels.len() {
             assert!(w.len() >= (o + depth - 1) * k + count && patches.len() >= count * row && row >= first + width);
-            // SAFETY: as just checked; `packed` has `depth` rows of `row` numbers.
+            // SAFETY: as checked above; `packed` has `depth` rows of `row` floats.
             unsafe {
                 let c = (patches.as_mut_ptr().add(first), row);
-                panel(s, count, depth, (w.as_ptr().add(o * k), 1, k), (packed[first..].as_ptr(), row), c, width, start);
+                panel(s, count, depth, (w.as_ptr().add(o * k), 1, k), (packed[first..].as_ptr(), row), c, width, init);
             }
             first += width;
         }
         o += depth;
     }
 }
-dispatch! { fn back_at(co: usize, dy: &[f32], plane: usize, pixels: Range<usize>, w: &[f32], k: usize, count: usize, patches: &mut [f32], row: usize) = back; }
+dispatch! {
+    fn patch_gradient_at(
+        co: usize, dy: &[f32], plane: usize, pixels: Range<usize>, w: &[f32], k: usize, count: usize,
+        patches: &mut [f32], row: usize,
+    ) = patch_gradient;
+}
 
-/// The gradient by the kernel: patches times the output's gradient, summed over the pixels.
+/// Computes the gradient with respect to the kernel: the product of the patches with the output gradient, summed over
+/// the pixels.
 ///
-/// Tasks are groups of channels in and groups of samples, both fixed by the shapes; the groups of samples are added in
-/// order.
+/// Tasks are groups of input channels and groups of samples, both fixed by the shapes; the groups of samples are added
+/// in order.
 pub(super) fn weight_gradient(level: Level, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let conv = &flat(conv);
+    let conv = &join_lines(conv);
     let taps = conv.kernel[0] * conv.kernel[1];
     let (k, len) = (conv.ci * taps, dw.len());
     let [oh, ow] = conv.output_size();
@@ -340,19 +267,19 @@ pub(super) fn weight_gradient(level: Level, conv: &Conv2d, x: &[f32], dy: &[f32]
             let (group, slice) = (task / slices, task % slices);
             let samples = conv.batch * group / groups..conv.batch * (group + 1) / groups;
             let channels = conv.ci * slice / slices..conv.ci * (slice + 1) / slices;
-            // SAFETY: every task has its own columns of its own group's part.
-            unsafe { slice_at(level, conv, x, dy, samples, channels, parts.as_ptr().add(group * len)) }
+            // SAFETY: every task writes its own columns of the part of its own group.
+            unsafe { weight_slice_at(level, conv, x, dy, samples, channels, parts.as_ptr().add(group * len)) }
         });
     }
-    super::add_parts(&parts, dw);
+    sum_parts(&parts, dw);
 }
 
-/// The kernel's gradient for some channels in, summed over some samples.
+/// Computes the kernel gradient for some input channels, summed over some samples.
 ///
 /// # Safety
-/// `out` points at a whole kernel, and nobody else writes these channels of it.
+/// `out` must point at a whole kernel, and no other task may write these channels of it.
 #[inline(always)]
-unsafe fn slice<S: Simd>(
+unsafe fn weight_slice<S: Simd>(
     s: S,
     conv: &Conv2d,
     x: &[f32],
@@ -372,10 +299,10 @@ unsafe fn slice<S: Simd>(
     let (in_len, out_len) = (conv.ci * conv.size[0] * conv.size[1], conv.co * pixels);
     let mut scratch = Scratch::new(rows * (row + cols) + block * (cols + 8));
     let (patches, rest) = scratch.split_at_mut(rows * row);
-    let (sums, turned) = rest.split_at_mut(rows * cols);
-    // Columns beyond the last channel, and old sums, must not be seen.
+    let (sums, dy_t) = rest.split_at_mut(rows * cols);
+    // Columns beyond the last channel, and the sums, start at zero.
     sums.fill(0.0);
-    turned.fill(0.0);
+    dy_t.fill(0.0);
     let ld = cols + 8;
     for n in samples {
         let (image, dy) = (&x[n * in_len..][..in_len], &dy[n * out_len..][..out_len]);
@@ -383,22 +310,27 @@ unsafe fn slice<S: Simd>(
         while begin < pixels {
             let count = block.min(pixels - begin);
             gather(conv, image, ks.clone(), begin..begin + count, patches, row);
-            // SAFETY: `count` columns of `co` planes of dy; `block × ld` numbers in `turned`; `rows` rows of patches and sums.
+            // SAFETY: `count` columns of `co` planes of dy; `block × ld` floats in `dy_t`; `rows` rows of patches and
+            // sums.
             unsafe {
-                s.transpose(conv.co, count, dy.as_ptr().add(begin), pixels, turned.as_mut_ptr(), ld);
+                s.transpose(conv.co, count, dy.as_ptr().add(begin), pixels, dy_t.as_mut_ptr(), ld);
                 let mut o = 0;
                 while o < conv.co {
                     let a = (patches.as_ptr(), row, 1);
                     let have = width.min((conv.co - o).next_multiple_of(S::LANES));
-                    let (b, sums) = ((turned.as_ptr().add(o), ld), (sums.as_mut_ptr().add(o), cols));
-                    deep_panel(s, rows, count, a, b, sums, have, Start::Old);
+                    let (b, sums) = ((dy_t.as_ptr().add(o), ld), (sums.as_mut_ptr().add(o), cols));
+                    deep_panel(s, rows, count, a, b, sums, have, Init::Accumulate);
                     o += width;
                 }
             }
             begin += count;
         }
     }
-    // SAFETY: columns `ks` of `co` rows of the caller's.
+    // SAFETY: columns `ks` of the `co` rows of the kernel, as guaranteed by the caller.
     unsafe { s.transpose(rows, conv.co, sums.as_ptr(), cols, out.add(ks.start), conv.ci * taps) }
 }
-dispatch! { unsafe fn slice_at(conv: &Conv2d, x: &[f32], dy: &[f32], samples: Range<usize>, channels: Range<usize>, out: *mut f32) = slice; }
+dispatch! {
+    unsafe fn weight_slice_at(
+        conv: &Conv2d, x: &[f32], dy: &[f32], samples: Range<usize>, channels: Range<usize>, out: *mut f32,
+    ) = weight_slice;
+}

@@ -1,28 +1,32 @@
-//! AArch64's 128-bit vectors, which every such processor has.
-use super::{Float, Int, Simd, operators};
-use crate::product::{self, Panel};
+//! NEON: 128-bit vectors, which every AArch64 processor has.
+use super::panel::Panel;
+use super::tile;
+use super::traits::{Float, Int, Simd, operators};
 use std::arch::aarch64::*;
 
-/// The token of NEON.
+/// Token of NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
 impl Neon {
     /// # Safety
-    /// None: NEON belongs to the baseline of AArch64. Unsafe to look like the others.
+    /// No condition: NEON is part of the AArch64 baseline. Unsafe for uniformity with the other tokens.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
 }
 
+/// Four floats.
 #[derive(Clone, Copy)]
 pub(crate) struct F4(float32x4_t);
+/// Four 32-bit words.
 #[derive(Clone, Copy)]
 pub(crate) struct I4(uint32x4_t);
 
 operators!(F4: Add add vaddq_f32, Sub sub vsubq_f32, Mul mul vmulq_f32, Div div vdivq_f32);
-operators!(I4: Add add vaddq_u32, Sub sub vsubq_u32, BitAnd bitand vandq_u32, BitOr bitor vorrq_u32, BitXor bitxor veorq_u32);
+operators!(I4: Add add vaddq_u32, Sub sub vsubq_u32, BitAnd bitand vandq_u32,
+    BitOr bitor vorrq_u32, BitXor bitxor veorq_u32);
 
 #[allow(unused_unsafe, clippy::undocumented_unsafe_blocks)]
 impl std::ops::Neg for F4 {
@@ -33,7 +37,8 @@ impl std::ops::Neg for F4 {
     }
 }
 
-// SAFETY of every intrinsic here: NEON is in the baseline; for reads and writes, what the caller vouches for.
+// SAFETY of every intrinsic below: NEON is part of the baseline; the memory that is read and written is covered by the
+// contract of the function.
 #[allow(unused_unsafe, clippy::undocumented_unsafe_blocks)]
 impl Simd for Neon {
     type F = F4;
@@ -42,13 +47,13 @@ impl Simd for Neon {
     const TILE: usize = 4;
     const ROWS: usize = 8;
     #[inline(always)]
-    unsafe fn product(self, panel: Panel) {
+    unsafe fn panel_product(self, panel: Panel) {
         #[inline(never)]
         unsafe fn run(panel: Panel) {
-            // SAFETY: the caller's.
-            unsafe { product::run(Neon(()), panel) }
+            // SAFETY: guaranteed by the caller.
+            unsafe { tile::run(Neon(()), panel) }
         }
-        // SAFETY: the caller's; the token exists only where the processor has the features.
+        // SAFETY: guaranteed by the caller; the token exists only if the processor has the features.
         unsafe { run(panel) }
     }
     #[inline(always)]
@@ -56,7 +61,7 @@ impl Simd for Neon {
         F4(unsafe { vdupq_n_f32(x) })
     }
     #[inline(always)]
-    fn int(self, x: u32) -> I4 {
+    fn splat_int(self, x: u32) -> I4 {
         I4(unsafe { vdupq_n_u32(x) })
     }
     #[inline(always)]
@@ -100,7 +105,7 @@ impl Float for F4 {
         Self(unsafe { vfmaq_f32(c.0, self.0, b.0) })
     }
     #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
+    fn fma(self, b: Self, c: Self) -> Self {
         self.mul_add(b, c)
     }
     #[inline(always)]
@@ -132,7 +137,7 @@ impl Float for F4 {
         unsafe { vaddvq_f64(vaddq_f64(vcvt_f64_f32(vget_low_f32(self.0)), vcvt_high_f64_f32(self.0))) }
     }
     #[inline(always)]
-    fn largest(self) -> f32 {
+    fn max_lane(self) -> f32 {
         unsafe { vmaxvq_f32(self.0) }
     }
 }
@@ -154,11 +159,11 @@ impl Int for I4 {
         Self(unsafe { vreinterpretq_u32_s32(shifted) })
     }
     #[inline(always)]
-    fn float(self) -> F4 {
+    fn as_float(self) -> F4 {
         F4(unsafe { vreinterpretq_f32_u32(self.0) })
     }
     #[inline(always)]
-    fn convert(self) -> F4 {
+    fn to_float(self) -> F4 {
         F4(unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(self.0)) })
     }
     #[inline(always)]

@@ -1,18 +1,23 @@
-//! Vectors as arrays of eight: runs anywhere, and the compiler makes of it what the target's baseline has.
-use super::{Float, Int, Simd};
-use crate::product::{self, Panel};
+//! Plain Rust on arrays of eight: runs on every processor, vectorized by the compiler for the baseline of the target.
+use super::panel::Panel;
+use super::tile;
+use super::traits::{Float, Int, Simd};
 use std::array::from_fn;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Sub};
 
 const L: usize = 8;
 
+/// Token of the portable implementation.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
+/// Eight floats.
 #[derive(Clone, Copy)]
 pub(crate) struct F([f32; L]);
+/// Eight 32-bit words.
 #[derive(Clone, Copy)]
 pub(crate) struct I([u32; L]);
 
+/// Implements the operators of a vector type lane by lane.
 macro_rules! lanewise {
     ($vector:ident: $($op:ident $method:ident $f:expr),* $(,)?) => {$(
         impl $op for $vector {
@@ -42,13 +47,13 @@ impl Simd for Portable {
     const TILE: usize = 4;
     const ROWS: usize = 4;
     #[inline(always)]
-    unsafe fn product(self, panel: Panel) {
+    unsafe fn panel_product(self, panel: Panel) {
         #[inline(never)]
         unsafe fn run(panel: Panel) {
-            // SAFETY: the caller's.
-            unsafe { product::run(Portable, panel) }
+            // SAFETY: guaranteed by the caller.
+            unsafe { tile::run(Portable, panel) }
         }
-        // SAFETY: the caller's; the token exists only where the processor has the features.
+        // SAFETY: guaranteed by the caller; the token exists only if the processor has the features.
         unsafe { run(panel) }
     }
     #[inline(always)]
@@ -56,29 +61,29 @@ impl Simd for Portable {
         F([x; L])
     }
     #[inline(always)]
-    fn int(self, x: u32) -> I {
+    fn splat_int(self, x: u32) -> I {
         I([x; L])
     }
     #[inline(always)]
     unsafe fn read(self, p: *const f32) -> F {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         F(unsafe { p.cast::<[f32; L]>().read_unaligned() })
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut f32, v: F) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { p.cast::<[f32; L]>().write_unaligned(v.0) }
     }
     #[inline(always)]
     unsafe fn read_int(self, p: *const u32) -> I {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         I(unsafe { p.cast::<[u32; L]>().read_unaligned() })
     }
     #[inline(always)]
     unsafe fn transpose_tile(self, src: *const f32, ss: usize, dst: *mut f32, ds: usize) {
         for r in 0..Self::TILE {
             for c in 0..Self::TILE {
-                // SAFETY: the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe { *dst.add(c * ds + r) = *src.add(r * ss + c) }
             }
         }
@@ -87,7 +92,7 @@ impl Simd for Portable {
     unsafe fn write_interleaved(self, p: *mut f32, v: [F; 4]) {
         for i in 0..L {
             for (j, v) in v.iter().enumerate() {
-                // SAFETY: the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe { *p.add(4 * i + j) = v.0[i] }
             }
         }
@@ -102,7 +107,7 @@ impl Float for F {
         self * b + c
     }
     #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
+    fn fma(self, b: Self, c: Self) -> Self {
         Self(from_fn(|i| self.0[i].mul_add(b.0[i], c.0[i])))
     }
     #[inline(always)]
@@ -135,7 +140,7 @@ impl Float for F {
         ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
     #[inline(always)]
-    fn largest(self) -> f32 {
+    fn max_lane(self) -> f32 {
         self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
 }
@@ -155,11 +160,11 @@ impl Int for I {
         Self(self.0.map(|x| (x as i32 >> n) as u32))
     }
     #[inline(always)]
-    fn float(self) -> F {
+    fn as_float(self) -> F {
         F(self.0.map(f32::from_bits))
     }
     #[inline(always)]
-    fn convert(self) -> F {
+    fn to_float(self) -> F {
         F(self.0.map(|x| x as i32 as f32))
     }
     #[inline(always)]

@@ -1,0 +1,108 @@
+//! Convolutions.
+use super::affine::{Affine, AffineOp};
+use super::graph::{apply, is_supported};
+use crate::Conv2d;
+use crate::memory::unwritten;
+use burn::backend::TensorMetadata;
+use burn::tensor::{Tensor, module, ops::ConvOptions};
+
+/// A convolution, and the shape of its bias.
+#[derive(Clone, Debug)]
+struct Convolution {
+    conv: Conv2d,
+    bias: Vec<usize>,
+}
+
+impl Affine for Convolution {
+    fn output_shape(&self) -> Vec<usize> {
+        self.conv.shapes()[2].to_vec()
+    }
+    fn input_shapes(&self) -> [Vec<usize>; 3] {
+        let [x, w, _] = self.conv.shapes();
+        [x.to_vec(), w.to_vec(), self.bias.clone()]
+    }
+    fn output(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let mut out = unwritten(self.conv.shapes()[2].iter().product());
+        self.conv.forward(x, w, bias, &mut out);
+        out
+    }
+    fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
+        let mut dx = unwritten(self.conv.shapes()[0].iter().product());
+        self.conv.input_gradient(dy, w, &mut dx);
+        dx
+    }
+    fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let mut dw = unwritten(self.conv.shapes()[1].iter().product());
+        self.conv.weight_gradient(x, dy, &mut dw);
+        dw
+    }
+    fn bias_gradient(&self, dy: &[f32]) -> Vec<f32> {
+        let mut db = unwritten(self.bias.iter().product());
+        self.conv.bias_gradient(dy, &mut db);
+        db
+    }
+}
+
+/// Computes a two-dimensional convolution.
+///
+/// `y[n, o, i, j] = b[o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`
+///
+/// # Shapes
+/// `x: [batch, in, h, w]`, `weight: [out, in, kh, kw]`, `bias: [out]` → `[batch, out, h′, w′]`,
+/// `h′ = ⌊(h + 2 padding − kh) / stride⌋ + 1`.
+///
+/// # Panics
+/// If the shapes do not match.
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
+    let (x, w) = (x.into_dispatch(), weight.into_dispatch());
+    match bias.map(Tensor::into_dispatch) {
+        None if is_supported(&x) && is_supported(&w) => {
+            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
+        }
+        Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
+            let bias = b.shape().iter().copied().collect();
+            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias }), [x, w, b]))
+        }
+        b => {
+            let options = ConvOptions::new(stride, padding, [1, 1], 1);
+            module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch), options)
+        }
+    }
+}
+
+/// Computes a two-dimensional convolution with a bias per sample, such as an embedding of time and class, which is
+/// added to the channels without a separate pass.
+///
+/// `y[n, o, i, j] = b[n, o] + Σ_{c,p,q} w[o, c, p, q] x[n, c, s i + p − pad, s j + q − pad]`
+///
+/// # Shapes
+/// As for [`conv2d`], with `bias: [batch, out]`.
+///
+/// # Panics
+/// If the shapes do not match.
+pub fn conv2d_modulated(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<2>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
+    let (batch, out) = (x.dims()[0], weight.dims()[0]);
+    assert_eq!(bias.dims(), [batch, out], "a bias per sample must be [batch, out]");
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    if inputs.iter().all(is_supported) {
+        return Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![batch, out] }), inputs));
+    }
+    let [x, w, b] = inputs;
+    let options = ConvOptions::new(stride, padding, [1, 1], 1);
+    module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), None, options)
+        + Tensor::<2>::from_dispatch(b).reshape([batch, out, 1, 1])
+}
