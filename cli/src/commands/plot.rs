@@ -8,7 +8,7 @@ mod schedule;
 use crate::{
     output::console::say,
     recipe::unknown_module,
-    registry::{Modules, module::Kind},
+    registry::{Modules, module},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -286,7 +286,7 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
 fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
     let known = modules.schedules.names();
     if !known.contains(&name) {
-        return Err(Error::invalid(unknown_module(Kind::Schedule, name, &known)));
+        return Err(Error::invalid(unknown_module(module::Kind::Schedule, name, &known)));
     }
     Ok(modules.schedules.build(name, Table::new())?.0)
 }

@@ -48,7 +48,7 @@ pub(crate) fn modernize(recipe: &mut Table) -> Result<Vec<Renamed>, Both> {
             // `sampler = "ddim"` names a module as `sampler = { name = "ddim" }` does.
             Value::String(name) => {
                 if let Some((_, _, _, old, new)) =
-                    VALUES.iter().find(|row| row.0 == kind && row.2 == "name" && row.3 == name)
+                    VALUES.iter().find(|row| row.0 == kind && row.2 == "name" && row.3 == name.as_str())
                 {
                     *name = (*new).to_owned();
                     let value = Some(((*old).to_owned(), (*new).to_owned()));
@@ -93,9 +93,10 @@ fn rename(kind: &str, path: &str, table: &mut Table, renamed: &mut Vec<Renamed>)
     for (_, _, old, new) in fields(kind, &module) {
         let Some(value) = take(table, old) else { continue };
         let change = Renamed { old: format!("{path}.{old}"), new: format!("{path}.{new}"), value: None };
-        let (inner, key) = new.rsplit_once('.').map_or((Some(&mut *table), *new), |(around, key)| {
-            (table.get_mut(around).and_then(Value::as_table_mut), key)
-        });
+        let (inner, key) = match new.rsplit_once('.') {
+            None => (Some(&mut *table), *new),
+            Some((around, key)) => (table.get_mut(around).and_then(Value::as_table_mut), key),
+        };
         let Some(inner) = inner else { continue };
         if inner.contains_key(key) {
             return Err(Both(change));
@@ -105,7 +106,7 @@ fn rename(kind: &str, path: &str, table: &mut Table, renamed: &mut Vec<Renamed>)
     }
     for (_, _, key, old, new) in VALUES.iter().filter(|row| row.0 == kind && (row.1 == module || row.1 == "*")) {
         if let Some(Value::String(value)) = table.get_mut(*key)
-            && value == old
+            && value.as_str() == *old
         {
             *value = (*new).to_owned();
             let at = format!("{path}.{key}");
