@@ -96,7 +96,7 @@ impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Clamped<M> {
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let guess = self.model.denoise(z, t);
-        Estimate { mean: guess.mean.clamp(self.low, self.high), variance: guess.variance }
+        Estimate { mean: guess.mean.clamp(self.low, self.high), variance: guess.variance, output: None }
     }
 }
 
@@ -137,6 +137,6 @@ impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Thresholded<M> {
         shape[0] = rows;
         let most = (below * (1.0 - share) + above * share).clamp(1.0, self.most.max(1.0)).reshape(shape);
         let mean = guess.mean.max_pair(-most.clone().expand(dims)).min_pair(most.clone().expand(dims)) / most;
-        Estimate { mean, variance: guess.variance }
+        Estimate { mean, variance: guess.variance, output: None }
     }
 }

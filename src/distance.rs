@@ -1,22 +1,22 @@
-//! Distances between two sets of samples: how far what a model draws is from the data.
+//! Distances between two sets of samples: of a model and of the data, say.
 //!
-//! A sample is a row of numbers; both sets hold rows of the same length, and as many as they like. Nothing is learned and no
-//! other net is asked, so these distances mean the same for any data; they see means, spreads and modes, and not whether an
-//! image is pleasing.
+//! A sample is a row of numbers; the rows of both sets have the same length, their numbers may differ. No feature network is
+//! involved, so these distances mean the same for any data; they measure means, variances and modes, not perceptual quality.
 use crate::rng::Rng;
 use rayon::prelude::*;
 
-/// Rows of `width` numbers, one after the other.
+/// Iterates over rows of `width` numbers.
 fn rows(x: &[f64], width: usize) -> std::slice::ChunksExact<'_, f64> {
     assert!(width > 0 && x.len().is_multiple_of(width), "{} numbers are not rows of {width}", x.len());
     x.chunks_exact(width)
 }
 
-/// The energy distance `2 E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖`, which is 0 for equal laws alone; without bias, so that it may
-/// fall below 0 by chance where the laws are equal.
+/// The energy distance `2 E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖`, which is 0 only for equal distributions.
+///
+/// The estimate is unbiased, so for equal distributions it may be negative by chance.
 ///
 /// ```
-/// // Two points against the one half-way: 2·½ − 1 − 0.
+/// // Two points and their midpoint: 2·½ − 1 − 0.
 /// assert_eq!(tweedie::distance::energy(&[0.0, 1.0], &[0.5, 0.5], 1), 0.0);
 /// assert_eq!(tweedie::distance::energy(&[0.0, 0.0], &[3.0, 3.0], 1), 6.0);
 /// ```
@@ -30,11 +30,11 @@ fn rows(x: &[f64], width: usize) -> std::slice::ChunksExact<'_, f64> {
 ///
 /// # Panics
 ///
-/// If there are fewer.
+/// If a set has fewer.
 pub fn energy(x: &[f64], y: &[f64], width: usize) -> f64 {
-    assert!(x.len() >= 2 * width && y.len() >= 2 * width, "the spread of a set of samples needs two of them");
+    assert!(x.len() >= 2 * width && y.len() >= 2 * width, "the energy distance needs at least two samples in each set");
     let gap = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-    // Sums a row, then over the rows in their order: the same bits on any number of threads.
+    // Sums each row, then the rows in their order: the same bits on any number of threads.
     let total = |x: &[f64], y: &[f64]| -> f64 {
         let sums: Vec<f64> =
             x.par_chunks_exact(width).map(|a| rows(y, width).map(|b| gap(a, b)).sum::<f64>()).collect();
@@ -44,14 +44,14 @@ pub fn energy(x: &[f64], y: &[f64], width: usize) -> f64 {
     2.0 * total(x, y) / (n * m) - total(x, x) / (n * (n - 1.0)) - total(y, y) / (m * (m - 1.0))
 }
 
-/// The Wasserstein distance of order 2 on a line: `∫₀¹ (F⁻¹(u) − G⁻¹(u))² du`, its square, exactly for two sets of any sizes.
+/// The squared Wasserstein distance of order 2 in one dimension, `∫₀¹ (F⁻¹(u) − G⁻¹(u))² du`, exact for two sets of any sizes.
 fn line(mut x: Vec<f64>, mut y: Vec<f64>) -> f64 {
     x.sort_by(f64::total_cmp);
     y.sort_by(f64::total_cmp);
     let (n, m) = (x.len(), y.len());
     let (mut i, mut j, mut u, mut total) = (0, 0, 0.0, 0.0);
     while i < n && j < m {
-        // Both quantile functions are steps: up to the nearer of their next ends.
+        // Both quantile functions are piecewise constant: up to the next jump of either.
         let (a, b) = ((i + 1) * m, (j + 1) * n);
         let next = a.min(b) as f64 / (n * m) as f64;
         total += (next - u) * (x[i] - y[j]).powi(2);
@@ -61,10 +61,10 @@ fn line(mut x: Vec<f64>, mut y: Vec<f64>) -> f64 {
     total
 }
 
-/// The sliced Wasserstein distance of order 2: the root of the mean, over directions drawn evenly, of W₂² between the
-/// projections of the two sets.
+/// The sliced Wasserstein distance of order 2: the root of the mean of W₂² between the projections of the two sets on
+/// uniformly random directions.
 ///
-/// For normals N(m, s²) and N(n, r²) alike in all d axes it is `√(‖m − n‖²/d + (s − r)²)`.
+/// For normals N(m, s² I) and N(n, r² I) in d dimensions it is `√(‖m − n‖²/d + (s − r)²)`.
 ///
 /// ```
 /// use tweedie::{Rng, distance::sliced_wasserstein};
@@ -81,9 +81,12 @@ fn line(mut x: Vec<f64>, mut y: Vec<f64>) -> f64 {
 ///
 /// # Panics
 ///
-/// If there is none, or no direction.
+/// If a set is empty, or `directions` is 0.
 pub fn sliced_wasserstein(x: &[f64], y: &[f64], width: usize, directions: usize, rng: &mut Rng) -> f64 {
-    assert!(!x.is_empty() && !y.is_empty() && directions > 0, "a distance is that of two sets along some direction");
+    assert!(
+        !x.is_empty() && !y.is_empty() && directions > 0,
+        "the distance needs two non-empty sets and at least one direction"
+    );
     let normals = rng.normals(directions, width);
     let squares: Vec<f64> = normals
         .par_chunks_exact(width)
@@ -108,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn on_a_line_it_is_the_distance_of_the_quantiles() {
-        // {0, 1} to {0}: half of the mass goes 1 far. Three points against two: sixths.
+    fn in_one_dimension_it_is_the_distance_of_the_quantiles() {
+        // {0, 1} to {0}: half of the mass moves by 1. Three points against two: sixths.
         assert_eq!(line(vec![1.0, 0.0], vec![0.0]), 0.5);
         assert!((line(vec![0.0, 1.0, 2.0], vec![0.0, 3.0]) - (1.0 / 6.0 + 4.0 / 6.0 + 1.0 / 3.0)).abs() < 1e-15);
     }
@@ -118,7 +121,7 @@ mod tests {
     fn sliced_distances_of_normals_are_the_closed_form() {
         for (width, mean, std) in [(1, 0.5, 1.0), (3, 1.0, 2.0), (8, 0.3, 0.5)] {
             let (x, y) = (normals(4000, width, 0.0, 1.0, 1), normals(3000, width, mean, std, 2));
-            // ‖m − n‖²/d is mean² where all axes are alike.
+            // ‖m − n‖²/d is mean² if all axes are equal.
             let closed = f64::hypot(mean, std - 1.0);
             let measured = sliced_wasserstein(&x, &y, width, 400, &mut Rng::new(3));
             assert!((measured - closed).abs() < 0.06, "{width}: {measured} for {closed}");

@@ -1,6 +1,6 @@
-//! Laws: what every module of a kind obeys, as functions anyone can call on their own.
+//! Mathematical laws that implementations of a trait must obey, measured by functions that take any implementation.
 //!
-//! Each function takes any implementation and returns what it measured, law by law, with the worst place found:
+//! Each function returns what it measured, law by law, at the worst place found:
 //!
 //! ```
 //! use tweedie::{laws, schedule::Cosine};
@@ -8,7 +8,14 @@
 //!     assert!(check.holds(), "{check}");
 //! }
 //! ```
-use crate::{distribution::host, noise::Noise, rng::Rng, schedule::Schedule, spacing::Spacing};
+use crate::{
+    Dual,
+    distribution::host,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Schedule, Survival},
+    spacing::Spacing,
+};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
@@ -32,45 +39,66 @@ pub use order::{order_of, problem};
 pub use sampler::{consistency, plane, row_alone, sampler};
 pub use walk::walk;
 
-/// One law, measured.
+/// Measurement of one law.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What should hold.
+    /// The law, a sentence.
     pub law: &'static str,
-    /// Where it was worst.
+    /// Where the deviation was largest.
     pub place: String,
-    /// By how much it failed there.
+    /// The deviation from the law there.
     pub measured: f64,
-    /// How much is allowed: rounding, or the error of an estimate.
+    /// The allowed deviation: rounding, or the error of an estimate.
     pub allowed: f64,
+    /// The two values compared, if the law is that a property has the value that the module declares.
+    pub compared: Option<Compared>,
 }
+
+/// A declared value and its measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    /// The value that the module declares, such as a sampler's order of convergence.
+    pub declared: f64,
+    /// The measured value.
+    pub found: f64,
+}
+
 impl Check {
-    /// Whether the law holds. What is not a number does not.
+    /// A measurement of a law at a place; it has passed if `measured` ≤ `allowed`.
+    pub fn new(law: &'static str, place: impl fmt::Display, measured: f64, allowed: f64) -> Self {
+        Self { law, place: place.to_string(), measured, allowed, compared: None }
+    }
+    /// Whether the law holds; false if the deviation is NaN.
     pub fn holds(&self) -> bool {
         self.measured <= self.allowed
     }
 }
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.holds() { "holds" } else { "BROKEN" };
-        write!(
-            f,
-            "{}: {verdict}, {:.2e} measured at {}, {:.2e} allowed",
-            self.law, self.measured, self.place, self.allowed
-        )
+        let verdict = if self.holds() { "passed" } else { "FAILED" };
+        let Self { law, place, measured, allowed, compared } = self;
+        write!(f, "{law}: {verdict}, {measured:.2e} measured at {place}, {allowed:.2e} allowed")?;
+        match compared {
+            None => Ok(()),
+            Some(Compared { declared, found }) => write!(f, " (declared {declared}, found {found:.2})"),
+        }
     }
 }
 
-/// Collects the worst case of each law.
+/// Collects the largest deviation from each law.
 #[derive(Default)]
 pub(crate) struct Checks(Vec<Check>);
 impl Checks {
     pub(crate) fn note(&mut self, law: &'static str, place: impl fmt::Display, measured: f64, allowed: f64) {
-        let new = Check { law, place: place.to_string(), measured, allowed };
-        match self.0.iter_mut().find(|check| check.law == law) {
+        self.add(Check::new(law, place, measured, allowed));
+    }
+    pub(crate) fn add(&mut self, new: Check) {
+        match self.0.iter_mut().find(|check| check.law == new.law) {
             None => self.0.push(new),
             // A failure is worse than anything that holds; NaN is a failure.
-            Some(old) if old.holds() && (!new.holds() || measured * old.allowed > old.measured * allowed) => *old = new,
+            Some(old) if old.holds() && (!new.holds() || new.measured * old.allowed > old.measured * new.allowed) => {
+                *old = new
+            }
             Some(_) => {}
         }
     }
@@ -79,8 +107,8 @@ impl Checks {
     }
 }
 
-/// Schedules: α does not rise, the noise-to-signal ratio does, slopes are those of α and σ, the log-SNR can be inverted, and
-/// nearly all signal is there at t = 0.
+/// Checks a schedule: α does not increase, the log-SNR decreases and can be inverted, α′ and σ′ are the derivatives of α and σ,
+/// g² ≥ 0, and σ/α is small at t = 0 and above 1 at t = 1.
 pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
     let mut checks = Checks::default();
     const N: usize = 200;
@@ -90,37 +118,64 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         let t = (i as f64 + 0.371) / N as f64;
         let place = format!("t = {t:.4}");
         let c = schedule.at(t);
-        checks.note("α does not rise", &place, c.alpha - last.0, 0.0);
-        checks.note("the log-SNR falls", &place, c.log_snr() - last.1, 0.0);
+        checks.note("α does not increase", &place, c.alpha - last.0, 0.0);
+        checks.note("the log-SNR decreases", &place, c.log_snr() - last.1, 0.0);
         last = (c.alpha, c.log_snr());
 
-        // Central differences of third order: error h⁴ f⁗′/30.
-        let h = 1e-5;
-        let at = |k: f64| schedule.at(t + k * h);
-        let slope = |f: fn(crate::schedule::Scales) -> f64| {
-            (8.0 * (f(at(1.0)) - f(at(-1.0))) - (f(at(2.0)) - f(at(-2.0)))) / (12.0 * h)
-        };
+        let slope = |f: fn(crate::schedule::Scales) -> f64| derivative(|t| f(schedule.at(t)), t);
         for (name, own, other) in [
-            ("α′ is the slope of α", c.alpha_dot, slope(|c| c.alpha)),
-            ("σ′ is the slope of σ", c.sigma_dot, slope(|c| c.sigma)),
+            ("α′ is the derivative of α", c.alpha_dot, slope(|c| c.alpha)),
+            ("σ′ is the derivative of σ", c.sigma_dot, slope(|c| c.sigma)),
         ] {
-            // Differences of numbers of size α or σ leave 1e-16/h of rounding.
+            // Differences of values of size α or σ leave 1e-16/h of rounding.
             let size = 1.0 + own.abs() + c.sigma;
             checks.note(name, &place, (own - other).abs() / size, 1e-6);
         }
-        let back = schedule.time(c.log_snr());
+        let back = schedule.time_at_log_snr(c.log_snr());
         // The ratio may be flat: compare ratios as well as times.
         let miss = (back - t).abs().min((schedule.at(back).log_snr() - c.log_snr()).abs());
-        checks.note("time inverts the log-SNR", &place, miss, 1e-9);
+        checks.note("time_at_log_snr inverts the log-SNR", &place, miss, 1e-9);
         checks.note("g² is not negative", &place, -c.diffusion() / (1.0 + c.diffusion().abs()), 1e-12);
     }
     let (start, end) = (schedule.at(0.0), schedule.at(1.0));
     checks.note("data at t = 0: σ/α is small", "t = 0", start.sigma / start.alpha, 0.05);
-    checks.note("noise at t = 1: the signal is less than the noise", "t = 1", end.alpha / end.sigma, 1.0);
+    checks.note("noise at t = 1: α/σ is less than 1", "t = 1", end.alpha / end.sigma, 1.0);
     checks.done()
 }
 
-/// Spacings: a rising map into [0, 1], grids that fall to 0, training times that follow the map.
+/// Checks a survival probability: ᾱ is in [0, 1] and does not increase, ᾱ′ ≤ 0 is its derivative, nearly every category survives
+/// at t = 0, and fewer than half do at t = 1.
+pub fn survival(schedule: &dyn Survival) -> Vec<Check> {
+    let mut checks = Checks::default();
+    const N: usize = 200;
+    let value = |t: f64| schedule.survival(Dual::time(t)).value;
+    let mut last = f64::INFINITY;
+    for i in 1..N {
+        // Off any grid a table may have.
+        let t = (i as f64 + 0.371) / N as f64;
+        let place = format!("t = {t:.4}");
+        let own = schedule.survival(Dual::time(t));
+        checks.note("ᾱ is a probability", &place, (-own.value).max(own.value - 1.0), 0.0);
+        checks.note("ᾱ does not increase", &place, own.value - last, 0.0);
+        last = own.value;
+        checks.note("the rate of corruption −ᾱ′/ᾱ is not negative", &place, own.slope, 0.0);
+        let off = (own.slope - derivative(value, t)).abs() / (1.0 + own.slope.abs());
+        checks.note("ᾱ′ is the derivative of ᾱ", &place, off, 1e-6);
+    }
+    checks.note("data at t = 0: 1 − ᾱ is small", "t = 0", 1.0 - value(0.0), 0.05);
+    checks.note("noise at t = 1: ᾱ is less than ½", "t = 1", value(1.0), 0.5);
+    checks.done()
+}
+
+/// Derivative by central differences of third order, with error h⁴ f⁗′/30.
+fn derivative(f: impl Fn(f64) -> f64, t: f64) -> f64 {
+    let h = 1e-5;
+    let at = |k: f64| f(t + k * h);
+    (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * h)
+}
+
+/// Checks a spacing: a non-decreasing map of quantiles into [0, 1], grids that decrease to 0, training timesteps with its
+/// quantiles.
 pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
     let mut checks = Checks::default();
     let mut last = f64::NEG_INFINITY;
@@ -129,26 +184,31 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
         let u = f64::from(i) / 1000.0;
         let t = spacing.at(u);
         different += usize::from(t > last);
-        checks.note("times do not fall with the quantile", format!("u = {u}"), last - t, 0.0);
-        checks.note("times lie in [0, 1]", format!("u = {u}"), (-t).max(t - 1.0), 0.0);
+        checks.note("timesteps do not decrease with the quantile", format!("u = {u}"), last - t, 0.0);
+        checks.note("timesteps are in [0, 1]", format!("u = {u}"), (-t).max(t - 1.0), 0.0);
         last = t;
     }
-    // A list of few times has no grid of many steps.
+    // A list of few timesteps has no grid of many steps.
     for n in [1, 2, 7, 50].into_iter().filter(|n| *n <= different) {
         let grid = spacing.grid(n);
-        checks.note("a grid of n steps has n + 1 times", format!("n = {n}"), grid.len().abs_diff(n + 1) as f64, 0.0);
+        checks.note(
+            "a grid of n steps has n + 1 timesteps",
+            format!("n = {n}"),
+            grid.len().abs_diff(n + 1) as f64,
+            0.0,
+        );
         checks.note("a grid ends at 0", format!("n = {n}"), grid.last().copied().unwrap_or(f64::NAN).abs(), 0.0);
         for (i, pair) in grid.windows(2).enumerate() {
             checks.note(
-                "a grid falls",
+                "a grid decreases",
                 format!("n = {n}, step {i}"),
                 if pair[0] > pair[1] { 0.0 } else { pair[1] - pair[0] + 1e-300 },
                 0.0,
             );
         }
     }
-    // Kolmogorov and Smirnov's distance to the map: times that know nothing of each other exceed 2/√n once in a thousand
-    // draws; stratified ones stay below 1/n.
+    // Kolmogorov–Smirnov distance to the map: independent timesteps exceed 2/√n once in a thousand samples; stratified ones stay
+    // below 1/n.
     let n = 4096_u16;
     let chance = 2.0 / f64::from(n).sqrt();
     let mut times = spacing.draw(usize::from(n), &mut Rng::new(0));
@@ -157,17 +217,22 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
         let rank = i as f64 / f64::from(n);
         let (low, high) =
             (spacing.at((rank - chance).max(1e-12)), spacing.at((rank + f64::from(n).recip() + chance).min(1.0)));
-        checks.note("drawn times have the map's quantiles", format!("rank {i} of {n}"), (low - t).max(t - high), 1e-12);
+        checks.note(
+            "sampled timesteps have the spacing's quantiles",
+            format!("rank {i} of {n}"),
+            (low - t).max(t - high),
+            1e-12,
+        );
     }
     checks.done()
 }
 
-/// Noises, on data `x` of shape `[batch, …]` (one-hot for categories): for 0 < s < t the posterior averaged over x_t is the
-/// prior at s, and the prior at t = 1 is near the stationary law.
+/// Checks a noise on data `x` of shape `[batch, …]` (one-hot for categories): for 0 < s < t the posterior averaged over x_t is the
+/// forward marginal at s, and the forward marginal at t = 1 is near the stationary distribution.
 ///
-/// Of numbers that are near and far besides: estimate ∘ target = identity, sampling starts as wide as the noise is at t = 1, a
-/// guess that is certain gives the posterior's mean and a spread between those of q(x_s | x_t, x) and q(x_t | x_s), and the
-/// net reads all of x_t. Where the noise names its [`path`](Noise::path), the prior is N(α x, σ²) and
+/// For continuous data also: estimate ∘ target = identity; the stationary standard deviation is that of the forward marginal at
+/// t = 1; x̂ = x reproduces the posterior mean, with a standard deviation between those of q(x_s | x_t, x) and q(x_t | x_s); the
+/// network input determines x_t. If the noise has a [`path`](Noise::path), the forward marginal is N(α x, σ²) and
 /// `q(x_s | x_t, x) q(x_t | x) = q(x_t | x_s) q(x_s | x)` with `q(x_t | x_s) = N(r x_s, σ_t² − r² σ_s²)`, r = α_t/α_s.
 pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> {
     let mut checks = Checks::default();
@@ -175,9 +240,10 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     let times: Vec<f64> = (0..batch).map(|i| 0.03 + 0.94 * (i as f64 + 0.5) / batch as f64).collect();
     let z = noise.prior(x.clone(), &times).sample(&mut Rng::new(3)).value;
     if !noise.categorical() {
-        let said = noise.target(x.clone(), z.clone(), &times);
-        let said = if noise.outputs() == 2 { Tensor::cat(vec![said.clone(), said.zeros_like()], 1) } else { said };
-        let back = host(noise.estimate(said, z, &times).mean);
+        let output = noise.target(x.clone(), z.clone(), &times);
+        let output =
+            if noise.outputs() == 2 { Tensor::cat(vec![output.clone(), output.zeros_like()], 1) } else { output };
+        let back = host(noise.estimate(output, z, &times).mean);
         let allowed = if x.dtype() == DType::F64 { 1e-9 } else { 1e-3 };
         let width = back.len() / batch;
         for (i, (a, b)) in back.iter().zip(host(x.clone())).enumerate() {
@@ -201,10 +267,10 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     checks.done()
 }
 
-/// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and each term is that of Bayes' rule, where the noise knows
-/// its steps: q(x_s | x_t, x) q(x_t | x) = q(x_t | x_s) q(x_s | x).
+/// Σ over x_t of q(x_s | x_t, x) q(x_t | x) = q(x_s | x), exactly; and, if the noise has a chain, each term obeys Bayes' rule:
+/// q(x_s | x_t, x) q(x_t | x) = q(x_t | x_s) q(x_s | x).
 fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
-    let k = noise.categories().expect("asked for by whoever calls this").k;
+    let k = noise.categories().expect("called for categorical noise only").k;
     let mut dims = x.dims();
     dims[D - 1] = k;
     let (before, prior) = (noise.prior(x.clone(), &[s]).mean(), noise.prior(x.clone(), &[t]).mean());
@@ -218,24 +284,24 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
         let both = noise.posterior(x.clone(), z.clone(), &[s], &[t]).mean() * prior.clone().narrow(D - 1, j, 1);
         if let Some(chain) = noise.chain() {
             let gap = host((chain.onward(z, &[s], &[t]) * before.clone() - both.clone()).abs().max())[0];
-            checks.note("Bayes' rule turns a step round", format!("x_t = {j}, s = {s}, t = {t}"), gap, 2e-5);
+            checks.note("Bayes' rule holds for one step", format!("x_t = {j}, s = {s}, t = {t}"), gap, 2e-5);
         }
         sum = sum + both;
     }
     let gap = host((sum - before).abs().max())[0];
-    checks.note("posterior averaged over x_t is the prior at s", format!("s = {s}, t = {t}"), gap, 2e-5);
+    checks.note("posterior averaged over x_t is the forward marginal at s", format!("s = {s}, t = {t}"), gap, 2e-5);
     let drawn = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
     let differ = if drawn.dims() == x.dims() { 0.0 } else { 1.0 };
-    checks.note("x_t has the form of x", format!("{:?}", drawn.dims()), differ, 0.0);
+    checks.note("x_t has the shape of x", format!("{:?}", drawn.dims()), differ, 0.0);
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()
             .max(),
     )[0];
-    checks.note("the prior at t = 1 is near the stationary law", "t = 1", at_end, 0.1);
+    checks.note("the forward marginal at t = 1 is near the stationary distribution", "t = 1", at_end, 0.1);
 }
 
-/// Streams: row i is the same in any batch, any shard and at any number of draws of other purposes.
+/// Checks random streams: row i is the same in any batch and any shard, and independent of how much other purposes sample.
 pub fn rng(seed: u64) -> Vec<Check> {
     let mut checks = Checks::default();
     let root = Rng::new(seed);
@@ -260,7 +326,7 @@ pub fn rng(seed: u64) -> Vec<Check> {
         for (j, b) in drawn.iter().enumerate().skip(i + 1) {
             // 1024 words of 32 bits agree by chance with probability 2⁻²².
             let shared = a.iter().filter(|word| b.contains(word)).count();
-            checks.note("two purposes share nothing", format!("streams {i} and {j}"), shared as f64, 2.0);
+            checks.note("streams of two purposes share no words", format!("streams {i} and {j}"), shared as f64, 2.0);
         }
     }
     let device = Device::flex();
@@ -269,7 +335,7 @@ pub fn rng(seed: u64) -> Vec<Check> {
     for (k, expected, var) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
         let moment = z.iter().map(|z| z.powi(k)).sum::<f64>() / n;
         checks.note(
-            "normals have the normal's moments",
+            "normal samples have the moments of N(0, 1)",
             format!("moment {k}"),
             (moment - expected).abs(),
             5.0 * f64::sqrt(var / n),

@@ -10,9 +10,13 @@
 //!
 //! so that the mean of a row is unbiased, its error falls faster than that of times drawn anywhere, and rows are independent:
 //! the spread of the rows' bounds is the error of their mean, of data, times and noise together.
-use crate::distribution::host;
+mod ode;
+pub use ode::log_likelihood;
+pub(crate) use ode::transport;
+
 use crate::{
     denoise::Denoiser,
+    distribution::host,
     error::Error,
     loss::{Batch, Loss, Times, prior_term},
     rng::Rng,
@@ -144,7 +148,7 @@ fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: Times, rn
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let keep = |t: f64| categories.schedule.keep(Dual::time(t)).value;
+    let keep = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     let rows = x.dims()[0];
     let guess = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];

@@ -1,16 +1,24 @@
-//! Noises: how data is lost, and how it comes back.
+//! Noises: how data are corrupted, and how that is reversed.
 //!
 //! One two-time kernel carries everything, for 0 ≤ s < t ≤ 1:
 //!
-//! ```text
-//! q(x₁)            stationary
-//! q(x_t | x)       prior
-//! q(x_s | x_t, x)  posterior
-//! p(x_s | x_t)     approximate: the posterior with x̂ = E[x | x_t] in the place of x
-//! ```
-use crate::{distribution::Distribution, error::Error, schedule::Schedule};
+//! | distribution | | method |
+//! |---|---|---|
+//! | q(x₁) | stationary distribution, where sampling starts | [`Noise::stationary`] |
+//! | q(x_t ∣ x) | forward marginal, what training sees | [`Noise::prior`] |
+//! | q(x_s ∣ x_t, x) | posterior | [`Noise::posterior`] |
+//! | p(x_s ∣ x_t) | reverse transition: the posterior with x̂ = E[x ∣ x_t] in place of x | [`Noise::approximate`] |
+//!
+//! The method names are those of Modular Diffusion. [`Gaussian`] noise is for continuous data; [`Discrete`] and [`DiscreteMatrix`]
+//! are for categorical data.
+use crate::{
+    distribution::Distribution,
+    error::Result,
+    schedule::{Schedule, Survival},
+};
+use auto_impl::auto_impl;
 use burn::tensor::{Device, Tensor, TensorData};
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
 mod chain;
 mod discrete;
@@ -21,174 +29,174 @@ pub use discrete::{Discrete, DiscretePrediction, ReverseTransition};
 pub use gaussian::{Gaussian, Prediction, Variance};
 pub use matrix::DiscreteMatrix;
 
-/// A guess of the clean data.
+/// Denoised estimate of the clean data.
+#[doc(alias("pred_original_sample", "x0_prediction", "denoised"))]
 #[derive(Clone, Debug)]
 pub struct Estimate<const D: usize> {
-    /// x̂ = E[x | x_t].
+    /// x̂ = E[x ∣ x_t]; of categories, the probabilities p(x ∣ x_t).
+    #[doc(alias("pred_original_sample", "x0_prediction", "denoised"))]
     pub mean: Tensor<D>,
-    /// Where the posterior's log-variance lies between its smallest (0) and its largest value (1), if it is learned.
+    /// Position of the reverse transition's log-variance between its lower bound (0) and its upper bound (1), if it is learned.
     pub variance: Option<Tensor<D>>,
+    /// The network output that the mean was computed from; `None` if the mean was changed or computed without one.
+    #[doc(alias = "model_output")]
+    pub output: Option<Tensor<D>>,
 }
 impl<const D: usize> From<Tensor<D>> for Estimate<D> {
     fn from(mean: Tensor<D>) -> Self {
-        Self { mean, variance: None }
+        Self { mean, variance: None, output: None }
     }
 }
 
-/// What samplers, losses and nets may know of categorical noise.
+/// Categories of categorical noise, as samplers, losses and networks need to know them.
 #[derive(Clone, Copy, Debug)]
 pub struct Categories<'a> {
-    /// K, the mask included.
+    /// Number of categories K, the mask included.
+    #[doc(alias = "vocab_size")]
     pub k: usize,
-    /// The category that stands for "lost" and stays, if the noise is absorbing.
+    /// Index of the mask, the category that every corrupted one becomes, if the noise is absorbing.
+    #[doc(alias("mask_token_id", "absorbing_state"))]
     pub mask: Option<usize>,
-    /// The schedule, whose [`keep`](Schedule::keep) is the probability of a category's being kept.
-    pub schedule: &'a dyn Schedule,
+    /// The schedule of survival probabilities ᾱ(t).
+    pub schedule: &'a dyn Survival,
 }
 
-/// A batch of distributions, of a family chosen at run time.
+/// A batch of distributions of a family chosen at run time.
 pub type DynDistribution<const D: usize> = Box<dyn Distribution<D>>;
 
-/// What is done to the data, as laws at one and two times.
+/// A forward process that corrupts data, and the distributions of its reversal.
 ///
-/// Times are given one a row, or one for the whole batch. Three methods make a noise; the rest have the meaning that a
-/// net which says x̂ directly gives them.
+/// Four methods are required: [`stationary`](Noise::stationary), [`prior`](Noise::prior), [`posterior`](Noise::posterior) and
+/// [`decoder`](Noise::decoder). The others default to those of a network whose output is x̂ itself.
+///
+/// # Shapes
+///
+/// `x` and `z` = x_t: `[batch, …]`. Times: one per row of the batch, or one for all rows.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::{distribution::Normal, noise::{DynDistribution, Estimate, Noise}};
+/// /// Brownian motion: q(x_t | x) = N(x, t).
+/// #[derive(Debug)]
+/// struct Brownian;
+/// fn normal<const D: usize>(mean: Tensor<D>, variance: f64) -> DynDistribution<D> {
+///     let std = mean.ones_like() * variance.sqrt();
+///     Box::new(Normal::trusted(mean, std))
+/// }
+/// impl<const D: usize> Noise<D> for Brownian {
+///     fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D> {
+///         normal(Tensor::zeros(shape, device), 1.0)
+///     }
+///     fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
+///         normal(x, t[0])
+///     }
+///     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
+///         let share = s[0] / t[0];
+///         normal(z * share + x * (1.0 - share), s[0] * (1.0 - share))
+///     }
+///     fn decoder(&self, estimate: Estimate<D>, _: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
+///         normal(estimate.mean, t[0])
+///     }
+/// }
+/// let (x, z) = (Tensor::<1>::zeros([1], &Device::flex()), Tensor::<1>::ones([1], &Device::flex()));
+/// let halfway: f32 = Brownian.approximate(x.into(), z, &[0.25], &[0.5]).mean().into_scalar();
+/// assert_eq!(halfway, 0.5);
+/// ```
+#[doc(alias("forward_process", "corruption", "diffusion"))]
+#[auto_impl(&, Box, Arc)]
 pub trait Noise<const D: usize>: Debug + Send + Sync {
-    /// q(x₁), where sampling starts.
+    /// Stationary distribution q(x₁), where sampling starts.
+    #[doc(alias("p_x1", "init_noise_sigma", "limit_distribution"))]
     fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D>;
 
-    /// q(x_t | x).
+    /// Forward marginal q(x_t ∣ x).
+    #[doc(alias("marginal", "forward", "q_sample", "add_noise", "perturbation_kernel", "alphas_cumprod"))]
     fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D>;
 
-    /// q(x_s | x_t = z, x).
+    /// Posterior q(x_s ∣ x_t = z, x).
+    #[doc(alias("q_posterior", "q_posterior_mean_variance"))]
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D>;
 
-    /// p(x_s | x_t = z): the posterior with the guess in the place of x.
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
-        self.posterior(guess.mean, z, s, t)
+    /// Reverse transition p(x_s ∣ x_t = z). Default: the posterior with x̂ in place of x.
+    #[doc(alias("reverse", "reverse_transition", "p_sample", "p_mean_variance", "step"))]
+    fn approximate(&self, estimate: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
+        self.posterior(estimate.mean, z, s, t)
     }
 
-    /// p(x | x_t = z), the last step of the bound, in which [`posterior`](Noise::posterior) would be a point.
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D>;
+    /// Decoder p(x ∣ x_t = z), the last term of the variational bound, where the [`posterior`](Noise::posterior) would be a point.
+    #[doc(alias("reconstruction", "decoder_nll"))]
+    fn decoder(&self, estimate: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D>;
 
-    /// What the net reads of `z`.
+    /// Network input computed from x_t = z, such as z scaled to unit variance. Default: z.
+    #[doc(alias("scale_model_input", "c_in", "preconditioning"))]
     fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let _ = t;
         z
     }
 
-    /// What the net ought to say.
+    /// Training target of the network's prediction. Default: x.
+    #[doc(alias("get_velocity", "training_target"))]
     fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let _ = (z, t);
         x
     }
 
-    /// What the net said, read as a guess of x; on the mean, the inverse of [`target`](Noise::target).
+    /// Denoised estimate x̂ = E[x ∣ x_t = z] from the network output; its mean is the inverse of [`target`](Noise::target).
+    #[doc(alias("pred_original_sample", "predict_start_from_noise", "to_x0"))]
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let _ = (z, t);
-        output.into()
+        Estimate { mean: output.clone(), variance: None, output: Some(output) }
     }
 
-    /// The output of a net as its word on x and, where it is learned, its word on the variance.
+    /// Splits the network output into the prediction of the mean and, if it is learned, that of the variance.
     fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {
         (output, None)
     }
 
-    /// How many numbers the net says for each of the data's: 2 where the variance is learned.
+    /// Number of network outputs per value of the data: 2 if the variance is learned. Default: 1.
     fn outputs(&self) -> usize {
         1
     }
 
-    /// The schedule, where x_t = α x + σ ε with Gaussian ε; `None` sends Gaussian samplers away.
+    /// The schedule, if x_t = α x + σ ε with Gaussian ε; if it is `None`, Gaussian samplers refuse the noise. Default: `None`.
     fn path(&self) -> Option<&dyn Schedule> {
         None
     }
 
-    /// The categories, where x is one of K along the last axis, as one-hot vectors `[…, K]` or as numbers `[…, 1]`; `None`
-    /// where x is made of numbers that are near and far.
+    /// The categories, if x is one of K along the last axis, one-hot `[…, K]` or as category indices `[…, 1]`; `None` for
+    /// continuous data. Default: `None`.
     fn categories(&self) -> Option<Categories<'_>> {
         None
     }
 
-    /// The chain of the categories, for samplers and losses that ask more of it than the four laws.
+    /// The Markov chain of the categories, for samplers and losses that need more of it than the four distributions.
     fn chain(&self) -> Option<&dyn Chain<D>> {
         None
     }
 
-    /// Whether there are [`categories`](Noise::categories).
+    /// Whether the data are categorical: whether there are [`categories`](Noise::categories).
     fn categorical(&self) -> bool {
         self.categories().is_some()
     }
 
-    /// The T of a T-step table: training visits 1/T, 2/T, …, 1.
+    /// The number of steps T of a table, whose training timesteps are 1/T, 2/T, …, 1; `None` for continuous time.
+    #[doc(alias = "num_train_timesteps")]
     fn steps(&self) -> Option<usize> {
         self.path().and_then(|path| path.steps())
     }
 
-    /// Whether the parts fit each other; asked before the first step.
+    /// Checks that the parts are valid and fit each other; called before the first step.
     ///
     /// # Errors
     ///
-    /// What does not fit, in a sentence.
-    fn check(&self) -> Result<(), Error> {
+    /// If they do not: the field if one is to blame, what was found, and the remedy.
+    fn check(&self) -> Result<()> {
         Ok(())
     }
 }
 
-macro_rules! forward {
-    ($($pointer:ty),*) => {$(
-        impl<const D: usize, N: Noise<D> + ?Sized> Noise<D> for $pointer {
-            fn stationary(&self, shape: [usize; D], device: &Device) -> DynDistribution<D> {
-                (**self).stationary(shape, device)
-            }
-            fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
-                (**self).prior(x, t)
-            }
-            fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
-                (**self).posterior(x, z, s, t)
-            }
-            fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
-                (**self).approximate(guess, z, s, t)
-            }
-            fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
-                (**self).decoder(guess, z, t)
-            }
-            fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-                (**self).input(z, t)
-            }
-            fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-                (**self).target(x, z, t)
-            }
-            fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
-                (**self).estimate(output, z, t)
-            }
-            fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {
-                (**self).split(output)
-            }
-            fn outputs(&self) -> usize {
-                (**self).outputs()
-            }
-            fn path(&self) -> Option<&dyn Schedule> {
-                (**self).path()
-            }
-            fn categories(&self) -> Option<Categories<'_>> {
-                (**self).categories()
-            }
-            fn chain(&self) -> Option<&dyn Chain<D>> {
-                (**self).chain()
-            }
-            fn steps(&self) -> Option<usize> {
-                (**self).steps()
-            }
-            fn check(&self) -> Result<(), Error> {
-                (**self).check()
-            }
-        }
-    )*};
-}
-forward!(Arc<N>, Box<N>, &N);
-
-/// Numbers computed a row in double precision, as `[rows, 1, …, 1]` tensors on the device and in the precision of `like`.
+/// Computes coefficients per row in double precision and returns them as tensors `[rows, 1, …, 1]` on the device and in the
+/// precision of `like`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

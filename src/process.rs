@@ -1,16 +1,23 @@
-//! Diffusion by its textbook names, thin over the same schedules and noises.
+//! Textbook interfaces: the same mathematics under the names of two papers, for readers who come from them.
+//!
+//! [`DiffusionProcess`] evaluates α(t), σ(t) and x_t on tensors of times, as DiffusionLab's class of that name does;
+//! [`DenoiseDiffusion`] is DDPM with step numbers 0 … T − 1, as labml's class of that name writes it. Each method is a call of
+//! [`Schedule`] or [`Gaussian`] and computes the same bits. They are for reading beside the papers and for small experiments; new
+//! schedules, networks and samplers are built on the traits.
 use crate::{
     distribution::host,
     dual::Dual,
-    error::Error,
+    error::Result,
     noise::{Gaussian, Noise, Variance},
     rng::Rng,
-    schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Scales, Schedule, VariancePreserving, exploding, process},
+    schedule::{
+        FlowMatching, Linear, OrnsteinUhlenbeck, Scales, Schedule, Table, VariancePreserving, exploding, process,
+    },
 };
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use std::{fmt, sync::Arc};
 
-/// A continuous process `x_t = α(t) x + σ(t) ε` on tensors of times.
+/// Continuous process `x_t = α(t) x + σ(t) ε`, evaluated on tensors of times.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -31,30 +38,30 @@ impl DiffusionProcess {
     pub fn new(schedule: impl Schedule + 'static) -> Self {
         Self { schedule: Arc::new(schedule) }
     }
-    /// α = 1 − t, σ = t.
+    /// Flow matching: α = 1 − t, σ = t.
     pub fn flow_matching() -> Self {
         Self::new(FlowMatching {})
     }
-    /// α = √(1 − t²), σ = t.
+    /// Ornstein–Uhlenbeck process: α = √(1 − t²), σ = t.
     pub fn ornstein_uhlenbeck() -> Self {
         Self::new(OrnsteinUhlenbeck {})
     }
-    /// α = 1 and any σ.
+    /// Variance-exploding process: α = 1 and any σ.
     pub fn variance_exploding(sigma: impl Fn(Dual) -> Dual + Send + Sync + 'static) -> Self {
         Self::new(exploding(sigma))
     }
-    /// The limit of DDPM's table.
+    /// Variance-preserving process, the limit of DDPM's table.
     pub fn variance_preserving() -> Self {
         Self::new(VariancePreserving::default())
     }
-    /// Any α and σ; their slopes come with them.
+    /// Process of any α and σ over [`Dual`] numbers, which carry the slopes.
     pub fn from_functions(
         alpha: impl Fn(Dual) -> Dual + Send + Sync + 'static,
         sigma: impl Fn(Dual) -> Dual + Send + Sync + 'static,
     ) -> Self {
         Self::new(process(alpha, sigma))
     }
-    /// The schedule.
+    /// Returns the schedule.
     pub fn schedule(&self) -> &Arc<dyn Schedule> {
         &self.schedule
     }
@@ -80,22 +87,23 @@ impl DiffusionProcess {
     pub fn sigma_prime<const E: usize>(&self, t: Tensor<E>) -> Tensor<E> {
         self.map(t, |c| c.sigma_dot)
     }
-    /// x_t = α(t) x + σ(t) ε.
+    /// Computes x_t = α(t) x + σ(t) ε.
     ///
     /// # Shapes
     ///
     /// `x`, `eps`: `[n, …]`; `t`: `[n]`, `[n, 1, …]`, `[1]` for all rows, or any other shape whose axes, counted from the first,
-    /// are 1 or those of `x`; axes that `t` lacks at the end are 1.
+    /// are 1 or those of `x`; missing trailing axes are 1.
     ///
     /// # Panics
     ///
-    /// If `t` has an axis that is neither, or more axes than `x`.
+    /// If `t` has an axis that is neither 1 nor that of `x`, or more axes than `x`.
+    #[doc(alias("add_noise", "q_sample"))]
     pub fn forward<const D: usize, const E: usize>(&self, x: Tensor<D>, t: Tensor<E>, eps: Tensor<D>) -> Tensor<D> {
         let (own, dims) = (t.dims(), x.dims());
         assert!(
             E <= D && own.iter().zip(&dims).all(|(t, x)| *t == 1 || t == x),
-            "times of shape {own:?} do not broadcast to data of shape {dims:?}: each of their axes, from the first on, is 1 or as \
-             long as the data's"
+            "times of shape {own:?} do not broadcast to data of shape {dims:?}: each of their axes, from the first on, must be 1 or \
+             that of the data"
         );
         let mut shape = [1; D];
         shape[..E].copy_from_slice(&own);
@@ -109,21 +117,21 @@ impl DiffusionProcess {
     }
 }
 
-/// Denoising diffusion of T steps as its paper writes it: ε from x_t and the step's number.
+/// DDPM with T steps in the notation of its paper: ε is predicted from x_t and the step number.
 ///
 /// β rises from 1e-4 to 0.02 and the variance of p(x_{t−1} | x_t) is β_t. `eps_model` is any function of x_t and of the step
-/// numbers 0 … T − 1, one a row. Step number t is time (t + 1)/T of [`Linear`], and every method is a call of [`Gaussian`].
+/// numbers 0 … T − 1, one per row. Step number t is time (t + 1)/T of [`Linear`].
 ///
 /// Ho, Jain and Abbeel (2020), <https://arxiv.org/abs/2006.11239>.
 pub struct DenoiseDiffusion<const D: usize, E> {
     /// ε̂(x_t, t).
     pub eps_model: E,
-    schedule: Linear,
+    table: Table,
     noise: Gaussian,
 }
 impl<const D: usize, E> fmt::Debug for DenoiseDiffusion<D, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DenoiseDiffusion").field("n_steps", &self.schedule.table().len()).finish_non_exhaustive()
+        f.debug_struct("DenoiseDiffusion").field("n_steps", &self.table.len()).finish_non_exhaustive()
     }
 }
 impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffusion<D, E> {
@@ -131,33 +139,32 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
     ///
     /// # Errors
     ///
-    /// If there is no step.
-    pub fn new(eps_model: E, n_steps: usize) -> Result<Self, Error> {
-        let schedule = Linear::new(n_steps);
-        schedule.check()?;
-        let noise = Gaussian::new(schedule.clone()).variance(Variance::Large);
-        Ok(Self { eps_model, schedule, noise })
+    /// If `n_steps` is 0.
+    pub fn new(eps_model: E, n_steps: usize) -> Result<Self> {
+        let table = Linear::new(n_steps).table()?.clone();
+        let noise = Gaussian::new(table.clone()).with_variance(Variance::Large);
+        Ok(Self { eps_model, table, noise })
     }
-    /// T.
+    /// Number of steps T.
     pub fn n_steps(&self) -> usize {
-        self.schedule.table().len()
+        self.table.len()
     }
-    fn table(&self, f: impl Fn(usize) -> f64) -> Vec<f64> {
+    fn per_step(&self, f: impl Fn(usize) -> f64) -> Vec<f64> {
         (1..=self.n_steps()).map(f).collect()
     }
-    /// β of each step.
+    /// β_i of each step.
     pub fn beta(&self) -> Vec<f64> {
-        self.table(|i| self.schedule.table().beta(i))
+        self.per_step(|i| self.table.beta(i))
     }
-    /// 1 − β.
+    /// α_i = 1 − β_i of each step.
     pub fn alpha(&self) -> Vec<f64> {
-        self.table(|i| 1.0 - self.schedule.table().beta(i))
+        self.per_step(|i| 1.0 - self.table.beta(i))
     }
-    /// ∏ α.
+    /// ᾱ_i = ∏_{j ≤ i} α_j of each step.
     pub fn alpha_bar(&self) -> Vec<f64> {
-        self.table(|i| self.schedule.table().alpha_bar(i))
+        self.per_step(|i| self.table.alpha_bar(i))
     }
-    /// The variance of p(x_{t−1} | x_t): β.
+    /// Variance of p(x_{t−1} | x_t) of each step: β_i.
     pub fn sigma2(&self) -> Vec<f64> {
         self.beta()
     }
@@ -165,7 +172,7 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
         let steps = self.n_steps();
         t.iter()
             .map(|&t| {
-                assert!(t < steps, "the steps are numbered from 0 to {}, and there is no {t}", steps - 1);
+                assert!(t < steps, "a step number must be from 0 to {}, got {t}", steps - 1);
                 (t as f64 + 1.0) / steps as f64
             })
             .collect()
@@ -174,22 +181,22 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
         let numbers: Vec<i64> = (0..rows).map(|i| t[i % t.len()] as i64).collect();
         Tensor::from_data(TensorData::new(numbers, [rows]), device)
     }
-    /// x_t from x₀ and the noise: `√ᾱ x₀ + √(1 − ᾱ) ε`. One step number a row, or one for all.
+    /// Computes x_t = √ᾱ x₀ + √(1 − ᾱ) ε. Step numbers: one per row, or one for all.
     ///
     /// # Panics
     ///
-    /// If there is no step of such a number, or there are neither one nor as many as rows.
+    /// If a step number is T or more, or their number is neither 1 nor that of the rows.
     pub fn q_sample(&self, x0: Tensor<D>, t: &[usize], noise: Tensor<D>) -> Tensor<D> {
         let rows = x0.dims()[0];
         assert!(
             t.len() == 1 || t.len() == rows,
-            "{} step numbers are neither one nor one for each of {rows} rows",
+            "there must be one step number, or one for each of {rows} rows, got {}",
             t.len()
         );
-        let law = self.noise.prior(x0, &self.times(t));
-        law.mean() + noise * law.std()
+        let marginal = self.noise.prior(x0, &self.times(t));
+        marginal.mean() + noise * marginal.std()
     }
-    /// x_{t−1} from x_t; the mean for t = 0.
+    /// Samples x_{t−1} given x_t; returns the mean if t = 0.
     ///
     /// # Panics
     ///
@@ -197,11 +204,11 @@ impl<const D: usize, E: Fn(Tensor<D>, Tensor<1, Int>) -> Tensor<D>> DenoiseDiffu
     pub fn p_sample(&self, x: Tensor<D>, t: usize, rng: &mut Rng) -> Tensor<D> {
         let eps = (self.eps_model)(x.clone(), self.numbers(&[t], x.dims()[0], &x.device()));
         let (t, s) = (self.times(&[t])[0], t as f64 / self.n_steps() as f64);
-        let guess = self.noise.estimate(eps, x.clone(), &[t]);
-        let law = self.noise.approximate(guess, x, &[s], &[t]);
-        if s == 0.0 { law.mean() } else { law.sample(rng).value }
+        let estimate = self.noise.estimate(eps, x.clone(), &[t]);
+        let reverse = self.noise.approximate(estimate, x, &[s], &[t]);
+        if s == 0.0 { reverse.mean() } else { reverse.sample(rng).value }
     }
-    /// |ε − ε̂|², the mean over all numbers, each row at a step drawn evenly; the noise is drawn where none is given.
+    /// Mean squared error |ε − ε̂|², each row at a uniformly distributed step; the noise is sampled if it is `None`.
     pub fn loss(&self, x0: Tensor<D>, noise: Option<Tensor<D>>, rng: &mut Rng) -> Tensor<1> {
         let rows = x0.dims()[0];
         let t: Vec<usize> = rng.uniforms(rows, 1).iter().map(|u| (u * self.n_steps() as f64) as usize).collect();

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 mod checkpoint;
+mod names;
 mod optimizer;
 mod parameters;
 pub use checkpoint::{Checkpoint, write_atomically};
@@ -307,6 +308,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// If it is of another net, seed or kind of average, with the first parameter that differs.
     pub fn restore(mut self, checkpoint: Checkpoint) -> Result<Self, Error> {
         let own = Parameters::of(&self.model);
+        let checkpoint = checkpoint.renamed_as(&own);
         own.same_as(&checkpoint.weights)?;
         if checkpoint.seed != self.settings.seed {
             return Err(Error::invalid(format!(

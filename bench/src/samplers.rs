@@ -92,7 +92,7 @@ fn main() {
         Arc::new(Between { first: CosineAngle {}, second: FlowMatching {}, share: [0.5, 0.5] }),
     ];
     let models = schedules.map(|path| Fixed {
-        noise: Gaussian::new(path).predicting(Prediction::V),
+        noise: Gaussian::new(path).with_prediction(Prediction::V),
         output: output.clone(),
         evaluations: Cell::new(0),
     });

@@ -23,7 +23,7 @@ mod run_dir;
 pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
 pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
-pub use registry::{Modules, Rank};
+pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;
 /// The dimensions of a net that the data and the noise determine.

@@ -29,6 +29,7 @@
 //! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`:
 //! // recipes, errors, `tweedie list`, `tweedie schema`, `tweedie verify` and `tweedie compare` have it.
 //! ```
+mod any_schedule;
 mod builtin;
 pub(crate) mod module;
 mod nets;
@@ -39,6 +40,8 @@ pub(crate) mod schema;
 pub(crate) mod settings;
 mod spacings;
 mod transforms;
+
+pub use any_schedule::AnySchedule;
 
 use crate::{
     data::{Facts, Source},
@@ -56,15 +59,15 @@ use tweedie::{
     loss::Loss,
     noise::Noise,
     sample::Sampler,
-    schedule::Schedule,
+    schedule::{Schedule, Survival},
     spacing::{Levels, Spacing},
 };
 
 /// What makes a spacing of a schedule.
-pub(crate) type SpacingOn = Box<dyn Fn(&Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>>;
+pub(crate) type SpacingOn = Box<dyn Fn(&AnySchedule) -> Result<Arc<dyn Spacing>>>;
 
 /// What makes a noise of a schedule, for data of which something is known.
-pub(crate) type NoiseOn<const D: usize> = Box<dyn Fn(Arc<dyn Schedule>, &Facts) -> Result<Arc<dyn Noise<D>>>>;
+pub(crate) type NoiseOn<const D: usize> = Box<dyn Fn(&AnySchedule, &Facts) -> Result<Arc<dyn Noise<D>>>>;
 
 /// The modules for data of one rank.
 pub(crate) struct Ranked<const D: usize> {
@@ -139,7 +142,7 @@ ranks!(2 points, 3 sequences, 4 images);
 /// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
 /// or replaces the one of that name.
 pub struct Modules {
-    pub(crate) schedules: Registry<Arc<dyn Schedule>>,
+    pub(crate) schedules: Registry<AnySchedule>,
     pub(crate) spacings: Registry<SpacingOn>,
     pub(crate) data: Registry<Box<dyn Source>>,
     points: Ranked<2>,
@@ -198,14 +201,28 @@ impl Modules {
         transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformMaker<D>>);
         self.mark(Kind::Transform, name, C::CATEGORICAL).registered(Kind::Transform, name)
     }
-    /// Adds a schedule: `[schedule]`.
+    /// Adds a schedule of α and σ, for continuous data: `[schedule]`.
     pub fn schedule<S: Schedule + Settings>(mut self, name: &str) -> Self {
-        self.schedules.register(name, |schedule: S| Arc::new(schedule) as Arc<dyn Schedule>);
+        let own = name.to_owned();
+        self.schedules.register(name, move |schedule: S| AnySchedule::continuous(&own, schedule));
+        self.registered(Kind::Schedule, name)
+    }
+    /// Adds a schedule of survival probabilities, for categorical data: `[schedule]`.
+    pub fn survival<S: Survival + Settings>(mut self, name: &str) -> Self {
+        let own = name.to_owned();
+        self.schedules.register(name, move |schedule: S| AnySchedule::categorical(&own, schedule));
+        self.registered(Kind::Schedule, name)
+    }
+    /// Adds a schedule of both, for either kind of data: `[schedule]`.
+    pub fn schedule_and_survival<S: Schedule + Survival + Settings>(mut self, name: &str) -> Self {
+        let own = name.to_owned();
+        self.schedules.register(name, move |schedule: S| AnySchedule::both(&own, schedule));
         self.registered(Kind::Schedule, name)
     }
     /// Adds a schedule made of others, which are named in tables of their own.
     pub fn schedule_of<C: ScheduleOf>(mut self, name: &str) -> Self {
-        self.schedules.register_of(name, C::PARTS, |config: C, parts| config.schedule(parts));
+        let own = name.to_owned();
+        self.schedules.register_of(name, C::PARTS, move |config: C, parts| config.schedule(parts).named(&own));
         self.registered(Kind::Schedule, name)
     }
     /// Adds a noise: `[noise]`.
@@ -247,14 +264,14 @@ impl Modules {
     pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
         self.spacings.register(name, |spacing: S| {
             let spacing: Arc<dyn Spacing> = Arc::new(spacing);
-            Box::new(move |_: &Arc<dyn Schedule>| Ok(spacing.clone())) as SpacingOn
+            Box::new(move |_: &AnySchedule| Ok(spacing.clone())) as SpacingOn
         });
         self.registered(Kind::Spacing, name)
     }
     /// Adds a spacing made of others or of the recipe's schedule.
     pub fn spacing_of<C: SpacingOf>(mut self, name: &str) -> Self {
         self.spacings.register_of(name, C::PARTS, |config: C, parts: Vec<SpacingOn>| {
-            Box::new(move |schedule: &Arc<dyn Schedule>| {
+            Box::new(move |schedule: &AnySchedule| {
                 config.spacing(parts.iter().map(|part| part(schedule)).collect::<Result<_>>()?, schedule)
             }) as SpacingOn
         });
@@ -263,9 +280,9 @@ impl Modules {
     /// Adds a spacing by noise levels, which are those of the recipe's schedule.
     pub fn levels<L: Levels + Settings + Clone>(mut self, name: &str) -> Self {
         self.spacings.register(name, |levels: L| {
-            Box::new(move |schedule: &Arc<dyn Schedule>| {
+            Box::new(move |schedule: &AnySchedule| {
                 levels.check()?;
-                Ok(Arc::new(levels.clone().on(schedule.clone())) as Arc<dyn Spacing>)
+                Ok(Arc::new(levels.clone().on(schedule.schedule()?)) as Arc<dyn Spacing>)
             }) as SpacingOn
         });
         self.registered(Kind::Spacing, name)

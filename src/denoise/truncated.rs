@@ -102,6 +102,6 @@ impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Truncated<M> {
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let guess = self.model.denoise(z, t);
-        Estimate { mean: self.truncation.apply(guess.mean), variance: guess.variance }
+        Estimate { mean: self.truncation.apply(guess.mean), variance: guess.variance, output: None }
     }
 }

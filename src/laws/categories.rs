@@ -1,4 +1,4 @@
-//! Laws of chains of categories.
+//! Laws of Markov chains of categories and of bounds on their likelihood.
 use super::{Check, Checks};
 use crate::{
     Dual, Rng,
@@ -11,8 +11,8 @@ use crate::{
 use burn::tensor::{DType, Tensor, TensorData};
 use std::sync::Arc;
 
-/// Kernels that follow each other are one, the reverse chain is Bayes' rule in every form, rates are the slopes of kernels,
-/// and estimate ∘ target = identity; on data `x` as one-hot vectors or numbers.
+/// Chapman–Kolmogorov, Bayes' rule for the reverse chain in every form, rates as derivatives of transitions, and
+/// estimate ∘ target = identity; on data `x` as one-hot vectors or category indices.
 pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, x: &Tensor<D>, checks: &mut Checks) {
     let categories = noise.categories().expect("a chain has categories");
     let k = categories.k;
@@ -31,7 +31,7 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
     };
     let worst = |gap: Tensor<D>| host(gap.abs().max())[0];
     let ones = |j: usize| one_hot(all(j), k);
-    // Guesses that differ from place to place.
+    // Estimates that differ between positions.
     let len: usize = dims.iter().product();
     let uneven: Vec<f64> = (0..len).map(|i| 0.1 + (i as f64 * 0.618_034).fract()).collect();
     let uneven: Tensor<D> = Tensor::from_data(TensorData::new(uneven, dims), options);
@@ -49,35 +49,40 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
                 onward = onward + by(far.clone()) * chain.likelihood(all(i), &[s]);
             }
             let likelihood = chain.likelihood(z.clone(), &[t]);
-            checks.note("kernels that follow each other are one", place(j), worst(through - far), allowed);
-            checks.note("so are they from the data on", place(j), worst(onward - likelihood.clone()), allowed);
+            checks.note("transitions obey Chapman–Kolmogorov", place(j), worst(through - far), allowed);
+            checks.note(
+                "forward marginals obey Chapman–Kolmogorov",
+                place(j),
+                worst(onward - likelihood.clone()),
+                allowed,
+            );
             let mut own = x.clone().zeros_like().expand(dims);
             for i in 0..k {
                 own = own + ones(i) * chain.spread(ones(i), &[t]).narrow(D - 1, j, 1);
             }
-            checks.note("rows and columns are of one kernel", place(j), worst(own - likelihood.clone()), allowed);
+            checks.note("rows and columns of the kernel agree", place(j), worst(own - likelihood.clone()), allowed);
 
-            // What z can have come of, the mask not being data.
+            // Categories with q_t(z | x) > 0, except the mask, which is not data.
             let never = likelihood.lower_elem(1e-9);
-            let mut guess = uneven.clone().mask_fill(never, 0.0);
+            let mut probs = uneven.clone().mask_fill(never, 0.0);
             if let Some(mask) = categories.mask {
-                guess = guess * (ones(mask) * -1.0 + 1.0);
+                probs = probs * (ones(mask) * -1.0 + 1.0);
             }
-            let total = guess.clone().sum_dim(D - 1);
+            let total = probs.clone().sum_dim(D - 1);
             if host(total.clone().min())[0] < 1e-6 {
                 continue;
             }
-            let guess = guess / total;
-            let back = noise.estimate(noise.target(guess.clone(), z.clone(), &[t]), z.clone(), &[t]).mean;
+            let probs = probs / total;
+            let back = noise.estimate(noise.target(probs.clone(), z.clone(), &[t]), z.clone(), &[t]).mean;
             let law = "estimate ∘ target = identity";
-            checks.note(law, place(j), worst(back - guess.clone()), if double { 1e-7 } else { 1e-3 });
-            let mut mixture = guess.zeros_like();
+            checks.note(law, place(j), worst(back - probs.clone()), if double { 1e-7 } else { 1e-3 });
+            let mut mixture = probs.zeros_like();
             for i in 0..k {
                 let posterior = noise.posterior(ones(i), one_hot(z.clone(), k), &[s], &[t]).mean();
-                mixture = mixture + posterior * guess.clone().narrow(D - 1, i, 1);
+                mixture = mixture + posterior * probs.clone().narrow(D - 1, i, 1);
             }
-            let gap = worst(chain.backward(guess.clone(), z.clone(), &[s], &[t]) - mixture);
-            checks.note("the step back is the mean of the posteriors", place(j), gap, allowed);
+            let gap = worst(chain.backward(probs.clone(), z.clone(), &[s], &[t]) - mixture);
+            checks.note("the reverse transition is the posterior averaged over x̂", place(j), gap, allowed);
 
             if !chain.continuous() || !double {
                 continue;
@@ -88,20 +93,20 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
             let rates = chain.rates(z.clone(), &[t]);
             let size = 1.0 + worst(rates.clone());
             let gap = worst(slope * elsewhere.clone() - rates) / size;
-            checks.note("rates are the slopes of kernels", place(j), gap, 1e-4);
-            let slope = chain.backward(guess.clone(), z.clone(), &[t - h], &[t]) / h;
-            let rates = chain.reverse_rates(guess, z, &[t]);
+            checks.note("rates are the derivatives of transitions", place(j), gap, 1e-4);
+            let slope = chain.backward(probs.clone(), z.clone(), &[t - h], &[t]) / h;
+            let rates = chain.reverse_rates(probs, z, &[t]);
             let size = 1.0 + worst(rates.clone());
             let gap = worst(slope * elsewhere - rates) / size;
-            checks.note("reverse rates are the slopes of steps back", place(j), gap, 1e-4);
+            checks.note("reverse rates are the derivatives of reverse transitions", place(j), gap, 1e-4);
         }
     }
 }
 
-/// Bounds on likelihoods, on three sequences of two categories whose every conditional is known: no less than −ln p, the same where
-/// nothing is lost (continuous time, with all of x at t = 0 and nothing at t = 1), and more where the model is wrong.
+/// Checks a bound on the likelihood, on three sequences of two categories with exact conditionals: it is at least −ln p, equal in
+/// continuous time if ᾱ(0) = 1 and ᾱ(1) = 0, and larger for a wrong model.
 ///
-/// 2000 rows are drawn and five standard errors allowed.
+/// 2000 rows are sampled and five standard errors allowed.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -113,7 +118,7 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
 ///
 /// # Panics
 ///
-/// If the noise has no two categories beside a mask, or the loss is no bound for it.
+/// If the noise has fewer than two categories besides the mask, or the loss is not a bound for it.
 pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     let mut checks = Checks::default();
     let categories = noise.categories().expect("a noise of categories");
@@ -140,11 +145,11 @@ pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     };
     let ((nats, error), (more, _)) = (of(&right), of(&wrong));
     let place = format!("{looks} looks");
-    checks.note("a bound is no less than −ln p", &place, truth - nats, 5.0 * error);
+    checks.note("a bound is at least −ln p", &place, truth - nats, 5.0 * error);
     checks.note("a wrong model has a larger bound", &place, nats - more, 0.0);
-    let keep = |t: f64| categories.schedule.keep(Dual::time(t)).value;
-    if loss.times(&*noise) == Some(Times::Continuous) && keep(0.0) == 1.0 && keep(1.0) == 0.0 {
-        checks.note("in continuous time it is −ln p", &place, (nats - truth).abs(), 5.0 * error);
+    let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
+    if loss.times(&*noise) == Some(Times::Continuous) && survival(0.0) == 1.0 && survival(1.0) == 0.0 {
+        checks.note("in continuous time the bound equals −ln p", &place, (nats - truth).abs(), 5.0 * error);
     }
     checks.done()
 }

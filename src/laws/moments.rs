@@ -82,13 +82,13 @@ pub(super) fn declared(
         return;
     }
     let problems: [(&str, Arc<dyn Schedule>, [f64; 2]); 3] = [
-        ("variance-preserving", Arc::new(VariancePreserving { min: 0.1, max: 8.0 }), [0.8, 0.2]),
-        ("edm", Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }), [0.6, 0.2]),
+        ("variance-preserving", Arc::new(VariancePreserving { beta_min: 0.1, beta_max: 8.0 }), [0.8, 0.2]),
+        ("edm", Arc::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }), [0.6, 0.2]),
         ("flow-matching", Arc::new(FlowMatching {}), [0.8, 0.04]),
     ];
     let declared = sampler.weak_order() as f64;
     for (name, schedule, span) in problems {
-        let noise = Gaussian::new(schedule).predicting(Prediction::V);
+        let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
         let data = Mixture::gaussian(noise, vec![0.7; 2], Covariance::Isotropic(0.25)).expect("a Gaussian");
         let (mean, covariance) = data.moments(span[1]);
         let model = wrap(&data);

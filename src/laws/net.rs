@@ -115,11 +115,11 @@ fn different<C: Condition>(y: &C, rows: usize) -> Vec<usize> {
     let name = |row: usize| format!("{:?}", y.select(&[row]));
     let none = |row: usize| format!("{:?}", y.select(&[row]).without(&[true]));
     let conditional = (0..rows).filter(|row| name(*row) != none(*row));
-    conditional.fold(vec![], |mut kept: Vec<usize>, row| {
-        if kept.iter().all(|other| name(*other) != name(row)) {
-            kept.push(row);
+    conditional.fold(vec![], |mut rows: Vec<usize>, row| {
+        if rows.iter().all(|other| name(*other) != name(row)) {
+            rows.push(row);
         }
-        kept
+        rows
     })
 }
 
@@ -166,9 +166,9 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
     }
     for (i, own_i) in own.iter().enumerate() {
         let shared = own.iter().enumerate().any(|(j, other)| j != i && other == own_i);
-        let lost = shared || own_i.iter().all(|own| !own);
+        let missing = shared || own_i.iter().all(|own| !own);
         let place = format!("row {}", kinds[i]);
-        checks.note("a gradient reaches the parameters of each condition", place, if lost { 1.0 } else { 0.0 }, 0.0);
+        checks.note("a gradient reaches the parameters of each condition", place, if missing { 1.0 } else { 0.0 }, 0.0);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Orders of convergence of samplers, measured on problems whose answers are known.
-use super::Checks;
+use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -19,7 +19,7 @@ pub fn problem(schedule: impl Schedule + 'static) -> Mixture {
         (0.3, vec![1.5, 1.0], full([0.2, 0.0, 0.5])),
         (0.2, vec![0.5, -2.0], full([0.1, -0.05, 0.15])),
     ];
-    Mixture::new(Gaussian::new(schedule).predicting(Prediction::V), parts).expect("the components are Gaussians")
+    Mixture::new(Gaussian::new(schedule).with_prediction(Prediction::V), parts).expect("the components are Gaussians")
 }
 
 /// n rows of standard noise in the plane, in double precision.
@@ -78,14 +78,15 @@ const PROVABLE: usize = 5;
 pub(super) fn declared(sampler: &dyn Sampler<2>, checks: &mut Checks) {
     let Some(declared) = sampler.order() else { return };
     for (name, model, span) in [
-        ("variance-preserving", problem(VariancePreserving { min: 0.1, max: 8.0 }), [0.8, 0.2]),
+        ("variance-preserving", problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 }), [0.8, 0.2]),
         ("flow-matching", problem(FlowMatching {}), [0.7, 0.4]),
-        ("edm", problem(Edm { min: 0.02, max: 20.0, rho: 7.0 }), [0.6, 0.4]),
+        ("edm", problem(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }), [0.6, 0.4]),
     ] {
         let measured = order_of(sampler, &model, span);
-        let place = format!("{name}: {measured:.2} for {declared}");
         let held = declared.min(PROVABLE) as f64;
         let off = if declared > PROVABLE { held - measured } else { (held - measured).abs() };
-        checks.note("the order of convergence is the declared one", place, off, 0.1);
+        let compared = Compared { declared: declared as f64, found: measured };
+        let law = "the order of convergence is the declared one";
+        checks.add(Check { compared: Some(compared), ..Check::new(law, name, off, 0.1) });
     }
 }

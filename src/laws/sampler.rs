@@ -39,7 +39,7 @@ fn walks(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn
     let ends: [(&str, Mixture); 3] = [
         ("flow-matching", problem(FlowMatching {})),
         ("variance-preserving", problem(VariancePreserving::default())),
-        ("edm", problem(Edm { min: 0.02, max: 20.0, rho: 7.0 })),
+        ("edm", problem(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 })),
     ];
     for (name, model) in &ends {
         let wrapped = wrap(model);
@@ -101,7 +101,7 @@ fn no_noise_left(
     checks: &mut Checks,
 ) {
     // Where σ² rises evenly with t, so that Euler's step in t takes it away too.
-    let noise = Gaussian::new(VariancePreserving { min: 8.0, max: 8.0 }).predicting(Prediction::V);
+    let noise = Gaussian::new(VariancePreserving { beta_min: 8.0, beta_max: 8.0 }).with_prediction(Prediction::V);
     let at = [0.4, -0.3];
     let point = Mixture::gaussian(noise, at.to_vec(), Covariance::Isotropic(0.0)).expect("a Gaussian");
     let times = vec![0.04, 0.03, 0.02, 0.01, 0.0];

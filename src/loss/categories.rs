@@ -57,7 +57,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
         let mask = categories.mask.expect("checked before the first step");
         let nll = chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t);
         let [weight] = lift(&nll, batch.t, |_, t| {
-            let keep = categories.schedule.keep(Dual::time(t));
+            let keep = categories.schedule.survival(Dual::time(t));
             [-keep.slope / (1.0 - keep.value).max(1e-9)]
         });
         let kept = is(&batch.z, mask).bool_not();

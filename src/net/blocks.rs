@@ -43,11 +43,11 @@ fn angles(positions: &[Vec<f64>], pairs: usize) -> impl Iterator<Item = Vec<f64>
 
 /// Sinusoidal position encoding ([`Positions::Sinusoidal`]): `[tokens, width]`, all sines before all cosines.
 pub(super) fn sinusoids(positions: &[Vec<f64>], width: usize, device: &Device) -> Tensor<2> {
-    let numbers: Vec<f32> = angles(positions, width / 2)
+    let values: Vec<f32> = angles(positions, width / 2)
         .flat_map(|row| row.iter().map(|a| a.sin()).chain(row.iter().map(|a| a.cos())).collect::<Vec<_>>())
         .map(|x| x as f32)
         .collect();
-    Tensor::from_data(TensorData::new(numbers, [positions.len(), width]), (device, DType::F32))
+    Tensor::from_data(TensorData::new(values, [positions.len(), width]), (device, DType::F32))
 }
 
 /// Rotary position encoding ([`Positions::Rotary`]): in each head of width d the pair (i, i + d/2) of a query or a key is
@@ -64,8 +64,8 @@ impl Rotation {
     pub(super) fn new(positions: &[Vec<f64>], heads: usize, width: usize, device: &Device) -> Self {
         let pairs = width / heads / 2;
         let tensor = |f: fn(f64) -> f64| {
-            let numbers: Vec<f32> = angles(positions, pairs).flatten().map(|a| f(a) as f32).collect();
-            Tensor::from_data(TensorData::new(numbers, [positions.len(), pairs]), (device, DType::F32))
+            let values: Vec<f32> = angles(positions, pairs).flatten().map(|a| f(a) as f32).collect();
+            Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), (device, DType::F32))
         };
         Self { cos: tensor(f64::cos), sin: tensor(f64::sin) }
     }

@@ -24,11 +24,11 @@ pub fn dropout<const D: usize>(x: Tensor<D>, rate: f64, rng: &mut Option<Rng>) -
     let Some(rng) = rng.as_mut().filter(|_| rate > 0.0) else { return x };
     let shape: [usize; D] = x.dims();
     let threshold = (rate * 2f64.powi(32)) as u64;
-    let kept = (1.0 / (1.0 - rate)) as f32;
+    let scale = (1.0 / (1.0 - rate)) as f32;
     let mask: Vec<f32> = rng
         .words(shape[0], shape[1..].iter().product())
         .into_iter()
-        .map(|word| if u64::from(word) < threshold { 0.0 } else { kept })
+        .map(|word| if u64::from(word) < threshold { 0.0 } else { scale })
         .collect();
     let mask = Tensor::from_data(TensorData::new(mask, shape), (&x.device(), x.dtype()));
     x * mask

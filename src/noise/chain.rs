@@ -1,21 +1,25 @@
-//! What is known of a chain of categories without its K×K matrices.
+//! Markov chains of categories, without their K×K matrices.
 use super::{Estimate, Noise};
 use crate::distribution::{Categorical, Distribution, one_hot};
 use burn::tensor::Tensor;
 
-/// The chain by which categories are lost, as rows and columns of its kernels.
+/// Markov chain that corrupts categories, as rows and columns of its transition kernels.
 ///
-/// j and x run over the last axis of what is given, `[…, K]`; z is one-hot `[…, K]` or numbers `[…, 1]`. Times are one a row
-/// or one for all. With `q(z | x)` the kernel from the data to t and `w_x = p(x | z) / q_t(z | x)`, all that a reverse chain
-/// needs of a guess p(x | z) is linear in w:
+/// With `q_t(z | x)` the forward marginal and `w_x = p(x | z) / q_t(z | x)`, everything that the reverse chain needs of the denoised
+/// estimate p(x | z) is linear in w:
 ///
 /// ```text
 /// p_t(j)/p_t(z)           = Σ_x w_x q_t(j | x)                                ratios
 /// p(x_s = j | x_t = z)    = q(x_t = z | x_s = j) Σ_x w_x q_s(j | x)           backward
-/// rate of going z → j     = R_t(j → z) p_t(j)/p_t(z)                          reverse_rates
+/// rate of jumps z → j     = R_t(j → z) p_t(j)/p_t(z)                          reverse_rates
 /// ```
 ///
-/// where R_t(j → z) is the rate at which the chain goes from j to z as time runs on.
+/// where R_t(j → z) is the rate at which the forward chain jumps from j to z.
+///
+/// # Shapes
+///
+/// `x` and functions of j or x: `[…, K]`, over the last axis. `z`: one-hot `[…, K]` or category indices `[…, 1]`. Times: one per row
+/// of the batch, or one for all rows.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -23,82 +27,86 @@ use burn::tensor::Tensor;
 /// let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
 /// let noise: &dyn Noise<2> = &noise;
 /// let mask = Tensor::<2>::from_floats([[2.0]], &Device::flex());
-/// // Of what was not lost by 0.5, a half is by 0.75.
+/// // Of what survives at 0.5, half is masked by 0.75.
 /// let onward = noise.chain().unwrap().onward(mask, &[0.5], &[0.75]);
 /// assert_eq!(onward.into_data().to_vec::<f32>().unwrap(), [0.5, 0.5, 1.0]);
 /// ```
 pub trait Chain<const D: usize>: Noise<D> {
-    /// `Σ_x w_x q(x_t = j | x)` over j: the law of x_t where w is one of x, and linear in w.
+    /// `Σ_x w_x q(x_t = j | x)` over j: the distribution of x_t if w is that of x; linear in w.
     fn spread(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D>;
 
-    /// `q(x_t = z | x)` over x.
+    /// Likelihood `q(x_t = z | x)` over x.
     fn likelihood(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D>;
 
-    /// `q(x_t = z | x_s = j)` over j.
+    /// Transition probability `q(x_t = z | x_s = j)` over j.
+    #[doc(alias = "transition")]
     fn onward(&self, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D>;
 
-    /// R_t(j → z) over j, and 0 at j = z.
+    /// Forward rates R_t(j → z) over j, and 0 at j = z.
     ///
-    /// A chain that jumps at given times only has none, and panics.
+    /// # Panics
+    ///
+    /// If the chain has none: if it is not [`continuous`](Chain::continuous).
     fn rates(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D>;
 
-    /// Whether there are [`rates`](Chain::rates): whether the chain runs in continuous time.
+    /// Whether the chain runs in continuous time, so that it has [`rates`](Chain::rates). Default: true.
     fn continuous(&self) -> bool {
         true
     }
 
-    /// The probabilities of the stationary law, `[1, …, K]`, on the device and in the precision of `like`.
+    /// Stationary distribution, `[1, …, K]`, on the device and in the precision of `like`.
     fn limit(&self, like: &Tensor<D>) -> Tensor<D>;
 
-    /// `w_x = p(x | z) / q_t(z | x)`, and 0 where z cannot have come of x.
-    fn weights(&self, guess: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+    /// Weights `w_x = p(x | z) / q_t(z | x)`, and 0 where q_t(z | x) = 0.
+    fn weights(&self, probs: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let likelihood = self.likelihood(z, t);
         let never = likelihood.clone().lower_elem(TINY);
-        (guess / likelihood.mask_fill(never.clone(), 1.0)).mask_fill(never, 0.0)
+        (probs / likelihood.mask_fill(never.clone(), 1.0)).mask_fill(never, 0.0)
     }
 
-    /// p_t(j)/p_t(z) over j, where j takes the place of z alone.
-    fn ratios(&self, guess: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let here = one_hot(z.clone(), guess.dims()[D - 1]);
-        let ratios = self.spread(self.weights(guess, z, t), t);
-        // That of z to itself is one, less what the guess gives to x that z cannot have come of.
+    /// Concrete score: the ratios p_t(j)/p_t(z) over j.
+    #[doc(alias("concrete_score", "sedd"))]
+    fn ratios(&self, probs: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        let here = one_hot(z.clone(), probs.dims()[D - 1]);
+        let ratios = self.spread(self.weights(probs, z, t), t);
+        // The ratio at j = z is one, except for what the estimate gives to x with q_t(z | x) = 0.
         let own = (ratios.clone() * here).sum_dim(D - 1).clamp_min(TINY);
         ratios / own
     }
 
-    /// The mixture `p(x_s | x_t = z) = Σ_x p(x | z) q(x_s | x_t = z, x)`, as probabilities.
-    fn backward(&self, guess: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D> {
-        let w = self.weights(guess, z.clone(), t);
+    /// Reverse transition as the mixture `p(x_s | x_t = z) = Σ_x p(x | z) q(x_s | x_t = z, x)`, as probabilities.
+    fn backward(&self, probs: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D> {
+        let w = self.weights(probs, z.clone(), t);
         product(self.onward(z, s, t), self.spread(w, s))
     }
 
-    /// `q(x_s | x_t = z, x)` by Bayes' rule, as probabilities; with a guess in the place of x, the plug-in form.
+    /// Posterior `q(x_s | x_t = z, x)` by Bayes' rule, as probabilities; with an estimate in place of x, the plug-in form.
     fn bayes(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D> {
         product(self.onward(z, s, t), self.spread(x, s))
     }
 
-    /// The rate of going from z to j against time, over j, and 0 at j = z.
-    fn reverse_rates(&self, guess: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.rates(z.clone(), t) * self.ratios(guess, z, t)
+    /// Rates of the reverse chain from z to j, over j, and 0 at j = z.
+    fn reverse_rates(&self, probs: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        self.rates(z.clone(), t) * self.ratios(probs, z, t)
     }
 
-    /// ln of the [`ratios`](Chain::ratios), straight from what the net said.
+    /// ln of the [`ratios`](Chain::ratios), from the network output.
     fn log_ratios(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let guess = self.estimate(output, z.clone(), t).mean;
-        self.ratios(guess, z, t).clamp_min(TINY).log()
+        let probs = self.estimate(output, z.clone(), t).mean;
+        self.ratios(probs, z, t).clamp_min(TINY).log()
     }
 
-    /// −ln p(x | z), straight from what the net said: `[…, 1]`.
+    /// −ln p(x | z), from the network output: `[…, 1]`.
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let guess: Estimate<D> = self.estimate(output, z, t);
-        Categorical::trusted(guess.mean).nll(x)
+        let estimate: Estimate<D> = self.estimate(output, z, t);
+        Categorical::trusted(estimate.mean).nll(x)
     }
 }
 
-/// A probability that counts as none, in single precision.
+/// Probabilities below this count as 0 in single precision.
 pub(super) const TINY: f64 = 1e-30;
 
-/// `a ∘ b` over its sum along the last axis; a alone where b excludes all that a allows.
+/// `a ∘ b`, normalized along the last axis; a alone where a ∘ b = 0.
 fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     let joint = b * a.clone() + a * TINY;
     let total = joint.clone().sum_dim(D - 1).clamp_min(f64::from(f32::MIN_POSITIVE));

@@ -2,7 +2,7 @@
 use super::{DynDistribution, Estimate, Noise, lift};
 use crate::{
     distribution::Normal,
-    error::Error,
+    error::{Error, Result},
     schedule::{Scales, Schedule},
 };
 use burn::tensor::{Device, Tensor};
@@ -10,17 +10,21 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use tweedie_kernels::{combine, ops};
 
-/// What a net says about `x_t = α x + σ ε`: a row (a, b), meaning `a·x + b·ε`.
+/// Prediction type: what the network output means, as a row (a, b) of `a·x + b·ε`, for `x_t = α x + σ ε`.
+#[doc(alias("prediction_type", "parameterization", "model_mean_type"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prediction {
     /// x: (1, 0).
+    #[doc(alias = "sample")]
     X0,
     /// ε: (0, 1). Ho, Jain and Abbeel (2020), <https://arxiv.org/abs/2006.11239>.
     #[default]
     Epsilon,
+    #[doc(alias = "v_prediction")]
     /// v = α ε − σ x: (−σ, α). Salimans and Ho (2022), <https://arxiv.org/abs/2202.00512>.
     V,
+    #[doc(alias("flow_prediction", "flow_matching"))]
     /// dx_t/dt: (α′, σ′). Lipman et al. (2023), <https://arxiv.org/abs/2210.02747>.
     Velocity,
     /// ∇ ln q(x_t | x) = −ε/σ: (0, −1/σ). Song et al. (2021), <https://arxiv.org/abs/2011.13456>.
@@ -31,10 +35,10 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// Every prediction, in the order of the table.
+    /// Every prediction type.
     pub const ALL: [Self; 6] = [Self::X0, Self::Epsilon, Self::V, Self::Velocity, Self::Score, Self::Edm];
 
-    /// (a, b) at scales `c` for data of standard deviation `data_std`.
+    /// The row (a, b) at scales `c`, for data of standard deviation `data_std`.
     pub fn row(self, c: Scales, data_std: f64) -> [f64; 2] {
         match self {
             Self::X0 => [1.0, 0.0],
@@ -62,16 +66,18 @@ impl fmt::Display for Prediction {
     }
 }
 
-/// The variance of p(x_s | x_t).
+/// Variance of the reverse transition p(x_s | x_t).
+#[doc(alias("variance_type", "model_var_type", "fixed_small", "fixed_large", "learned_range"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
-    /// That of q(x_s | x_t, x), β̃: right for data at a point.
+    /// That of the posterior q(x_s | x_t, x), β̃: exact if the data are a single point.
     #[default]
     Small,
-    /// That of q(x_t | x_s), β: right for data of unit variance.
+    /// That of the forward step q(x_t | x_s), β: exact for data of distribution N(0, I).
     Large,
-    /// Between the two on a logarithmic scale, where the net says: its output is twice as wide.
+    /// Interpolated between the two on a logarithmic scale by the network, whose output is twice as wide; `Small` for an estimate
+    /// that carries no [variance](Estimate::variance).
     /// Nichol and Dhariwal (2021), eq. 15, <https://arxiv.org/abs/2102.09672>.
     Learned,
 }
@@ -88,12 +94,13 @@ pub enum Variance {
 ///
 /// ```
 /// use tweedie::{noise::{Gaussian, Noise, Prediction}, schedule::{FlowMatching, Cosine}};
-/// let flow = Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity);
+/// let flow = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity);
 /// assert!(Noise::<4>::check(&flow).is_ok());
-/// // At t = 1 there is no signal left, and ε alone does not tell x.
+/// // At t = 1 there is no signal left, and ε does not determine x.
 /// assert!(Noise::<4>::check(&Gaussian::new(FlowMatching {})).is_err());
 /// # let _ = Gaussian::new(Cosine::new(1000));
 /// ```
+#[doc(alias("ddpm", "gaussian_diffusion", "score_matching", "edm"))]
 #[derive(Clone, Debug)]
 pub struct Gaussian {
     schedule: Arc<dyn Schedule>,
@@ -103,7 +110,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// The noise of a schedule, with a net that says ε and the small variance.
+    /// The noise of a schedule, with the prediction type ε and the small variance.
     pub fn new(schedule: impl Schedule + 'static) -> Self {
         Self {
             schedule: Arc::new(schedule),
@@ -112,54 +119,58 @@ impl Gaussian {
             data_std: 1.0,
         }
     }
-    /// With a net that says something else.
-    pub fn predicting(self, prediction: Prediction) -> Self {
+    /// Sets the prediction type. Default: ε.
+    #[doc(alias = "prediction_type")]
+    pub fn with_prediction(self, prediction: Prediction) -> Self {
         Self { prediction, ..self }
     }
-    /// With another variance of p(x_s | x_t).
-    pub fn variance(self, variance: Variance) -> Self {
+    /// Sets the variance of the reverse transition. Default: small.
+    #[doc(alias = "variance_type")]
+    pub fn with_variance(self, variance: Variance) -> Self {
         Self { variance, ..self }
     }
-    /// For data of standard deviation `data_std` instead of 1: scales the net's input to unit variance, and EDM's F.
-    pub fn data_std(self, data_std: f64) -> Self {
+    /// Sets the standard deviation of the data, which scales the network input to unit variance, and EDM's F. Default: 1.
+    #[doc(alias = "sigma_data")]
+    pub fn with_data_std(self, data_std: f64) -> Self {
         Self { data_std, ..self }
     }
-    /// What the net says.
+    /// Returns the prediction type.
+    #[doc(alias = "prediction_type")]
     pub fn prediction(&self) -> Prediction {
         self.prediction
     }
-    /// What a net that says [`prediction`](Self::prediction) would say in another language: `output` of `z` at times `t`, one a row
+    /// Converts network outputs of the noise's [prediction type](Self::prediction) to another, given `z` at times `t`, one per row
     /// or one for all.
     ///
-    /// With rows (a, b) and (c, d) of the two languages and `det = α b − σ a`,
+    /// With rows (a, b) and (c, d) of the two types and `det = α b − σ a`,
     /// `y′ = [(c b − d a) z + (α d − σ c) y]/det`: nothing is divided by α or σ alone.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
     /// use tweedie::{noise::{Gaussian, Noise, Prediction}, schedule::FlowMatching};
-    /// let noise = Gaussian::new(FlowMatching {}).predicting(Prediction::V);
+    /// let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::V);
     /// let [x, z] = [[2.0], [1.0]].map(|x| Tensor::<1>::from_floats(x, &Device::flex()));
-    /// let said = noise.target(x, z.clone(), &[0.5]);
-    /// let velocity: f32 = noise.convert(said, z, &[0.5], Prediction::Velocity).into_scalar();
+    /// let v = noise.target(x, z.clone(), &[0.5]);
+    /// let velocity: f32 = noise.convert(v, z, &[0.5], Prediction::Velocity).into_scalar();
     /// assert!((velocity + 2.0).abs() < 1e-6); // ε − x = (1 − 0.5 · 2)/0.5 − 2
     /// ```
     pub fn convert<const D: usize>(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64], to: Prediction) -> Tensor<D> {
         if self.prediction == to {
             return output;
         }
-        let (word, variance) = Noise::<D>::split(self, output);
-        let said = blend([z, word], t, |_, t| {
+        let (prediction, variance) = Noise::<D>::split(self, output);
+        let converted = blend([z, prediction], t, |_, t| {
             let scales = self.schedule.at(t);
             let ([a, b], [c, d]) = (self.row(scales), to.row(scales, self.data_std));
             let det = scales.alpha * b - scales.sigma * a;
             [(c * b - d * a) / det, (scales.alpha * d - scales.sigma * c) / det]
         });
         match variance {
-            Some(variance) => Tensor::cat(vec![said, variance], 1),
-            None => said,
+            Some(variance) => Tensor::cat(vec![converted, variance], 1),
+            None => converted,
         }
     }
-    /// α and σ.
+    /// Returns the schedule α, σ.
     pub fn schedule(&self) -> &Arc<dyn Schedule> {
         &self.schedule
     }
@@ -168,14 +179,14 @@ impl Gaussian {
         self.prediction.row(c, self.data_std)
     }
 
-    /// Each row's step from t to s.
+    /// The coefficients of each row's step from t to s.
     fn steps_between(&self, s: &[f64], t: &[f64]) -> Vec<Step> {
         s.iter().zip(t).map(|(&s, &t)| Step::between(self.schedule.at(s), self.schedule.at(t))).collect()
     }
 
-    /// ln of the smallest and of the largest variance of p(x_s | x_t).
+    /// ln of the smallest and of the largest variance of the reverse transition p(x_s | x_t).
     fn log_bounds(&self, s: f64, t: f64) -> [f64; 2] {
-        // At s = 0 the posterior is a point; the smallest variance is then that of the step before, t ← t + (t − s).
+        // At s = 0 the posterior is a point; the smallest variance is then that of the previous step, t ← t + (t − s).
         let (from, to) = if self.schedule.at(s).sigma > 0.0 { (s, t) } else { (t, (2.0 * t - s).min(1.0)) };
         let (a, b) = (self.schedule.at(from), self.schedule.at(to));
         let small = if to > from { Step::between(a, b).variance } else { self.schedule.at(t).sigma.powi(2) };
@@ -240,29 +251,27 @@ impl<const D: usize> Noise<D> for Gaussian {
         let steps = self.steps_between(s, t);
         normal(blend([z, x], t, |i, _| steps[i].weights()), t, |i, _| steps[i].variance.sqrt())
     }
-    fn approximate(&self, guess: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
+    fn approximate(&self, estimate: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let steps = self.steps_between(s, t);
-        let mean = |z| blend([z, guess.mean], t, |i, _| steps[i].weights());
-        match (self.variance, guess.variance) {
-            (Variance::Small, _) => normal(mean(z), t, |i, _| steps[i].variance.sqrt()),
+        let mean = |z| blend([z, estimate.mean], t, |i, _| steps[i].weights());
+        match (self.variance, estimate.variance) {
+            (Variance::Small, _) | (Variance::Learned, None) => normal(mean(z), t, |i, _| steps[i].variance.sqrt()),
             (Variance::Large, _) => normal(mean(z), t, |i, _| steps[i].forward.sqrt()),
             (Variance::Learned, Some(share)) => {
                 let [low, high] = lift(&z, t, |i, t| self.log_bounds(s[i], t));
                 Box::new(Normal::trusted(mean(z), ((share * (high - low.clone()) + low) * 0.5).exp()))
             }
-            (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
         }
     }
-    fn decoder(&self, guess: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
+    fn decoder(&self, estimate: Estimate<D>, z: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         let [low, high] = lift(&z, t, |_, t| self.log_bounds(0.0, t));
-        let log = match (self.variance, guess.variance) {
-            (Variance::Small, _) => low,
+        let log = match (self.variance, estimate.variance) {
+            (Variance::Small, _) | (Variance::Learned, None) => low,
             (Variance::Large, _) => high,
             (Variance::Learned, Some(share)) => share * (high - low.clone()) + low,
-            (Variance::Learned, None) => panic!("the variance is learned, but the estimate has none"),
         };
         let weights = |_, t| Step::between(self.schedule.at(0.0), self.schedule.at(t)).weights();
-        Box::new(Normal::trusted(blend([z, guess.mean], t, weights), (log * 0.5).exp()))
+        Box::new(Normal::trusted(blend([z, estimate.mean], t, weights), (log * 0.5).exp()))
     }
     fn input(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         blend([z], t, |_, t| {
@@ -275,7 +284,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         blend([x, z], t, |_, t| {
             let c = self.schedule.at(t);
             match self.row(c) {
-                // Of x alone: ε, which nobody can tell where there is no noise, does not matter.
+                // A prediction of x alone does not depend on ε, which is undetermined where σ = 0.
                 [a, 0.0] => [a, 0.0],
                 [a, b] => [a - b * c.alpha / c.sigma, b / c.sigma],
             }
@@ -286,7 +295,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         let weights = |_, t| {
             let c = self.schedule.at(t);
             if c.sigma == 0.0 {
-                // Without noise x is known, whatever is said of it.
+                // Without noise x is known, whatever the output.
                 return [c.alpha.recip(), 0.0];
             }
             let [a, b] = self.row(c);
@@ -295,11 +304,11 @@ impl<const D: usize> Noise<D> for Gaussian {
         };
         if let ([t], true) = (t, self.variance != Variance::Learned) {
             let [a, b] = weights(0, *t);
-            return Estimate { mean: combine!([(a, z), (b, output)]), variance: None };
+            return Estimate { mean: combine!([(a, z), (b, output.clone())]), variance: None, output: Some(output) };
         }
-        let (word, variance) = Noise::<D>::split(self, output);
-        let mean = blend([z, word], t, weights);
-        Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5) }
+        let (prediction, variance) = Noise::<D>::split(self, output.clone());
+        let mean = blend([z, prediction], t, weights);
+        Estimate { mean, variance: variance.map(|v| (v + 1.0) * 0.5), output: Some(output) }
     }
     fn split(&self, output: Tensor<D>) -> (Tensor<D>, Option<Tensor<D>>) {
         if self.variance != Variance::Learned {
@@ -308,7 +317,7 @@ impl<const D: usize> Noise<D> for Gaussian {
         let width = output.dims()[1];
         assert!(
             width.is_multiple_of(2),
-            "a net that learns the variance says two numbers for each of the data's, not {width} channels"
+            "with a learned variance the network must have two output channels per channel of the data, got {width}"
         );
         (output.clone().narrow(1, 0, width / 2), Some(output.narrow(1, width / 2, width / 2)))
     }
@@ -318,39 +327,42 @@ impl<const D: usize> Noise<D> for Gaussian {
     fn path(&self) -> Option<&dyn Schedule> {
         Some(&*self.schedule)
     }
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<()> {
         self.schedule.check()?;
         if !(self.data_std > 0.0 && self.data_std.is_finite()) {
-            return Err(Error::invalid(format!(
-                "data_std is the positive standard deviation of the data, not {}",
-                self.data_std
-            )));
+            return Err(
+                Error::invalid(format!("must be a positive number, got {}", self.data_std)).with_field("data_std")
+            );
         }
         for t in [0.0, 0.25, 0.5, 0.75, 1.0] {
             let c = self.schedule.at(t);
             if !(c.alpha.is_finite() && c.sigma.is_finite() && c.alpha.hypot(c.sigma) > 0.0) {
                 return Err(Error::invalid(format!(
-                    "at t = {t} this schedule has α = {} and σ = {}, which are no scales of signal and noise: its parameters are too \
-                     extreme, so take them nearer to their defaults",
+                    "at t = {t} this schedule has α = {} and σ = {}, which are not valid scales: its parameters are too extreme",
                     c.alpha, c.sigma
-                )));
+                ))
+                .with_remedy("take them nearer to their defaults"));
             }
         }
         let end = self.schedule.at(1.0);
         if matches!(self.prediction, Prediction::Epsilon | Prediction::Score) && end.alpha < 1e-6 {
             return Err(Error::invalid(format!(
-                "a net that says {} cannot be used with a schedule whose signal vanishes at t = 1 (zero terminal SNR, α(1) = {}): \
-                 there x_t is all noise and x̂ = (x_t − σ ε)/α divides by zero; let the net predict v, x0, velocity or edm",
+                "= \"{}\" needs a schedule with α(1) > 0 (non-zero terminal SNR), got α(1) = {}: there x_t is all noise and \
+                 x̂ = (x_t − σ ε)/α divides by zero",
                 self.prediction,
                 crate::error::small(end.alpha)
-            )));
+            ))
+            .with_field("prediction")
+            .with_remedy("use v, x0, velocity or edm"));
         }
         if self.prediction == Prediction::Velocity && !(end.alpha_dot.is_finite() && end.sigma_dot.is_finite()) {
             return Err(Error::invalid(format!(
-                "a net that says velocity cannot be used with a schedule whose slopes are infinite at t = 1 (α′ = {}, σ′ = {}): the \
-                 velocity α′ x + σ′ ε has no bound there; let the net predict v, x0 or edm, or take another schedule",
+                "= \"velocity\" needs a schedule with finite slopes at t = 1, got α′ = {} and σ′ = {}: the velocity α′ x + σ′ ε is \
+                 unbounded there",
                 end.alpha_dot, end.sigma_dot
-            )));
+            ))
+            .with_field("prediction")
+            .with_remedy("use v, x0 or edm, or another schedule"));
         }
         Ok(())
     }

@@ -194,7 +194,7 @@ pub(crate) fn polar(c: Scales) -> (f64, f64) {
 
 /// The time of an angle, and the scales there.
 pub(crate) fn angle(path: &dyn crate::schedule::Schedule, phi: f64) -> (f64, Scales) {
-    let t = if phi >= FRAC_PI_2 { 1.0 } else { path.time(-2.0 * phi.tan().ln()) };
+    let t = if phi >= FRAC_PI_2 { 1.0 } else { path.time_at_log_snr(-2.0 * phi.tan().ln()) };
     (t, path.at(t))
 }
 

@@ -46,7 +46,7 @@ impl Churn {
         if gamma == 0.0 || !(self.min..=self.max).contains(&r) || r.is_infinite() {
             return heun(model, z, (t, from), (s, path.at(s)));
         }
-        let raised = path.time(-2.0 * (r * (1.0 + gamma)).ln());
+        let raised = path.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln());
         let above = path.at(raised);
         let kept = above.alpha / from.alpha;
         let added = (above.sigma.powi(2) - (kept * from.sigma).powi(2)).max(0.0).sqrt();

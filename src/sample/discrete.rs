@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     noise::{Categories, Estimate, Noise},
     rng::Rng,
-    schedule::{Schedule, bisect},
+    schedule::{Survival, bisect},
 };
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -79,13 +79,13 @@ fn known<const D: usize>(model: &dyn Denoiser<D>) -> (Categories<'_>, usize) {
 }
 
 /// The probability of an entry's being lost at t; none is at t = 0, where a walk ends.
-fn lost(schedule: &dyn Schedule, t: f64) -> f64 {
-    if t == 0.0 { 0.0 } else { (1.0 - schedule.keep(Dual::time(t)).value).clamp(0.0, 1.0) }
+fn lost(schedule: &dyn Survival, t: f64) -> f64 {
+    if t == 0.0 { 0.0 } else { (1.0 - schedule.survival(Dual::time(t)).value).clamp(0.0, 1.0) }
 }
 
 /// The time at which an entry is kept with probability `keep`, by bisection to the last bit.
-fn when(schedule: &dyn Schedule, keep: f64) -> f64 {
-    let (low, high) = bisect(|t| schedule.keep(Dual::time(t)).value > keep);
+fn when(schedule: &dyn Survival, keep: f64) -> f64 {
+    let (low, high) = bisect(|t| schedule.survival(Dual::time(t)).value > keep);
     0.5 * (low + high)
 }
 
@@ -147,7 +147,7 @@ fn extent<const D: usize>(z: &Tensor<D>) -> (usize, usize) {
 /// Draws each entry from `q(x_s | x_t) = Σ_x p(x | x_t) q(x_s | x_t, x)`, its own conditional law to the last digit.
 ///
 /// An x is drawn from the guess, and x_s from the posterior of that x. For absorbing noise this reveals a mask with
-/// probability `(α_s − α_t)/(1 − α_t)`, α the schedule's [`keep`](Schedule::keep). Entries are drawn apart from each other, so
+/// probability `(α_s − α_t)/(1 − α_t)`, α the schedule's [survival probability](Survival::survival). Entries are drawn apart from each other, so
 /// their joint law is exact in the limit of steps that change one entry at most.
 ///
 /// Lou, Meng and Ermon, "Discrete Diffusion Modeling by Estimating the Ratios of the Data Distribution" (2024), theorem 4.2,

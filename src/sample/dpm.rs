@@ -21,7 +21,7 @@ fn lambda(c: Scales) -> f64 {
 /// The node at the fraction `part` of the way in λ; none where λ is infinite at an end.
 fn between(path: &dyn Schedule, from: Scales, to: Scales, part: f64) -> Option<Node> {
     let (a, b) = (lambda(from), lambda(to));
-    (a.is_finite() && b.is_finite()).then(|| Node::new(path, path.time(2.0 * (a + part * (b - a)))))
+    (a.is_finite() && b.is_finite()).then(|| Node::new(path, path.time_at_log_snr(2.0 * (a + part * (b - a)))))
 }
 
 /// DPM-Solver in one step: exponential Runge–Kutta on ε̂, of order 1, 2 or 3 with as many calls.

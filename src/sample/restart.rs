@@ -39,7 +39,7 @@ impl<const D: usize> Sampler<D> for Restart {
         if !(below <= self.low && self.low < above) {
             return heun(model, z, (t, from), (s, to));
         }
-        let time = |ratio: f64| path.time(-2.0 * ratio.ln());
+        let time = |ratio: f64| path.time_at_log_snr(-2.0 * ratio.ln());
         let end = path.at(1.0);
         let raised = self.high.min(end.sigma / end.alpha);
         let (low, high) = (time(self.low), time(raised));

@@ -1,124 +1,168 @@
-//! Schedules made of schedules.
-use super::Schedule;
-use crate::{dual::Dual, error::Error};
+//! Schedules made of other schedules.
+//!
+//! Each combinator is a [`Schedule`] if its parts are, for continuous data, and a [`Survival`] if its parts are, for categorical
+//! data; [`Between`], which interpolates α and σ, needs parts that are both to be a `Survival`.
+use super::{Schedule, Survival};
+use crate::{
+    dual::Dual,
+    error::{Error, Result},
+};
 
-/// Whether a schedule keeps a category with probability α², as tables and the variance-preserving ones do, and not α.
-fn squares(schedule: &impl Schedule) -> bool {
-    [0.25, 0.5, 0.75].iter().all(|&t| {
-        let (keep, alpha) = (schedule.keep(Dual::from(t)).value, schedule.alpha(Dual::from(t)).value);
-        (keep - alpha * alpha).abs() <= 1e-12
-    })
-}
-
-/// A schedule rescaled so that no signal is left at t = 1.
+/// Zero terminal SNR: a schedule rescaled so that no signal is left at t = 1.
 ///
-/// `α ← (α − α(1)) α(t₀)/(α(t₀) − α(1))` from the first step t₀ on, where α stays as it is, at the same α² + σ²: for a variance
-/// preserving schedule `σ = √(1 − α²)`. t₀ is 1/T of a table and 1/1000 of a schedule of continuous time. A net that says ε cannot
-/// be used with it.
+/// `α ← (α − α(1)) α(t₀)/(α(t₀) − α(1))` for t ≥ t₀, which leaves α(t₀) as it is; α is unchanged for t < t₀. α² + σ² stays the same,
+/// so `σ = √(1 − α²)` of a variance-preserving schedule. t₀ is the first step: 1/T of a table, 1/1000 in continuous time.
+/// Predicting ε is impossible with it, since ε does not determine x where α = 0.
+///
+/// Of categories, α = √ᾱ is rescaled if survival is the square of a [signal](Survival::signal), and ᾱ itself otherwise.
 ///
 /// Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed" (2024), algorithm 1,
 /// <https://arxiv.org/abs/2305.08891>.
+#[doc(alias("rescale_betas_zero_snr", "zero_terminal_snr"))]
 #[derive(Clone, Debug)]
 pub struct ZeroTerminal<S>(pub S);
-impl<S: Schedule> ZeroTerminal<S> {
-    /// t₀.
-    fn first(&self) -> f64 {
-        (self.0.steps().unwrap_or(1000) as f64).recip()
-    }
-    fn alpha_of(&self, t: f64) -> f64 {
-        self.0.alpha(t.into()).value
-    }
+
+/// t₀, the first of so many steps.
+fn first(steps: Option<usize>) -> f64 {
+    (steps.unwrap_or(1000) as f64).recip()
 }
+/// `(a(t) − a(1)) a(t₀)/(a(t₀) − a(1))` for t ≥ t₀, and a(t) before.
+fn rescaled(a: impl Fn(Dual) -> Dual, first: f64, t: Dual) -> Dual {
+    let own = a(t);
+    if t.value < first {
+        return own;
+    }
+    let (start, end) = (a(first.into()).value, a(1.0.into()).value);
+    (own - end) * (start / (start - end))
+}
+/// The σ that goes with a rescaled α at the same α² + σ².
+fn balanced(sigma: Dual, before: Dual, alpha: Dual) -> Dual {
+    (sigma * sigma + (before - alpha) * (before + alpha)).sqrt()
+}
+/// Refuses what does not decrease, which cannot be rescaled to end at 0.
+fn decreases(name: &str, start: f64, end: f64) -> Result<()> {
+    if start > end {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "a zero terminal SNR is reached by subtracting {name}(1), so {name} must decrease, but this schedule's {name} does not: it \
+         is {start} at the first step and {end} at t = 1"
+    ))
+    .with_remedy(format!("take a schedule whose {name} decreases, with two steps or more")))
+}
+
 impl<S: Schedule> Schedule for ZeroTerminal<S> {
     fn alpha(&self, t: Dual) -> Dual {
-        let alpha = self.0.alpha(t);
-        if t.value < self.first() {
-            return alpha;
-        }
-        let (start, end) = (self.alpha_of(self.first()), self.alpha_of(1.0));
-        (alpha - end) * (start / (start - end))
+        rescaled(|t| self.0.alpha(t), first(self.0.steps()), t)
     }
     fn sigma(&self, t: Dual) -> Dual {
         let sigma = self.0.sigma(t);
-        if t.value < self.first() {
+        if t.value < first(self.0.steps()) {
             return sigma;
         }
-        let (before, alpha) = (self.0.alpha(t), self.alpha(t));
-        (sigma * sigma + (before - alpha) * (before + alpha)).sqrt()
-    }
-    fn keep(&self, t: Dual) -> Dual {
-        let alpha = self.alpha(t);
-        if squares(&self.0) { alpha * alpha } else { alpha }
+        balanced(sigma, self.0.alpha(t), self.alpha(t))
     }
     fn steps(&self) -> Option<usize> {
         self.0.steps()
     }
-    fn check(&self) -> Result<(), Error> {
-        self.0.check()?;
-        let (start, end) = (self.alpha_of(self.first()), self.alpha_of(1.0));
-        if start > end {
-            return Ok(());
+    fn check(&self) -> Result<()> {
+        self.0.check().map_err(|error| error.with_field("schedule"))?;
+        let alpha = |t: f64| self.0.alpha(t.into()).value;
+        decreases("α", alpha(first(self.0.steps())), alpha(1.0))
+    }
+}
+impl<S: Survival> Survival for ZeroTerminal<S> {
+    fn survival(&self, t: Dual) -> Dual {
+        match Survival::signal(self, t) {
+            Some([alpha, _]) => alpha * alpha,
+            None => rescaled(|t| self.0.survival(t), first(self.0.steps()), t),
         }
-        Err(Error::invalid(format!(
-            "a zero terminal SNR is reached by taking from α what is left of it at t = 1, and this schedule's α does not fall ({start} \
-             at the first step, {end} at the last): take a schedule whose α falls, in more steps than one"
-        )))
+    }
+    fn signal(&self, t: Dual) -> Option<[Dual; 2]> {
+        let [before, sigma] = self.0.signal(t)?;
+        let alpha = |t| self.0.signal(t).map_or(before, |[alpha, _]| alpha);
+        let alpha = rescaled(alpha, first(self.0.steps()), t);
+        Some([alpha, if t.value < first(self.0.steps()) { sigma } else { balanced(sigma, before, alpha) }])
+    }
+    fn steps(&self) -> Option<usize> {
+        self.0.steps()
+    }
+    fn check(&self) -> Result<()> {
+        self.0.check().map_err(|error| error.with_field("schedule"))?;
+        let survival = |t: f64| self.0.survival(t.into()).value;
+        decreases("ᾱ", survival(first(self.0.steps())), survival(1.0))
     }
 }
 
-/// A schedule whose noise is `factor` times as strong against the signal: for images larger by that factor.
+/// A schedule with its noise-to-signal ratio multiplied by `factor`: for images larger by that factor.
 ///
-/// `σ/α ← factor · σ/α` at the same α² + σ²; the log-SNR falls by 2 ln factor. Of categories, the odds of being kept fall as much:
-/// by factor² where they are kept with probability α², by factor where with α.
+/// `σ/α ← factor · σ/α` at the same α² + σ²; the log-SNR falls by 2 ln factor. Of categories, the odds of survival ᾱ/(1 − ᾱ) are
+/// divided by factor² if survival is the square of a [signal](Survival::signal), and by factor otherwise.
 ///
 /// Hoogeboom, Heek and Salimans, "simple diffusion" (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
+#[doc(alias("simple_diffusion", "flow_shift"))]
 #[derive(Clone, Debug)]
 pub struct Shifted<S> {
     /// The schedule.
     pub schedule: S,
-    /// How many times as strong.
+    /// The factor of σ/α, positive.
     pub factor: f64,
 }
-impl<S: Schedule> Shifted<S> {
-    fn share(&self, t: Dual) -> (Dual, Dual, Dual) {
-        let (alpha, sigma) = (self.schedule.alpha(t), self.schedule.sigma(t) * self.factor);
-        let before = self.schedule.sigma(t);
-        (alpha, sigma, ((alpha * alpha + before * before) / (alpha * alpha + sigma * sigma)).sqrt())
+impl<S> Shifted<S> {
+    fn shifted(&self, [alpha, before]: [Dual; 2]) -> [Dual; 2] {
+        let sigma = before * self.factor;
+        let scale = ((alpha * alpha + before * before) / (alpha * alpha + sigma * sigma)).sqrt();
+        [alpha * scale, sigma * scale]
+    }
+    fn check_factor(&self) -> Result<()> {
+        if self.factor > 0.0 && self.factor.is_finite() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("must be a positive number, got {}", self.factor)).with_field("factor"))
     }
 }
 impl<S: Schedule> Schedule for Shifted<S> {
     fn alpha(&self, t: Dual) -> Dual {
-        let (alpha, _, scale) = self.share(t);
-        alpha * scale
+        self.shifted([self.schedule.alpha(t), self.schedule.sigma(t)])[0]
     }
     fn sigma(&self, t: Dual) -> Dual {
-        let (_, sigma, scale) = self.share(t);
-        sigma * scale
-    }
-    fn keep(&self, t: Dual) -> Dual {
-        let keep = self.schedule.keep(t);
-        let odds = if squares(&self.schedule) { self.factor * self.factor } else { self.factor };
-        keep / (keep + (1.0 - keep) * odds)
+        self.shifted([self.schedule.alpha(t), self.schedule.sigma(t)])[1]
     }
     fn steps(&self) -> Option<usize> {
         self.schedule.steps()
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        self.schedule.time(log_snr + 2.0 * self.factor.ln())
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        self.schedule.time_at_log_snr(log_snr + 2.0 * self.factor.ln())
     }
-    fn check(&self) -> Result<(), Error> {
-        self.schedule.check()?;
-        if self.factor > 0.0 && self.factor.is_finite() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("the factor of a shifted schedule is positive, not {}", self.factor)))
+    fn check(&self) -> Result<()> {
+        self.schedule.check().map_err(|error| error.with_field("schedule"))?;
+        self.check_factor()
+    }
+}
+impl<S: Survival> Survival for Shifted<S> {
+    fn survival(&self, t: Dual) -> Dual {
+        let survival = self.schedule.survival(t);
+        let odds = if self.schedule.signal(t).is_some() { self.factor * self.factor } else { self.factor };
+        survival / (survival + (1.0 - survival) * odds)
+    }
+    fn signal(&self, t: Dual) -> Option<[Dual; 2]> {
+        self.schedule.signal(t).map(|scales| self.shifted(scales))
+    }
+    fn steps(&self) -> Option<usize> {
+        self.schedule.steps()
+    }
+    fn check(&self) -> Result<()> {
+        self.schedule.check().map_err(|error| error.with_field("schedule"))?;
+        self.check_factor()
     }
 }
 
 /// Two schedules interpolated in log-SNR, variance preserving: `σ/α = (σ/α)_a^(1 − share) (σ/α)_b^share`.
 ///
-/// The share of the second schedule goes along a line from `share[0]` at t = 0 to `share[1]` at t = 1. Hoogeboom's interpolated
+/// The share of the second schedule changes linearly from `share[0]` at t = 0 to `share[1]` at t = 1. Hoogeboom's interpolated
 /// schedule for images of size d is `share = [0, 1]` between the cosine shifted by d/64 and the one shifted by 32/64.
+///
+/// Of categories, `ᾱ = α²` if the survival of both is the square of a [signal](Survival::signal), and `ᾱ = α` otherwise.
 ///
 /// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
 ///
@@ -134,10 +178,10 @@ pub struct Between<A, B> {
     pub first: A,
     /// The schedule at share 1.
     pub second: B,
-    /// Where between them, at t = 0 and at t = 1.
+    /// Share of the second schedule at t = 0 and at t = 1, each in [0, 1].
     pub share: [f64; 2],
 }
-/// `a^(1 − share) b^share` of numbers of 0 or more, with its slope where they vanish.
+/// `a^(1 − share) b^share` of non-negative numbers, with the limit of the slope where they vanish.
 fn geometric(a: Dual, b: Dual, share: Dual) -> Dual {
     let (rest, own) = (1.0 - share.value, share.value);
     if own == 0.0 && share.slope == 0.0 {
@@ -150,7 +194,7 @@ fn geometric(a: Dual, b: Dual, share: Dual) -> Dual {
     let slope = if a.value > 0.0 && b.value > 0.0 {
         value * (rest * a.slope / a.value + own * b.slope / b.value + share.slope * (b.value / a.value).ln())
     } else if rest == 0.0 {
-        // What the share does to the vanishing number is smaller than its slope.
+        // The change of the share contributes less than the slope of the vanishing number.
         b.slope
     } else if own == 0.0 {
         a.slope
@@ -164,7 +208,7 @@ fn geometric(a: Dual, b: Dual, share: Dual) -> Dual {
     Dual { value, slope }
 }
 impl<A: Schedule, B: Schedule> Between<A, B> {
-    /// α and σ, but for a common factor.
+    /// α and σ up to a common factor.
     fn parts(&self, t: Dual) -> (Dual, Dual) {
         let [start, end] = self.share;
         let share = t * (end - start) + start;
@@ -172,7 +216,7 @@ impl<A: Schedule, B: Schedule> Between<A, B> {
         (between(self.first.alpha(t), self.second.alpha(t)), between(self.first.sigma(t), self.second.sigma(t)))
     }
 }
-/// √(a² + b²), one of which may be 0 with an infinite slope.
+/// √(a² + b²), where one of the two may be 0 with an infinite slope.
 fn hypot(a: Dual, b: Dual) -> Dual {
     let value = a.value.hypot(b.value);
     let part = |x: Dual| if x.value == 0.0 { 0.0 } else { x.value / value * x.slope };
@@ -187,29 +231,40 @@ impl<A: Schedule, B: Schedule> Schedule for Between<A, B> {
         let (alpha, sigma) = self.parts(t);
         sigma / hypot(alpha, sigma)
     }
-    fn keep(&self, t: Dual) -> Dual {
-        let alpha = self.alpha(t);
-        if squares(&self.first) && squares(&self.second) { alpha * alpha } else { alpha }
-    }
     fn steps(&self) -> Option<usize> {
         self.first.steps().or(self.second.steps())
     }
-    fn check(&self) -> Result<(), Error> {
-        self.first.check()?;
-        self.second.check()?;
+    fn check(&self) -> Result<()> {
+        self.first.check().map_err(|error| error.with_field("first"))?;
+        self.second.check().map_err(|error| error.with_field("second"))?;
         if let (Some(first), Some(second)) = (self.first.steps(), self.second.steps())
             && first != second
         {
             return Err(Error::invalid(format!(
-                "two tables are interpolated step by step, and these have {first} and {second} steps: give them as many"
+                "two tables are interpolated step by step, so they must have the same number of steps, got {first} and {second} steps"
             )));
         }
         match self.share.iter().find(|share| !(0.0..=1.0).contains(*share)) {
             None => Ok(()),
-            Some(share) => {
-                Err(Error::invalid(format!("the share of an interpolated schedule lies in [0, 1], not at {share}")))
-            }
+            Some(share) => Err(Error::invalid(format!("must be in [0, 1], got {share}")).with_field("share")),
         }
+    }
+}
+impl<A: Schedule + Survival, B: Schedule + Survival> Survival for Between<A, B> {
+    fn survival(&self, t: Dual) -> Dual {
+        let alpha = self.alpha(t);
+        if self.first.signal(t).is_some() && self.second.signal(t).is_some() { alpha * alpha } else { alpha }
+    }
+    fn signal(&self, t: Dual) -> Option<[Dual; 2]> {
+        self.first.signal(t).and(self.second.signal(t)).map(|_| [self.alpha(t), self.sigma(t)])
+    }
+    fn steps(&self) -> Option<usize> {
+        Schedule::steps(self)
+    }
+    fn check(&self) -> Result<()> {
+        Survival::check(&self.first).map_err(|error| error.with_field("first"))?;
+        Survival::check(&self.second).map_err(|error| error.with_field("second"))?;
+        Schedule::check(self)
     }
 }
 
@@ -220,22 +275,22 @@ mod tests {
         dual::Dual,
         schedule::{
             Cosine, CosineAngle, Edm, FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, SubVariancePreserving,
-            VarianceExploding, VariancePreserving,
+            Survival, VarianceExploding, VariancePreserving,
         },
     };
 
-    fn keep(schedule: &impl Schedule, t: f64) -> f64 {
-        schedule.keep(Dual::from(t)).value
+    fn survival(schedule: &impl Survival, t: f64) -> f64 {
+        schedule.survival(Dual::from(t)).value
     }
 
     #[test]
-    fn categories_are_kept_as_the_schedule_within_keeps_them() {
+    fn survival_is_changed_as_the_signal_is() {
         let (table, flow) = (Linear::new(100), FlowMatching {});
         for t in [0.1, 0.5, 0.9] {
             let same = [
-                (keep(&Shifted { schedule: table.clone(), factor: 1.0 }, t), keep(&table, t)),
-                (keep(&Shifted { schedule: flow, factor: 1.0 }, t), keep(&flow, t)),
-                (keep(&Between { first: flow, second: flow, share: [0.3, 0.3] }, t), {
+                (survival(&Shifted { schedule: table.clone(), factor: 1.0 }, t), survival(&table, t)),
+                (survival(&Shifted { schedule: flow, factor: 1.0 }, t), survival(&flow, t)),
+                (survival(&Between { first: flow, second: flow, share: [0.3, 0.3] }, t), {
                     let c = flow.at(t);
                     c.alpha / c.alpha.hypot(c.sigma)
                 }),
@@ -245,18 +300,18 @@ mod tests {
             }
             // ᾱ of the shifted table, and odds halved.
             let shifted = Shifted { schedule: table.clone(), factor: 2.0 };
-            assert!((keep(&shifted, t) - shifted.at(t).alpha.powi(2)).abs() < 1e-12);
-            let odds = |keep: f64| keep / (1.0 - keep);
-            let halved = keep(&Shifted { schedule: flow, factor: 2.0 }, t);
+            assert!((survival(&shifted, t) - shifted.at(t).alpha.powi(2)).abs() < 1e-12);
+            let odds = |survival: f64| survival / (1.0 - survival);
+            let halved = survival(&Shifted { schedule: flow, factor: 2.0 }, t);
             assert!((odds(halved) - 0.5 * odds(1.0 - t)).abs() < 1e-12);
             let rescaled = ZeroTerminal(table.clone());
-            assert!((keep(&rescaled, t) - rescaled.at(t).alpha.powi(2)).abs() < 1e-12);
-            assert!((keep(&ZeroTerminal(flow), t) - ZeroTerminal(flow).at(t).alpha).abs() < 1e-12);
+            assert!((survival(&rescaled, t) - rescaled.at(t).alpha.powi(2)).abs() < 1e-12);
+            assert!((survival(&ZeroTerminal(flow), t) - ZeroTerminal(flow).at(t).alpha).abs() < 1e-12);
         }
     }
 
     #[test]
-    fn nothing_else_changes_where_the_signal_is_taken_away() {
+    fn zero_terminal_keeps_the_variance() {
         // Flow matching has no signal at t = 1: it stays as it is.
         let (flow, sub) = (FlowMatching {}, SubVariancePreserving::default());
         for t in [0.0, 5e-4, 0.25, 0.7, 1.0] {
@@ -269,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_of_what_is_between_are_right_at_the_ends_too() {
+    fn slopes_of_interpolated_schedules_are_right_at_the_ends_too() {
         let (first, second) = (CosineAngle {}, FlowMatching {});
         for share in [[0.5, 0.5], [0.3, 0.3], [0.0, 1.0], [0.8, 0.1], [0.0, 0.0], [1.0, 1.0]] {
             let between = Between { first, second, share };
@@ -287,14 +342,17 @@ mod tests {
         let steep = Between { first: OrnsteinUhlenbeck {}, second: VariancePreserving::default(), share: [0.5, 0.5] };
         assert_eq!(steep.at(1.0).alpha_dot, f64::NEG_INFINITY);
         let tables = Between { first: Linear::new(10), second: Cosine::new(20), share: [0.5, 0.5] };
-        assert!(tables.check().unwrap_err().to_string().contains("10 and 20 steps"));
+        assert!(Schedule::check(&tables).unwrap_err().to_string().contains("10 and 20 steps"));
     }
 
     #[test]
-    fn a_signal_that_does_not_fall_has_no_zero_terminal() {
-        let refused = |schedule: &dyn Schedule| schedule.check().unwrap_err().to_string().contains("does not fall");
+    fn zero_terminal_refuses_a_signal_that_does_not_decrease() {
+        let refused = |schedule: &dyn Schedule| schedule.check().unwrap_err().to_string().contains("does not");
         assert!(refused(&ZeroTerminal(Edm::default())) && refused(&ZeroTerminal(VarianceExploding::default())));
         assert!(refused(&ZeroTerminal(Linear::new(1))));
-        assert!(ZeroTerminal(Cosine::new(10)).check().is_ok() && ZeroTerminal(FlowMatching {}).check().is_ok());
+        assert!(
+            Schedule::check(&ZeroTerminal(Cosine::new(10))).is_ok()
+                && Schedule::check(&ZeroTerminal(FlowMatching {})).is_ok()
+        );
     }
 }

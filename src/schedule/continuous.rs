@@ -1,21 +1,27 @@
 //! Schedules of continuous time.
-use super::Schedule;
-use crate::{dual::Dual, error::Error};
+use super::{Schedule, Survival};
+use crate::{
+    dual::Dual,
+    error::{Error, Result},
+};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 
-fn rising(name: &str, low: f64, high: f64) -> Result<(), Error> {
+/// Checks two fields that must satisfy 0 < low < high.
+pub(super) fn rising([(low_name, low), (high_name, high)]: [(&str, f64); 2]) -> Result<()> {
     if low > 0.0 && low < high && high.is_finite() {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "the noise of `{name}` rises from min to max, so 0 < min < max, but min = {low} and max = {high}"
-    )))
+    let problem = format!("must satisfy 0 < {low_name} < {high_name}, got {low_name} = {low} and {high_name} = {high}");
+    Err(Error::invalid(problem).with_field(low_name))
 }
 
-/// Straight paths from data to noise: `α = 1 − t`, `σ = t`.
+/// Straight paths from data to noise: `α = 1 − t`, `σ = t`; of categories, `ᾱ = 1 − t`.
+///
+/// Along it absorbing noise loses mutual information at a constant rate.
 ///
 /// Lipman et al., "Flow Matching for Generative Modeling" (2023), <https://arxiv.org/abs/2210.02747>.
+#[doc(alias("rectified_flow", "optimal_transport", "conditional_flow_matching"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowMatching {}
@@ -26,12 +32,18 @@ impl Schedule for FlowMatching {
     fn sigma(&self, t: Dual) -> Dual {
         t
     }
-    fn time(&self, log_snr: f64) -> f64 {
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         (1.0 + (0.5 * log_snr).exp()).recip()
     }
 }
 
-/// The Ornstein–Uhlenbeck process in the time that makes σ linear: `α = √(1 − t²)`, `σ = t`.
+impl Survival for FlowMatching {
+    fn survival(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+}
+
+/// Ornstein–Uhlenbeck process in the time that makes σ linear: `α = √(1 − t²)`, `σ = t`.
 ///
 /// `dx = −x ds + √2 dw` with `t = √(1 − e^(−2s))`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -44,28 +56,34 @@ impl Schedule for OrnsteinUhlenbeck {
     fn sigma(&self, t: Dual) -> Dual {
         t
     }
-    fn time(&self, log_snr: f64) -> f64 {
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         (1.0 + log_snr.exp()).sqrt().recip()
     }
 }
 
-/// Noise that explodes geometrically over unscaled data: `α = 1`, `σ = min (max/min)ᵗ`.
+impl Survival for OrnsteinUhlenbeck {
+    fn survival(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+}
+
+/// Variance-exploding schedule with geometric noise levels: `α = 1`, `σ = sigma_min (sigma_max/sigma_min)ᵗ`.
 ///
-/// `min` 0.01 and `max` 50 unless said otherwise; σ(0) = `min` > 0, so sampling ends with x̂.
+/// Because σ(0) = `sigma_min` > 0, sampling ends with x̂.
 ///
 /// Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations" (2021), section 3.4,
 /// <https://arxiv.org/abs/2011.13456>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VarianceExploding {
-    /// σ(0).
-    pub min: f64,
-    /// σ(1).
-    pub max: f64,
+    /// σ(0), positive. Default: 0.01.
+    pub sigma_min: f64,
+    /// σ(1), larger than `sigma_min`. Default: 50.
+    pub sigma_max: f64,
 }
 impl Default for VarianceExploding {
     fn default() -> Self {
-        Self { min: 0.01, max: 50.0 }
+        Self { sigma_min: 0.01, sigma_max: 50.0 }
     }
 }
 impl Schedule for VarianceExploding {
@@ -73,37 +91,38 @@ impl Schedule for VarianceExploding {
         1.0.into()
     }
     fn sigma(&self, t: Dual) -> Dual {
-        (t * (self.max / self.min).ln()).exp() * self.min
+        (t * (self.sigma_max / self.sigma_min).ln()).exp() * self.sigma_min
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        ((-0.5 * log_snr - self.min.ln()) / (self.max / self.min).ln()).clamp(0.0, 1.0)
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        ((-0.5 * log_snr - self.sigma_min.ln()) / (self.sigma_max / self.sigma_min).ln()).clamp(0.0, 1.0)
     }
-    fn check(&self) -> Result<(), Error> {
-        rising("variance-exploding", self.min, self.max)
+    fn check(&self) -> Result<()> {
+        rising([("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max)])
     }
 }
 
-/// The limit of DDPM's table for ever more steps: `dx = −½ β x dt + √β dw`, `β(t) = min + t (max − min)`.
+/// Variance-preserving schedule, the limit of DDPM's table for T → ∞: `dx = −½ β x dt + √β dw` with linear β(t).
 ///
-/// `α = exp(−½ (min t + ½ (max − min) t²))`, `σ = √(1 − α²)`; `min` 0.1 and `max` 20 unless said otherwise.
+/// `β(t) = beta_min + t (beta_max − beta_min)`, `α = exp(−½ (beta_min t + ½ (beta_max − beta_min) t²))`, `σ = √(1 − α²)`; of
+/// categories, which are corrupted at rate β, `ᾱ = α²`.
 ///
 /// Song et al. (2021), section 3.4, <https://arxiv.org/abs/2011.13456>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VariancePreserving {
-    /// β(0).
-    pub min: f64,
-    /// β(1).
-    pub max: f64,
+    /// β(0), 0 or more. Default: 0.1.
+    pub beta_min: f64,
+    /// β(1), positive. Default: 20.
+    pub beta_max: f64,
 }
 impl Default for VariancePreserving {
     fn default() -> Self {
-        Self { min: 0.1, max: 20.0 }
+        Self { beta_min: 0.1, beta_max: 20.0 }
     }
 }
 impl VariancePreserving {
     fn integral(&self, t: Dual) -> Dual {
-        t * self.min + t * t * (0.5 * (self.max - self.min))
+        t * self.beta_min + t * t * (0.5 * (self.beta_max - self.beta_min))
     }
 }
 impl Schedule for VariancePreserving {
@@ -113,10 +132,7 @@ impl Schedule for VariancePreserving {
     fn sigma(&self, t: Dual) -> Dual {
         (-(-self.integral(t)).exp_m1()).sqrt()
     }
-    fn keep(&self, t: Dual) -> Dual {
-        (-self.integral(t)).exp()
-    }
-    fn time(&self, log_snr: f64) -> f64 {
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         // ∫β = −ln ᾱ = ln(1 + e^(−λ)), a quadratic in t, solved without cancellation.
         let integral = (-log_snr).exp().ln_1p();
         if integral.is_infinite() {
@@ -125,40 +141,50 @@ impl Schedule for VariancePreserving {
         if integral == 0.0 {
             return 0.0;
         }
-        let (a, b) = (0.5 * (self.max - self.min), self.min);
+        let (a, b) = (0.5 * (self.beta_max - self.beta_min), self.beta_min);
         (2.0 * integral / (b + (b * b + 4.0 * a * integral).max(0.0).sqrt())).clamp(0.0, 1.0)
     }
-    fn check(&self) -> Result<(), Error> {
-        if self.min >= 0.0 && self.min.is_finite() && self.max > 0.0 && self.max.is_finite() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "the rate β of `variance-preserving` is a positive number, but min = {} and max = {}",
-            self.min, self.max
-        )))
+    fn check(&self) -> Result<()> {
+        let positive = self.beta_max > 0.0 && self.beta_max.is_finite();
+        let (field, least, found) = match self.beta_min >= 0.0 && self.beta_min.is_finite() {
+            true if positive => return Ok(()),
+            true => ("beta_max", "a positive number", self.beta_max),
+            false => ("beta_min", "a number of 0 or more", self.beta_min),
+        };
+        Err(Error::invalid(format!("must be {least}, got {found}")).with_field(field))
+    }
+}
+impl Survival for VariancePreserving {
+    fn survival(&self, t: Dual) -> Dual {
+        (-self.integral(t)).exp()
+    }
+    fn signal(&self, t: Dual) -> Option<[Dual; 2]> {
+        Some([self.alpha(t), self.sigma(t)])
+    }
+    fn check(&self) -> Result<()> {
+        Schedule::check(self)
     }
 }
 
-/// The noise levels of EDM over unscaled data: `α = 1`, `σ^(1/ρ)` linear in t.
+/// EDM's noise levels over unscaled data: `α = 1`, `σ^(1/ρ)` linear in t.
 ///
-/// `σ(t) = (min^(1/ρ) + t (max^(1/ρ) − min^(1/ρ)))^ρ`; `min` 0.002, `max` 80 and `rho` 7 unless said otherwise.
-/// σ(0) = `min` > 0, so sampling ends with x̂.
+/// `σ(t) = (sigma_min^(1/ρ) + t (sigma_max^(1/ρ) − sigma_min^(1/ρ)))^ρ`. Because σ(0) = `sigma_min` > 0, sampling ends with x̂.
 ///
 /// Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models" (2022), eq. 5,
 /// <https://arxiv.org/abs/2206.00364>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edm {
-    /// σ(0).
-    pub min: f64,
-    /// σ(1).
-    pub max: f64,
-    /// ρ: how much finer the steps are at low noise.
+    /// σ(0), positive. Default: 0.002.
+    pub sigma_min: f64,
+    /// σ(1), larger than `sigma_min`. Default: 80.
+    pub sigma_max: f64,
+    /// ρ, positive: the larger, the finer the steps at low noise. Default: 7.
     pub rho: f64,
 }
 impl Default for Edm {
     fn default() -> Self {
-        Self { min: 0.002, max: 80.0, rho: 7.0 }
+        Self { sigma_min: 0.002, sigma_max: 80.0, rho: 7.0 }
     }
 }
 impl Schedule for Edm {
@@ -166,24 +192,24 @@ impl Schedule for Edm {
         1.0.into()
     }
     fn sigma(&self, t: Dual) -> Dual {
-        let (low, high) = (self.min.powf(self.rho.recip()), self.max.powf(self.rho.recip()));
+        let (low, high) = (self.sigma_min.powf(self.rho.recip()), self.sigma_max.powf(self.rho.recip()));
         (t * (high - low) + low).powf(self.rho)
     }
-    fn time(&self, log_snr: f64) -> f64 {
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         let root = |sigma: f64| sigma.powf(self.rho.recip());
-        let (low, high) = (root(self.min), root(self.max));
+        let (low, high) = (root(self.sigma_min), root(self.sigma_max));
         (((-0.5 * log_snr / self.rho).exp() - low) / (high - low)).clamp(0.0, 1.0)
     }
-    fn check(&self) -> Result<(), Error> {
-        rising("edm", self.min, self.max)?;
+    fn check(&self) -> Result<()> {
+        rising([("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max)])?;
         if self.rho > 0.0 && self.rho.is_finite() {
             return Ok(());
         }
-        Err(Error::invalid(format!("the exponent rho of `edm` is positive, not {}", self.rho)))
+        Err(Error::invalid(format!("must be a positive number, got {}", self.rho)).with_field("rho"))
     }
 }
 
-/// The angle of constant speed: `α = cos(πt/2)`, `σ = sin(πt/2)`, variance preserving.
+/// Variance-preserving schedule of constant angular speed: `α = cos(πt/2)`, `σ = sin(πt/2)`.
 ///
 /// Nichol and Dhariwal (2021), eq. 17, without offset and in continuous time, <https://arxiv.org/abs/2102.09672>; Salimans
 /// and Ho (2022), section 4, <https://arxiv.org/abs/2202.00512>.
@@ -192,36 +218,42 @@ impl Schedule for Edm {
 pub struct CosineAngle {}
 impl Schedule for CosineAngle {
     fn alpha(&self, t: Dual) -> Dual {
-        // Through the sine of the rest, which vanishes at t = 1 to the last bit.
+        // By the sine of π(1 − t)/2, which is exactly 0 at t = 1.
         ((1.0 - t) * FRAC_PI_2).sin()
     }
     fn sigma(&self, t: Dual) -> Dual {
         (t * FRAC_PI_2).sin()
     }
-    fn time(&self, log_snr: f64) -> f64 {
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         (-0.5 * log_snr).exp().atan() / FRAC_PI_2
     }
 }
 
-/// The process of [`VariancePreserving`] with less noise than preserves the variance: `α = exp(−½∫β)`, `σ = 1 − α²`.
+impl Survival for CosineAngle {
+    fn survival(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+}
+
+/// Sub-variance-preserving schedule, [`VariancePreserving`] with less noise: `α = exp(−½∫β)`, `σ = 1 − α²`.
 ///
 /// Song et al. (2021), section 3.4 and appendix B, <https://arxiv.org/abs/2011.13456>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubVariancePreserving {
-    /// β(0).
-    pub min: f64,
-    /// β(1).
-    pub max: f64,
+    /// β(0), 0 or more. Default: 0.1.
+    pub beta_min: f64,
+    /// β(1), positive. Default: 20.
+    pub beta_max: f64,
 }
 impl Default for SubVariancePreserving {
     fn default() -> Self {
-        Self { min: 0.1, max: 20.0 }
+        Self { beta_min: 0.1, beta_max: 20.0 }
     }
 }
 impl SubVariancePreserving {
     fn full(&self) -> VariancePreserving {
-        VariancePreserving { min: self.min, max: self.max }
+        VariancePreserving { beta_min: self.beta_min, beta_max: self.beta_max }
     }
 }
 impl Schedule for SubVariancePreserving {
@@ -231,51 +263,69 @@ impl Schedule for SubVariancePreserving {
     fn sigma(&self, t: Dual) -> Dual {
         -(-self.full().integral(t)).exp_m1()
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        // σ/α = (1 − α²)/α, a quadratic in α, solved without cancellation; and the time at which `full` has that α.
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        // σ/α = (1 − α²)/α, a quadratic in α, solved without cancellation; then the time at which `full` has that α.
         let ratio = (-0.5 * log_snr).exp();
         if ratio.is_infinite() {
             return 1.0;
         }
         let alpha = 2.0 / (ratio + ratio.hypot(2.0));
-        self.full().time(-((1.0 - alpha) * (1.0 + alpha)).ln() + 2.0 * alpha.ln())
+        self.full().time_at_log_snr(-((1.0 - alpha) * (1.0 + alpha)).ln() + 2.0 * alpha.ln())
     }
-    fn check(&self) -> Result<(), Error> {
-        self.full().check()
+    fn check(&self) -> Result<()> {
+        Schedule::check(&self.full())
     }
 }
 
-/// Signal that decays at a constant rate: `α = minᵗ`, `σ = √(1 − α²)`: the Ornstein–Uhlenbeck process in its own time.
+impl Survival for SubVariancePreserving {
+    fn survival(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+    fn check(&self) -> Result<()> {
+        Schedule::check(self)
+    }
+}
+
+/// Signal that decays at a constant rate, the Ornstein–Uhlenbeck process in its own time: `α = alpha_minᵗ`, `σ = √(1 − α²)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decaying {
-    /// α(1), 0.001 unless said otherwise.
-    pub min: f64,
+    /// α(1), in (0, 1). Default: 0.001.
+    pub alpha_min: f64,
 }
 impl Default for Decaying {
     fn default() -> Self {
-        Self { min: 1e-3 }
+        Self { alpha_min: 1e-3 }
     }
 }
 impl Schedule for Decaying {
     fn alpha(&self, t: Dual) -> Dual {
-        (t * self.min.ln()).exp()
+        (t * self.alpha_min.ln()).exp()
     }
     fn sigma(&self, t: Dual) -> Dual {
-        (-(t * (2.0 * self.min.ln())).exp_m1()).sqrt()
+        (-(t * (2.0 * self.alpha_min.ln())).exp_m1()).sqrt()
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        (-0.5 * (-log_snr).exp().ln_1p() / self.min.ln()).clamp(0.0, 1.0)
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        (-0.5 * (-log_snr).exp().ln_1p() / self.alpha_min.ln()).clamp(0.0, 1.0)
     }
-    fn check(&self) -> Result<(), Error> {
-        if self.min > 0.0 && self.min < 1.0 {
+    fn check(&self) -> Result<()> {
+        if self.alpha_min > 0.0 && self.alpha_min < 1.0 {
             return Ok(());
         }
-        Err(Error::invalid(format!("the min of `decaying` is α(1), between 0 and 1, not {}", self.min)))
+        Err(Error::invalid(format!("must be in (0, 1), got {}", self.alpha_min)).with_field("alpha_min"))
     }
 }
 
-/// A schedule of two functions over [`Dual`], which gives their slopes for free; see [`process`] and [`exploding`].
+impl Survival for Decaying {
+    fn survival(&self, t: Dual) -> Dual {
+        self.alpha(t)
+    }
+    fn check(&self) -> Result<()> {
+        Schedule::check(self)
+    }
+}
+
+/// Schedule of two functions over [`Dual`], whose slopes follow; made by [`process`] and [`exploding`].
 #[derive(Clone, Copy)]
 pub struct Process<A, S> {
     alpha: A,
@@ -295,7 +345,7 @@ impl<A: Fn(Dual) -> Dual + Send + Sync, S: Fn(Dual) -> Dual + Send + Sync> Sched
     }
 }
 
-/// The process of any α and σ.
+/// Returns the schedule of two functions α(t) and σ(t).
 ///
 /// ```
 /// use tweedie::{Dual, schedule::{Schedule, process}};
@@ -310,7 +360,7 @@ pub fn process<A: Fn(Dual) -> Dual + Send + Sync, S: Fn(Dual) -> Dual + Send + S
     Process { alpha, sigma }
 }
 
-/// Noise that explodes in any way over unscaled data: α = 1 and σ as given.
+/// Returns the variance-exploding schedule of a function σ(t), with α = 1.
 ///
 /// ```
 /// use tweedie::schedule::{Schedule, exploding};

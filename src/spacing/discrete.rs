@@ -42,7 +42,7 @@ impl Listed {
         if let Some(level) = levels.iter().find(|level| !(**level >= 0.0 && level.is_finite())) {
             return Err(Error::invalid(format!("noise levels are σ/α, 0 or more, but the list has {level}")));
         }
-        Self::new(levels.iter().map(|level| schedule.time(-2.0 * level.ln()).clamp(0.0, 1.0)).collect())
+        Self::new(levels.iter().map(|level| schedule.time_at_log_snr(-2.0 * level.ln()).clamp(0.0, 1.0)).collect())
     }
 
     /// The `counts[i]` steps that OpenAI's respacing takes of the i-th of as many equal sections of T steps: a net trained

@@ -66,7 +66,7 @@ pub struct On<L, S> {
 impl<L: Levels, S: Schedule> Spacing for On<L, S> {
     fn at(&self, u: f64) -> f64 {
         let [from, to] = self.span;
-        self.schedule.time(-2.0 * self.levels.level(from + u * (to - from)).ln()).clamp(0.0, 1.0)
+        self.schedule.time_at_log_snr(-2.0 * self.levels.level(from + u * (to - from)).ln()).clamp(0.0, 1.0)
     }
     /// n levels from the largest to the smallest, and 0; n + 1 levels where the schedule begins at the smallest, or where 0 takes
     /// its place.
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn ten_aligned_steps_are_those_of_the_table() {
-        let schedule = VarianceExploding { min: 0.01, max: 20.0 };
+        let schedule = VarianceExploding { sigma_min: 0.01, sigma_max: 20.0 };
         let grid = AlignYourSteps::StableDiffusion.on(schedule).grid(10);
         let table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152];
         for (t, level) in grid.iter().zip(table) {

@@ -1,5 +1,5 @@
 //! Checkpoints: one safetensors file that is there whole or not at all.
-use super::{Moments, Parameters};
+use super::{Moments, Parameters, names};
 use crate::error::Error;
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -68,6 +68,20 @@ impl Checkpoint {
         groups
     }
 
+    /// The checkpoint with the parameter names of `module` where an earlier version wrote others.
+    pub(super) fn renamed_as(self, module: &Parameters) -> Self {
+        Self {
+            weights: self.weights.renamed_as(module),
+            average: self.average.map(|average| average.renamed_as(module)),
+            moments: Moments {
+                first: self.moments.first.renamed_as(module),
+                second: self.moments.second.renamed_as(module),
+                ..self.moments
+            },
+            ..self
+        }
+    }
+
     /// Writes the checkpoint atomically, with further facts (`metadata`) for its readers.
     ///
     /// # Errors
@@ -105,8 +119,17 @@ impl Checkpoint {
         let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
         let broken = |why: String| Error::format(path, format!("this is no whole file of weights ({why})"));
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
+        // The names that an earlier version gave to parameters, by the present ones.
+        let earlier: HashMap<String, &str> = tensors
+            .names()
+            .into_iter()
+            .map(|name| name.strip_prefix("ema.").unwrap_or(name))
+            .map(|name| (names::current(name), name))
+            .collect();
         let read = |(name, shape, _): (&str, &[usize], Vec<f32>)| {
-            let found = tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
+            let earlier = earlier.get(name).map_or(name, |earlier| earlier);
+            let under = |name: &str| tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
+            let found = under(name).or_else(|_| under(earlier));
             let fits = found.as_ref().is_ok_and(|view| view.shape() == shape && view.dtype() == Dtype::F32);
             let Some(view) = found.ok().filter(|_| fits) else {
                 return Err(Error::format(

@@ -183,6 +183,15 @@ impl Parameters {
     pub fn first_not_finite(&self) -> Option<&str> {
         self.entries.iter().find(|entry| !finite(entry.value.clone())).map(|entry| &*entry.name)
     }
+    /// Takes the names of `module` for parameters at the same place whose pair of names `same` accepts.
+    pub(super) fn rename(mut self, module: &Self, same: impl Fn(&str, &str) -> bool) -> Self {
+        for (own, other) in self.entries.iter_mut().zip(&module.entries) {
+            if same(&own.name, &other.name) {
+                own.name.clone_from(&other.name);
+            }
+        }
+        self
+    }
     /// Whether names and shapes are those of `other`.
     ///
     /// # Errors

@@ -206,7 +206,7 @@ impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
         self.model.predict(z, t)
     }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
-        let Estimate { mean, variance } = self.model.denoise(z, t);
+        let Estimate { mean, variance, .. } = self.model.denoise(z, t);
         let early = t.iter().filter(|t| **t <= self.until).count();
         let rounded = || self.embedding.look_up(self.embedding.nearest(mean.clone()));
         let mean = match early {
@@ -218,6 +218,6 @@ impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
                 mean.clone().mask_where(early, rounded())
             }
         };
-        Estimate { mean, variance }
+        Estimate { mean, variance, output: None }
     }
 }

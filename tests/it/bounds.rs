@@ -18,7 +18,7 @@ fn bits_a_dimension_are_those_of_improved_diffusion() {
         let data: Vec<f64> = (0..32).map(f).collect();
         Tensor::from_data(TensorData::new(data, [2, 1, 4, 4]), (&Device::flex(), DType::F64))
     };
-    let noise = Gaussian::new(Linear::between(100, 1e-3, 0.2)).variance(Variance::Small);
+    let noise = Gaussian::new(Linear::between(100, 1e-3, 0.2)).with_variance(Variance::Small);
     let x = tensor(&|j| (j * 8 % 256) as f64 / 127.5 - 1.0);
     let bits = |nats: Tensor<4>| {
         numbers(nats.reshape([2, 16]).mean_dim(1)).into_iter().map(|nats| nats / LN_2).collect::<Vec<_>>()

@@ -163,27 +163,24 @@ impl Noise<2> for Slipped {
 
 #[test]
 fn a_noise_that_breaks_a_law_is_told_which() {
-    const BAYES: &str = "Bayes' rule turns a step round";
+    const BAYES: &str = "Bayes' rule holds for one step";
     for dtype in [DType::F32, DType::F64] {
         let x = Rng::new(1).normal_tensor([64, 2], &Device::flex(), dtype);
         let of = |slip| broken(&laws::noise::<2>(&Slipped(Gaussian::new(Linear::new(100)), slip), &x));
         assert_eq!(of(Slip::None), [""; 0], "{dtype:?}");
-        assert_eq!(of(Slip::Start), ["sampling starts as wide as the noise is at t = 1"], "{dtype:?}");
-        assert_eq!(of(Slip::Blind), ["what the net reads tells x_t from another"], "{dtype:?}");
+        assert_eq!(of(Slip::Start), ["the stationary std is that of the forward marginal at t = 1"], "{dtype:?}");
+        assert_eq!(of(Slip::Blind), ["the network input determines x_t"], "{dtype:?}");
         assert_eq!(
             of(Slip::Guess),
-            [
-                "a certain guess has the posterior's mean",
-                "its spread lies between those of the step back and the step onward"
-            ],
+            ["x̂ = x reproduces the posterior mean", "the reverse std is between those of posterior and forward step"],
             "{dtype:?}"
         );
         // Nothing else sees it.
         assert!(of(Slip::Noiseless).contains(&BAYES) && of(Slip::Noiseless).len() == 1, "{:?}", of(Slip::Noiseless));
         let path = of(Slip::Path);
-        assert!(path.contains(&"the prior's mean is α x of its path") && path.contains(&BAYES), "{path:?}");
-        assert!(path.contains(&"the prior's spread is σ of its path"), "{path:?}");
-        assert!(of(Slip::Mean).contains(&"the prior's mean is α x of its path"), "{:?}", of(Slip::Mean));
+        assert!(path.contains(&"the forward marginal's mean is α x") && path.contains(&BAYES), "{path:?}");
+        assert!(path.contains(&"the forward marginal's std is σ"), "{path:?}");
+        assert!(of(Slip::Mean).contains(&"the forward marginal's mean is α x"), "{:?}", of(Slip::Mean));
     }
 }
 

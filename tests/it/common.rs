@@ -146,3 +146,8 @@ pub fn slopes<const D: usize, N: Net<D, Condition = Classes>>(
 pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
 }
+
+/// The rows of a file of reference numbers in tests/data: columns separated by ` | `, without the comments.
+pub fn reference(text: &str) -> Vec<Vec<&str>> {
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(" | ").collect()).collect()
+}

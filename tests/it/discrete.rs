@@ -11,7 +11,7 @@ use tweedie::{
     loss::{Batch, CrossEntropy, Loss, MaskedNelbo, ScoreEntropy, Vlb, prior_term},
     noise::{Discrete, DiscreteMatrix, DiscretePrediction, Noise, ReverseTransition},
     schedule::{
-        Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Schedule,
+        Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Survival,
         VariancePreserving,
     },
 };
@@ -37,7 +37,7 @@ fn joint(noise: impl Noise<3> + 'static, length: usize, k: usize) -> Joint {
     Joint::new(noise, data.collect()).unwrap()
 }
 
-fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
+fn chains(schedule: Arc<dyn Survival>) -> Vec<(String, Arc<dyn Noise<3>>)> {
     let marginal = || Discrete::marginal(schedule.clone(), vec![0.1, 0.2, 0.3, 0.4]).unwrap();
     let mut noises: Vec<(String, Arc<dyn Noise<3>>)> = vec![];
     for word in [DiscretePrediction::Logits, DiscretePrediction::Subs, DiscretePrediction::Score] {
@@ -47,7 +47,7 @@ fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
             ("marginal", marginal()),
         ];
         for (name, noise) in made {
-            let noise = noise.predicting(word);
+            let noise = noise.with_prediction(word);
             if Noise::<3>::check(&noise).is_ok() {
                 noises.push((format!("{name}, {word:?}"), Arc::new(noise)));
             }
@@ -55,7 +55,7 @@ fn chains(schedule: Arc<dyn Schedule>) -> Vec<(String, Arc<dyn Noise<3>>)> {
     }
     noises
 }
-fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
+fn schedules() -> Vec<(&'static str, Arc<dyn Survival>)> {
     vec![
         ("linear", Arc::new(Linear::new(1000))),
         ("cosine", Arc::new(Cosine::new(50))),
@@ -124,17 +124,17 @@ fn the_mixture_is_the_step_back_and_the_plug_in_is_not() {
     for (mixture, plug_in) in [
         (
             worst(Discrete::uniform(FlowMatching {}, 3)),
-            worst(Discrete::uniform(FlowMatching {}, 3).reverse(ReverseTransition::PlugIn)),
+            worst(Discrete::uniform(FlowMatching {}, 3).with_reverse(ReverseTransition::PlugIn)),
         ),
         {
             let marginal = || Discrete::marginal(FlowMatching {}, vec![0.2, 0.3, 0.5]).unwrap();
-            (worst(marginal()), worst(marginal().reverse(ReverseTransition::PlugIn)))
+            (worst(marginal()), worst(marginal().with_reverse(ReverseTransition::PlugIn)))
         },
     ] {
         assert!(mixture < 1e-12 && plug_in > 0.01, "mixture {mixture}, plug-in {plug_in}");
     }
     let absorbing = || Discrete::absorbing(FlowMatching {}, 4, 3);
-    assert!(worst(absorbing()) < 1e-12 && worst(absorbing().reverse(ReverseTransition::PlugIn)) < 1e-12);
+    assert!(worst(absorbing()) < 1e-12 && worst(absorbing().with_reverse(ReverseTransition::PlugIn)) < 1e-12);
 }
 
 /// Nodes and weights of Gauss and Legendre on (0, 1).
@@ -175,8 +175,8 @@ fn expected(model: &dyn Denoiser<3>, loss: &dyn Loss<3>, x: &[usize], t: f64) ->
 
 #[test]
 fn the_masked_bound_is_the_likelihood_of_every_x() {
-    let schedules: [Arc<dyn Schedule>; 3] =
-        [Arc::new(FlowMatching {}), Arc::new(CosineMask {}), Arc::new(LogLinear { rest: 0.0 })];
+    let schedules: [Arc<dyn Survival>; 3] =
+        [Arc::new(FlowMatching {}), Arc::new(CosineMask {}), Arc::new(LogLinear { survival_min: 0.0 })];
     for schedule in schedules {
         let model = joint(Discrete::absorbing(schedule.clone(), 4, 3), 3, 3);
         for (x, p) in model.sequences() {
@@ -191,7 +191,7 @@ fn the_masked_bound_is_the_likelihood_of_every_x() {
 /// A net that knows nothing of masks says the same bound, and one that is wrong a worse one.
 #[test]
 fn a_wrong_guess_has_a_larger_bound() {
-    let right = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits), 2, 3);
+    let right = joint(Discrete::absorbing(FlowMatching {}, 4, 3).with_prediction(DiscretePrediction::Logits), 2, 3);
     let wrong = Joint::new(
         Discrete::absorbing(FlowMatching {}, 4, 3),
         right.sequences().iter().enumerate().map(|(i, (x, p))| (x.clone(), p + 0.1 * (i % 3) as f64)).collect(),
@@ -239,7 +239,9 @@ impl<N: Noise<3>> Denoiser<3> for Fixed<N> {
 #[test]
 fn score_entropy_is_its_definition() {
     let (k, t) = (3, 0.3_f64);
-    let model = Fixed(Discrete::uniform(Geometric { min: 1e-4, max: 5.0 }, k).predicting(DiscretePrediction::Score));
+    let model = Fixed(
+        Discrete::uniform(Geometric { sigma_min: 1e-4, sigma_max: 5.0 }, k).with_prediction(DiscretePrediction::Score),
+    );
     let total = |t: f64| 1e-4 * 5e4_f64.powf(t);
     let rate = total(t) * 5e4_f64.ln() / k as f64;
     let keep = (-total(t)).exp();
@@ -334,7 +336,7 @@ fn the_bound_of_steps_is_that_of_every_path() {
     let even = vec![1.0 / 3.0; 3];
     let uneven = vec![0.2, 0.3, 0.5];
     let keep = |t: f64| 1.0 - 0.9 * t;
-    let line = || LogLinear { rest: 0.1 };
+    let line = || LogLinear { survival_min: 0.1 };
     let betas = [0.3, 0.9, 0.5, 0.7];
     let listed = || Listed::new(Quantity::Betas, betas.to_vec());
     let marginal = || Discrete::marginal(line(), uneven.clone()).unwrap();
@@ -343,7 +345,7 @@ fn the_bound_of_steps_is_that_of_every_path() {
         ("marginal", Box::new(Fixed(marginal())), rank_one(keep, &uneven, t), &uneven, true),
         (
             "plugged in",
-            Box::new(Fixed(marginal().reverse(ReverseTransition::PlugIn))),
+            Box::new(Fixed(marginal().with_reverse(ReverseTransition::PlugIn))),
             rank_one(keep, &uneven, t),
             &uneven,
             false,
@@ -382,7 +384,7 @@ fn matrices_obey_their_laws() {
         ("gaussian", DiscreteMatrix::gaussian(short(), 4).unwrap()),
         ("of one's own", DiscreteMatrix::new(FlowMatching {}, q.clone()).unwrap()),
         ("of one's own, in steps", DiscreteMatrix::new(Linear::between(100, 0.01, 0.2), q).unwrap()),
-        ("nearest", DiscreteMatrix::nearest(LogLinear::default(), &points, 1).unwrap().rate(3.0)),
+        ("nearest", DiscreteMatrix::nearest(LogLinear::default(), &points, 1).unwrap().with_rate(3.0)),
     ];
     for (name, chain) in chains {
         if name != "nearest" {
@@ -421,7 +423,7 @@ fn nearest_neighbours_are_those_of_the_formula() {
             times(&term, &r).into_iter().map(|row| row.into_iter().map(|v| v * tau / f64::from(n)).collect()).collect();
         sum.iter_mut().flatten().zip(term.iter().flatten()).for_each(|(sum, term)| *sum += term);
     }
-    let chain = DiscreteMatrix::nearest(FlowMatching {}, &points, 1).unwrap().rate(2.0);
+    let chain = DiscreteMatrix::nearest(FlowMatching {}, &points, 1).unwrap().with_rate(2.0);
     let own = host(Noise::<3>::prior(&chain, numbers(&[vec![0, 1, 2, 3]]), &[0.6]).mean());
     for (own, sum) in own.iter().zip(sum.iter().flatten()) {
         assert!((own - sum).abs() < 1e-12, "{own} and not {sum}");
@@ -435,7 +437,7 @@ fn few_kept_products_give_the_same_chain() {
     let (k, betas) = (360, Linear::between(300, 1e-4, 0.02));
     let few = DiscreteMatrix::gaussian(betas.clone(), k).unwrap();
     let at = |x: usize, i: usize| host(Noise::<3>::prior(&few, numbers(&[vec![x]]), &[i as f64 / 300.0]).mean());
-    let steps = gaussian(&(31..=37).map(|i| betas.table().beta(i)).collect::<Vec<_>>(), k);
+    let steps = gaussian(&(31..=37).map(|i| betas.table().unwrap().beta(i)).collect::<Vec<_>>(), k);
     let mut law = at(200, 30);
     for step in steps {
         law = (0..k).map(|y| (0..k).map(|x| law[x] * step[x][y]).sum()).collect();
@@ -447,7 +449,7 @@ fn few_kept_products_give_the_same_chain() {
 fn schedules_of_categories_obey_their_laws() {
     let data = vec![0.5, 0.2, 0.05, 0.25, 0.0];
     let mask = vec![0.0, 0.0, 0.0, 0.0, 1.0];
-    let schedules: Vec<Arc<dyn Schedule>> = vec![
+    let schedules: Vec<Arc<dyn Survival>> = vec![
         Arc::new(LogLinear::default()),
         Arc::new(CosineMask {}),
         Arc::new(Geometric::default()),
@@ -457,10 +459,10 @@ fn schedules_of_categories_obey_their_laws() {
     ];
     for schedule in &schedules {
         schedule.check().unwrap();
-        all_hold(&format!("{schedule:?}"), laws::schedule(schedule));
+        all_hold(&format!("{schedule:?}"), laws::survival(schedule));
     }
-    // Under absorbing noise 1 − t, and in general even in the information itself, counted over the joint table.
-    let keep = |schedule: &dyn Schedule, t: f64| schedule.keep(tweedie::Dual::time(t)).value;
+    // For absorbing noise 1 − t, and in general linear in the information itself, counted over the joint table.
+    let survival = |schedule: &dyn Survival, t: f64| schedule.survival(tweedie::Dual::time(t)).value;
     let uniform = MutualInformation::uniform(data.clone()).unwrap();
     let information = |a: f64| -> f64 {
         let q = |y: usize, x: usize| a * f64::from(u8::from(x == y)) + (1.0 - a) / 5.0;
@@ -471,8 +473,8 @@ fn schedules_of_categories_obey_their_laws() {
         (0..25).map(|i| term(i / 5, i % 5)).sum()
     };
     for t in [0.1, 0.5, 0.9] {
-        assert!((keep(&*schedules[5], t) - (1.0 - t)).abs() < 1e-9);
-        assert!((information(keep(&uniform, t)) - (1.0 - t) * information(1.0)).abs() < 1e-12);
+        assert!((survival(&*schedules[5], t) - (1.0 - t)).abs() < 1e-9);
+        assert!((information(survival(&uniform, t)) - (1.0 - t) * information(1.0)).abs() < 1e-12);
     }
 }
 
@@ -482,8 +484,8 @@ fn likelihoods_are_right_within_their_error() {
     let absorbing = joint(Discrete::absorbing(FlowMatching {}, 4, 3), 3, 3);
     let rows: Vec<Vec<usize>> = absorbing.sample(n, &mut Rng::new(1)).into_iter().map(<[usize]>::to_vec).collect();
     let truth = rows.iter().map(|x| -absorbing.probability(x).ln()).sum::<f64>() / (3 * n) as f64;
-    let left = joint(Discrete::absorbing(LogLinear { rest: 0.05 }, 4, 3), 3, 3);
-    let steps = joint(Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits), 3, 3);
+    let left = joint(Discrete::absorbing(LogLinear { survival_min: 0.05 }, 4, 3), 3, 3);
+    let steps = joint(Discrete::absorbing(FlowMatching {}, 4, 3).with_prediction(DiscretePrediction::Logits), 3, 3);
     let looks: [(&dyn Denoiser<3>, &dyn Loss<3>, usize, f64); 4] = [
         (&absorbing, &MaskedNelbo {}, 4, 0.0),
         (&absorbing, &ScoreEntropy {}, 4, 0.0),
@@ -517,8 +519,8 @@ fn a_gaussian_bound_is_near_the_entropy() {
         noise::{Gaussian, Prediction},
     };
     let noise = Gaussian::new(VariancePreserving::default())
-        .predicting(Prediction::X0)
-        .variance(tweedie::noise::Variance::Large);
+        .with_prediction(Prediction::X0)
+        .with_variance(tweedie::noise::Variance::Large);
     let model = Mixture::gaussian(noise, vec![0.0; 2], Covariance::Isotropic(1.0)).unwrap();
     let x = Rng::new(3).normal_tensor([500, 2], &device(), DType::F64);
     let entropy = host(x.clone().square().mean())[0] * 0.5 + 0.5 * std::f64::consts::TAU.ln();
@@ -557,18 +559,28 @@ fn what_has_no_meaning_is_refused() {
     let bad = |beta: f64| vec![vec![1.0, 0.0], vec![beta, 0.5]];
     assert!(
         error(DiscreteMatrix::steps(Linear::between(3, 0.5, 0.7), bad))
-            .contains("step 2 of 3: the rows of the matrix are distributions, but row 1 sums to 1.1")
+            .contains("step 2 of 3: the rows of a transition matrix must sum to 1, but row 1 sums to 1.1")
     );
     assert!(
         error(DiscreteMatrix::new(FlowMatching {}, vec![vec![1.5, -0.5], vec![0.0, 1.0]])).contains("row 0 has -0.5")
     );
     let slow = DiscreteMatrix::gaussian(Linear::new(10), 8).unwrap();
-    assert!(Noise::<3>::check(&slow).unwrap_err().to_string().contains("has not forgotten"));
-    assert!(Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 3).predicting(DiscretePrediction::Subs)).is_err());
+    assert!(
+        Noise::<3>::check(&slow).unwrap_err().to_string().contains("must be near its stationary distribution at t = 1")
+    );
+    assert!(
+        Noise::<3>::check(&Discrete::uniform(FlowMatching {}, 3).with_prediction(DiscretePrediction::Subs)).is_err()
+    );
     let model = joint(Discrete::uniform(FlowMatching {}, 3), 1, 3);
     let error = bound(&model, &CrossEntropy {}, numbers(&[vec![1]]), 1, &Rng::new(0)).unwrap_err().to_string();
     assert!(error.contains("no bound"), "{error}");
     assert!(MutualInformation::uniform(vec![1.0, 0.0]).is_err());
+    let field = |noise: &dyn Noise<3>| noise.check().unwrap_err().field().map(str::to_owned);
+    assert_eq!(field(&Discrete::absorbing(FlowMatching {}, 3, 3)).as_deref(), Some("mask"));
+    assert_eq!(field(&Discrete::uniform(FlowMatching {}, 0)).as_deref(), Some("k"));
+    let still = DiscreteMatrix::new(FlowMatching {}, vec![vec![0.5; 2]; 2]).unwrap().with_rate(0.0);
+    assert_eq!(field(&still).as_deref(), Some("rate"));
+    assert_eq!(field(&Discrete::uniform(LogLinear { survival_min: 1.0 }, 3)).as_deref(), Some("survival_min"));
     assert!(Joint::new(Discrete::uniform(FlowMatching {}, 3), vec![(vec![3], 1.0)]).is_err());
 }
 

@@ -1,4 +1,4 @@
-//! Text in a space of numbers: vectors that are trained with the net, and nets of images on categories.
+//! Embeddings trained with the net, and nets of images whose grey levels are categories.
 use crate::common::{bits, device, floats, moved, normal, tokens};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -25,7 +25,7 @@ fn model(vocabulary: usize, width: usize, length: usize, normalized: bool) -> Wo
     let rng = Rng::new(4);
     let net =
         TransformerConfig::continuous(width, length).with_width(24).with_depth(1).with_heads(2).with_cond_width(16);
-    let noise = Gaussian::new(Sqrt::new(50)).predicting(Prediction::X0);
+    let noise = Gaussian::new(Sqrt::new(50)).with_prediction(Prediction::X0);
     let embedding = EmbeddingConfig::new(vocabulary, width).with_normalized(normalized);
     Model::new(noise, net.init(&rng, &device()).unwrap()).with_transform(embedding.init(&rng, &device()).unwrap())
 }
@@ -35,7 +35,7 @@ fn objective() -> Objective<3> {
 }
 
 #[test]
-fn tokens_come_back_by_either_decoding() {
+fn either_decoding_recovers_tokens_from_noisy_vectors() {
     for normalized in [true, false] {
         for decoding in [Decoding::Nearest, Decoding::Logits] {
             let config = EmbeddingConfig::new(10, 40).with_normalized(normalized).with_decoding(decoding);
@@ -49,8 +49,8 @@ fn tokens_come_back_by_either_decoding() {
 }
 
 #[test]
-fn the_nearest_is_the_nearest() {
-    // A vector's length must not count for it.
+fn the_nearest_vector_is_found_whatever_its_length() {
+    // A longer vector must not win by its length.
     let mut embedding = EmbeddingConfig::new(3, 2).with_normalized(false).init(&Rng::new(1), &device()).unwrap();
     embedding.table = Param::from_data([[1.0, 0.0], [10.0, 0.0], [0.0, 1.0]], &device());
     let x = Tensor::<3>::from_floats([[[2.0, 0.0], [6.0, 0.0], [0.4, 0.5], [-3.0, -2.9]]], &device());
@@ -66,9 +66,9 @@ fn normalized_vectors_have_a_mean_square_of_one() {
     assert_eq!(bits(embedding.vectors().narrow(0, 7, 1)), bits(embedding.look_up(tokens(1, 1) * 0.0 + 7.0)));
 }
 
-/// The slope by every number of table and bias against central differences of the whole objective.
+/// The gradient by every value of table and bias against central differences of the objective.
 #[test]
-fn slopes_of_the_objective_reach_the_table() {
+fn gradients_of_the_objective_by_table_and_bias_match_central_differences() {
     struct Nudge(&'static str, usize, f32, Vec<String>);
     impl ModuleMapper for Nudge {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -156,7 +156,7 @@ fn rounding_is_a_cross_entropy_at_the_first_time() {
 }
 
 #[test]
-fn the_prior_term_is_what_is_left_at_the_end() {
+fn the_prior_term_is_the_kl_divergence_at_the_end() {
     let embedding = EmbeddingConfig::new(4, 3).with_normalized(false).init(&Rng::new(1), &device()).unwrap();
     let net = TransformerConfig::continuous(3, 5)
         .with_width(8)
@@ -164,7 +164,7 @@ fn the_prior_term_is_what_is_left_at_the_end() {
         .with_depth(1)
         .init(&Rng::new(1), &device())
         .unwrap();
-    // An end that keeps much: α(1)² = 0.9⁵.
+    // A schedule with much signal at t = 1: α(1)² = 0.9⁵.
     let noise = Gaussian::new(tweedie::schedule::Constant::new(5, 0.1));
     let model = Model::new(noise, net).with_transform(embedding);
     let end = Noise::<3>::path(model.noise()).expect("Gaussian").at(1.0);
@@ -181,12 +181,12 @@ fn the_prior_term_is_what_is_left_at_the_end() {
 }
 
 #[test]
-fn what_cannot_be_rounded_is_refused() {
+fn rounding_refuses_other_noises_and_transforms() {
     let noise = Discrete::uniform(Cosine::new(10), 4);
     let error = Loss::<3>::check(&Rounding::new(), &noise).expect_err("refused").to_string();
     assert!(error.contains("Gaussian noise"), "{error}");
     let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device()).unwrap();
-    let other = Model::new(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0), net);
+    let other = Model::new(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0), net);
     let error = other.train(&Sentences, Simple + Rounding::new(), Train::default()).expect_err("refused").to_string();
     assert!(error.contains("the transform `embedding`"), "{error}");
     assert!(
@@ -217,7 +217,7 @@ impl Data<Tensor<3>, Classes> for Sentences {
 }
 
 #[test]
-fn a_model_of_embedded_words_resumes_to_the_last_bit() {
+fn a_model_with_an_embedding_resumes_to_the_last_bit() {
     let settings = Train { steps: 9, batch: 8, warmup: 2, ema: 0.9, seed: 3, ..Train::default() };
     let trainer = || Trainer::new(model(5, 6, 4, true), &Sentences, objective(), settings.clone()).expect("it fits");
     let all = |x: &Parameters| x.to_host().into_iter().flat_map(|(_, _, v)| v).map(f32::to_bits).collect::<Vec<_>>();
@@ -249,7 +249,7 @@ fn a_model_of_embedded_words_resumes_to_the_last_bit() {
 }
 
 #[test]
-fn words_are_learned_by_their_vectors() -> Result<(), Error> {
+fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
     let settings = Train { steps: 800, batch: 64, rate: 5e-3, ema: 0.98, ..Train::default() };
     let net = TransformerConfig::continuous(6, 4)
         .with_width(24)
@@ -272,7 +272,7 @@ fn words_are_learned_by_their_vectors() -> Result<(), Error> {
     // By chance one row in 62 would be.
     let plain = right(floats(words));
     assert!(plain > 48, "{plain} of 64");
-    // The same walk with guesses that are words.
+    // The same trajectory with rounded estimates.
     let rounded = Rounded { model: model.given(&Classes::none()), embedding: &model.transform, until: 0.8 };
     let walk = tweedie::sample::trajectory(
         &rounded as &dyn Denoiser<3>,
@@ -284,7 +284,7 @@ fn words_are_learned_by_their_vectors() -> Result<(), Error> {
     )?;
     let (_, x) = walk.last().expect("an end");
     let word = model.transform.nearest(x.clone());
-    // The last guess is a word to the bit of its vector, and so is x.
+    // The last estimate is the vector of a token, and so is x.
     let gap = (model.transform.look_up(word.clone()) - x).abs().max().into_scalar::<f32>();
     assert!(gap < 1e-4, "{gap}");
     let rounded = right(floats(word));
@@ -292,7 +292,7 @@ fn words_are_learned_by_their_vectors() -> Result<(), Error> {
     Ok(())
 }
 
-/// What is said is x_t, doubled.
+/// A denoiser whose estimate is 2 x_t.
 #[derive(Debug)]
 struct Echo(Gaussian);
 impl Denoiser<3> for Echo {
@@ -303,14 +303,14 @@ impl Denoiser<3> for Echo {
         z
     }
     fn denoise(&self, z: Tensor<3>, _: &[f64]) -> Estimate<3> {
-        Estimate { mean: z * 2.0, variance: None }
+        Estimate { mean: z * 2.0, variance: None, output: None }
     }
 }
 
 #[test]
-fn guesses_are_rounded_until_a_time() {
+fn estimates_are_rounded_up_to_a_time() {
     let embedding = EmbeddingConfig::new(10, 8).init(&Rng::new(1), &device()).unwrap();
-    let echo = || Echo(Gaussian::new(Cosine::new(10)).predicting(Prediction::X0));
+    let echo = || Echo(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0));
     let rounded = Rounded { model: echo(), embedding: &embedding, until: 0.5 };
     let z = normal::<3>("z", [3, 4, 8]);
     let words = embedding.look_up(embedding.nearest(z.clone() * 2.0));
@@ -322,7 +322,7 @@ fn guesses_are_rounded_until_a_time() {
     }
 }
 
-/// Channel (c, k) of the output is 100 c + 10 k + what pixel (c, h, w) looks like.
+/// Channel (c, k) of the output is 100 c + 10 k plus the input at pixel (c, h, w).
 #[derive(Module, Debug)]
 struct Say {
     inner: Mlp,
@@ -332,13 +332,13 @@ impl Net<4> for Say {
     fn forward(&self, z: Tensor<4>, _: Tensor<1>, _: &Classes) -> Tensor<4> {
         let c = z.dims()[1];
         let channels = (0..c).flat_map(|c| (0..4).map(move |k| (c, k)));
-        let said = channels.map(|(c, k)| z.clone().narrow(1, c, 1) + (100 * c + 10 * k) as f64);
-        Tensor::cat(said.collect(), 1)
+        let outputs = channels.map(|(c, k)| z.clone().narrow(1, c, 1) + (100 * c + 10 * k) as f64);
+        Tensor::cat(outputs.collect(), 1)
     }
 }
 
 #[test]
-fn pixels_are_shown_as_grey_levels_and_told_apart_by_logits() {
+fn pixels_enter_as_grey_levels_and_leave_as_logits() {
     let inner = Say { inner: MlpConfig::new(1).init(&Rng::new(1), &device()).unwrap() };
     let net = Pixels::new(inner, [2, 3, 5], 4);
     let z = (tokens(2, 30) * 0.4).floor();
@@ -367,7 +367,10 @@ fn a_unet_learns_pixels_of_categories() {
         let logits = net.forward(z.clone(), Tensor::zeros([4], &device), &Classes::none());
         let loss = tweedie_kernels::ops::log_softmax(logits).gather(2, target.clone()).mean().neg();
         last = loss.clone().into_scalar::<f32>();
-        assert!(step > 0 || (last - 3f32.ln()).abs() < 1e-5, "it begins with all categories alike: {last}");
+        assert!(
+            step > 0 || (last - 3f32.ln()).abs() < 1e-5,
+            "all categories have equal probability before training: {last}"
+        );
         let grads = GradientsParams::from_grads(loss.backward(), &net);
         net = optimizer.step(1e-2, net, grads);
     }
@@ -388,7 +391,7 @@ fn a_unet_learns_pixels_of_categories() {
 }
 
 #[test]
-fn losses_of_vectors_add_up_with_others() {
+fn losses_of_embeddings_add_to_others() {
     let sum: Objective<3> = (0.5 * Rounding::new() + Prior {} + Simple + Vlb::new(10)).into();
     assert_eq!(sum.terms().len(), 4);
 }

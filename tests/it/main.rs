@@ -9,6 +9,7 @@ mod exact;
 mod memory;
 mod nets;
 mod processes;
+mod renamed;
 mod samplers;
 mod spacings;
 mod spine;

@@ -1,4 +1,4 @@
-//! Laws of the nets: what they give at first, what reaches them, and that a row knows nothing of its batch.
+//! Nets: initial output, gradients, conditions, independence of the batch, configurations.
 use crate::common::{bits, device, floats, labels, moved, normal, on_threads, slopes, times, tokens};
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
@@ -33,7 +33,7 @@ fn mlp() -> Mlp {
     moved(MlpConfig::new(3).with_hidden([40, 40, 24]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap())
 }
 
-/// Of ten categories, with what it is not by default.
+/// A transformer of ten categories with options that differ from the defaults.
 fn transformer() -> Transformer {
     let config =
         TransformerConfig::new(10, 12).with_width(24).with_depth(2).with_heads(2).with_positions(Positions::Learned);
@@ -49,7 +49,7 @@ fn transformer() -> Transformer {
     )
 }
 
-/// Of tokens of three numbers.
+/// A transformer of tokens of three continuous values.
 fn continuous() -> Transformer {
     let config = TransformerConfig::continuous(3, 12).with_width(24).with_depth(2).with_heads(2);
     moved(config.with_num_classes(3).with_outputs(2).init(&Rng::new(1), &device()).unwrap())
@@ -80,7 +80,7 @@ fn a_unet_keeps_any_size_at_any_number_of_levels() {
 }
 
 #[test]
-fn nets_say_zero_until_they_are_trained() {
+fn outputs_are_zero_before_training() {
     let net = UNetConfig::new(1, [8, 16]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap();
     let y = net.forward(normal("z", [3, 1, 7, 7]), times(3), &labels(3));
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
@@ -105,7 +105,7 @@ fn nets_say_zero_until_they_are_trained() {
 }
 
 #[test]
-fn nets_heed_class_and_time() {
+fn outputs_depend_on_class_and_time() {
     fn check<const D: usize, N: Net<D, Condition = Classes>>(net: N, z: Tensor<D>) {
         let at = |t: f32, y: &Classes| bits(net.forward(z.clone(), Tensor::from_data([t, t], &device()), y));
         let one = at(0.5, &Classes::from([1, 1]));
@@ -124,7 +124,7 @@ fn nets_heed_class_and_time() {
 }
 
 #[test]
-fn slopes_reach_every_parameter() {
+fn gradients_reach_every_parameter() {
     let timeless = TransformerConfig::new(10, 5).with_width(8).with_depth(1).with_heads(1).with_time(false);
     let classes = moved(timeless.clone().with_num_classes(3).init(&Rng::new(1), &device()).unwrap());
     for slopes in [
@@ -138,13 +138,13 @@ fn slopes_reach_every_parameter() {
         assert!(slopes.len() > 10);
         for (name, slope) in slopes {
             let reached = slope.is_some_and(|slope| slope.iter().any(|bits| bits << 1 != 0));
-            assert!(reached, "no slope reaches {name}");
+            assert!(reached, "no gradient reaches {name}");
         }
     }
 }
 
 #[test]
-fn a_row_is_the_same_in_any_batch_on_any_threads() {
+fn a_row_has_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
     fn check<const D: usize, N: Net<D, Condition = Classes> + Sync>(net: N, z: Tensor<D>) {
         let all = z.dims()[0];
         let rows = |rows: &[usize], threads| {
@@ -175,7 +175,7 @@ fn a_row_is_the_same_in_any_batch_on_any_threads() {
     let long = TransformerConfig::new(10, 150).with_width(64).with_depth(1).with_heads(1).with_num_classes(3);
     check(moved(long.clone().init(&Rng::new(1), &device()).unwrap()), tokens(13, 150));
     check(moved(long.with_causal(true).init(&Rng::new(1), &device()).unwrap()), tokens(13, 150));
-    // Wide enough for a product to be cut along its inner axis, and for threads to share one product.
+    // Wide enough for a product to be split along its inner axis and among threads.
     check(
         moved(MlpConfig::new(1).with_hidden([700, 40]).with_num_classes(3).init(&Rng::new(1), &device()).unwrap()),
         normal("z", [70, 1]),
@@ -187,7 +187,7 @@ fn a_row_is_the_same_in_any_batch_on_any_threads() {
 }
 
 #[test]
-fn a_row_of_a_product_is_the_same_in_any_batch() {
+fn a_row_of_a_product_has_the_same_bits_in_any_batch() {
     let mut plain_differs = false;
     for (inputs, outputs) in [(1, 3), (3, 1), (64, 256), (300, 1), (700, 40), (1100, 70)] {
         let (x, w) = (normal("x", [100, inputs]), normal("w", [inputs, outputs]));
@@ -205,7 +205,7 @@ fn a_row_of_a_product_is_the_same_in_any_batch() {
 }
 
 #[test]
-fn slopes_are_the_same_again_and_on_any_threads() {
+fn gradients_have_the_same_bits_again_and_on_any_number_of_threads() {
     fn check<const D: usize, N: Net<D, Condition = Classes> + Sync>(net: N, z: Tensor<D>) {
         let first = on_threads(2, || slopes(&net, z.clone()));
         for threads in [1, 2, 3] {
@@ -232,7 +232,7 @@ fn slopes_are_the_same_again_and_on_any_threads() {
 }
 
 #[test]
-fn dropout_is_for_training_and_keyed_by_row() {
+fn dropout_applies_in_training_alone_and_is_keyed_by_row() {
     fn check<const D: usize, N: Net<D, Condition = Classes>>(dropping: N, plain: N, z: Tensor<D>) {
         let (t, y, rng) = (times(4), labels(4), Rng::new(9));
         let without = bits(plain.forward(z.clone(), t.clone(), &y));
@@ -283,9 +283,9 @@ fn dropout_keeps_the_mean() {
 }
 
 #[test]
-fn parameters_are_as_many_as_on_paper() {
+fn parameter_counts_match_the_formula() {
     // Time and class, 32 wide; the first convolution; down: blocks 8 → 8 and, a level lower, 8 → 12.
-    let told = 64 * 32 + 32 + 32 * 32 + 32 + 4 * 32;
+    let cond = 64 * 32 + 32 + 32 * 32 + 32 + 4 * 32;
     let conv = |from: usize, to: usize| 9 * from * to + to;
     let block = |from: usize, to: usize| {
         let skip = if from == to { 0 } else { from * to + to };
@@ -296,12 +296,12 @@ fn parameters_are_as_many_as_on_paper() {
     let middle = 2 * block(12, 12) + attention(12);
     let up =
         block(12 + 12, 12) + block(12 + 8, 12) + conv(12, 12) + block(12 + 8, 8) + block(8 + 8, 8) + 2 * attention(8);
-    let all = told + conv(2, 8) + down + middle + up + 2 * 8 + conv(8, 2);
+    let all = cond + conv(2, 8) + down + middle + up + 2 * 8 + conv(8, 2);
     assert_eq!(unet().num_params(), all);
 }
 
 #[test]
-fn what_a_layer_starts_from_is_its_own() {
+fn initial_weights_of_a_layer_do_not_depend_on_other_layers() {
     struct Find(Vec<(String, ParamId, Vec<u32>)>, Vec<String>);
     impl ModuleVisitor for Find {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -334,7 +334,7 @@ fn what_a_layer_starts_from_is_its_own() {
     }
     let other = all(&config.init(&Rng::new(2), &device()).unwrap());
     assert!(small.iter().zip(&other).any(|(a, b)| a.2 != b.2));
-    // No two weights start alike.
+    // No two tensors have equal initial weights.
     for (i, (name, _, start)) in
         large.iter().enumerate().filter(|(_, (.., start))| start.iter().any(|x| *x != start[0]))
     {
@@ -343,7 +343,7 @@ fn what_a_layer_starts_from_is_its_own() {
 }
 
 #[test]
-fn what_follows_a_net_is_applied() {
+fn a_layer_after_a_net_is_applied() {
     let z = normal("z", [3, 2, 4, 5]);
     let y = unet().then(Softmax {}).forward(z, times(3), &labels(3));
     let sums = floats(y.sum_dim(3));
@@ -351,7 +351,7 @@ fn what_follows_a_net_is_applied() {
 }
 
 #[test]
-fn a_unet_learns_four_images_by_heart() {
+fn a_unet_fits_four_images() {
     let images = normal("images", [4, 1, 8, 8]);
     let device = device().autodiff();
     let (z, t) = (Tensor::zeros([4, 1, 8, 8], &device), Tensor::zeros([4], &device));
@@ -494,7 +494,7 @@ fn classes_are_checked_against_the_batch_and_the_net() {
 }
 
 #[test]
-fn silu_is_right_and_finite_everywhere() {
+fn silu_and_its_derivative_are_accurate_and_finite_everywhere() {
     let x: Vec<f32> = vec![-1e30, -200.0, -89.0, -41.0, -5.0, -1.0, -0.0, 0.0, 1.0, 5.0, 90.0, 1e30];
     let input = Tensor::<1>::from_data(x.as_slice(), &device().autodiff()).require_grad();
     let y = layers::silu(input.clone());

@@ -152,7 +152,7 @@ fn weights_integrate_polynomials_exactly() {
 
 #[test]
 fn the_fifth_order_is_one_in_every_clock() {
-    let model = laws::problem(VariancePreserving { min: 0.1, max: 8.0 });
+    let model = laws::problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 });
     for (word, clock, corrector) in ways() {
         let sampler = AdamsBashforth { order: 5 - usize::from(corrector), word, clock, corrector };
         let measured = laws::order_of(&sampler, &model, [0.8, 0.2]);
@@ -196,7 +196,7 @@ impl Multistep for Printed3M {
 
 #[test]
 fn the_printed_third_order_converges_with_second_order() {
-    let model = laws::problem(VariancePreserving { min: 0.1, max: 8.0 });
+    let model = laws::problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 });
     let printed = laws::order_of(&Printed3M, &model, [0.8, 0.2]);
     let ours = laws::order_of(&DpmSolverPp { order: 3, ..Default::default() }, &model, [0.8, 0.2]);
     assert!((printed - 2.0).abs() < 0.1 && (ours - 3.0).abs() < 0.1, "{printed} {ours}");
@@ -242,7 +242,7 @@ fn inversion_is_the_inverse_of_ddim() {
     let explicit = gap(invert(&model, &rising, x, 1).unwrap(), latents());
     assert!(exact < 1e-6 && explicit > 10.0 * exact && explicit < 1.0, "{exact:.2e} {explicit:.2e}");
     // From data at σ = 0.
-    let model = mixture(Gaussian::new(FlowMatching {}).predicting(Prediction::V));
+    let model = mixture(Gaussian::new(FlowMatching {}).with_prediction(Prediction::V));
     let x = tweedie::laws::plane(&[[-2.0, 0.1], [1.4, 0.8]]);
     let rising: Vec<f64> = (0..=200).map(|i| f64::from(i) / 200.0 * 0.99).collect();
     let back = model.flow(x.clone(), 0.0, 0.99);
@@ -266,10 +266,10 @@ fn a_stochastic_midpoint_step_is_two_steps_where_the_guess_stands_still() {
     let path = VariancePreserving::default();
     let x = laws::plane(&[[0.4, -1.0], [2.0, 0.1], [-0.7, 0.6]]);
     let z = laws::plane(&[[1.1, 0.3], [-0.2, 0.9], [0.5, -1.5]]);
-    let model = Same(Gaussian::new(path).predicting(Prediction::X0), x);
+    let model = Same(Gaussian::new(path).with_prediction(Prediction::X0), x);
     let lambda = |t: f64| 0.5 * path.at(t).log_snr();
     let (t, s) = (0.8, 0.3);
-    let middle = path.time(lambda(t) + lambda(s));
+    let middle = path.time_at_log_snr(lambda(t) + lambda(s));
     for eta in [0.3, 1.0] {
         let single = DpmSolverPp { order: 1, eta, lower_final: false };
         let (mut one, mut two) = (Rng::new(4), Rng::new(4));
@@ -337,7 +337,7 @@ impl Denoiser<2> for Counted<'_> {
 /// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one call a level.
 #[test]
 fn consistency_on_levels_that_end_above_zero_is_songs_loop() {
-    let edm = Edm { min: 0.05, max: 20.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.05, sigma_max: 20.0, rho: 7.0 };
     let model = laws::problem(edm);
     let exact = FlowEnd(&model);
     let times = [1.0, 0.7, 0.4, 0.1, 0.0];
@@ -432,7 +432,7 @@ fn the_sums_of_diffusers() {
         (&Device::flex(), DType::F64),
     );
     let sum = |z: Tensor<2>| numbers(z).iter().map(|x| x.abs()).sum::<f64>();
-    let table = |steps, prediction| Gaussian::new(Linear::new(steps)).predicting(prediction);
+    let table = |steps, prediction| Gaussian::new(Linear::new(steps)).with_prediction(prediction);
     let dummy = |prediction| Dummy { noise: table(1000, prediction), tau: Box::new(|t| (t * 1000.0).round() - 1.0) };
     let clip = |model| Clamped { model, low: -1.0, high: 1.0 };
     let leading: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 100.0 + 1.0) / 1000.0).chain([0.0]).collect();
@@ -536,8 +536,10 @@ fn the_sums_of_diffusers() {
         }),
         ("DDIM, sample", 0.0, walk(&Ddim { eta: 0.0 }, &clip(dummy(X0)), &leading, start.clone())),
         ("flow matching", 133.36204533613636, {
-            let model =
-                Dummy { noise: Gaussian::new(FlowMatching {}).predicting(Velocity), tau: Box::new(|t| t * 1000.0) };
+            let model = Dummy {
+                noise: Gaussian::new(FlowMatching {}).with_prediction(Velocity),
+                tau: Box::new(|t| t * 1000.0),
+            };
             let times: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 111.0 + 1.0) / 1000.0).chain([0.0]).collect();
             walk(&Euler {}, &model, &times, start.clone())
         }),

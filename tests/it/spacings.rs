@@ -88,7 +88,7 @@ fn model() -> Model<2, impl Net<2, Condition = Classes>> {
         .with_num_classes(2)
         .init(&Rng::new(1), &burn::tensor::Device::flex())
         .unwrap();
-    Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net)
+    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_weighted_gradient_is_without_bias() {
         // A rate of next to nothing: the same net at all steps.
         let settings = Train { steps: 300, batch: 64, rate: 1e-30, drop: 0.0, ..Train::default() };
         let net = MlpConfig::new(2).with_hidden([16]).init(&Rng::new(1), &burn::tensor::Device::flex()).unwrap();
-        let noise = Gaussian::new(VarianceExploding { min: 0.2, max: 2.0 }).predicting(Prediction::Score);
+        let noise = Gaussian::new(VarianceExploding { sigma_min: 0.2, sigma_max: 2.0 }).with_prediction(Prediction::Score);
         let trainer = Model::new(noise, net).train(&data, Simple, settings).unwrap();
         let trainer = match times {
             Some(times) => trainer.with_times(times),
@@ -184,7 +184,7 @@ fn independent_times_are_no_grid() {
 /// A walk that begins below t = 1 begins with the noise of its first time.
 #[test]
 fn a_walk_begins_with_the_noise_of_its_first_time() {
-    let model = laws::problem(VarianceExploding { min: 0.01, max: 50.0 });
+    let model = laws::problem(VarianceExploding { sigma_min: 0.01, sigma_max: 50.0 });
     for first in [1.0, 0.6] {
         let sampler = Ddim::default();
         let start = trajectory(&model, &sampler, vec![first, 0.0], [20_000, 2], &Rng::new(0), &Device::flex());

@@ -15,7 +15,7 @@ pub fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
     vec![
         ("linear", Arc::new(Linear::new(1000))),
         ("cosine", Arc::new(Cosine::new(1000))),
-        ("cosine, short", Arc::new(Cosine::new(20).offset(0.02).exponent(1.5))),
+        ("cosine, short", Arc::new(Cosine::new(20).with_offset(0.02).with_exponent(1.5))),
         ("sqrt", Arc::new(Sqrt::new(2000))),
         ("constant", Arc::new(Constant::new(500, 0.02))),
         ("flow matching", Arc::new(FlowMatching {})),
@@ -26,12 +26,43 @@ pub fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
     ]
 }
 
+pub fn survivals() -> Vec<(&'static str, Arc<dyn Survival>)> {
+    vec![
+        ("linear", Arc::new(Linear::new(1000))),
+        ("cosine", Arc::new(Cosine::new(1000))),
+        ("cosine, short", Arc::new(Cosine::new(20).with_offset(0.02).with_exponent(1.5))),
+        ("sqrt", Arc::new(Sqrt::new(2000))),
+        ("constant", Arc::new(Constant::new(500, 0.02))),
+        ("flow matching", Arc::new(FlowMatching {})),
+        ("ornstein-uhlenbeck", Arc::new(OrnsteinUhlenbeck {})),
+        ("variance preserving", Arc::new(VariancePreserving::default())),
+    ]
+}
+
 #[test]
 fn schedules_obey_their_laws() {
     for (name, schedule) in schedules() {
         schedule.check().unwrap();
         all_hold(name, laws::schedule(&schedule));
     }
+}
+
+#[test]
+fn survival_probabilities_obey_their_laws() {
+    for (name, schedule) in survivals() {
+        schedule.check().unwrap();
+        all_hold(name, laws::survival(&schedule));
+    }
+    /// Comes back, exceeds one, and its slope is wrong.
+    #[derive(Debug)]
+    struct Wrong;
+    impl Survival for Wrong {
+        fn survival(&self, t: tweedie::Dual) -> tweedie::Dual {
+            tweedie::Dual { value: 0.5 + t.value, slope: 2.0 }
+        }
+    }
+    let failed = laws::survival(&Wrong).iter().filter(|check| !check.holds()).count();
+    assert_eq!(failed, laws::survival(&Wrong).len());
 }
 
 #[test]
@@ -45,7 +76,7 @@ fn a_broken_schedule_is_caught() {
         }
     }
     let broken: Vec<&str> = laws::schedule(&Wrong).iter().filter(|c| !c.holds()).map(|c| c.law).collect();
-    assert!(broken.contains(&"α does not rise") && broken.contains(&"α′ is the slope of α"), "{broken:?}");
+    assert!(broken.contains(&"α does not increase") && broken.contains(&"α′ is the derivative of α"), "{broken:?}");
 }
 
 #[test]
@@ -226,7 +257,10 @@ fn gaussian_noise_obeys_its_laws() {
     for (name, schedule) in schedules() {
         for prediction in Prediction::ALL {
             for variance in [Variance::Small, Variance::Learned] {
-                let noise = Gaussian::new(schedule.clone()).predicting(prediction).variance(variance).data_std(0.5);
+                let noise = Gaussian::new(schedule.clone())
+                    .with_prediction(prediction)
+                    .with_variance(variance)
+                    .with_data_std(0.5);
                 all_hold(&format!("{name}, {prediction}"), laws::noise::<2>(&noise, &x));
             }
         }
@@ -237,7 +271,7 @@ fn gaussian_noise_obeys_its_laws() {
 fn categorical_noise_obeys_its_laws() {
     let hot: Vec<f64> = [2, 0, 1, 1].iter().flat_map(|&i| (0..4).map(move |j| f64::from(u8::from(i == j)))).collect();
     let x: Tensor<2> = Tensor::from_data(TensorData::new(hot, [4, 4]), (&device(), DType::F64));
-    for (name, schedule) in schedules().into_iter().filter(|(_, s)| s.at(1.0).alpha < 0.5) {
+    for (name, schedule) in survivals() {
         let numbers = tweedie::distribution::numbers(x.clone());
         all_hold(&format!("in numbers, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &numbers));
         all_hold(&format!("uniform, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &x));
@@ -246,6 +280,83 @@ fn categorical_noise_obeys_its_laws() {
         all_hold(&format!("marginal, {name}"), laws::noise::<2>(&marginal, &x));
     }
     assert!(Discrete::marginal(FlowMatching {}, vec![0.5, 0.6]).is_err());
+}
+
+/// References and pointers to a noise forward every method, also those that have a default.
+#[test]
+fn pointers_to_a_noise_forward_every_method() {
+    /// Each method with a default returns another value than the default.
+    #[derive(Debug)]
+    struct Odd(Discrete);
+    type Dyn = tweedie::noise::DynDistribution<2>;
+    type Estimate = tweedie::noise::Estimate<2>;
+    impl Noise<2> for Odd {
+        fn stationary(&self, shape: [usize; 2], device: &burn::tensor::Device) -> Dyn {
+            self.0.stationary(shape, device)
+        }
+        fn prior(&self, x: Tensor<2>, t: &[f64]) -> Dyn {
+            self.0.prior(x, t)
+        }
+        fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> Dyn {
+            self.0.posterior(x, z, s, t)
+        }
+        fn approximate(&self, _: Estimate, z: Tensor<2>, _: &[f64], t: &[f64]) -> Dyn {
+            self.0.prior(z, t)
+        }
+        fn decoder(&self, estimate: Estimate, z: Tensor<2>, t: &[f64]) -> Dyn {
+            self.0.decoder(estimate, z, t)
+        }
+        fn input(&self, z: Tensor<2>, _: &[f64]) -> Tensor<2> {
+            z * 2.0
+        }
+        fn target(&self, x: Tensor<2>, _: Tensor<2>, _: &[f64]) -> Tensor<2> {
+            x * 3.0
+        }
+        fn estimate(&self, output: Tensor<2>, _: Tensor<2>, _: &[f64]) -> Estimate {
+            (output * 4.0).into()
+        }
+        fn split(&self, output: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+            (output.clone(), Some(output))
+        }
+        fn outputs(&self) -> usize {
+            5
+        }
+        fn path(&self) -> Option<&dyn Schedule> {
+            Some(&FlowMatching {})
+        }
+        fn categories(&self) -> Option<tweedie::noise::Categories<'_>> {
+            Noise::<2>::categories(&self.0)
+        }
+        fn chain(&self) -> Option<&dyn tweedie::noise::Chain<2>> {
+            Some(&self.0)
+        }
+        fn categorical(&self) -> bool {
+            false
+        }
+        fn steps(&self) -> Option<usize> {
+            Some(6)
+        }
+        fn check(&self) -> tweedie::Result<()> {
+            Err(tweedie::Error::invalid("odd"))
+        }
+    }
+    fn holds(noise: impl Noise<2>) {
+        let x: Tensor<2> = Tensor::from_data([[0.0, 1.0, 0.0]], &device());
+        let number = |x: Tensor<2>| x.max().into_scalar::<f32>();
+        let own = noise.approximate(x.zeros_like().into(), x.clone(), &[0.1], &[0.5]).mean();
+        assert_eq!(number(own - noise.prior(x.clone(), &[0.5]).mean()), 0.0);
+        assert_eq!(number(noise.input(x.clone(), &[0.5])), 2.0);
+        assert_eq!(number(noise.target(x.clone(), x.clone(), &[0.5])), 3.0);
+        assert_eq!(number(noise.estimate(x.clone(), x.clone(), &[0.5]).mean), 4.0);
+        assert!(noise.split(x).1.is_some() && noise.path().is_some() && noise.chain().is_some());
+        assert!(noise.categories().is_some() && !noise.categorical() && noise.check().is_err());
+        assert_eq!((noise.outputs(), noise.steps()), (5, Some(6)));
+    }
+    let odd = || Odd(Discrete::uniform(FlowMatching {}, 3));
+    holds(odd());
+    holds(&odd());
+    holds(Box::new(odd()) as Box<dyn Noise<2>>);
+    holds(Arc::new(odd()) as Arc<dyn Noise<2>>);
 }
 
 /// E[x̂-posterior] for one-hot guesses: the plug-in p(x_s | x_t) is the posterior where the guess is certain.
@@ -267,9 +378,13 @@ fn a_certain_guess_gives_the_posterior() {
 fn what_does_not_fit_is_refused() {
     let check = |noise: Gaussian| Noise::<4>::check(&noise).map_err(|e| e.to_string());
     assert!(check(Gaussian::new(FlowMatching {})).unwrap_err().contains("zero terminal SNR"));
-    assert!(check(Gaussian::new(OrnsteinUhlenbeck {}).predicting(Prediction::Score)).is_err());
-    assert!(check(Gaussian::new(FlowMatching {}).predicting(Prediction::V)).is_ok());
+    assert!(check(Gaussian::new(OrnsteinUhlenbeck {}).with_prediction(Prediction::Score)).is_err());
+    assert!(check(Gaussian::new(FlowMatching {}).with_prediction(Prediction::V)).is_ok());
     assert!(check(Gaussian::new(Constant::new(10, 1.5))).unwrap_err().contains("step 1 of the table has β = 1.5"));
-    assert!(check(Gaussian::new(Edm { min: 2.0, max: 1.0, rho: 7.0 })).unwrap_err().contains("min < max"));
-    assert!(check(Gaussian::new(Linear::new(10)).data_std(-1.0)).is_err());
+    assert!(
+        check(Gaussian::new(Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 }))
+            .unwrap_err()
+            .contains("sigma_min < sigma_max")
+    );
+    assert!(check(Gaussian::new(Linear::new(10)).with_data_std(-1.0)).is_err());
 }

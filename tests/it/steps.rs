@@ -31,7 +31,7 @@ impl<S: Schedule + Clone + 'static> Hand<S> {
     }
     /// The time of σ/α.
     fn time(&self, ratio: f64) -> f64 {
-        self.path.time(-2.0 * ratio.ln())
+        self.path.time_at_log_snr(-2.0 * ratio.ln())
     }
     fn x(&self, z: &Tensor<2>, t: f64) -> Tensor<2> {
         self.model.denoise(z.clone(), &[t]).mean
@@ -168,7 +168,7 @@ fn restart_is_the_papers_loop() {
 /// Where the schedule ends below `high`, its end is as high as it goes.
 #[test]
 fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
-    let edm = Edm { min: 0.02, max: 3.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.02, sigma_max: 3.0, rho: 7.0 };
     let hand = Hand::new(edm);
     let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3 };
     let (t, s) = (hand.time(0.7), hand.time(0.2));
@@ -253,7 +253,7 @@ fn steps_of_the_reverse_process_are_those_of_the_books() {
     }
     check(&Hand::new(VariancePreserving::default()));
     check(&Hand::new(FlowMatching {}));
-    check(&Hand::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }));
+    check(&Hand::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }));
 }
 
 /// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², as often as is asked.
@@ -296,8 +296,8 @@ impl<S: Schedule> Schedule for Units<S> {
     fn sigma(&self, t: Dual) -> Dual {
         self.0.sigma(t) * self.1
     }
-    fn time(&self, log_snr: f64) -> f64 {
-        self.0.time(log_snr)
+    fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        self.0.time_at_log_snr(log_snr)
     }
 }
 

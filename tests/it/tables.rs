@@ -1,6 +1,5 @@
-//! Tables against their formulas computed by another program (double precision, plain products of 1 − β), and what happens at
-//! the ends of schedules.
-use crate::common::{numbers, points};
+//! Tables of β against their formulas computed by another program, and the ends of schedules.
+use crate::common::{numbers, points, reference};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 use tweedie::{
@@ -8,7 +7,7 @@ use tweedie::{
     denoise::Denoiser,
     exact::{Covariance, Mixture},
     laws,
-    noise::{Gaussian, Noise, Prediction},
+    noise::{Gaussian, Noise, Prediction, Variance},
     schedule::*,
     spacing::{
         self, Antithetic, CosineInterpolated, Importance, Independent, Karras, Leading, Levels, Spacing, Steps, Uniform,
@@ -19,114 +18,27 @@ fn near(ours: f64, theirs: f64, allowed: f64) -> bool {
     (ours - theirs).abs() <= allowed * theirs.abs().max(1e-300)
 }
 
-/// (i, ᾱ_i) of tables of 1,000 steps, by the formulas of their papers.
+/// ᾱ_i of tables of 1,000 steps, by the formulas of their papers.
 #[test]
 fn tables_are_those_of_their_papers() {
-    type Rows = [(usize, f64); 5];
-    let cases: [(Arc<dyn Schedule>, Rows); 10] = [
-        (
-            Arc::new(ScaledLinear::default()),
-            [
-                (1, 0.99915),
-                (250, 0.6754324137251241),
-                (500, 0.27766965045646763),
-                (900, 0.014298676888235683),
-                (1000, 0.004660098513077234),
-            ],
-        ),
-        (
-            Arc::new(Sigmoid::default()),
-            [
-                (1, 0.9998507947991829),
-                (250, 0.903744665400934),
-                (500, 0.30193105660219516),
-                (900, 0.0002963482687329698),
-                (1000, 3.968181990533219e-05),
-            ],
-        ),
-        (
-            Arc::new(SigmoidSignal::default()),
-            [
-                (1, 0.9996997208002508),
-                (250, 0.8508535479296672),
-                (500, 0.5000000000000001),
-                (900, 0.039492782726376345),
-                (1000, 3.0027919974932843e-07),
-            ],
-        ),
-        (
-            Arc::new(SigmoidSignal::new(1000, 0.0, 3.0, 0.7)),
-            [
-                (1, 0.9977973353469207),
-                (250, 0.4965935947567604),
-                (500, 0.18795092433133373),
-                (900, 0.014625529861050696),
-                (1000, 1.1824398729790786e-07),
-            ],
-        ),
-        (
-            Arc::new(Laplace::default()),
-            [
-                (1, 0.9571930265030102),
-                (250, 0.585786437626905),
-                (500, 0.5),
-                (900, 0.3090169943749474),
-                (1000, 4.280697349698983e-05),
-            ],
-        ),
-        (
-            Arc::new(Polynomial::default()),
-            [
-                (1, 0.9999980002010198),
-                (250, 0.8789183605860599),
-                (500, 0.5625437543754381),
-                (900, 0.03619639963996408),
-                (1000, 0.0001000100010001003),
-            ],
-        ),
-        (
-            Arc::new(Jsd::default()),
-            [
-                (1, 0.999),
-                (250, 0.7499999999999998),
-                (500, 0.49999999999999956),
-                (900, 0.09999999999999962),
-                (1000, 9.99999999999998e-07),
-            ],
-        ),
-        (
-            Arc::new(Constant::default()),
-            [
-                (1, 0.99),
-                (250, 0.08105851616218133),
-                (500, 0.006570483042414605),
-                (900, 0.00011794380589564402),
-                (1000, 4.317124741065784e-05),
-            ],
-        ),
-        (
-            Arc::new(Sqrt::default()),
-            [
-                (1, 0.9765997495923696),
-                (250, 0.5049495050484852),
-                (500, 0.29578031481870104),
-                (900, 0.05178181695530589),
-                (1000, 4.546477733214154e-07),
-            ],
-        ),
-        (
-            Arc::new(Cosine::new(1000).offset(0.05).exponent(3.0).clip(0.9)),
-            [
-                (1, 0.9996603532604135),
-                (250, 0.7375264213103889),
-                (500, 0.3173261713712435),
-                (900, 0.0033386936059167124),
-                (1000, 3.37628793820109e-10),
-            ],
-        ),
+    let cases: [(&str, Arc<dyn Schedule>); 10] = [
+        ("scaled-linear", Arc::new(ScaledLinear::default())),
+        ("sigmoid", Arc::new(Sigmoid::default())),
+        ("sigmoid-signal", Arc::new(SigmoidSignal::default())),
+        ("sigmoid-signal 0 3 0.7", Arc::new(SigmoidSignal::new(1000, 0.0, 3.0, 0.7))),
+        ("laplace", Arc::new(Laplace::default())),
+        ("polynomial", Arc::new(Polynomial::default())),
+        ("jsd", Arc::new(Jsd::default())),
+        ("constant", Arc::new(Constant::default())),
+        ("sqrt", Arc::new(Sqrt::default())),
+        ("cosine 0.05 3 0.9", Arc::new(Cosine::new(1000).with_offset(0.05).with_exponent(3.0).with_clip(0.9))),
     ];
-    for (schedule, rows) in cases {
-        for (i, bar) in rows {
+    let rows = reference(include_str!("../data/schedules.txt"));
+    for (name, schedule) in cases {
+        let own: Vec<_> = rows.iter().filter(|row| row[0] == name).collect();
+        assert_eq!(own.len(), 5, "{name}");
+        for row in own {
+            let (i, bar): (usize, f64) = (row[1].parse().unwrap(), row[2].parse().unwrap());
             let own = schedule.at(i as f64 / 1000.0).alpha.powi(2);
             assert!(near(own, bar, 1e-10), "{schedule:?}: ᾱ {i} is {own} and not {bar}");
         }
@@ -143,7 +55,7 @@ fn a_table_may_end_without_signal() {
     // α goes along a line from 0.6 to 0 in the last third.
     let c = half.at(5.0 / 6.0);
     assert!(near(c.alpha, 0.3, 1e-12) && near(c.alpha_dot, -1.8, 1e-12) && near(c.sigma, 0.91f64.sqrt(), 1e-12));
-    assert!(near(half.time(c.log_snr()), 5.0 / 6.0, 1e-12));
+    assert!(near(half.time_at_log_snr(c.log_snr()), 5.0 / 6.0, 1e-12));
     for check in laws::schedule(&half).into_iter().filter(|check| !check.law.contains("small")) {
         assert!(check.holds(), "{check}");
     }
@@ -152,9 +64,41 @@ fn a_table_may_end_without_signal() {
     let why = |quantity, values: &[f64]| Listed::new(quantity, values.to_vec()).check().unwrap_err().to_string();
     assert!(why(Quantity::Betas, &[0.5, 1.0, 0.5]).contains("step 2 of the table has β = 1"));
     assert!(why(Quantity::AlphaBars, &[0.5, 0.0, 0.0]).contains("step 2"));
-    assert!(why(Quantity::Sigmas, &[80.0, 2.0, 0.1]).contains("80 is followed by 2: list them from the least"));
+    assert!(why(Quantity::Sigmas, &[80.0, 2.0, 0.1]).contains("80 is followed by 2; list them from the smallest"));
     assert!(Linear::new(usize::MAX).check().unwrap_err().to_string().contains("at most"));
-    assert!(Laplace::new(10, f64::NAN, 0.5).check().unwrap_err().to_string().contains("mean = NaN"));
+    assert!(
+        Laplace::new(10, f64::NAN, 0.5)
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains("`mean` must be a finite number, got NaN")
+    );
+}
+
+/// Parameters that define no table are refused by `check`; until then every value is NaN, and nothing panics.
+#[test]
+fn a_table_of_bad_parameters_is_refused_and_does_not_panic() {
+    let bad = Linear::new(3).with_beta_start(0.5).with_beta_end(1.5);
+    assert!(bad.check().unwrap_err().to_string().contains("step 3 of the table has β = 1.5"));
+    assert!(bad.table().is_err() && bad != bad.clone());
+    assert!(bad.at(0.5).alpha.is_nan() && bad.survival(0.5.into()).value.is_nan() && bad.time_at_log_snr(0.0).is_nan());
+    assert_eq!(Schedule::steps(&bad), None);
+    assert!(Noise::<2>::check(&Gaussian::new(bad.clone())).is_err());
+    // A setter computes the table anew.
+    let good = bad.with_beta_start(0.25).with_beta_end(0.75);
+    assert!(near(good.at(1.0).alpha.powi(2), Linear::between(3, 0.25, 0.75).at(1.0).alpha.powi(2), 1e-15));
+}
+
+/// An estimate without a variance takes the posterior's if the noise learns its variance.
+#[test]
+fn a_learned_variance_that_is_missing_is_the_small_one() {
+    let x = points([[0.3, -0.4]]);
+    let noise = |variance| Gaussian::new(Cosine::new(10)).with_variance(variance);
+    let (learned, small) = (noise(Variance::Learned), noise(Variance::Small));
+    let std = |noise: &Gaussian| numbers(noise.approximate(x.clone().into(), x.clone(), &[0.2], &[0.5]).std());
+    assert_eq!(std(&learned), std(&small));
+    let std = |noise: &Gaussian| numbers(noise.decoder(x.clone().into(), x.clone(), &[0.1]).std());
+    assert_eq!(std(&learned), std(&small));
 }
 
 /// g² is a number at the ends where α is: 0 · ∞ stands for its limit.
@@ -168,9 +112,9 @@ fn diffusion_at_the_ends() {
     assert!(near(table.at(0.0).diffusion(), -1000.0 * (-1e-4f64).ln_1p(), 1e-9));
     assert!(near(exploding(|t| t.sqrt() * 25.0).at(0.0).diffusion(), 625.0, 1e-6));
     for log_snr in [f64::NEG_INFINITY, -1e4] {
-        assert_eq!(preserving.time(log_snr), 1.0);
+        assert_eq!(preserving.time_at_log_snr(log_snr), 1.0);
     }
-    assert_eq!(VariancePreserving { min: 0.0, max: 20.0 }.time(f64::INFINITY), 0.0);
+    assert_eq!(VariancePreserving { beta_min: 0.0, beta_max: 20.0 }.time_at_log_snr(f64::INFINITY), 0.0);
 }
 
 /// Trailing steps as diffusers rounds them, leading ones with its offset.
@@ -235,7 +179,7 @@ fn levels_end_where_the_schedule_does() {
     assert_eq!(spacing::ends(&table), [level(&table, 0.01), level(&table, 1.0)]);
     assert_eq!(spacing::ends(&FlowMatching {}), [0.002, 80.0]);
     assert_eq!(spacing::ends(&Cosine::new(1000))[1], 80.0);
-    let edm = Edm { min: 0.01, max: 20.0, rho: 7.0 };
+    let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
     let [min, max] = spacing::ends(&edm);
     assert!(near(min, 0.01, 1e-12) && near(max, 20.0, 1e-12));
     let grid = Karras { min, max, rho: 7.0 }.on(edm).grid(5);
@@ -245,12 +189,12 @@ fn levels_end_where_the_schedule_does() {
 /// What no net can say is refused; what is said without noise is read.
 #[test]
 fn words_at_the_ends() {
-    let steep = Gaussian::new(OrnsteinUhlenbeck {}).predicting(Prediction::Velocity);
+    let steep = Gaussian::new(OrnsteinUhlenbeck {}).with_prediction(Prediction::Velocity);
     let why = Noise::<2>::check(&steep).unwrap_err().to_string();
-    assert!(why.contains("slopes are infinite at t = 1"), "{why}");
+    assert!(why.contains("needs a schedule with finite slopes at t = 1"), "{why}");
     let extreme: [Arc<dyn Schedule>; 3] = [
         Arc::new(Edm { rho: 1e-6, ..Edm::default() }),
-        Arc::new(VarianceExploding { min: 1e-320, max: 50.0 }),
+        Arc::new(VarianceExploding { sigma_min: 1e-320, sigma_max: 50.0 }),
         Arc::new(Shifted { schedule: CosineAngle {}, factor: 1e200 }),
     ];
     for schedule in extreme {
@@ -260,12 +204,12 @@ fn words_at_the_ends() {
     let x = points([[0.3, -0.4]]);
     for prediction in Prediction::ALL {
         for schedule in [Arc::new(FlowMatching {}) as Arc<dyn Schedule>, Arc::new(Linear::new(10))] {
-            let noise = Gaussian::new(schedule).predicting(prediction);
+            let noise = Gaussian::new(schedule).with_prediction(prediction);
             let read = Noise::<2>::estimate(&noise, x.ones_like(), x.clone(), &[0.0]).mean;
             assert_eq!(numbers(read), [0.3, -0.4], "{prediction}: z is x without noise");
         }
     }
-    let said = Gaussian::new(FlowMatching {}).predicting(Prediction::X0);
+    let said = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
     assert_eq!(numbers(Noise::<2>::target(&said, x.clone(), x.clone(), &[0.0])), [0.3, -0.4]);
 }
 
@@ -276,18 +220,18 @@ fn words_are_translated() {
     let schedules: [Arc<dyn Schedule>; 3] = [
         Arc::new(VariancePreserving::default()),
         Arc::new(FlowMatching {}),
-        Arc::new(Edm { min: 0.1, max: 5.0, rho: 3.0 }),
+        Arc::new(Edm { sigma_min: 0.1, sigma_max: 5.0, rho: 3.0 }),
     ];
     for schedule in schedules {
         for t in [[0.1, 0.9], [0.4, 0.6]] {
             for (from, to) in Prediction::ALL.into_iter().flat_map(|a| Prediction::ALL.map(|b| (a, b))) {
-                let noise = Gaussian::new(schedule.clone()).predicting(from).data_std(0.5);
+                let noise = Gaussian::new(schedule.clone()).with_prediction(from).with_data_std(0.5);
                 let law = Noise::<2>::prior(&noise, x.clone(), &t);
                 let z = law.mean() + law.std() * eps.clone();
                 let word = Noise::<2>::target(&noise, x.clone(), z.clone(), &t);
                 let (said, want) = (
                     noise.convert(word, z.clone(), &t, to),
-                    Noise::<2>::target(&noise.clone().predicting(to), x.clone(), z, &t),
+                    Noise::<2>::target(&noise.clone().with_prediction(to), x.clone(), z, &t),
                 );
                 for (a, b) in numbers(said).into_iter().zip(numbers(want)) {
                     assert!(
@@ -299,7 +243,7 @@ fn words_are_translated() {
         }
     }
     // At t = 1 of straight paths x̂ = z − velocity, and ε = z.
-    let flow = Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity);
+    let flow = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity);
     let said = |to| numbers(flow.convert(points([[0.2, 0.1]]), points([[1.0, -1.0]]), &[1.0], to));
     assert_eq!((said(Prediction::X0), said(Prediction::Epsilon)), (vec![0.8, -1.1], vec![1.0, -1.0]));
 }
@@ -317,7 +261,7 @@ fn exact_models_without_noise() {
         [Arc::new(VariancePreserving::default()), Arc::new(FlowMatching {}), Arc::new(Linear::new(1000))];
     for schedule in schedules {
         for prediction in [Prediction::Score, Prediction::Velocity, Prediction::V, Prediction::X0] {
-            let model = mixture(Gaussian::new(schedule.clone()).predicting(prediction));
+            let model = mixture(Gaussian::new(schedule.clone()).with_prediction(prediction));
             let (end, near) = (numbers(model.predict(z.clone(), &[0.0])), numbers(model.predict(z.clone(), &[1e-9])));
             for (a, b) in end.into_iter().zip(near) {
                 assert!(
@@ -378,7 +322,7 @@ fn what_is_no_mixture_is_refused() {
     let outer = v.map(|a| v.map(|b| a * b * 0.1 + 0.0).to_vec()).to_vec();
     assert!(of(0.0, Covariance::Full(outer)).is_ok());
     assert!(of(0.0, Covariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
-    let schedule = Edm { min: 2.0, max: 1.0, rho: 7.0 };
+    let schedule = Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 };
     assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], Covariance::Isotropic(1.0)).is_err());
 }
 
@@ -396,5 +340,5 @@ fn steps_of_ddpm_are_numbered() {
     let x = points([[0.3, 0.1], [0.5, 0.2], [0.1, 0.1]]);
     let wrong = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.q_sample(x.clone(), &[1, 2], x)));
     let message = *wrong.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.contains("2 step numbers are neither one nor one for each of 3 rows"), "{message}");
+    assert!(message.contains("there must be one step number, or one for each of 3 rows, got 2"), "{message}");
 }

@@ -39,12 +39,12 @@ fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
         .with_dropout(0.1)
         .init(&Rng::new(1), &device())
         .unwrap();
-    Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net)
+    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
 }
 
 fn unet() -> Model<4, impl Net<4, Condition = Classes>> {
     let config = UNetConfig::new(1, [8, 16]).with_blocks(1).with_num_classes(3).with_dropout(0.2).with_outputs(2);
-    let noise = Gaussian::new(Cosine::new(100)).variance(Variance::Learned);
+    let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
     Model::new(noise, config.init(&Rng::new(2), &device()).unwrap())
 }
 
@@ -128,7 +128,7 @@ fn training_is_the_same_on_any_number_of_threads() {
 fn a_checkpoint_of_another_net_is_refused() {
     let data = points(20);
     let other = MlpConfig::new(2).with_hidden([32, 48]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-    let other = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), other);
+    let other = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), other);
     let checkpoint = other.train(&data, Simple, settings(1)).unwrap().checkpoint();
     let error = mlp().train(&data, Simple, settings(1)).unwrap().restore(checkpoint).unwrap_err().to_string();
     assert!(error.contains("another architecture") && error.contains("48"), "{error}");
@@ -145,7 +145,7 @@ fn gradients_of_parts_and_shards_are_those_of_the_whole_batch() {
     let data = points(30);
     let norm = |accumulate, shards| {
         let net = MlpConfig::new(2).with_hidden([32]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-        let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
+        let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net);
         let settings = Train { accumulate, shards, ..settings(4) };
         model.train(&data, Simple, settings).unwrap().map(|step| step.unwrap().gradient).collect::<Vec<_>>()
     };
@@ -323,7 +323,7 @@ fn the_bound_is_right_to_the_digit() {
     for (steps, prior, bound) in cases {
         let scale = 1000.0 / steps as f64;
         let betas = (0..steps).map(|i| scale * (1e-4 + (0.02 - 1e-4) * i as f64 / (steps - 1) as f64));
-        let noise = Gaussian::new(Table::new(betas).unwrap()).variance(Variance::Large);
+        let noise = Gaussian::new(Table::new(betas).unwrap()).with_variance(Variance::Large);
         let exact = Exact { noise: noise.clone(), mean: 0.5, var: 0.49 };
         // All terms are quadratic in x and ε: Gauss–Hermite quadrature of three nodes is exact.
         let nodes = [(-(3f64.sqrt()), 1.0 / 6.0), (0.0, 2.0 / 3.0), (3f64.sqrt(), 1.0 / 6.0)];
@@ -352,7 +352,7 @@ fn the_bound_is_right_to_the_digit() {
 #[test]
 fn the_bound_trains_the_variance_alone() {
     let device = device().autodiff();
-    let noise = Gaussian::new(Cosine::new(100)).variance(Variance::Learned);
+    let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
     let x = Tensor::<4>::ones([2, 1, 2, 2], &device);
     let t = [0.3, 0.01]; // a step of the middle and the last one
     let gradient = |loss: Vlb| {
@@ -389,7 +389,7 @@ fn samplers_converge_at_the_order_they_declare() {
     for noise in [
         Gaussian::new(Cosine::new(1000)),
         Gaussian::new(Linear::new(1000)),
-        Gaussian::new(FlowMatching {}).predicting(Prediction::V),
+        Gaussian::new(FlowMatching {}).with_prediction(Prediction::V),
         Gaussian::new(Edm::default()),
     ] {
         let model = Exact { noise, mean: 0.7, var: 0.25 };
@@ -493,7 +493,7 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
 fn a_model_learns_where_its_points_are() {
     let data = points(400);
     let net = MlpConfig::new(2).with_hidden([64, 64]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-    let model = Model::new(Gaussian::new(FlowMatching {}).predicting(Prediction::Velocity), net);
+    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net);
     let settings = Train { steps: 400, batch: 128, rate: 3e-3, ema: 0.99, ..Train::default() };
     let mut trainer = model.train(&data, Simple, settings).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
@@ -513,7 +513,7 @@ fn cross_entropy_is_for_categories() {
         loss::CrossEntropy,
         noise::{Discrete, DiscretePrediction},
     };
-    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).predicting(DiscretePrediction::Logits);
+    let noise = Discrete::absorbing(FlowMatching {}, 4, 3).with_prediction(DiscretePrediction::Logits);
     let x: Tensor<3> = Tensor::from_data([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let z: Tensor<3> = Tensor::from_data([[[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]], &device());
     let value = |logits: Tensor<3>| {

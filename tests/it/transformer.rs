@@ -1,4 +1,4 @@
-//! What transformers see and what they do not.
+//! Transformers: positions, attention masks, embeddings, patches.
 use crate::common::{bits, device, floats, moved, near, normal, slopes, times, tokens};
 use burn::{
     module::Module,
@@ -35,7 +35,7 @@ fn run(net: &Transformer, z: Tensor<3>) -> Vec<f32> {
 }
 
 #[test]
-fn numbers_and_one_hot_vectors_say_the_same() {
+fn category_indices_and_one_hot_vectors_give_the_same_logits() {
     for config in [
         config(),
         config().with_pad(3).with_tied(true).with_positions(Positions::Sinusoidal),
@@ -49,7 +49,7 @@ fn numbers_and_one_hot_vectors_say_the_same() {
 }
 
 #[test]
-fn the_place_of_a_token_matters() {
+fn output_depends_on_the_position_of_a_token() {
     for positions in [Positions::Rotary, Positions::Sinusoidal, Positions::Learned] {
         let net = init(config().with_positions(positions));
         let [there, back] = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2], [2, 1, 0, 9, 8, 7, 6, 5, 4, 3, 2, 1]];
@@ -60,7 +60,7 @@ fn the_place_of_a_token_matters() {
 }
 
 #[test]
-fn a_causal_net_does_not_see_what_comes() {
+fn a_causal_net_does_not_attend_to_later_tokens() {
     for pad in [None, Some(4)] {
         for (causal, positions) in [(true, Positions::Rotary), (true, Positions::Learned), (false, Positions::Rotary)] {
             let net = init(config().with_causal(causal).with_pad(pad).with_positions(positions));
@@ -79,7 +79,7 @@ fn a_causal_net_does_not_see_what_comes() {
 }
 
 #[test]
-fn nobody_looks_at_padding() {
+fn no_token_attends_to_padding() {
     let net = init(config().with_pad(9));
     let text = [1, 2, 3, 4, 5];
     let filled = |with: u8| {
@@ -90,12 +90,12 @@ fn nobody_looks_at_padding() {
     let short: Vec<f32> = run(&net, letters(&[[1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0]]).narrow(1, 0, 5));
     assert!(near(&filled(9)[..50], &short, 1e-5));
     assert!(!near(&filled(8)[..50], &short, 1e-3));
-    // Nothing but padding is no reason for numbers that are none.
+    // The output is finite also for a text of padding alone.
     assert!(run(&net, letters(&[[9; 12]])).iter().all(|x| x.is_finite()));
 }
 
 #[test]
-fn a_net_that_is_not_told_the_time_does_not_heed_it() {
+fn a_net_without_time_does_not_depend_on_t() {
     let at = |net: &Transformer, t: f32, y: &Classes| {
         bits(net.forward(tokens(2, 6), Tensor::from_data([t, t], &device()), y))
     };
@@ -106,49 +106,49 @@ fn a_net_that_is_not_told_the_time_does_not_heed_it() {
     assert_eq!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
     let net = init(config());
     assert_ne!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
-    // Nothing told at all: every parameter is reached all the same.
+    // Without any condition, gradients still reach every parameter.
     let net = init(config().with_time(false));
     let mut reached = 0;
-    for (name, slope) in slopes_untold(&net) {
-        assert!(slope.is_some_and(|slope| slope.iter().any(|bits| bits << 1 != 0)), "no slope reaches {name}");
+    for (name, slope) in unconditional_slopes(&net) {
+        assert!(slope.is_some_and(|slope| slope.iter().any(|bits| bits << 1 != 0)), "no gradient reaches {name}");
         reached += 1;
     }
     assert!(reached > 10);
 }
 
-fn slopes_untold(net: &Transformer) -> Vec<(String, Option<Vec<u32>>)> {
+fn unconditional_slopes(net: &Transformer) -> Vec<(String, Option<Vec<u32>>)> {
     #[derive(Module, Debug)]
-    struct Untold {
+    struct Unconditional {
         net: Transformer,
     }
-    impl Net<3> for Untold {
+    impl Net<3> for Unconditional {
         type Condition = Classes;
         fn forward(&self, z: Tensor<3>, t: Tensor<1>, _: &Classes) -> Tensor<3> {
             self.net.forward(z, t, &Classes::none())
         }
     }
-    slopes(&Untold { net: net.clone() }, tokens(4, 12))
+    slopes(&Unconditional { net: net.clone() }, tokens(4, 12))
 }
 
 #[test]
-fn parameters_are_as_many_as_on_paper() {
-    let (k, w, told) = (10, 24, 16);
-    let context = 64 * told + told + told * told + told + 4 * told;
+fn parameter_counts_match_the_formula() {
+    let (k, w, c) = (10, 24, 16);
+    let cond = 64 * c + c + c * c + c + 4 * c;
     let linear = |from: usize, to: usize| from * to + to;
-    let block = linear(told, 6 * w) + linear(w, 3 * w) + linear(w, w) + linear(w, 4 * w) + linear(4 * w, w);
-    let body = context + 2 * block + linear(told, 2 * w);
+    let block = linear(c, 6 * w) + linear(w, 3 * w) + linear(w, w) + linear(w, 4 * w) + linear(4 * w, w);
+    let body = cond + 2 * block + linear(c, 2 * w);
     let count = |config: TransformerConfig| {
-        config.with_cond_width(told).with_num_classes(3).init(&Rng::new(1), &device()).unwrap().num_params()
+        config.with_cond_width(c).with_num_classes(3).init(&Rng::new(1), &device()).unwrap().num_params()
     };
     assert_eq!(count(config()), body + k * w + linear(w, k));
-    // The table serves twice and is counted once.
+    // The table is used twice and counted once.
     assert_eq!(count(config().with_tied(true)), body + k * w + linear(w, w) + k);
     assert_eq!(count(config().with_positions(Positions::Learned)), body + k * w + linear(w, k) + 12 * w);
 }
 
-/// The slope of a tied table is that of both its uses.
+/// The gradient of a tied embedding is the sum over both its uses.
 #[test]
-fn a_tied_table_learns_from_both_ends() {
+fn a_tied_embedding_receives_gradients_from_input_and_output() {
     let net = init(config().with_tied(true).with_num_classes(3));
     let z = letters(&[[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]]);
     let table = slopes(&net, z).into_iter().find(|(name, _)| name == "table").expect("a table").1.expect("a slope");
@@ -166,18 +166,18 @@ fn softmax_makes_the_logits_probabilities() {
 
 #[test]
 #[should_panic(expected = "a sequence of 13 tokens was given to a transformer of length = 12")]
-fn a_sequence_that_is_too_long_is_refused() {
+fn a_sequence_longer_than_length_panics() {
     run(&init(config()), tokens(1, 13));
 }
 
 #[test]
-#[should_panic(expected = "tokens of 9 numbers were given to a transformer of 10 categories")]
-fn tokens_of_another_vocabulary_are_refused() {
+#[should_panic(expected = "tokens of 9 values were given to a transformer of 10 categories")]
+fn tokens_of_another_vocabulary_panic() {
     run(&init(config()), normal("z", [1, 3, 9]));
 }
 
 #[test]
-fn the_denoiser_of_digits_keeps_any_size() {
+fn a_dit_keeps_any_image_size() {
     for size in [[1, 1], [4, 4], [7, 9], [8, 3]] {
         for positions in [Positions::Rotary, Positions::Sinusoidal] {
             let config = DitConfig::new(2)
@@ -206,7 +206,7 @@ fn patches_are_cut_and_joined() {
     assert_eq!(bits(patches.decode(tokens)), bits(image));
 }
 
-/// Each token is hidden (9) one time in two; its neighbour two places on is always the same letter, so it can be told.
+/// One of the two copies of each token is masked (9), so the other determines it.
 #[test]
 fn a_transformer_learns_to_fill_in_a_copy() {
     let device = device().autodiff();
@@ -233,7 +233,7 @@ fn a_transformer_learns_to_fill_in_a_copy() {
         let loss = tweedie_kernels::ops::log_softmax(logits).gather(2, x).mean().neg();
         last = loss.clone().into_scalar::<f32>();
         if step == 0 {
-            assert!((last - 10f32.ln()).abs() < 1e-5, "it begins with all categories alike: {last}");
+            assert!((last - 10f32.ln()).abs() < 1e-5, "all categories have equal probability before training: {last}");
         }
         let grads = GradientsParams::from_grads(loss.backward(), &net);
         net = optimizer.step(5e-3, net, grads);

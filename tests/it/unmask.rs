@@ -9,7 +9,7 @@ use tweedie::{
     laws::{self, distance, draws},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
-    schedule::{CosineAngle, FlowMatching, Schedule},
+    schedule::{CosineAngle, FlowMatching, Survival},
 };
 
 fn pages(rows: &[&[usize]]) -> Tensor<3> {
@@ -32,7 +32,7 @@ fn sequences() -> Vec<(Vec<usize>, f64)> {
     ]
 }
 const MASK: usize = 3;
-fn absorbing(schedule: impl Schedule + 'static) -> Joint {
+fn absorbing(schedule: impl Survival + 'static) -> Joint {
     Joint::new(Discrete::absorbing(schedule, 4, MASK), sequences()).unwrap()
 }
 fn uniform() -> Joint {
@@ -208,7 +208,7 @@ fn remasking_keeps_the_marginals() {
         let mut seen = vec![];
         for (s, z) in trajectory(&model, &sampler, grid(8), [rows, 1, 1], &Rng::new(3), &Device::flex()).unwrap() {
             let z = numbers(z);
-            let keep = CosineAngle {}.keep(tweedie::Dual::time(s)).value;
+            let keep = CosineAngle {}.survival(tweedie::Dual::time(s)).value;
             for (n, p) in [0.6 * keep, 0.3 * keep, 0.1 * keep, 1.0 - keep].into_iter().enumerate() {
                 let own = z.iter().filter(|x| **x == n as f64).count() as f64 / rows as f64;
                 let chance = 5.0 * (p * (1.0 - p) / rows as f64).sqrt() + 1e-12;

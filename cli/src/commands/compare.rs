@@ -88,7 +88,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
 
 fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let schedule: Arc<dyn Schedule> = match problem {
-        "edm" => Arc::new(Edm { min: 0.02, max: 20.0, rho: 7.0 }),
+        "edm" => Arc::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }),
         "ornstein-uhlenbeck" => Arc::new(OrnsteinUhlenbeck {}),
         _ => Arc::new(VariancePreserving::default()),
     };
@@ -188,7 +188,7 @@ impl Of<'_> {
             },
             classes: &|rows| sample::in_turn(&facts, rows),
             guess,
-            schedule: plan.schedule.clone(),
+            schedule: plan.schedule.schedule()?,
             dtype: DType::F32,
             tolerance: 1e-5,
             data,

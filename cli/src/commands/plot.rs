@@ -8,13 +8,16 @@ mod schedule;
 use crate::{
     output::console::say,
     recipe::unknown_module,
-    registry::{Modules, module},
+    registry::{AnySchedule, Modules, module},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Table;
-use tweedie::schedule::Schedule;
+use tweedie::{
+    Dual,
+    schedule::{Schedule, Survival},
+};
 use tweedie::{Error, Result};
 use tweedie_data::Shape;
 use tweedie_plot::gallery::{Site, Stills};
@@ -227,19 +230,35 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Made {
         What::Convolution { first, second, points } => gauss::convolution(*first, *second, *points as usize),
         What::Forward { image, schedule: name, noise, frames, side } => {
             let picture = forward::picture(image.as_deref(), usize::from(*side))?;
-            forward::page(&picture, &*schedule(name, modules)?, name, *noise, usize::from(*frames), seed)
+            let schedule = schedule(name, modules)?;
+            let schedule = match noise {
+                Kind::Gaussian => schedule.schedule()?,
+                Kind::Uniform | Kind::Absorbing => Arc::new(Signal(schedule.survival()?)),
+            };
+            forward::page(&picture, &*schedule, name, *noise, usize::from(*frames), seed)
         }
         What::Schedule { names } => {
             let names = match names.is_empty() {
                 true => ["linear", "cosine", "sqrt", "flow-matching", "ornstein-uhlenbeck"].map(str::to_owned).to_vec(),
                 false => names.clone(),
             };
-            let all = names.iter().map(|name| Ok((name.clone(), schedule(name, modules)?)));
+            let all = names.iter().map(|name| {
+                let schedule = schedule(name, modules)?;
+                let shown = match schedule.schedule() {
+                    Ok(shown) => shown,
+                    Err(_) => Arc::new(Signal(schedule.survival()?)),
+                };
+                Ok((name.clone(), shown))
+            });
             schedule::page(&all.collect::<Result<Vec<_>>>()?)
         }
-        What::Process { data, schedule: name, points, steps } => {
-            process::page(data.shape(), schedule(name, modules)?, usize::from(*points), usize::from(*steps), seed)
-        }
+        What::Process { data, schedule: name, points, steps } => process::page(
+            data.shape(),
+            schedule(name, modules)?.schedule()?,
+            usize::from(*points),
+            usize::from(*steps),
+            seed,
+        ),
         What::Run { run } => run::page(run),
         What::Gallery { .. } => unreachable!("a gallery is many pages"),
     }
@@ -282,8 +301,17 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
     Ok(Site { title: "tweedie: the pictures".into(), text: text.into(), pages })
 }
 
+/// Survival probabilities, plotted in place of a signal scale α.
+#[derive(Debug)]
+struct Signal(Arc<dyn Survival>);
+impl Schedule for Signal {
+    fn alpha(&self, t: Dual) -> Dual {
+        self.0.survival(t)
+    }
+}
+
 /// A schedule by name, at its defaults.
-fn schedule(name: &str, modules: &Modules) -> Result<Arc<dyn Schedule>> {
+fn schedule(name: &str, modules: &Modules) -> Result<AnySchedule> {
     let known = modules.schedules.names();
     if !known.contains(&name) {
         return Err(Error::invalid(unknown_module(module::Kind::Schedule, name, &known)));

@@ -288,7 +288,7 @@ fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
         return None;
     }
     let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
-    let end = plan.schedule.at(1.0);
+    let end = plan.schedule.schedule().ok()?.at(1.0);
     let level =
         if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
     let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };

@@ -11,7 +11,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{
-        Modules, Rank,
+        AnySchedule, Modules, Rank,
         module::{Kind, Registry},
     },
     run_dir::RunDir,
@@ -25,7 +25,7 @@ use tweedie::{
     loss::Loss,
     noise::{Discrete, Gaussian, Noise},
     sample::Sampler,
-    schedule::{FlowMatching, Linear, Schedule, VariancePreserving},
+    schedule::{FlowMatching, Linear, VariancePreserving},
 };
 
 /// The kinds that have laws of their own.
@@ -98,12 +98,14 @@ fn usual<T: 'static>(kind: &str, name: &str, registry: &Registry<T>) -> Result<T
 /// The laws of one module with its default settings.
 fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     let two = Rank::<2>::ranked(modules);
-    let preserving: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
+    let preserving = AnySchedule::both("variance-preserving", VariancePreserving::default());
     Ok(match kind {
         "schedule" => {
             let schedule = usual(kind, name, &modules.schedules)?;
             schedule.check()?;
-            laws::schedule(&schedule)
+            let continuous = schedule.schedule().map_or(vec![], |schedule| laws::schedule(&schedule));
+            let categorical = schedule.survival().map_or(vec![], |schedule| laws::survival(&schedule));
+            [continuous, categorical].concat()
         }
         "spacing" => {
             let spacing = usual(kind, name, &modules.spacings)?(&preserving)?;
@@ -144,8 +146,8 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
             let make = usual(kind, name, &two.noises)?;
             // Some noises are made of the steps of a table.
-            let table = || Arc::new(Linear::between(100, 1e-4, 0.5)) as Arc<dyn Schedule>;
-            let noise = make(preserving, &facts).or_else(|_| make(table(), &facts))?;
+            let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
+            let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
             noise.check()?;
             let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
             let x = match noise.categories() {
@@ -211,8 +213,12 @@ where
         shape[1..].copy_from_slice(&plan.x.shape);
         Rng::new(0).normal_tensor(shape, &Device::flex(), DType::F64)
     };
+    let schedule = match plan.noise.categorical() {
+        true => laws::survival(&plan.schedule.survival()?),
+        false => laws::schedule(&plan.schedule.schedule()?),
+    };
     let mut verified: Vec<Module> = vec![
-        ("schedule", name(&["schedule"]), laws::schedule(&plan.schedule)),
+        ("schedule", name(&["schedule"]), schedule),
         ("noise", name(&["noise"]), laws::noise(&*plan.noise, &x)),
         ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise)?),
     ];

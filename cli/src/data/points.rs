@@ -4,12 +4,13 @@ use crate::data::{
     source::{Loaded, Set, Source},
 };
 use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tweedie::{Error, Result, Rng, data::Data, net::Classes};
 use tweedie_data::{Points, Shape, Split};
 
 /// Points in the plane: `n` of them drawn by `seed`, a tenth as many more held out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PointSource {
     /// What the points form.

@@ -5,14 +5,14 @@ use crate::{
         file::{Part, Recipe},
     },
     registry::{
-        Modules,
+        AnySchedule, Modules,
         module::{self, Kind, Registry, named},
         settings::Settings,
     },
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{Error, Result, schedule::Schedule, spacing::Spacing};
+use tweedie::{Error, Result, spacing::Spacing};
 
 /// The module that a recipe names at `path`, and its settings with the name and all defaults filled in.
 pub(crate) fn module<T: 'static>(
@@ -74,7 +74,7 @@ pub(crate) fn spacing(
     recipe: &Recipe,
     modules: &Modules,
     path: &str,
-    schedule: &Arc<dyn Schedule>,
+    schedule: &AnySchedule,
 ) -> Result<(Arc<dyn Spacing>, Table)> {
     let (times, table) = module(recipe, modules, Kind::Spacing, path, &modules.spacings)?;
     let times = times(schedule).map_err(|error| recipe.at_field(path, error))?;

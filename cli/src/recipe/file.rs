@@ -194,7 +194,10 @@ impl Recipe {
         if error.kind() != ErrorKind::Invalid {
             return error;
         }
-        let field = error.field().and_then(|field| self.place_of(path, field));
+        // A field of another section is named from the root.
+        let elsewhere = |field: &str| [field, field.trim_end_matches(".name")].into_iter().find(|path| self.get(path).is_some());
+        let field = error.field();
+        let field = field.and_then(|field| self.place_of(path, field).or_else(|| elsewhere(field).map(str::to_owned)));
         let place = field.unwrap_or_else(|| match self.get(&format!("{path}.name")) {
             Some(_) => format!("{path}.name"),
             None => path.to_owned(),

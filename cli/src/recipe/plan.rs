@@ -12,14 +12,14 @@ use crate::{
         sections::{RunSettings, SampleSettings},
     },
     registry::{
-        Modules, Rank, Ranked,
+        AnySchedule, Modules, Rank, Ranked,
         module::{Kind, written},
     },
 };
 use std::sync::Arc;
 use toml::{Table, Value};
 use tweedie::{
-    Result, loss::Objective, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing, train::Train,
+    Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train,
 };
 
 /// The data of a recipe, all of which has been checked.
@@ -57,7 +57,7 @@ pub(crate) struct Plan<const D: usize> {
     /// What is known of the data, and of x.
     pub facts: Facts,
     pub x: Facts,
-    pub schedule: Arc<dyn Schedule>,
+    pub schedule: AnySchedule,
     pub noise: Arc<dyn Noise<D>>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
@@ -96,7 +96,7 @@ impl<const D: usize> Plan<D> {
         resolved.push("schedule", Value::Table(table));
 
         let (noise, table) = module(recipe, modules, Kind::Noise, "noise", &ranked.noises)?;
-        let noise = noise(schedule.clone(), &x).map_err(|error| recipe.at_field("noise", error))?;
+        let noise = noise(&schedule, &x).map_err(|error| recipe.at_field("noise", error))?;
         noise.check().map_err(|error| recipe.at_field("noise", error))?;
         resolved.push("noise", Value::Table(table));
 

@@ -8,13 +8,13 @@ use crate::{
         sections::SampleSettings,
     },
     registry::{
-        Modules, Ranked,
+        AnySchedule, Modules, Ranked,
         module::{Kind, named, written},
     },
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{Result, noise::Noise, sample::Sampler, schedule::Schedule, spacing::Spacing, train::Train};
+use tweedie::{Result, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
 pub(crate) struct Sampling<const D: usize> {
     pub settings: SampleSettings,
@@ -30,7 +30,7 @@ impl<const D: usize> Sampling<D> {
         recipe: &Recipe,
         modules: &Modules,
         ranked: &Ranked<D>,
-        schedule: &Arc<dyn Schedule>,
+        schedule: &AnySchedule,
         noise: &dyn Noise<D>,
         facts: &Facts,
         train: &Train,

@@ -1,15 +1,13 @@
 //! Noises as recipes name them.
 use crate::{
     data::{Facts, categories::Categories},
-    registry::settings::NoiseConfig,
+    registry::{any_schedule::AnySchedule, settings::NoiseConfig},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use tweedie::{
     Error, Result,
     noise::{Discrete, DiscreteMatrix, DiscretePrediction, Gaussian, Prediction, ReverseTransition, Variance},
-    schedule::Schedule,
 };
 
 /// Gaussian noise for continuous data: x_t = α x + σ ε.
@@ -31,14 +29,17 @@ impl Default for GaussianConfig {
 }
 impl NoiseConfig for GaussianConfig {
     type Noise = Gaussian;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Gaussian> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Gaussian> {
         if data.categories.is_some() {
             return Err(Error::invalid(format!(
                 "the noise `gaussian` is for continuous data, and these data are {}: use `absorbing` or another categorical noise",
                 data.describe()
             )));
         }
-        Ok(Gaussian::new(schedule).predicting(self.prediction).variance(self.variance).data_std(self.data_std))
+        Ok(Gaussian::new(schedule.schedule()?)
+            .with_prediction(self.prediction)
+            .with_variance(self.variance)
+            .with_data_std(self.data_std))
     }
 }
 
@@ -69,9 +70,9 @@ impl Default for Absorbing {
 impl NoiseConfig for Absorbing {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let count = of("absorbing", data)?.count;
-        Ok(Discrete::absorbing(schedule, count + 1, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::absorbing(schedule.survival()?, count + 1, count).with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -87,9 +88,9 @@ pub(crate) struct Uniform {
 impl NoiseConfig for Uniform {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let count = of("uniform", data)?.count;
-        Ok(Discrete::uniform(schedule, count).predicting(self.prediction).reverse(self.reverse))
+        Ok(Discrete::uniform(schedule.survival()?, count).with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -113,14 +114,14 @@ impl Default for Marginal {
 impl NoiseConfig for Marginal {
     type Noise = Discrete;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Discrete> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let Categories { count, frequencies, .. } = of("marginal", data)?;
         if !(0.0..=1.0).contains(&self.even) {
             return Err(Error::invalid(format!("must be a share from 0 to 1, got {}", self.even)).with_field("even"));
         }
         let shares = frequencies.iter().map(|share| (1.0 - self.even) * share + self.even / *count as f64);
-        let noise = Discrete::marginal(schedule, shares.collect())?;
-        Ok(noise.predicting(self.prediction).reverse(self.reverse))
+        let noise = Discrete::marginal(schedule.survival()?, shares.collect())?;
+        Ok(noise.with_prediction(self.prediction).with_reverse(self.reverse))
     }
 }
 
@@ -131,8 +132,8 @@ pub(crate) struct DiscretisedGaussian {}
 impl NoiseConfig for DiscretisedGaussian {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
-        DiscreteMatrix::gaussian(schedule, of("discretised-gaussian", data)?.count)
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
+        DiscreteMatrix::gaussian(schedule.survival()?, of("discretised-gaussian", data)?.count)
     }
 }
 
@@ -155,7 +156,7 @@ impl Default for NearestNeighbour {
 impl NoiseConfig for NearestNeighbour {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<DiscreteMatrix> {
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
         let categories = of("nearest-neighbour", data)?;
         if categories.codec().is_some() {
             return Err(Error::invalid(
@@ -167,6 +168,6 @@ impl NoiseConfig for NearestNeighbour {
             return Err(Error::invalid(format!("must be a positive number, got {}", self.rate)).with_field("rate"));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
-        Ok(DiscreteMatrix::nearest(schedule, &points, self.neighbours)?.rate(self.rate))
+        Ok(DiscreteMatrix::nearest(schedule.survival()?, &points, self.neighbours)?.with_rate(self.rate))
     }
 }

@@ -1,9 +1,11 @@
 //! Schedules made of other schedules, as recipes name them.
-use crate::registry::settings::{Part, ScheduleOf};
+use crate::registry::{
+    any_schedule::AnySchedule,
+    settings::{Part, ScheduleOf},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tweedie::schedule::{Between, Schedule, Shifted, ZeroTerminal};
+use tweedie::schedule::{Between, Shifted, ZeroTerminal};
 
 /// Another schedule, rescaled to zero terminal SNR: no signal is left at t = 1.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -19,8 +21,8 @@ impl Default for ZeroTerminalConfig {
 }
 impl ScheduleOf for ZeroTerminalConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(ZeroTerminal(parts.remove(0)))
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        parts.remove(0).map(ZeroTerminal, ZeroTerminal)
     }
 }
 
@@ -41,8 +43,9 @@ impl Default for ShiftedConfig {
 }
 impl ScheduleOf for ShiftedConfig {
     const PARTS: &'static [&'static str] = &["schedule"];
-    fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        Arc::new(Shifted { schedule: parts.remove(0), factor: self.factor })
+    fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+        let factor = self.factor;
+        parts.remove(0).map(|schedule| Shifted { schedule, factor }, |schedule| Shifted { schedule, factor })
     }
 }
 
@@ -67,8 +70,18 @@ impl Default for BetweenConfig {
 }
 impl ScheduleOf for BetweenConfig {
     const PARTS: &'static [&'static str] = &["first", "second"];
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-        let [first, second] = parts.try_into().expect("a schedule for each field");
-        Arc::new(Between { first, second, share: [self.share, self.share_end.unwrap_or(self.share)] })
+    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule {
+        let [first, second] = <[AnySchedule; 2]>::try_from(parts).expect("a schedule for each field");
+        let share = [self.share, self.share_end.unwrap_or(self.share)];
+        // Interpolation is between α and σ, also for categorical data.
+        match (first.full(), second.full()) {
+            (Some(first), Some(second)) => AnySchedule::both("between", Between { first, second, share }),
+            _ => match (first.schedule(), second.schedule()) {
+                (Ok(first), Ok(second)) => AnySchedule::continuous("between", Between { first, second, share }),
+                // A part without α and σ is refused by its name.
+                (Err(_), _) => first,
+                (_, Err(_)) => second,
+            },
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What a module must provide to be named by recipes: its settings, and how they become a module.
-use crate::data::Facts;
+use crate::{data::Facts, registry::any_schedule::AnySchedule};
 use burn::tensor::{Device, Tensor};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,7 +10,6 @@ use tweedie::{
     denoise::Denoiser,
     net::{Classes, Net, Task},
     noise::Noise,
-    schedule::Schedule,
     spacing::Spacing,
     transform::Transform,
 };
@@ -53,9 +52,8 @@ impl JsonSchema for Part {
 /// ```
 /// # use schemars::JsonSchema;
 /// # use serde::{Deserialize, Serialize};
-/// # use std::sync::Arc;
-/// # use tweedie::schedule::{Schedule, Shifted};
-/// # use tweedie_cli::{Modules, Part, ScheduleOf};
+/// # use tweedie::schedule::Shifted;
+/// # use tweedie_cli::{AnySchedule, Modules, Part, ScheduleOf};
 /// /// A schedule for images twice as wide.
 /// #[derive(Serialize, Deserialize, JsonSchema)]
 /// #[serde(default, deny_unknown_fields)]
@@ -69,8 +67,10 @@ impl JsonSchema for Part {
 /// }
 /// impl ScheduleOf for Twice {
 ///     const PARTS: &'static [&'static str] = &["of"];
-///     fn schedule(&self, mut parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule> {
-///         Arc::new(Shifted { schedule: parts.remove(0), factor: 2.0 })
+///     fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
+///         // For continuous and for categorical data.
+///         let shifted = |schedule| Shifted { schedule, factor: 2.0 };
+///         parts.remove(0).map(shifted, |schedule| Shifted { schedule, factor: 2.0 })
 ///     }
 /// }
 /// // [schedule]
@@ -82,7 +82,7 @@ pub trait ScheduleOf: Settings {
     /// The fields, of type [`Part`], that name the other schedules.
     const PARTS: &'static [&'static str];
     /// The schedule made of those that the fields name, in the order of [`PARTS`](Self::PARTS).
-    fn schedule(&self, parts: Vec<Arc<dyn Schedule>>) -> Arc<dyn Schedule>;
+    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule;
 }
 
 /// Settings of a spacing made of other spacings or of the recipe's schedule: `[times]`, and `times` in `[sample]`.
@@ -94,7 +94,7 @@ pub trait SpacingOf: Settings {
     /// # Errors
     ///
     /// If the settings do not describe a spacing.
-    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>>;
+    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>>;
 }
 
 /// Settings of a noise for data of any rank: `[noise]`.
@@ -102,16 +102,15 @@ pub trait SpacingOf: Settings {
 /// ```
 /// # use schemars::JsonSchema;
 /// # use serde::{Deserialize, Serialize};
-/// # use std::sync::Arc;
-/// # use tweedie::{noise::{Gaussian, Prediction}, schedule::Schedule};
+/// # use tweedie::noise::{Gaussian, Prediction};
 /// /// Gaussian noise whose network predicts x0.
 /// #[derive(Default, Serialize, Deserialize, JsonSchema)]
 /// #[serde(default, deny_unknown_fields)]
 /// struct PredictingX0 {}
 /// impl tweedie_cli::NoiseConfig for PredictingX0 {
 ///     type Noise = Gaussian;
-///     fn noise(&self, schedule: Arc<dyn Schedule>, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
-///         Ok(Gaussian::new(schedule).predicting(Prediction::X0))
+///     fn noise(&self, schedule: &tweedie_cli::AnySchedule, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
+///         Ok(Gaussian::new(schedule.schedule()?).with_prediction(Prediction::X0))
 ///     }
 /// }
 /// # let _ = tweedie_cli::Modules::default().noise::<PredictingX0>("predicting-x0");
@@ -121,12 +120,13 @@ pub trait NoiseConfig: Settings {
     type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
     /// Whether it is for categorical data: if so, the levels of images are read as categories.
     const CATEGORICAL: bool = false;
-    /// The noise along a schedule, for data of which these facts are known.
+    /// The noise of a schedule, for data of which these facts are known: of [`schedule`](AnySchedule::schedule) for continuous
+    /// data, of [`survival`](AnySchedule::survival) for categorical data.
     ///
     /// # Errors
     ///
-    /// If the settings do not describe a noise for these data.
-    fn noise(&self, schedule: Arc<dyn Schedule>, data: &Facts) -> Result<Self::Noise>;
+    /// If the settings do not describe a noise for these data, or the schedule is for the other kind of data.
+    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Self::Noise>;
 }
 
 /// Settings of a network for data of rank `D`, the batch axis included: `[net]`.

@@ -1,11 +1,13 @@
 //! Spacings as recipes name them: those that know the recipe's schedule, or are made of others.
-use crate::registry::settings::{Part, SpacingOf};
+use crate::registry::{
+    any_schedule::AnySchedule,
+    settings::{Part, SpacingOf},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result,
-    schedule::Schedule,
     spacing::{
         self, AlignYourSteps, Antithetic, Beta, Exponential, Importance, Independent, Karras, Leading, Levels,
         Linspace, Spacing, Steps, Uniform,
@@ -17,7 +19,7 @@ use tweedie::{
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Even {}
 impl SpacingOf for Even {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(match schedule.steps() {
             Some(steps) => Arc::new(Steps(steps)),
             None => Arc::new(Uniform::default()),
@@ -30,7 +32,7 @@ impl SpacingOf for Even {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Arcsine {}
 impl SpacingOf for Arcsine {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, _: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(Arc::new(Beta { a: 0.5, b: 0.5 }))
     }
 }
@@ -52,11 +54,11 @@ impl Default for Sections {
     }
 }
 /// T: what was asked for, or the schedule's, or 1000.
-fn steps_of(asked: Option<usize>, schedule: &Arc<dyn Schedule>) -> usize {
+fn steps_of(asked: Option<usize>, schedule: &AnySchedule) -> usize {
     asked.or(schedule.steps()).unwrap_or(1000)
 }
 impl SpacingOf for Sections {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
     }
 }
@@ -76,11 +78,11 @@ impl Default for ListedTimes {
     }
 }
 impl SpacingOf for ListedTimes {
-    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+    fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(Arc::new(match self.levels.as_slice() {
             [] => spacing::Listed::new(self.times.clone())?,
             levels if self.times == Self::default().times || self.times.is_empty() => {
-                spacing::Listed::levels(levels, schedule)?
+                spacing::Listed::levels(levels, &*schedule.schedule()?)?
             }
             _ => {
                 return Err(Error::invalid("are noise levels in place of `times`: give one of the two lists")
@@ -123,7 +125,7 @@ macro_rules! of_times {
         }
         impl SpacingOf for $name {
             const PARTS: &'static [&'static str] = &["times"];
-            fn spacing(&self, mut parts: Vec<Arc<dyn Spacing>>, _: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+            fn spacing(&self, mut parts: Vec<Arc<dyn Spacing>>, _: &AnySchedule) -> Result<Arc<dyn Spacing>> {
                 let make: fn(&Self, Arc<dyn Spacing>) -> Arc<dyn Spacing> = $make;
                 Ok(make(self, parts.remove(0)))
             }
@@ -172,7 +174,7 @@ macro_rules! of_table {
             $($(#[$field_doc])* $field: usize,)*
         }
         impl SpacingOf for $name {
-            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
                 let ($own, $steps) = (self, steps_of(self.steps, schedule));
                 let _ = $own;
                 Ok(Arc::new($make))
@@ -214,11 +216,12 @@ macro_rules! of_levels {
             }
         }
         impl SpacingOf for $name {
-            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &Arc<dyn Schedule>) -> Result<Arc<dyn Spacing>> {
-                let own = spacing::ends(schedule);
+            fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
+                let schedule = schedule.schedule()?;
+                let own = spacing::ends(&schedule);
                 let levels =
                     $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
-                Ok(Arc::new(levels.on(schedule.clone())))
+                Ok(Arc::new(levels.on(schedule)))
             }
         }
     )*};
@@ -239,13 +242,13 @@ mod tests {
     use super::*;
     use crate::Modules;
     use toml::Table;
-    use tweedie::schedule::{Edm, FlowMatching, Linear};
+    use tweedie::schedule::{Edm, FlowMatching, Linear, Schedule};
 
     fn grid(text: &str, schedule: impl Schedule + 'static, steps: usize) -> Vec<f64> {
         let mut table: Table = text.parse().unwrap();
         let name = table.remove("name").unwrap().as_str().unwrap().to_owned();
         let (make, _) = Modules::default().spacings.build(&name, table).unwrap();
-        let schedule: Arc<dyn Schedule> = Arc::new(schedule);
+        let schedule = AnySchedule::continuous("the schedule", schedule);
         make(&schedule).unwrap().grid(steps)
     }
 
@@ -266,7 +269,7 @@ mod tests {
 
     #[test]
     fn levels_are_those_of_their_tables_and_of_the_schedule() {
-        let edm = Edm { min: 0.01, max: 20.0, rho: 7.0 };
+        let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
         let aligned = grid("name = 'align-your-steps'", edm, 10);
         let table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152];
         for (t, level) in aligned.iter().zip(table) {

@@ -13,10 +13,10 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
     for law in &laws {
         assert!(table.contains(law["law"].as_str().unwrap()), "{law}\n{table}");
     }
-    assert!(table.ends_with(&format!("{} laws of 1 module, 0 broken\n", laws.len())), "{table}");
-    assert!(!table.contains("inf") && table.contains("holds"), "{table}");
+    assert!(table.ends_with(&format!("{} laws of 1 module, 0 failed\n", laws.len())), "{table}");
+    assert!(!table.contains("inf") && table.contains("passed"), "{table}");
     let brief = text(&done(folder.path(), "verify schedule cosine --brief").stdout);
-    assert!(brief.starts_with(&format!("schedule cosine  {} laws hold\n", laws.len())), "{brief}");
+    assert!(brief.starts_with(&format!("schedule cosine  {} laws passed\n", laws.len())), "{brief}");
     let order = text(&done(folder.path(), "verify sampler ddim").stdout);
     let order = order.lines().find(|line| line.contains("order of convergence")).unwrap();
     assert!(order.contains("declared one, 1 ") && order.contains("≥ 0.9"), "{order}");
@@ -24,7 +24,7 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
     // Every built-in module but the samplers, which the library's own tests hold to more.
     for kind in ["schedule", "noise", "net", "loss", "spacing"] {
         let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
-        assert!(table.ends_with(" 0 broken\n"), "{table}");
+        assert!(table.ends_with(" 0 failed\n"), "{table}");
     }
 }
 
@@ -117,7 +117,7 @@ fn what_compare_advises_runs_as_printed() {
     assert!(counted.contains("176 samples and 176 data") && counted.contains("± by chance"), "{counted}");
     // A run is verified by its folder.
     let laws = text(&done(folder.path(), "verify run --brief").stdout);
-    assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 broken\n") && laws.lines().count() < 9, "{laws}");
+    assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 failed\n") && laws.lines().count() < 9, "{laws}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Text and other categories: every noise through training, stopping, going on, drawing and evaluating.
-use super::{done, tensors, text};
+use super::{done, refused, tensors, text};
 use serde_json::Value;
 use std::{fs, path::Path};
 use tempfile::tempdir;
@@ -40,6 +40,24 @@ steps = 3
     )
 }
 
+/// A schedule for the other kind of data is refused with its field and the remedy.
+#[test]
+fn a_schedule_for_the_other_kind_of_data_is_refused() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES).unwrap();
+    fs::write(at.join("r.toml"), recipe("name = \"edm\"", "name = \"absorbing\"", "cross-entropy", "")).unwrap();
+    let error = refused(at, "train r.toml --out run");
+    assert!(error.contains("r.toml, line 7: `schedule.name` = \"edm\" gives α and σ"), "{error}");
+    assert!(error.contains("such as `log-linear`") && error.contains("^^^^^"), "{error}");
+    let points = "[data]\nname = \"points\"\n[schedule]\nname = \"shifted\"\nschedule = { name = \"log-linear\" }\n\
+                  [noise]\nname = \"gaussian\"\n[net]\nname = \"mlp\"\n";
+    fs::write(at.join("r.toml"), points).unwrap();
+    let error = refused(at, "train r.toml --out run");
+    assert!(error.contains("`schedule.name` = \"shifted\" gives survival probabilities"), "{error}");
+    assert!(error.contains("such as `cosine`"), "{error}");
+}
+
 /// Trains, stops, goes on, draws and evaluates; the evaluation.
 fn through(at: &Path, recipe: &str) -> Value {
     fs::write(at.join("names.txt"), NAMES).unwrap();
@@ -67,7 +85,7 @@ fn every_noise_of_categories_goes_through_a_run_and_its_bits_are_told_beside_n_g
     for (schedule, noise, loss) in [
         ("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo"),
         ("name = \"jsd\"\nsteps = 10", "name = \"absorbing\"\nprediction = \"logits\"", "vlb"),
-        ("name = \"geometric\"\nmax = 5", "name = \"uniform\"\nprediction = \"score\"", "score-entropy"),
+        ("name = \"geometric\"\nsigma_max = 5", "name = \"uniform\"\nprediction = \"score\"", "score-entropy"),
         (table, "name = \"uniform\"\nreverse = \"plug-in\"", "vlb"),
         (table, "name = \"marginal\"", "cross-entropy"),
     ] {
@@ -160,7 +178,7 @@ fn levels_of_images_are_categories() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     for (noise, schedule) in [
-        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nfirst = 0.05\nlast = 0.9"),
+        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
         ("nearest-neighbour", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
         ("absorbing", "name = \"cosine\"\nsteps = 20"),
     ] {

@@ -1,38 +1,38 @@
 //! Stochastic matrices on the host, in double precision.
-use crate::error::Error;
+use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-/// A stochastic matrix, of each row the numbers from the first to the last that is not zero.
+/// A stochastic matrix, as the entries of each row from the first to the last that is not zero.
 #[derive(Clone, Debug)]
 pub(super) struct Band(Vec<(usize, Vec<f64>)>);
 
 impl Band {
     /// The matrix of these rows.
-    pub(super) fn new(rows: Vec<Vec<f64>>) -> Result<Self, Error> {
+    pub(super) fn new(rows: Vec<Vec<f64>>) -> Result<Self> {
         let k = rows.len();
         if k == 0 {
-            return Err(Error::invalid("a matrix of categories has one row at least"));
+            return Err(Error::invalid("a transition matrix must have one row or more"));
         }
         for (x, row) in rows.iter().enumerate() {
             if row.len() != k {
                 return Err(Error::invalid(format!(
-                    "the matrix of {k} categories is square, but row {x} has {} numbers",
+                    "a transition matrix must be square, but it has {k} rows and row {x} has {} entries",
                     row.len()
                 )));
             }
             if let Some((y, p)) = row.iter().enumerate().find(|(_, p)| p.is_nan() || **p < -1e-12) {
                 return Err(Error::invalid(format!(
-                    "the rows of the matrix are distributions, but row {x} has {p} at column {y}"
+                    "the rows of a transition matrix must be probabilities, 0 or more, but row {x} has {p} at column {y}"
                 )));
             }
             let sum: f64 = row.iter().sum();
             if (sum - 1.0).abs() > 1e-9 {
                 return Err(Error::invalid(format!(
-                    "the rows of the matrix are distributions, but row {x} sums to {sum}"
+                    "the rows of a transition matrix must sum to 1, but row {x} sums to {sum}"
                 )));
             }
         }
@@ -64,7 +64,7 @@ impl Dense {
     pub(super) fn row(&self, x: usize) -> &[f64] {
         &self.values[x * self.k..(x + 1) * self.k]
     }
-    /// Row by row, or column by column.
+    /// The entries row by row, or column by column.
     pub(super) fn values(&self, column: bool) -> Vec<f64> {
         if !column {
             return self.values.clone();
@@ -75,7 +75,7 @@ impl Dense {
         let scale = (self.k as f64).recip();
         (0..self.k).map(|y| (0..self.k).map(|x| self.values[x * self.k + y]).sum::<f64>() * scale).collect()
     }
-    /// This and then a step.
+    /// This matrix times the next step.
     pub(super) fn then(&self, step: &Band) -> Self {
         let mut values = vec![0.0; self.values.len()];
         values.par_chunks_mut(self.k).zip(self.values.par_chunks(self.k)).for_each(|(out, row)| {
@@ -86,7 +86,7 @@ impl Dense {
         Self { k: self.k, values }
     }
     fn squared(&self) -> Self {
-        // Read by columns it is the transpose, and so is its square.
+        // Read by columns it is the transpose, and its square is the transpose of the square.
         let matrix = nalgebra::DMatrix::from_column_slice(self.k, self.k, &self.values);
         let square = &matrix * &matrix;
         Self { k: self.k, values: square.as_slice().to_vec() }
@@ -95,14 +95,14 @@ impl Dense {
 
 /// `exp(jumps (Q − I)) = Σ_n e^(−jumps) jumpsⁿ/n! Qⁿ`: all terms are positive, so nothing cancels.
 pub(super) fn exponential(q: &Band, jumps: f64) -> Dense {
-    // At 10⁹ jumps any chain that forgets has forgotten.
+    // At 10⁹ jumps any chain that mixes has mixed.
     let jumps = jumps.min(1e9);
     let halvings = if jumps > 1.0 { jumps.log2().ceil() as i32 } else { 0 };
     let few = jumps / 2f64.powi(halvings);
     let mut power = Dense::identity(q.k());
     let mut weight = (-few).exp();
     let mut sum = Dense { k: q.k(), values: power.values.iter().map(|v| v * weight).collect() };
-    // The weights of a Poisson law of mean 1 fall below 10⁻²⁰ after 22 terms.
+    // The weights of a Poisson distribution of mean 1 fall below 10⁻²⁰ after 22 terms.
     for n in 1..=22 {
         power = power.then(q);
         weight *= few / f64::from(n);
@@ -110,7 +110,7 @@ pub(super) fn exponential(q: &Band, jumps: f64) -> Dense {
     }
     for _ in 0..halvings {
         sum = sum.squared();
-        // Rounding of the rows' sums would double with every square.
+        // The rounding error of the rows' sums would double with every square.
         sum.values.chunks_mut(q.k()).for_each(|row| {
             let total: f64 = row.iter().sum();
             row.iter_mut().for_each(|p| *p /= total);
@@ -119,7 +119,7 @@ pub(super) fn exponential(q: &Band, jumps: f64) -> Dense {
     sum
 }
 
-/// Matrices made once, up to a number of bytes.
+/// Matrices computed once, up to a number of bytes.
 #[derive(Debug)]
 pub(super) struct Cache {
     made: Mutex<HashMap<(u64, u64), Arc<Dense>>>,

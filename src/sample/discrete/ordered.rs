@@ -24,7 +24,7 @@ pub enum By {
 
 /// Reveals as many masks a step as the schedule says, the surest first, each drawn from its guess.
 ///
-/// Of M entries `⌊M (1 − α(s))⌉` stay masked at s, α the schedule's [`keep`](crate::schedule::Schedule::keep), so M steps of a
+/// Of M entries `⌊M (1 − α(s))⌉` stay masked at s, α the schedule's [survival probability](crate::schedule::Survival::survival), so M steps of a
 /// linear one reveal one each; M is what the masks at the start make it. A step that reveals nothing asks nothing. A
 /// `temperature` adds `temperature · s · Gumbel noise` to the score, so that the order is the more random the earlier.
 ///

@@ -1,6 +1,6 @@
 //! Masks come back, so that what was drawn early can be drawn again.
 use super::{Past, Sampler, absorbing, draw, extent, guess, known, lost, read, when, write};
-use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Schedule};
+use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng, schedule::Survival};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ impl Default for Remasking {
 }
 impl Remasking {
     /// The noise's time at a time of the walk.
-    fn clock(self, schedule: &dyn Schedule, t: f64) -> f64 {
+    fn clock(self, schedule: &dyn Survival, t: f64) -> f64 {
         let Some(hold) = self.hold else { return t };
         let held = when(schedule, hold);
         if t > self.from {

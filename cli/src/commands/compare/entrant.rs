@@ -5,7 +5,7 @@ use crate::{
     dyn_model::from_noise,
     recipe::Recipe,
     recipe::build,
-    registry::{Modules, Rank, module::Kind},
+    registry::{AnySchedule, Modules, Rank, module::Kind},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
@@ -48,6 +48,7 @@ where
     Modules: Rank<D>,
 {
     let shelf = &Rank::<D>::ranked(modules).samplers;
+    let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
     let asked = match all {
         true => shelf.names().into_iter().map(str::to_owned).collect(),
@@ -83,7 +84,7 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = build::spacing(&recipe, modules, "sample.times", schedule)?;
+                let (spacing, table) = build::spacing(&recipe, modules, "sample.times", &named)?;
                 // Found out before anything is walked.
                 for &steps in &args.steps {
                     from_noise(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;

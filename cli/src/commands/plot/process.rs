@@ -57,7 +57,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     // Even in the logarithm of the signal-to-noise ratio, where the picture changes most evenly.
     let clean = schedule.at(0.0).log_snr().min(6.0);
     let noisy = schedule.at(1.0).log_snr().max(-6.0);
-    let mut times: Vec<f64> = gallery::grid(clean, noisy, steps).iter().map(|&l| schedule.time(l)).collect();
+    let mut times: Vec<f64> = gallery::grid(clean, noisy, steps).iter().map(|&l| schedule.time_at_log_snr(l)).collect();
     if times[0] > 0.0 {
         times.insert(0, 0.0);
     }
@@ -78,7 +78,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let at: Vec<f64> = marks.iter().flat_map(|y| marks.iter().flat_map(move |x| [*x, *y])).collect();
     let score = |t: f64| -> Vec<f64> {
         let c = schedule.at(t.max(times[1]));
-        at.chunks(2).flat_map(|z| model.look(z, c).eps.into_iter().map(move |eps| -eps / c.sigma)).collect()
+        at.chunks(2).flat_map(|z| model.closed_form(z, c).eps.into_iter().map(move |eps| -eps / c.sigma)).collect()
     };
     let middle = times.len() - 1;
     let labels =

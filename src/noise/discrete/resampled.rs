@@ -1,4 +1,4 @@
-//! x_t drawn from category numbers without anything of size K.
+//! Forward marginal of category indices, sampled without allocating anything of size K.
 use super::Discrete;
 use crate::{
     distribution::{Categorical, Distribution, Sample, one_hot},
@@ -7,22 +7,22 @@ use crate::{
 };
 use burn::tensor::{Tensor, TensorData};
 
-/// Category numbers `[…, 1]`, each kept with the probability of its row and redrawn from π otherwise.
+/// Category indices `[…, 1]`, each of which survives with the probability of its row and is resampled from π otherwise.
 #[derive(Clone, Debug)]
-pub(super) struct Redrawn<const D: usize> {
+pub(super) struct Resampled<const D: usize> {
     pub(super) x: Tensor<D>,
-    pub(super) keep: Vec<f64>,
+    pub(super) survival: Vec<f64>,
     pub(super) noise: Discrete,
 }
-impl<const D: usize> Redrawn<D> {
+impl<const D: usize> Resampled<D> {
     fn whole(&self) -> Categorical<D> {
-        let [keep, lose] = lift(&self.x, &self.keep, |_, keep| [keep, 1.0 - keep]);
+        let [survival, corrupted] = lift(&self.x, &self.survival, |_, survival| [survival, 1.0 - survival]);
         let x = one_hot(self.x.clone(), self.noise.pi.len());
         let pi = self.noise.pi(&x);
-        Categorical::trusted(x * keep + pi * lose).in_numbers(true)
+        Categorical::trusted(x * survival + pi * corrupted).in_numbers(true)
     }
 }
-impl<const D: usize> Distribution<D> for Redrawn<D> {
+impl<const D: usize> Distribution<D> for Resampled<D> {
     fn mean(&self) -> Tensor<D> {
         self.whole().mean()
     }
@@ -30,7 +30,7 @@ impl<const D: usize> Distribution<D> for Redrawn<D> {
         self.whole().std()
     }
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
-        // Drawn on the host without a look at x: two uniform numbers an entry.
+        // Sampled on the host without reading x: two uniform numbers per entry.
         let dims = self.x.dims();
         let (rows, width) = (dims[0], dims[1..].iter().product::<usize>());
         let u = rng.uniforms(rows, 2 * width);
@@ -44,12 +44,12 @@ impl<const D: usize> Distribution<D> for Redrawn<D> {
             })
             .collect();
         let whole = reached[reached.len() - 1];
-        let lost = |i: usize| u[2 * i] >= self.keep[i / width % self.keep.len()];
-        let drawn = |i: usize| reached.partition_point(|sum| *sum <= u[2 * i + 1] * whole);
+        let corrupted = |i: usize| u[2 * i] >= self.survival[i / width % self.survival.len()];
+        let index = |i: usize| reached.partition_point(|sum| *sum <= u[2 * i + 1] * whole);
         let options = (&self.x.device(), self.x.dtype());
-        let values: Vec<f64> = (0..rows * width).map(|i| if lost(i) { drawn(i) as f64 } else { 0.0 }).collect();
-        let lost: Vec<bool> = (0..rows * width).map(lost).collect();
-        let mask = Tensor::from_data(TensorData::new(lost, dims), &self.x.device());
+        let values: Vec<f64> = (0..rows * width).map(|i| if corrupted(i) { index(i) as f64 } else { 0.0 }).collect();
+        let corrupted: Vec<bool> = (0..rows * width).map(corrupted).collect();
+        let mask = Tensor::from_data(TensorData::new(corrupted, dims), &self.x.device());
         let value = self.x.clone().mask_where(mask, Tensor::from_data(TensorData::new(values, dims), options));
         Sample { value, eps: None }
     }

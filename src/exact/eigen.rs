@@ -1,0 +1,40 @@
+//! Eigenvectors of symmetric matrices.
+
+/// Computes the orthonormal eigenvectors and the eigenvalues of a symmetric matrix by Jacobi rotations.
+///
+/// Results are accurate to the last digits also for eigenvalues that are small compared with the largest.
+pub(super) fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>) {
+    let n = a.len();
+    let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();
+    for _ in 0..100 {
+        let off: f64 = (0..n).map(|i| (0..i).map(|j| a[i][j].abs()).sum::<f64>()).sum();
+        let scale: f64 = (0..n).map(|i| a[i][i].abs()).sum();
+        if off <= 1e-17 * scale {
+            break;
+        }
+        for p in 0..n {
+            for q in p + 1..n {
+                if a[p][q] == 0.0 {
+                    continue;
+                }
+                let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
+                let tan = theta.signum() / (theta.abs() + theta.hypot(1.0));
+                let cos = tan.hypot(1.0).recip();
+                let sin = tan * cos;
+                for row in a.iter_mut() {
+                    (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
+                }
+                let (head, tail) = a.split_at_mut(q);
+                let (top, bottom) = (&mut head[p], &mut tail[0]);
+                for (x, y) in top.iter_mut().zip(bottom.iter_mut()) {
+                    (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
+                }
+                let (head, tail) = vectors.split_at_mut(q);
+                for (x, y) in head[p].iter_mut().zip(tail[0].iter_mut()) {
+                    (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
+                }
+            }
+        }
+    }
+    (vectors, (0..n).map(|i| a[i][i]).collect())
+}

@@ -1,0 +1,28 @@
+//! Exact consistency models.
+use super::mixture::Mixture;
+use crate::{
+    denoise::Denoiser,
+    noise::{Estimate, Noise},
+    rng::Rng,
+    sample::{DormandPrince, Past, Sampler},
+};
+use burn::tensor::Tensor;
+
+/// Exact consistency model of a mixture: `f(x_t, t)`, the end at t = 0 of the probability flow through `x_t`.
+#[doc(alias = "consistency")]
+#[derive(Clone, Debug)]
+pub struct FlowEnd<'a>(pub &'a Mixture);
+impl<const D: usize> Denoiser<D> for FlowEnd<'_> {
+    fn noise(&self) -> &dyn Noise<D> {
+        self.0.noise()
+    }
+    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        let x = Denoiser::<D>::denoise(self, z.clone(), t).mean;
+        Denoiser::<D>::noise(self.0).target(x, z, t)
+    }
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        assert_eq!(t.len(), 1, "a consistency model takes one time for the whole batch");
+        let tolerances = DormandPrince { absolute: 1e-8, relative: 1e-8 };
+        tolerances.step(self.0, z, t[0], 0.0, &mut Past::default(), &mut Rng::new(0)).into()
+    }
+}

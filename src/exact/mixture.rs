@@ -1,0 +1,346 @@
+//! Mixtures of Gaussians under Gaussian noise.
+use super::component::{Component, Covariance, dot};
+use crate::{
+    denoise::Denoiser,
+    distribution::host,
+    error::{Error, Result},
+    likelihood::transport,
+    noise::{Estimate, Gaussian, Noise, Prediction},
+    rng::Rng,
+    sample::{DormandPrince, Past, Sampler},
+    schedule::Scales,
+};
+use burn::tensor::{DType, Tensor, TensorData};
+use rayon::prelude::*;
+use std::f64::consts::TAU;
+
+/// The closed forms of a mixture at one noisy point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClosedForm {
+    /// ln p(x_t).
+    pub log_density: f64,
+    /// x̂ = E[x | x_t].
+    pub x: Vec<f64>,
+    /// ε̂ = E[ε | x_t].
+    pub eps: Vec<f64>,
+    /// ∇ ln p(x_t).
+    pub score: Vec<f64>,
+    /// tr ∂x̂/∂x_t.
+    pub divergence: f64,
+}
+
+/// Data from a mixture of Gaussians under Gaussian noise, with its exact denoiser.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use tweedie::{denoise::Denoiser, exact::{Covariance, Mixture}, noise::Gaussian, schedule::OrnsteinUhlenbeck};
+/// let noise = Gaussian::new(OrnsteinUhlenbeck {});
+/// let model = Mixture::gaussian(noise, vec![2.0], Covariance::Isotropic(4.0))?;
+/// // α = 0.8, σ = 0.6: x̂ = m + α v/(α² v + σ²) (z − α m) = 2 − 3.2/2.92 · 1.6
+/// let x = model.denoise(Tensor::<2>::zeros([1, 1], &Device::flex()), &[0.6]).mean;
+/// assert!((x.into_scalar::<f32>() - 0.246575).abs() < 1e-6);
+/// # Ok::<(), tweedie::Error>(())
+/// ```
+#[doc(alias = "GMM")]
+#[derive(Clone, Debug)]
+pub struct Mixture {
+    noise: Gaussian,
+    components: Vec<Component>,
+    dim: usize,
+}
+
+impl Mixture {
+    /// Builds the mixture of components (weight, mean, covariance) under a noise; weights are normalized.
+    ///
+    /// # Errors
+    ///
+    /// If there is no component, their dimensions differ, or one is not a Gaussian.
+    pub fn new(noise: Gaussian, components: Vec<(f64, Vec<f64>, Covariance)>) -> Result<Self> {
+        let dim = components.first().map_or(0, |(_, mean, _)| mean.len());
+        if dim == 0 {
+            return Err(Error::invalid("a mixture must have at least one component of at least one dimension"));
+        }
+        if let Some(i) = components.iter().position(|(_, mean, _)| mean.len() != dim) {
+            return Err(Error::invalid(format!(
+                "component {i} of the mixture has {} dimensions, but the first has {dim}",
+                components[i].1.len()
+            )));
+        }
+        noise.schedule().check()?;
+        let total: f64 = components.iter().map(|(weight, ..)| weight).sum();
+        let components = components.into_iter().enumerate();
+        let components =
+            components.map(|(i, (weight, mean, covariance))| Component::new(i, weight / total, mean, covariance));
+        Ok(Self { noise, components: components.collect::<Result<_, _>>()?, dim })
+    }
+
+    /// Builds the model of data from one Gaussian.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Mixture::new).
+    pub fn gaussian(noise: Gaussian, mean: Vec<f64>, covariance: Covariance) -> Result<Self> {
+        Self::new(noise, vec![(1.0, mean, covariance)])
+    }
+
+    /// Builds the model of a data set: its points with equal weights, each a Gaussian of standard deviation `std` (0 for the
+    /// points themselves).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Mixture::new).
+    pub fn empirical(noise: Gaussian, points: Vec<Vec<f64>>, std: f64) -> Result<Self> {
+        Self::new(noise, points.into_iter().map(|x| (1.0, x, Covariance::Isotropic(std * std))).collect())
+    }
+
+    /// Returns the same data under another noise.
+    pub fn with_noise(&self, noise: Gaussian) -> Self {
+        Self { noise, ..self.clone() }
+    }
+
+    /// Returns the dimension of the data.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Computes the closed form at a noisy point for the scales `c`.
+    ///
+    /// Without noise, σ = 0, data at points (or on lines, …) have no density; the result is then the limit of vanishing noise:
+    /// x̂ is the nearest point, ln p and the score are infinite.
+    ///
+    /// # Panics
+    ///
+    /// If the dimension of `z` is not that of the data.
+    pub fn closed_form(&self, z: &[f64], c: Scales) -> ClosedForm {
+        assert_eq!(z.len(), self.dim, "a point of this mixture has {} dimensions, not {}", self.dim, z.len());
+        let singular = c.sigma == 0.0 && self.components.iter().any(Component::singular);
+        // Noise too small to matter, whose square does not underflow.
+        let near = if singular { Scales { sigma: 1e-150, ..c } } else { c };
+        let points: Vec<_> = self.components.iter().map(|component| component.at(z, near)).collect();
+        let most = points.iter().fold(f64::NEG_INFINITY, |most, point| most.max(point.log));
+        let weights: Vec<f64> = points.iter().map(|point| (point.log - most).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let (mut x, mut eps, mut score) = (vec![0.0; self.dim], vec![0.0; self.dim], vec![0.0; self.dim]);
+        let mut divergence = 0.0;
+        for ((component, point), weight) in self.components.iter().zip(&points).zip(&weights) {
+            let weight = weight / total;
+            for d in 0..self.dim {
+                x[d] += weight * (component.mean[d] + c.alpha * point.shift[d]);
+                eps[d] += weight * near.sigma * point.whitened[d];
+                score[d] -= weight * point.whitened[d];
+            }
+            divergence += weight * point.trace;
+        }
+        if self.components.len() > 1 && c.sigma > 0.0 {
+            for ((component, point), weight) in self.components.iter().zip(&points).zip(&weights) {
+                let gap: f64 =
+                    (0..self.dim).map(|d| (component.mean[d] + c.alpha * point.shift[d] - x[d]).powi(2)).sum();
+                divergence += weight / total * gap / (c.sigma * c.sigma);
+            }
+        }
+        let mut log_density = most + total.ln();
+        if singular {
+            let limit = |x: f64| match x.abs() {
+                size if size < 1e-100 => 0.0,
+                size if size > 1e100 => x.signum() * f64::INFINITY,
+                _ => x,
+            };
+            eps.iter_mut().chain(&mut score).for_each(|x| *x = limit(*x));
+            let nearest = points.iter().zip(&self.components).find(|(point, _)| point.log == most);
+            log_density = match limit(log_density) {
+                log if log.is_finite() && nearest.is_some_and(|(_, component)| component.singular()) => f64::INFINITY,
+                log => log,
+            };
+        }
+        ClosedForm { log_density, x, eps, score, divergence: c.alpha * divergence }
+    }
+
+    /// Computes `E[x]`.
+    pub fn mean(&self) -> Vec<f64> {
+        let weighted =
+            |d: usize| self.components.iter().map(|component| component.log_weight.exp() * component.mean[d]).sum();
+        (0..self.dim).map(weighted).collect()
+    }
+
+    /// Computes `Cov[x]`, as rows.
+    pub fn covariance(&self) -> Vec<Vec<f64>> {
+        let mean = self.mean();
+        let mut full = vec![vec![0.0; self.dim]; self.dim];
+        for component in &self.components {
+            let own = component.covariance();
+            for i in 0..self.dim {
+                for j in 0..self.dim {
+                    let apart = (component.mean[i] - mean[i]) * (component.mean[j] - mean[j]);
+                    full[i][j] += component.log_weight.exp() * (own[i][j] + apart);
+                }
+            }
+        }
+        full
+    }
+
+    /// Computes `E[x_t] = α E[x]` and `Cov[x_t] = α² Cov[x] + σ² I`.
+    pub fn moments(&self, t: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let c = self.noise.schedule().at(t);
+        let (mut mean, mut covariance) = (self.mean(), self.covariance());
+        mean.iter_mut().for_each(|m| *m *= c.alpha);
+        for (i, row) in covariance.iter_mut().enumerate() {
+            row.iter_mut().for_each(|v| *v *= c.alpha * c.alpha);
+            row[i] += c.sigma * c.sigma;
+        }
+        (mean, covariance)
+    }
+
+    /// Samples x_t n times; sample i depends on row i of the stream alone.
+    pub fn sample_at(&self, n: usize, t: f64, rng: &mut Rng) -> Vec<Vec<f64>> {
+        let c = self.noise.schedule().at(t);
+        let noise = rng.stream("noise").normals(n, self.dim);
+        let mut samples = self.sample(n, rng);
+        for (x, noise) in samples.iter_mut().zip(noise.chunks(self.dim)) {
+            x.iter_mut().zip(noise).for_each(|(x, noise)| *x = c.alpha * *x + c.sigma * noise);
+        }
+        samples
+    }
+
+    /// Samples x n times; sample i depends on row i of the stream alone.
+    pub fn sample(&self, n: usize, rng: &mut Rng) -> Vec<Vec<f64>> {
+        let which = rng.uniforms(n, 1);
+        let count = self.dim + self.components.iter().map(|component| component.values.len()).max().unwrap_or(0);
+        let normals = rng.normals(n, count);
+        let draw = |i: usize| {
+            let mut left = which[i];
+            let component = self
+                .components
+                .iter()
+                .find(|component| {
+                    left -= component.log_weight.exp();
+                    left <= 0.0
+                })
+                .unwrap_or(&self.components[self.components.len() - 1]);
+            let (own, along) = normals[i * count..(i + 1) * count].split_at(self.dim);
+            match &component.basis {
+                None => (0..self.dim)
+                    .map(|d| {
+                        component.mean[d] + own[d] * component.values.get(d).copied().unwrap_or(component.rest).sqrt()
+                    })
+                    .collect(),
+                Some(basis) => {
+                    // `rest` in all directions, and the difference along those of the basis.
+                    let mut x: Vec<f64> =
+                        (0..self.dim).map(|d| component.mean[d] + own[d] * component.rest.sqrt()).collect();
+                    for ((u, v), n) in basis.iter().zip(&component.values).zip(along) {
+                        let scale = n * (v - component.rest).max(0.0).sqrt();
+                        x.iter_mut().zip(u).for_each(|(x, u)| *x += u * scale);
+                    }
+                    x
+                }
+            }
+        };
+        (0..n).map(draw).collect()
+    }
+
+    /// Computes `f` of the closed form of each row, as a tensor like `z`.
+    fn map_rows<const D: usize>(
+        &self,
+        z: Tensor<D>,
+        t: &[f64],
+        f: impl Fn(ClosedForm, Scales) -> Vec<f64> + Sync,
+    ) -> Tensor<D> {
+        let (dims, device, dtype) = (z.dims(), z.device(), z.dtype());
+        let path = self.noise.schedule();
+        let scales: Vec<Scales> = t.iter().map(|&t| path.at(t)).collect();
+        let points = host(z);
+        let work = |(i, z): (usize, &[f64])| {
+            let c = scales[i % scales.len()];
+            f(self.closed_form(z, c), c)
+        };
+        let values: Vec<f64> = if points.len() * self.components.len() > 4096 {
+            points.par_chunks(self.dim).enumerate().flat_map_iter(work).collect()
+        } else {
+            points.chunks(self.dim).enumerate().flat_map(work).collect()
+        };
+        Tensor::from_data(TensorData::new(values, dims), (&device, dtype))
+    }
+
+    /// Computes ln p(x_t) of each row.
+    pub fn log_density<const D: usize>(&self, z: Tensor<D>, t: f64) -> Vec<f64> {
+        let c = self.noise.schedule().at(t);
+        host(z).chunks(self.dim).map(|z| self.closed_form(z, c).log_density).collect()
+    }
+
+    /// Computes the score ∇ ln p(x_t).
+    pub fn score<const D: usize>(&self, z: Tensor<D>, t: f64) -> Tensor<D> {
+        self.map_rows(z, &[t], |closed, _| closed.score)
+    }
+
+    /// Solves the probability flow from x_t = `z` to s, to about 1e-11, for s < t or s > t.
+    ///
+    /// # Panics
+    ///
+    /// If `z` is not double precision, which the tolerances need.
+    pub fn flow<const D: usize>(&self, z: Tensor<D>, t: f64, s: f64) -> Tensor<D> {
+        assert_eq!(z.dtype(), DType::F64, "a reference solution is computed in double precision");
+        DormandPrince { absolute: 1e-12, relative: 1e-12 }.step(self, z, t, s, &mut Past::default(), &mut Rng::new(0))
+    }
+
+    /// Computes ln p(x_s) of each row by the probability flow from s to t, where the density is `terminal`.
+    ///
+    /// The change of variables along the flow is `ln p(x_s) = ln p(x_t) + ∫ div u dt`, with the exact divergence.
+    ///
+    /// # Panics
+    ///
+    /// As [`flow`](Mixture::flow), and if σ = 0 at s, where the flow has no finite velocity.
+    pub fn log_likelihood<const D: usize>(&self, z: Tensor<D>, s: f64, t: f64, terminal: Terminal) -> Vec<f64> {
+        assert_eq!(z.dtype(), DType::F64, "a reference likelihood is computed in double precision");
+        let rows = z.dims()[0];
+        let trace = |z: Tensor<D>, t: f64| {
+            let c = self.noise.schedule().at(t);
+            let values: Vec<f64> =
+                host(z.clone()).chunks(self.dim).map(|z| self.closed_form(z, c).divergence).collect();
+            Tensor::from_data(TensorData::new(values, [rows]), (&z.device(), DType::F64))
+        };
+        let (end, gained) = transport(self, z, s, t, (1e-12, 1e-12), trace);
+        let c = self.noise.schedule().at(t);
+        let last: Vec<f64> = host(end)
+            .chunks(self.dim)
+            .map(|z| match terminal {
+                Terminal::Exact => self.closed_form(z, c).log_density,
+                Terminal::Noise => {
+                    -0.5 * (dot(z, z) / c.sigma.powi(2) + self.dim as f64 * (TAU * c.sigma.powi(2)).ln())
+                }
+            })
+            .collect();
+        last.into_iter().zip(host(gained)).map(|(last, gained)| last + gained).collect()
+    }
+}
+
+/// Density at the end of the flow of a likelihood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// The exact density of x_t.
+    Exact,
+    /// N(0, σ²), the stationary distribution from which sampling starts.
+    Noise,
+}
+
+impl<const D: usize> Denoiser<D> for Mixture {
+    fn noise(&self) -> &dyn Noise<D> {
+        &self.noise
+    }
+    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        self.map_rows(z, t, |closed, c| match self.noise.prediction() {
+            // σ′ ε̂ = −½ (σ²)′ ∇ ln p, finite also if σ = 0 and σ′ is infinite.
+            Prediction::Velocity => {
+                closed.x.iter().zip(&closed.score).map(|(x, s)| c.alpha_dot * x - 0.5 * c.variance_dot * s).collect()
+            }
+            Prediction::Score => closed.score,
+            _ => {
+                let [a, b] = self.noise.row(c);
+                closed.x.iter().zip(&closed.eps).map(|(x, eps)| a * x + b * eps).collect()
+            }
+        })
+    }
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        // x̂ itself, not solved for from a prediction, so nothing cancels.
+        self.map_rows(z, t, |closed, _| closed.x).into()
+    }
+}
