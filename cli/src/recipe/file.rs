@@ -195,7 +195,8 @@ impl Recipe {
             return error;
         }
         // A field of another section is named from the root.
-        let elsewhere = |field: &str| [field, field.trim_end_matches(".name")].into_iter().find(|path| self.get(path).is_some());
+        let elsewhere =
+            |field: &str| [field, field.trim_end_matches(".name")].into_iter().find(|path| self.get(path).is_some());
         let field = error.field();
         let field = field.and_then(|field| self.place_of(path, field).or_else(|| elsewhere(field).map(str::to_owned)));
         let place = field.unwrap_or_else(|| match self.get(&format!("{path}.name")) {

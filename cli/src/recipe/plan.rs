@@ -18,9 +18,7 @@ use crate::{
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{
-    Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train,
-};
+use tweedie::{Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
 /// The data of a recipe, all of which has been checked.
 pub(crate) struct DataSpec {

@@ -72,7 +72,9 @@ impl NoiseConfig for Absorbing {
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Discrete> {
         let count = of("absorbing", data)?.count;
-        Ok(Discrete::absorbing(schedule.survival()?, count + 1, count).with_prediction(self.prediction).with_reverse(self.reverse))
+        Ok(Discrete::absorbing(schedule.survival()?, count + 1, count)
+            .with_prediction(self.prediction)
+            .with_reverse(self.reverse))
     }
 }
 

@@ -38,6 +38,7 @@ pub enum Quantity {
 #[doc(alias("trained_betas", "custom_betas"))]
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields, into = "Serialized")]
+#[schemars(!into)]
 pub struct Listed {
     /// What the numbers are. Default: betas.
     quantity: Quantity,
