@@ -77,6 +77,7 @@ impl Survival for OrnsteinUhlenbeck {
 #[serde(default, deny_unknown_fields)]
 pub struct VarianceExploding {
     /// σ(0), positive. Default: 0.01.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ(1), larger than `sigma_min`. Default: 50.
     pub sigma_max: f64,
@@ -111,8 +112,10 @@ impl Schedule for VarianceExploding {
 #[serde(default, deny_unknown_fields)]
 pub struct VariancePreserving {
     /// β(0), 0 or more. Default: 0.1.
+    #[schemars(range(min = 0.0))]
     pub beta_min: f64,
     /// β(1), positive. Default: 20.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
 }
 impl Default for VariancePreserving {
@@ -176,10 +179,12 @@ impl Survival for VariancePreserving {
 #[serde(default, deny_unknown_fields)]
 pub struct Edm {
     /// σ(0), positive. Default: 0.002.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ(1), larger than `sigma_min`. Default: 80.
     pub sigma_max: f64,
     /// ρ, positive: the larger, the finer the steps at low noise. Default: 7.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub rho: f64,
 }
 impl Default for Edm {
@@ -242,8 +247,10 @@ impl Survival for CosineAngle {
 #[serde(default, deny_unknown_fields)]
 pub struct SubVariancePreserving {
     /// β(0), 0 or more. Default: 0.1.
+    #[schemars(range(min = 0.0))]
     pub beta_min: f64,
     /// β(1), positive. Default: 20.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
 }
 impl Default for SubVariancePreserving {
@@ -291,6 +298,7 @@ impl Survival for SubVariancePreserving {
 #[serde(default, deny_unknown_fields)]
 pub struct Decaying {
     /// α(1), in (0, 1). Default: 0.001.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub alpha_min: f64,
 }
 impl Default for Decaying {

@@ -19,6 +19,7 @@ use std::f64::consts::FRAC_PI_2;
 pub struct LogLinear {
     /// ᾱ(1), in [0, 1). Default: 0.001.
     #[doc(alias = "eps")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub survival_min: f64,
 }
 impl Default for LogLinear {
@@ -62,6 +63,7 @@ impl Survival for CosineMask {
 #[serde(default, deny_unknown_fields)]
 pub struct Geometric {
     /// σ̄(0), positive. Default: 1e-4.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ̄(1), larger than `sigma_min`. Default: 20.
     pub sigma_max: f64,

@@ -194,11 +194,7 @@ impl Recipe {
         if error.kind() != ErrorKind::Invalid {
             return error;
         }
-        // A field of another section is named from the root.
-        let elsewhere =
-            |field: &str| [field, field.trim_end_matches(".name")].into_iter().find(|path| self.get(path).is_some());
-        let field = error.field();
-        let field = field.and_then(|field| self.place_of(path, field).or_else(|| elsewhere(field).map(str::to_owned)));
+        let field = error.field().and_then(|field| self.place_of(path, field).or_else(|| self.elsewhere(field)));
         let place = field.unwrap_or_else(|| match self.get(&format!("{path}.name")) {
             Some(_) => format!("{path}.name"),
             None => path.to_owned(),
@@ -214,6 +210,13 @@ impl Recipe {
         }
         let inner = self.get(path)?.as_table()?.iter().filter(|(_, value)| value.is_table());
         inner.into_iter().find_map(|(key, _)| self.place_of(&format!("{path}.{key}"), field))
+    }
+
+    /// The path of a field of another section, which is named from the root.
+    fn elsewhere(&self, field: &str) -> Option<String> {
+        let module = field.strip_suffix(".name");
+        let path = std::iter::once(field).chain(module).find(|path| self.get(path).is_some())?;
+        Some(path.to_owned())
     }
 
     /// A message with the line it is about.

@@ -22,12 +22,15 @@ use std::f64::consts::FRAC_PI_2;
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// s, 0 or more: the larger, the more noise the first step has. Default: 0.008.
+    #[schemars(range(min = 0.0))]
     offset: f64,
     /// Power of the cosine. Default: 2.
     exponent: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -71,10 +74,13 @@ table_schedule!(Cosine {
 #[serde(default, deny_unknown_fields)]
 pub struct Sqrt {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// s, in [0, 1). Default: 1e-4.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     offset: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -115,14 +121,17 @@ table_schedule!(Sqrt {
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidSignal {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Argument of the sigmoid at t = 0. Default: −3.
     start: f64,
     /// Argument of the sigmoid at t = 1, larger than `start`. Default: 3.
     end: f64,
     /// Temperature τ, positive. Default: 1.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     tau: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -172,12 +181,15 @@ table_schedule!(SigmoidSignal {
 #[serde(default, deny_unknown_fields)]
 pub struct Laplace {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Mean of the log-SNR. Default: 0.
     mean: f64,
     /// Scale of the log-SNR, positive. Default: 0.5.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     scale: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -227,12 +239,16 @@ table_schedule!(Laplace {
 #[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Power of t, positive. Default: 2.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     power: f64,
     /// ᾱ(1), in [0, ½). Default: 1e-4.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 0.5))]
     offset: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
