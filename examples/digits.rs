@@ -6,11 +6,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let digits = Digits::default().load(Split::Train)?;
     let rows: Vec<usize> = (0..digits.len()).collect();
     let data =
-        Samples::new(digits.to_unit(&rows, None), [rows.len(), 1, 8, 8]).labelled(digits.labels.clone().unwrap());
+        Samples::new(digits.to_unit(&rows, None), [rows.len(), 1, 8, 8]).with_labels(digits.labels.clone().unwrap());
     let net = UNetConfig::new(1, [32, 64]).with_num_classes(10).init(&Rng::new(0), &Device::flex())?;
-    let model = Model::new(Gaussian::new(Cosine::new(1000)), net).within(-1.0, 1.0);
+    let model = Model::new(Gaussian::new(Cosine::new(1000)), net)?.with_range(-1.0, 1.0);
     let steps = std::env::args().nth(1).map_or(Ok(600), |n| n.parse())?;
-    let mut trainer = model.train(&data, Simple, Train { steps, rate: 2e-3, ema: 0.99, ..Train::default() })?;
+    let mut trainer = model.train(&data, Simple {}, Train { steps, lr: 2e-3, ema_decay: 0.99, ..Train::default() })?;
     while let Some(step) = trainer.next().transpose()? {
         println!("{:4}  {:.4}", step.step, step.loss);
     }

@@ -1,30 +1,31 @@
-//! Data as training sees them: rows known by their number.
+//! Training data: samples by row number.
 use crate::{
     net::{Classes, Condition},
     rng::Rng,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// A set of samples of raw type `R`, each with a condition of type `Y`.
+/// A data set of samples of raw type `R`, each with a condition of type `Y`.
+#[doc(alias("Dataset", "DataLoader", "LightningDataModule"))]
 pub trait Data<R, Y>: Send + Sync {
-    /// How many samples there are.
+    /// The number of samples.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The samples `rows`, in that order. Random augmentation draws from `rng`, whose row i is that of `rows[i]`.
+    /// Returns the samples `rows`, in that order. Random augmentation of `rows[i]` uses row i of `rng`.
     fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (R, Y);
 }
 
-/// Numbers in memory, one row after the other.
+/// Samples in memory, row after row.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{Rng, data::{Data, Samples}, net::Classes};
-/// let points = Samples::new(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).labelled(vec![0, 1]);
+/// let points = Samples::new(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).with_labels(vec![0, 1]);
 /// let (x, y): (Tensor<2>, Classes) = points.batch(&[1], &Rng::new(0), &Device::flex());
 /// assert_eq!((x.dims(), y), ([1, 2], Classes::from([1])));
 /// ```
@@ -35,23 +36,29 @@ pub struct Samples<const D: usize> {
     classes: Classes,
 }
 impl<const D: usize> Samples<D> {
-    /// Rows of `shape[1..]` each, `shape[0]` of them.
+    /// Samples of shape `shape[1..]` each, `shape[0]` of them.
     ///
     /// # Panics
     ///
-    /// If `values` does not fill the shape.
+    /// If the length of `values` is not the product of the shape.
     pub fn new(values: Vec<f32>, shape: [usize; D]) -> Self {
         let size: usize = shape.iter().product();
-        assert_eq!(values.len(), size, "{} numbers do not fill the shape {shape:?}", values.len());
+        assert_eq!(values.len(), size, "the shape {shape:?} has {size} entries, got {} values", values.len());
         Self { values, shape, classes: Classes::none() }
     }
-    /// With a class for each row.
+    /// Sets the class label of each row.
     ///
     /// # Panics
     ///
-    /// If there are not as many classes as rows.
-    pub fn labelled(self, classes: Vec<u32>) -> Self {
-        assert_eq!(classes.len(), self.shape[0], "{} labels for {} rows", classes.len(), self.shape[0]);
+    /// If the number of labels is not the number of rows.
+    pub fn with_labels(self, classes: Vec<u32>) -> Self {
+        assert_eq!(
+            classes.len(),
+            self.shape[0],
+            "{} rows need a label each, got {} labels",
+            self.shape[0],
+            classes.len()
+        );
         Self { classes: classes.into(), ..self }
     }
     fn tensor(&self, rows: &[usize], device: &Device) -> Tensor<D> {

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A user's mistake or a failure of the system: what was found, where, and how to mend it.
+/// A user's mistake or a failure of the system: what was found, where, and the remedy.
 ///
 /// The parts are kept apart and put into one sentence by [`Display`](fmt::Display) alone:
 ///
@@ -84,7 +84,7 @@ impl Error {
         error
     }
 
-    /// Names the configuration field that is to blame; a field named before becomes a part of this one, `adam` of `beta1` is
+    /// Names the configuration field at fault; a field named before becomes a part of this one, `adam` of `beta1` is
     /// `adam.beta1`.
     pub fn with_field(mut self, field: impl Into<String>) -> Self {
         let outer = field.into();
@@ -95,7 +95,7 @@ impl Error {
         self
     }
 
-    /// Says how to mend it.
+    /// Adds a remedy.
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());
         self
@@ -105,7 +105,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
-    /// The configuration field that is to blame, its parts separated by dots.
+    /// The configuration field at fault, its parts separated by dots.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
@@ -117,7 +117,7 @@ impl Error {
     pub fn problem(&self) -> &str {
         &self.0.problem
     }
-    /// How to mend it.
+    /// The remedy.
     pub fn remedy(&self) -> Option<&str> {
         self.0.remedy.as_deref()
     }
@@ -158,7 +158,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A small number as a message says it.
+/// Formats a small number for a message.
 pub(crate) fn small(x: f64) -> String {
     if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
 }

@@ -20,6 +20,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
 mod categories;
+mod denoiser;
 mod discrete_sampler;
 mod distribution;
 mod gaussian;
@@ -30,6 +31,7 @@ mod order;
 mod sampler;
 mod walk;
 pub use categories::bound;
+pub use denoiser::{denoiser, guidance};
 pub use discrete_sampler::{discrete_sampler, distance, draws};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};

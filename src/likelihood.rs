@@ -1,15 +1,14 @@
-//! Likelihoods: bounds on −ln p(x) of data that a model was not trained on, with a standard error.
+//! Likelihoods: variational bounds on −ln p(x) of held-out data, with a standard error.
 //!
-//! A bound is a mean over times of a loss that says so ([`Loss::times`]), plus the [prior term](prior_term), which no net can
-//! change. Each row is looked at several times, one in each of as many equal parts of [0, 1], at a place in its part that is
-//! the row's own:
+//! A bound is the mean over t of a loss that is one ([`Loss::bound_times`]), plus the [prior term](prior_term), which no network can
+//! change. The mean over t is estimated for each row i by n stratified Monte Carlo samples,
 //!
 //! ```text
-//! t_ij = (j + u_i)/n,   j = 0 … n − 1,   u_i even in (0, 1)
+//! t_ij = (j + u_i)/n,   j = 0 … n − 1,   u_i ~ U(0, 1)
 //! ```
 //!
-//! so that the mean of a row is unbiased, its error falls faster than that of times drawn anywhere, and rows are independent:
-//! the spread of the rows' bounds is the error of their mean, of data, times and noise together.
+//! so that a row's mean is unbiased, its error falls faster than that of independent samples of t, and rows are independent: the
+//! standard deviation of the rows' bounds gives the standard error of their mean, of data, times and noise together.
 mod ode;
 pub use ode::log_likelihood;
 pub(crate) use ode::transport;
@@ -18,12 +17,12 @@ use crate::{
     denoise::Denoiser,
     distribution::host,
     error::Error,
-    loss::{Batch, Loss, Times, prior_term},
+    loss::{Batch, BoundTimes, CrossEntropy, Loss, prior_term},
     rng::Rng,
 };
 use burn::tensor::Tensor;
 
-/// Bounds on −ln p(x) of rows, in nats.
+/// Upper bounds on −ln p(x) of rows, in nats.
 ///
 /// ```
 /// use tweedie::likelihood::Bound;
@@ -33,16 +32,17 @@ use burn::tensor::Tensor;
 /// assert_eq!((all.nats(), all.per_token()), (4.0, 1.5));
 /// assert!((all.bits_per_token() - 1.5 / 2f64.ln()).abs() < 1e-12);
 /// ```
+#[doc(alias("nelbo", "elbo", "bits_per_dim", "perplexity"))]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bound {
     /// The bound of each row, in nats.
     pub rows: Vec<f64>,
-    /// How many categories (or numbers) each row is made of.
+    /// The number of dimensions (tokens, pixels, …) of each row.
     pub tokens: Vec<usize>,
 }
 
 impl Bound {
-    /// The rows of another batch as well.
+    /// Appends the rows of another batch.
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.tokens.extend(other.tokens);
@@ -55,7 +55,7 @@ impl Bound {
     pub fn per_token(&self) -> f64 {
         self.rows.iter().sum::<f64>() / self.tokens.iter().sum::<usize>() as f64
     }
-    /// The standard error of [`per_token`](Bound::per_token): that of a ratio of means over independent rows; not a number for
+    /// The standard error of [`per_token`](Bound::per_token): that of a ratio of means over independent rows; NaN for
     /// one row.
     pub fn standard_error(&self) -> f64 {
         let (n, mean) = (self.rows.len() as f64, self.per_token());
@@ -63,7 +63,8 @@ impl Bound {
         let tokens = self.tokens.iter().sum::<usize>() as f64 / n;
         (squares / (n - 1.0) / n).sqrt() / tokens
     }
-    /// [`per_token`](Bound::per_token) in bits.
+    /// [`per_token`](Bound::per_token) in bits: bits per dimension, per character, per token.
+    #[doc(alias("bpd", "bits_per_dim"))]
     pub fn bits_per_token(&self) -> f64 {
         self.per_token() / std::f64::consts::LN_2
     }
@@ -73,37 +74,37 @@ impl Bound {
     }
 }
 
-/// A bound on −ln p(x) of each row of x, by `looks` looks at each.
+/// An upper bound on −ln p(x) of each row of x, from `samples` Monte Carlo samples of t per row.
 ///
-/// `loss` is one that is a bound: [`Vlb`](crate::loss::Vlb) over T steps (T looks see every term once),
-/// [`MaskedNelbo`](crate::loss::MaskedNelbo) or [`ScoreEntropy`](crate::loss::ScoreEntropy) in continuous time. Where the
-/// schedule is not quite clean at t = 0, what it costs to guess x there is added; where absorbing noise leaves something unmasked
-/// at t = 1, what it costs to guess that from nothing but masks is added in the place of the prior term, which would be infinite.
+/// `loss` is one that is a bound: [`Vlb`](crate::loss::Vlb) over T steps (T samples evaluate every term once),
+/// [`MaskedNelbo`](crate::loss::MaskedNelbo) or [`ScoreEntropy`](crate::loss::ScoreEntropy) in continuous time. If ᾱ(0) < 1, the
+/// cross-entropy of x given x_0 is added; if absorbing noise has ᾱ(1) > 0, ᾱ(1) times the cross-entropy of x given masks alone takes
+/// the place of the prior term, which would be infinite.
 ///
 /// Row i depends on row i of `rng` alone.
 ///
 /// # Shapes
-/// x as the noise takes it: text is `[rows, length, 1]` numbers.
+///
+/// x as the noise takes it: text is `[rows, length, 1]` token ids.
 ///
 /// # Errors
 ///
-/// If the loss is no bound or has no meaning for the noise, or there is no look.
+/// If the loss is not a bound or is not defined for the noise, or `samples` is 0.
 pub fn bound<const D: usize>(
     model: &dyn Denoiser<D>,
     loss: &dyn Loss<D>,
     x: Tensor<D>,
-    looks: usize,
+    samples: usize,
     rng: &Rng,
 ) -> Result<Bound, Error> {
     let noise = model.noise();
     loss.check(noise)?;
-    let Some(times) = loss.times(noise) else {
-        return Err(Error::invalid(format!(
-            "the loss {loss:?} is no bound on the likelihood: `vlb`, `masked-nelbo` and `score-entropy` are"
-        )));
+    let Some(times) = loss.bound_times(noise) else {
+        return Err(Error::invalid(format!("the loss {loss:?} is not a bound on the likelihood"))
+            .with_remedy("use `vlb`, `masked-nelbo` or `score-entropy`"));
     };
-    if looks == 0 {
-        return Err(Error::invalid("a likelihood needs one look at each row at least"));
+    if samples == 0 {
+        return Err(Error::invalid("must be 1 or more, got 0").with_field("samples"));
     }
     let rows = x.dims()[0];
     let tokens: usize = match noise.categories() {
@@ -112,23 +113,24 @@ pub fn bound<const D: usize>(
     };
     let shift = rng.stream("times").uniforms(rows, 1);
     let mut sums = vec![0.0; rows];
-    for look in 0..looks {
-        let place = |u: &f64| (look as f64 + u) / looks as f64;
+    for j in 0..samples {
+        let stratum = |u: &f64| (j as f64 + u) / samples as f64;
         let t: Vec<f64> = match times {
-            Times::Continuous => shift.iter().map(place).collect(),
-            Times::Steps(n) => shift.iter().map(|u| ((place(u) * n as f64).floor() + 1.0) / n as f64).collect(),
+            BoundTimes::Continuous => shift.iter().map(stratum).collect(),
+            BoundTimes::Steps(n) => shift.iter().map(|u| ((stratum(u) * n as f64).floor() + 1.0) / n as f64).collect(),
         };
-        let draw = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at(look as u64));
-        let terms = terms(model, loss, &x, draw.value, draw.eps, &t);
-        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term / looks as f64);
+        let noisy = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at(j as u64));
+        let terms = terms(model, loss, &x, noisy.value, noisy.eps, &t);
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term / samples as f64);
     }
-    for more in ends(model, &x, times, rng) {
-        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    for end in ends(model, &x, times, rng) {
+        sums.iter_mut().zip(end).for_each(|(sum, term)| *sum += term);
     }
     let rows: Vec<f64> = sums.into_iter().map(|sum| sum * tokens as f64).collect();
     Ok(Bound { tokens: vec![tokens; rows.len()], rows })
 }
 
+/// The loss of each row under a denoiser.
 fn terms<const D: usize>(
     model: &dyn Denoiser<D>,
     loss: &dyn Loss<D>,
@@ -137,32 +139,31 @@ fn terms<const D: usize>(
     eps: Option<Tensor<D>>,
     t: &[f64],
 ) -> Vec<f64> {
-    let output = model.predict(z.clone(), t);
-    host(loss.compute(&Batch::new(model.noise(), x.clone(), z, eps, t, output, &(), &())))
+    let estimate = model.denoise(z.clone(), t);
+    host(loss.compute(&Batch::of_estimate(model.noise(), x.clone(), z, eps, t, estimate)))
 }
 
-/// What is beyond the times of the loss, in nats a dimension: where the noise begins, and where it ends.
-fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: Times, rng: &Rng) -> Vec<Vec<f64>> {
-    use crate::{Dual, loss::CrossEntropy};
+/// The terms of the bound at t = 0 and t = 1, in nats per dimension.
+fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: BoundTimes, rng: &Rng) -> Vec<Vec<f64>> {
     let noise = model.noise();
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let keep = |t: f64| categories.schedule.survival(Dual::time(t)).value;
+    let survival = |t: f64| categories.schedule.survival(crate::Dual::time(t)).value;
     let rows = x.dims()[0];
-    let guess = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
+    let cross_entropy = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];
-    if times == Times::Continuous && keep(0.0) < 1.0 {
+    if times == BoundTimes::Continuous && survival(0.0) < 1.0 {
         let z = noise.prior(x.clone(), &vec![0.0; rows]).sample(&mut rng.stream("first")).value;
-        all.push(guess(z, 0.0));
+        all.push(cross_entropy(z, 0.0));
     }
     match categories.mask {
-        Some(_) if keep(1.0) <= 0.0 => {}
+        Some(_) if survival(1.0) <= 0.0 => {}
         Some(_) => {
             let mut shape = x.dims();
             shape[D - 1] = if shape[D - 1] == 1 { 1 } else { categories.k };
             let masks = noise.stationary(shape, &x.device()).sample(&mut rng.stream("masks")).value.cast(x.dtype());
-            all.push(guess(masks, 1.0).into_iter().map(|nll| keep(1.0) * nll).collect());
+            all.push(cross_entropy(masks, 1.0).into_iter().map(|nll| survival(1.0) * nll).collect());
         }
         None => all.push(host(prior_term(noise, x.clone()))),
     }

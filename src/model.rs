@@ -1,30 +1,28 @@
-//! The model: a noise, a net and a data transform.
+//! The model: a noise process, a network and a data transform.
 use crate::{
-    data::Data,
     denoise::{Clamped, Denoiser, Guided},
-    error::Error,
+    error::Result,
     loss::{Batch, Objective},
     net::{Condition, Net},
-    noise::Noise,
+    noise::{Estimate, Noise},
     rng::Rng,
     sample::{Sampler, Trajectory, trajectory},
-    spacing::{Spacing, Steps, Uniform},
-    train::{Train, Trainer},
+    spacing,
     transform::{Identity, Transform},
 };
 use burn::{
-    module::Module,
+    module::{Module, ModuleDisplay},
     tensor::{Tensor, TensorData},
 };
 use std::sync::Arc;
 
-/// A diffusion model: what is done to the data, and the net that undoes it.
+/// A diffusion model: the noise process q, the network that inverts it, and the transform from raw data to x.
+///
+/// [`conditioned`](Self::conditioned) and [`guided`](Self::guided) make a [`Denoiser`] of it, [`sample`](Self::sample) generates
+/// samples, [`train`](Self::train) trains it.
+#[doc(alias("DiffusionPipeline", "DiffusionModel"))]
 #[derive(Module, Debug)]
-pub struct Model<
-    const D: usize,
-    N: Module + burn::module::ModuleDisplay,
-    T: Module + burn::module::ModuleDisplay = Identity,
-> {
+pub struct Model<const D: usize, N: Module + ModuleDisplay, T: Module + ModuleDisplay = Identity> {
     /// The denoising network.
     pub net: N,
     /// From raw data to x and back.
@@ -36,50 +34,56 @@ pub struct Model<
 }
 
 impl<const D: usize, N: Net<D>> Model<D, N> {
-    /// A model of data that are noised as they are.
+    /// A model whose x is the raw data.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the noise's parts do not fit each other ([`Noise::check`]); ask it first where they are a user's.
-    pub fn new(noise: impl Noise<D> + 'static, net: N) -> Self {
-        if let Err(error) = noise.check() {
-            panic!("{error}");
-        }
-        Self { net, transform: Identity {}, noise: Arc::new(noise), range: None }
+    /// If the parts of the noise do not fit each other ([`Noise::check`]).
+    pub fn new(noise: impl Noise<D> + 'static, net: N) -> Result<Self> {
+        noise.check()?;
+        Ok(Self { net, transform: Identity {}, noise: Arc::new(noise), range: None })
     }
-    /// The same with a data transform.
+    /// Sets the data transform.
     pub fn with_transform<T: Transform<D>>(self, transform: T) -> Model<D, N, T> {
         Model { net: self.net, transform, noise: self.noise, range: self.range }
     }
 }
 
 impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
-    /// Says that x lies within [low, high], in which sampling then keeps its guesses.
-    pub fn within(self, low: f64, high: f64) -> Self {
+    /// Sets the data range [low, high], to which sampling clips x̂. Default: no clipping.
+    #[doc(alias("clip_sample", "clip_denoised"))]
+    pub fn with_range(self, low: f64, high: f64) -> Self {
         Self { range: Some([low, high]), ..self }
     }
-    /// The noise.
+    /// The noise process.
     pub fn noise(&self) -> &Arc<dyn Noise<D>> {
         &self.noise
     }
-    /// The times of `n` sampling steps: on the grid of the noise's table where it has one, even otherwise.
+    /// The timesteps of `n` sampling steps, [`spacing::sampling_grid`].
+    #[doc(alias = "set_timesteps")]
     pub fn grid(&self, n: usize) -> Vec<f64> {
-        grid(&*self.noise, n)
+        spacing::sampling_grid(&*self.noise, n)
     }
 
-    fn predict(&self, z: Tensor<D>, t: &[f64], y: &N::Condition, rng: Option<&Rng>) -> Tensor<D> {
+    /// The network output; `dropout` is `Some` while training.
+    fn output(&self, z: Tensor<D>, t: &[f64], y: &N::Condition, dropout: Option<&Rng>) -> Tensor<D> {
         let batch = z.dims()[0];
         let times: Vec<f32> = (0..batch).map(|i| t[i % t.len()] as f32).collect();
         let times = Tensor::from_data(TensorData::new(times, [batch]), &z.device());
         let input = self.noise.input(z, t);
-        match rng {
+        match dropout {
             Some(rng) => self.net.forward_train(input, times, y, rng),
             None => self.net.forward(input, times, y),
         }
     }
 
-    /// The terms of `objective` at times `t`, `[batch]` each; `rng` gives the noise, and what the net drops out where
+    /// The terms of `objective` at times `t`: x_t is sampled from q(x_t | x) with `rng`, and the network drops out units if
     /// `training`.
+    ///
+    /// # Shapes
+    ///
+    /// `t` holds one time per row; each term is `[batch]`.
+    #[doc(alias("compute_loss", "training_losses", "p_losses"))]
     pub fn losses(
         &self,
         raw: T::Raw,
@@ -90,42 +94,44 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         training: bool,
     ) -> Losses<D> {
         let x = self.transform.encode(raw.clone());
-        let draw = self.noise.prior(x.clone(), t).sample(&mut rng.stream("noise"));
+        let noisy = self.noise.prior(x.clone(), t).sample(&mut rng.stream("noise"));
         let dropout = rng.stream("dropout");
-        let output = self.predict(draw.value.clone(), t, y, training.then_some(&dropout));
-        let batch = Batch::new(&*self.noise, x.clone(), draw.value.clone(), draw.eps, t, output.clone(), &raw, y)
+        let output = self.output(noisy.value.clone(), t, y, training.then_some(&dropout));
+        let batch = Batch::new(&*self.noise, x.clone(), noisy.value.clone(), noisy.eps, t, output.clone(), &raw, y)
             .with_transform(self.transform.as_any());
         let terms = objective.compute(&batch);
-        Losses { x, z: draw.value, output, terms }
+        Losses { x, z: noisy.value, output, terms }
     }
 
-    /// The model as a denoiser that is told `y`; guesses stay within the range of the data.
-    pub fn given(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
-        self.clamped(Given { model: self, y: y.clone() })
+    /// The model as a denoiser of samples with condition `y`; x̂ is clipped to the [data range](Self::with_range).
+    pub fn conditioned(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
+        self.clipped(Conditioned { model: self, y: y.clone(), unconditional: false })
     }
 
-    /// The model guided towards `y`, away from being told nothing; see [`Guided`]. A scale of 1 is [`given`](Self::given).
-    pub fn guided(&self, y: &N::Condition, rows: usize, scale: f64) -> Box<dyn Denoiser<D> + '_> {
-        let strong = Given { model: self, y: y.clone() };
-        let weak = Given { model: self, y: y.without(&vec![true; rows]) };
-        self.clamped(Guided { strong, weak, scale })
+    /// The model with classifier-free guidance towards `y`, away from the unconditional model; see [`Guided`]. A scale of 1 is
+    /// [`conditioned`](Self::conditioned).
+    #[doc(alias("guidance_scale", "classifier_free_guidance"))]
+    pub fn guided(&self, y: &N::Condition, scale: f64) -> Box<dyn Denoiser<D> + '_> {
+        let model = |unconditional| Conditioned { model: self, y: y.clone(), unconditional };
+        self.clipped(Guided { strong: model(false), weak: model(true), scale })
     }
 
-    fn clamped<'a>(&self, model: impl Denoiser<D> + 'a) -> Box<dyn Denoiser<D> + 'a> {
+    fn clipped<'a>(&self, model: impl Denoiser<D> + 'a) -> Box<dyn Denoiser<D> + 'a> {
         match self.range {
             Some([low, high]) => Box::new(Clamped { model, low, high }),
             None => Box::new(model),
         }
     }
 
-    /// Draws a batch: `steps` steps of `sampler` from noise to data.
+    /// Generates samples of a shape: `steps` steps of `sampler` from noise to data.
     ///
-    /// Sample i depends on row i of `rng` and of `y` alone. For guidance, trajectories or times of one's own, walk
-    /// [`trajectory`] over [`given`](Self::given) or [`guided`](Self::guided).
+    /// Sample i depends on row i of `rng` and of `y` alone. For guidance, intermediate states or timesteps of your own, iterate
+    /// [`trajectory`] over [`conditioned`](Self::conditioned) or [`guided`](Self::guided).
     ///
     /// # Errors
     ///
-    /// If the sampler cannot undo the noise.
+    /// If the sampler does not fit the noise.
+    #[doc(alias("p_sample_loop", "generate"))]
     pub fn sample(
         &self,
         sampler: &dyn Sampler<D>,
@@ -133,54 +139,27 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         shape: [usize; D],
         y: &N::Condition,
         rng: &Rng,
-    ) -> Result<T::Raw, Error> {
+    ) -> Result<T::Raw> {
         let device = self.devices().first().cloned().unwrap_or_default().inner();
         let model = self.valid();
-        let given = model.given(y);
-        let walk: Trajectory<D, dyn Denoiser<D>> = trajectory(&*given, sampler, self.grid(steps), shape, rng, &device)?;
-        let (_, x) = walk.last().expect("a walk has two points at least");
+        let denoiser = model.conditioned(y);
+        let states: Trajectory<D, dyn Denoiser<D>> =
+            trajectory(&*denoiser, sampler, self.grid(steps), shape, rng, &device)?;
+        let (_, x) = states.last().expect("a trajectory has two states at least");
         Ok(model.transform.decode(x))
     }
-
-    /// Starts training: an iterator over steps.
-    ///
-    /// # Errors
-    ///
-    /// If the parts do not fit: a loss without a meaning for the noise, settings out of range, no data.
-    pub fn train<'a, Q: Data<T::Raw, N::Condition>>(
-        self,
-        data: &'a Q,
-        objective: impl Into<Objective<D>>,
-        settings: Train,
-    ) -> Result<Trainer<'a, D, N, T>, Error> {
-        Trainer::new(self, data, objective.into(), settings)
-    }
 }
 
-/// The times at which a noise is trained and undone unless told otherwise: its table's steps where it has one, even times
-/// otherwise.
-pub fn times<const D: usize>(noise: &dyn Noise<D>) -> Arc<dyn Spacing> {
-    match noise.steps() {
-        Some(steps) => Arc::new(Steps(steps)),
-        None => Arc::new(Uniform::default()),
-    }
-}
-
-/// The times of `n` sampling steps of a noise: on the grid of its table where it has one, even otherwise.
-pub fn grid<const D: usize>(noise: &dyn Noise<D>, n: usize) -> Vec<f64> {
-    times(noise).grid(n)
-}
-
-/// The terms of an objective on a batch, and the tensors they were made from.
+/// The terms of an objective on a batch, and the tensors they were computed from.
 #[derive(Debug)]
 pub struct Losses<const D: usize> {
-    /// The transformed data.
+    /// The transformed data x.
     pub x: Tensor<D>,
-    /// The noisy data.
+    /// The noisy data x_t.
     pub z: Tensor<D>,
-    /// What the net said.
+    /// The network output.
     pub output: Tensor<D>,
-    /// Each term, weighted: `[batch]`.
+    /// Each weighted term: `[batch]`.
     pub terms: Vec<Tensor<1>>,
 }
 impl<const D: usize> Losses<D> {
@@ -190,16 +169,21 @@ impl<const D: usize> Losses<D> {
     }
 }
 
-/// A model and what it is told.
-struct Given<'a, const D: usize, N: Net<D>, T: Transform<D>> {
+/// A model with a condition, or with the null condition in its place.
+struct Conditioned<'a, const D: usize, N: Net<D>, T: Transform<D>> {
     model: &'a Model<D, N, T>,
     y: N::Condition,
+    unconditional: bool,
 }
-impl<const D: usize, N: Net<D>, T: Transform<D>> Denoiser<D> for Given<'_, D, N, T> {
+impl<const D: usize, N: Net<D>, T: Transform<D>> Denoiser<D> for Conditioned<'_, D, N, T> {
     fn noise(&self) -> &dyn Noise<D> {
         &*self.model.noise
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.model.predict(z, t, &self.y, None)
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        let output = match self.unconditional {
+            false => self.model.output(z.clone(), t, &self.y, None),
+            true => self.model.output(z.clone(), t, &self.y.without(&vec![true; z.dims()[0]]), None),
+        };
+        self.noise().estimate(output, z, t)
     }
 }

@@ -42,6 +42,18 @@ pub struct Estimate<const D: usize> {
     #[doc(alias = "model_output")]
     pub output: Option<Tensor<D>>,
 }
+impl<const D: usize> Estimate<D> {
+    /// Returns the estimate with another mean, and without the output, from which it no longer follows.
+    pub fn with_mean(self, mean: Tensor<D>) -> Self {
+        Self { mean, output: None, ..self }
+    }
+
+    /// Returns the network output: the one the mean was computed from, or else the one with this mean, [`Noise::target`] of it.
+    pub fn into_output(self, noise: &dyn Noise<D>, z: &Tensor<D>, t: &[f64]) -> Tensor<D> {
+        let Self { mean, output, .. } = self;
+        output.unwrap_or_else(|| noise.target(mean, z.clone(), t))
+    }
+}
 impl<const D: usize> From<Tensor<D>> for Estimate<D> {
     fn from(mean: Tensor<D>) -> Self {
         Self { mean, variance: None, output: None }

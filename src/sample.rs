@@ -430,9 +430,6 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Denoiser<D> for Dyn<'_, M> {
     fn noise(&self) -> &dyn Noise<D> {
         self.0.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.0.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.0.denoise(z, t)
     }

@@ -12,7 +12,7 @@
 //! | [`Shifted`], [`Antithetic`], [`Independent`] | made of another |
 //! | [`Importance`] | made of another: oftener where losses are large |
 //! | [`Karras`], [`Exponential`], [`LogNormal`], [`CosineInterpolated`], [`AlignYourSteps`] | noise levels, [`Levels::on`] a schedule |
-use crate::{error::Error, rng::Rng, schedule::Schedule};
+use crate::{error::Error, noise::Noise, rng::Rng, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Debug, sync::Arc};
 
@@ -118,6 +118,19 @@ pub fn ends(schedule: &dyn Schedule) -> [f64; 2] {
     };
     let (least, most) = (level(schedule.steps().map_or(0.0, |steps| (steps as f64).recip())), level(1.0));
     [if least > 0.0 { least } else { 0.002 }, if most <= 1000.0 { most } else { 80.0 }]
+}
+
+/// The training timesteps of a noise if none are given: 1/T, …, 1 of a table of T steps, uniform ones otherwise.
+pub fn training_times<const D: usize>(noise: &dyn Noise<D>) -> Arc<dyn Spacing> {
+    match noise.steps() {
+        Some(steps) => Arc::new(Steps(steps)),
+        None => Arc::new(Uniform::default()),
+    }
+}
+
+/// The timesteps of `n` sampling steps of a noise if none are given: on the grid of its table, uniform if it has none.
+pub fn sampling_grid<const D: usize>(noise: &dyn Noise<D>, n: usize) -> Vec<f64> {
+    training_times(noise).grid(n)
 }
 
 /// A demand on parameters.

@@ -60,9 +60,10 @@ fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: 
     let parameters = Module::num_params(&net);
     let values = Rng::new(1).normal_tensor::<2>([10_000, 2], &Device::flex(), DType::F32).into_data();
     let data = Samples::new(values.try_to_vec().expect("the values are in single precision"), [10_000, 2]);
-    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net);
+    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
+        .expect("the noise is valid");
     let settings = Train { steps: steps as u64 + 20, batch: 256, shards, ..Train::default() };
-    let mut trainer = model.train(&data, Simple, settings).expect("the model, the data and the settings match");
+    let mut trainer = model.train(&data, Simple {}, settings).expect("the model, the data and the settings match");
     let (mut times, mut before, mut loss) = (vec![], 0.0, 0.0);
     for i in 0..steps + 20 {
         if i == 20 {

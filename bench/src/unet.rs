@@ -28,13 +28,13 @@ fn main() {
     let parameters = net.num_params();
     let shape = [batch, 1, size, size];
     let x = Rng::new(1).normal_tensor::<4>(shape, &device, DType::F32);
-    let model = Model::new(Gaussian::new(Cosine::new(1000)), net);
+    let model = Model::new(Gaussian::new(Cosine::new(1000)), net).expect("the parts fit");
     let mut times = Vec::new();
     if mode == "train" {
         let values = x.try_into_vec_as::<f32>().expect("a tensor can be read back");
         let data = Samples::new(values, shape);
-        let settings = Train { steps: steps as u64 + 2, batch, ema: 0.0, ..Train::default() };
-        let mut trainer = model.train(&data, Simple, settings).expect("the model, the data and the settings match");
+        let settings = Train { steps: steps as u64 + 2, batch, ema_decay: 0.0, ..Train::default() };
+        let mut trainer = model.train(&data, Simple {}, settings).expect("the model, the data and the settings match");
         loop {
             let start = Instant::now();
             match trainer.next() {
@@ -44,10 +44,10 @@ fn main() {
             times.push(start.elapsed());
         }
     } else {
-        let given = model.given(&Classes::none());
+        let given = model.conditioned(&Classes::none());
         for _ in 0..steps + 2 {
             let start = Instant::now();
-            let _ = given.predict(x.clone(), &[0.5]).mean().into_scalar::<f32>();
+            let _ = given.denoise(x.clone(), &[0.5]).mean.mean().into_scalar::<f32>();
             times.push(start.elapsed());
         }
     }

@@ -136,8 +136,8 @@ fn model<const D: usize, C: NetConfig<D>>(
     let net = config.init(&task(x, &*noise), rng, device)?;
     noise.check()?;
     let transform = transform.unwrap_or(&Untransformed {}).init(data, &rng.stream("transform"), device)?;
-    let model = Model::new(noise, net).with_transform(transform);
-    Ok(if x.bounded { model.within(-1.0, 1.0) } else { model })
+    let model = Model::new(noise, net)?.with_transform(transform);
+    Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
 }
 
 /// A run of training.
@@ -184,7 +184,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_,
         self.held_out.map(|data| self.trainer().evaluate(data, rows))
     }
     fn lag(&self) -> Option<f64> {
-        self.trainer().lag()
+        self.trainer().ema_distance()
     }
     fn parameters(&self) -> usize {
         self.trainer().raw_model().num_params()
@@ -198,7 +198,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_,
 pub(crate) trait Artist<const D: usize> {
     fn grid(&self, steps: usize) -> Vec<f64>;
     /// The model guided towards a class.
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
+    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
     /// x as data.
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean objective.
@@ -210,14 +210,14 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Artist<D> for Model<D, N, D
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, rows: usize, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
-        self.transform.denoiser(Model::guided(self, y, rows, scale))
+    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
+        self.transform.denoiser(Model::guided(self, y, scale))
     }
     fn decode(&self, x: Tensor<D>) -> Tensor<D> {
         self.transform.decode(x)
     }
     fn objective(&self, trial: &Trial<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean {
-        let own = tweedie::model::times(&**self.noise());
+        let own = tweedie::spacing::training_times(&**self.noise());
         let times = times.unwrap_or(&*own);
         let mut losses = vec![];
         for (raw, y, rng) in trial.batches() {
@@ -237,7 +237,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Artist<D> for Model<D, N, D
         };
         let mut bits = vec![];
         for (raw, y, rng) in trial.batches() {
-            let bound = likelihood::bound(&*self.given(&y), &*loss, self.transform.encode(raw), looks, &rng)?;
+            let bound = likelihood::bound(&*self.conditioned(&y), &*loss, self.transform.encode(raw), looks, &rng)?;
             bits.extend(bound.rows.into_iter().map(|nats| nats / std::f64::consts::LN_2));
         }
         Ok(bits)
@@ -314,7 +314,7 @@ pub(crate) fn thresholded<'a, const D: usize>(
     threshold: Option<f64>,
 ) -> Box<dyn Denoiser<D> + 'a> {
     match threshold {
-        Some(quantile) => Box::new(Thresholded { model, quantile, most: f64::INFINITY }),
+        Some(quantile) => Box::new(Thresholded { model, quantile, max: f64::INFINITY }),
         None => model,
     }
 }
@@ -359,7 +359,7 @@ pub(crate) fn draw<const D: usize>(
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let model = artist.guided(&classes, rows, order.guidance);
+        let model = artist.guided(&classes, order.guidance);
         let mut model = thresholded(model, order.threshold);
         if order.truncation != Truncation::default() {
             model = Box::new(Truncated { model, truncation: order.truncation });

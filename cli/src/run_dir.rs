@@ -42,8 +42,8 @@ pub(crate) struct Line {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub loss_by_noise: BTreeMap<String, f64>,
     /// Relative distance of the EMA weights from the trained ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema_lag: Option<f64>,
+    #[serde(default, alias = "ema_lag", skip_serializing_if = "Option::is_none")]
+    pub ema_distance: Option<f64>,
 }
 /// The metrics of one training step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,24 +51,26 @@ pub(crate) struct Train {
     pub epoch: f64,
     pub loss: f64,
     pub terms: Vec<f64>,
-    pub gradient: f64,
-    pub rate: f64,
+    #[serde(alias = "gradient")]
+    pub grad_norm: f64,
+    #[serde(alias = "rate")]
+    pub lr: f64,
     /// Duration of the step in seconds.
     pub seconds: f64,
 }
 impl Line {
     /// The line of an evaluation after `step` steps.
-    pub fn evaluated(step: u64, evaluation: &Evaluation, ema_lag: Option<f64>) -> Self {
+    pub fn evaluated(step: u64, evaluation: &Evaluation, ema_distance: Option<f64>) -> Self {
         let ranges = evaluation.by_time.len() as f64;
         let range = |i: usize| format!("t {} to {}", i as f64 / ranges, (i + 1) as f64 / ranges);
         let by_noise = evaluation.by_time.iter().enumerate().filter_map(|(i, loss)| Some((range(i), (*loss)?)));
-        Self { step, train: None, held_out: Some(evaluation.loss), loss_by_noise: by_noise.collect(), ema_lag }
+        Self { step, train: None, held_out: Some(evaluation.loss), loss_by_noise: by_noise.collect(), ema_distance }
     }
     /// The line of a training step.
     pub fn of(step: &Step, seconds: f64) -> Self {
-        let Step { step, epoch, loss, ref terms, gradient, rate } = *step;
-        let train = Train { epoch, loss, terms: terms.clone(), gradient, rate, seconds };
-        Self { step, train: Some(train), held_out: None, loss_by_noise: BTreeMap::new(), ema_lag: None }
+        let Step { step, epoch, loss, ref terms, grad_norm, lr } = *step;
+        let train = Train { epoch, loss, terms: terms.clone(), grad_norm, lr, seconds };
+        Self { step, train: Some(train), held_out: None, loss_by_noise: BTreeMap::new(), ema_distance: None }
     }
 }
 

@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What can be wrong with a file, a setting or a set of data.
+/// What can be wrong with a file, a setting or a set of data: what was found, what is allowed, what to do.
 ///
-/// It prints as one paragraph: what was found, what is allowed, what to do. Programs read [`kind`](Error::kind),
-/// [`path`](Error::path), [`field`](Error::field), [`problem`](Error::problem) and [`remedy`](Error::remedy) instead.
+/// The parts are stored apart; only [`Display`](fmt::Display) puts them into one sentence, whose subject is the
+/// [path](Error::path), or else the [field](Error::field), if there is one:
 ///
 /// ```
-/// use tweedie_data::{ErrorKind, Folder, Source, Split};
+/// use tweedie_data::{Digits, ErrorKind, Folder, Source, Split};
+/// let error = Digits { levels: Some(1), ..Digits::default() }.load(Split::Train).unwrap_err();
+/// assert_eq!((error.kind(), error.field()), (ErrorKind::Invalid, Some("levels")));
+/// assert_eq!(error.to_string(), format!("`levels` {}; {}.", error.problem(), error.remedy().unwrap()));
 /// let error = Folder { path: "no-such-folder".into(), ..Folder::default() }.load(Split::Train).unwrap_err();
 /// assert_eq!((error.kind(), error.field()), (ErrorKind::NotFound, Some("path")));
 /// assert!(error.to_string().starts_with("`no-such-folder` was not found"));
@@ -47,44 +50,41 @@ impl Error {
         Self { kind, problem: problem.into(), remedy: None, path: None, field: None, source: None }
     }
 
-    /// An error of kind [`Invalid`](ErrorKind::Invalid); `problem` is a clause without a full stop.
+    /// An error of kind [`Invalid`](ErrorKind::Invalid).
+    ///
+    /// With a [field](Self::with_field) the problem continues the sentence that the field starts: "must be 1 or more,
+    /// got 0". Without one it is a clause of its own.
     pub fn invalid(problem: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, problem)
     }
 
-    /// An error of kind [`Format`](ErrorKind::Format); `problem` is a clause whose subject is the file, as "is not
+    /// An error of kind [`Format`](ErrorKind::Format); the problem continues the sentence that the path starts: "is not
     /// UTF-8".
-    pub fn format(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
-        let path = path.into();
-        Self::new(ErrorKind::Format, format!("`{}` {problem}", path.display())).with_path(path)
+    pub fn format(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Format, problem).with_path(path)
     }
 
     /// A function for `map_err` that makes errors of kind [`Io`](ErrorKind::Io); `doing` is a verb, as "read".
     pub fn io(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| {
-            let problem = format!("could not {doing} `{}`: {source}", path.display());
-            Self { source: Some(source), ..Self::new(ErrorKind::Io, problem).with_path(path) }
-        }
+        move |source| Self { source: Some(source), ..Self::new(ErrorKind::Io, doing).with_path(path) }
     }
 
-    /// An error of kind [`Empty`](ErrorKind::Empty); `place` is where images should have come from.
-    pub(crate) fn empty(place: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Empty, format!("{place} holds no images"))
+    /// An error of kind [`Empty`](ErrorKind::Empty).
+    pub(crate) fn empty(problem: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Empty, problem)
     }
 
     /// No file or folder `path` in any of the places `tried`; `data_folder` is whether `TWEEDIE_DATA` is set.
     pub(crate) fn not_found(path: &Path, tried: &[PathBuf], data_folder: bool) -> Self {
         let tried: Vec<_> = tried.iter().map(|place| format!("`{}`", place.display())).collect();
-        let problem = format!("`{}` was not found; tried {}", path.display(), tried.join(" and "));
+        let problem = format!("was not found, tried {}", tried.join(" and "));
         let remedy = match (path.is_absolute(), data_folder) {
-            (true, _) => "Check the path.",
-            (false, true) => {
-                "Check the path, or set the environment variable TWEEDIE_DATA to the folder that holds it."
-            }
+            (true, _) => "check the path",
+            (false, true) => "check the path, or set the environment variable TWEEDIE_DATA to the folder that holds it",
             (false, false) => {
-                "Write the full path, or set the environment variable TWEEDIE_DATA, under which relative paths are \
-                 looked up too: `TWEEDIE_DATA=/folder/of/data tweedie …`."
+                "write the full path, or set the environment variable TWEEDIE_DATA, under which relative paths are \
+                 looked up too: `TWEEDIE_DATA=/folder/of/data tweedie …`"
             }
         };
         Self::new(ErrorKind::NotFound, problem).with_path(path).with_remedy(remedy)
@@ -92,51 +92,46 @@ impl Error {
 
     /// A picture, or a row of a table (from 0), that the decoder refused.
     pub(crate) fn unreadable(path: &Path, row: Option<usize>, reason: impl fmt::Display) -> Self {
-        let row = row.map_or_else(String::new, |row| format!("row {row} of "));
-        Self::new(ErrorKind::Format, format!("{row}`{}` could not be read: {reason}", path.display()))
-            .with_path(path)
-            .with_remedy("Download or copy it again, or remove it from the set.")
+        let row = row.map_or_else(String::new, |row| format!(" in row {row}"));
+        Self::format(path, format!("could not be read{row}: {reason}"))
+            .with_remedy("download or copy it again, or remove it from the set")
     }
 
     /// A file that ends before the `expected` bytes that its header announces; `unpacked` if both count decompressed
     /// bytes.
     pub(crate) fn truncated(path: &Path, expected: u64, found: u64, unpacked: bool) -> Self {
         let after = if unpacked { " after decompression" } else { "" };
-        Self::format(path, format_args!("is truncated: expected {expected} bytes{after}, found {found}"))
-            .with_remedy("Download or copy it again.")
+        Self::format(path, format!("is truncated: expected {expected} bytes{after}, found {found}"))
+            .with_remedy("download or copy it again")
     }
 
     /// A file with more than the `expected` bytes that its header announces.
     pub(crate) fn trailing(path: &Path, expected: u64) -> Self {
-        Self::format(path, format_args!("has extra bytes at its end: its header announces {expected} bytes in all"))
-            .with_remedy("The header is wrong, or the file is several files in one; write it again.")
+        Self::format(path, format!("has extra bytes at its end: its header announces {expected} bytes in all"))
+            .with_remedy("write it again: the header is wrong, or the file is several files in one")
     }
 
     /// The first bytes, or the header, of a file are `found` and not `expected`.
     pub(crate) fn unexpected(path: &Path, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
-        Self::format(path, format_args!("starts with {found}; expected {expected}"))
+        Self::format(path, format!("starts with {found}, expected {expected}"))
     }
 
-    /// A number of channels other than 1, 3 or 4; `place` is a file or setting.
-    pub(crate) fn channels(kind: ErrorKind, place: impl fmt::Display, found: usize) -> Self {
-        Self::new(kind, format!("{place} has {found} channels; 1 (gray), 3 (RGB) or 4 (RGBA) are allowed"))
-    }
-
-    /// The setting that is wrong, by its key in a recipe.
+    /// Names the setting that is wrong, by its key in a recipe.
     pub fn with_field(self, field: &'static str) -> Self {
         Self { field: Some(field), ..self }
     }
 
-    /// The setting that is wrong, unless it is known already.
+    /// Names the setting that refers to the file that is wrong, unless a setting is named already.
     pub(crate) fn at_field(self, field: &'static str) -> Self {
-        Self { field: self.field.or(Some(field)), ..self }
+        Self { field: self.field.or(self.path.as_ref().map(|_| field)), ..self }
     }
 
-    /// What to do about it, in sentences.
+    /// Says what to do about it: a clause without a capital letter and a full stop.
     pub fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
+    /// Names the file or folder that is wrong.
     pub(crate) fn with_path(self, path: impl Into<PathBuf>) -> Self {
         Self { path: Some(path.into()), ..self }
     }
@@ -146,22 +141,22 @@ impl Error {
         self.kind
     }
 
-    /// The file or folder that is wrong, if it is one.
+    /// The file or folder that is wrong.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// The setting that is wrong, or that names the file that is, by its key in a recipe.
+    /// The setting that is wrong, or that refers to the file that is, by its key in a recipe.
     pub fn field(&self) -> Option<&str> {
         self.field
     }
 
-    /// What was found and what is allowed: a clause that names the file or setting, without a full stop.
+    /// What is wrong, without path, field and remedy; of kind [`Io`](ErrorKind::Io), the verb for what could not be done.
     pub fn problem(&self) -> &str {
         &self.problem
     }
 
-    /// What to do about it: sentences with their full stops.
+    /// What to do about it.
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
@@ -169,8 +164,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.", self.problem)?;
-        self.remedy.iter().try_for_each(|remedy| write!(f, " {remedy}"))
+        let Self { problem, remedy, path, field, source, .. } = self;
+        match (path, field, source) {
+            (Some(path), _, Some(source)) => write!(f, "could not {problem} `{}`: {source}", path.display())?,
+            (Some(path), ..) => write!(f, "`{}` {problem}", path.display())?,
+            (None, Some(field), _) => write!(f, "`{field}` {problem}")?,
+            (None, None, _) => f.write_str(problem)?,
+        }
+        remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))?;
+        f.write_str(".")
     }
 }
 

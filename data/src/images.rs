@@ -44,7 +44,7 @@ impl Images {
                 "{} bytes are not a whole number of images of {channels} × {height} × {width} bytes",
                 pixels.len()
             ))
-            .with_remedy("Give channels, height and width of one image, each 1 or more."));
+            .with_remedy("give channels, height and width of one image, each 1 or more"));
         }
         let window = [height, width];
         let (labels, classes) = (None, Vec::new());
@@ -59,11 +59,11 @@ impl Images {
     pub fn with_labels(self, labels: Vec<u32>, classes: Vec<String>) -> Result<Self, Error> {
         if labels.len() != self.len() {
             let problem = format!("there are {} labels and {} images", labels.len(), self.len());
-            return Err(Error::invalid(problem).with_remedy("Give one label per image."));
+            return Err(Error::invalid(problem).with_remedy("give one label per image"));
         }
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
             let problem = format!("label {label} is not an index into the {} classes", classes.len());
-            return Err(Error::invalid(problem).with_remedy("Name every class; labels start at 0."));
+            return Err(Error::invalid(problem).with_remedy("name every class; labels start at 0"));
         }
         Ok(Self { labels: Some(labels), classes, ..self })
     }
@@ -76,8 +76,8 @@ impl Images {
         let Some(levels) = levels else { return Ok(self) };
         if !(2..=self.levels).contains(&levels) {
             let problem =
-                format!("`levels` must be from 2 to {}, the number of levels of the images, got {levels}", self.levels);
-            return Err(Error::invalid(problem).with_field("levels").with_remedy("Set 8, for example."));
+                format!("must be from 2 to {}, the number of levels of the images, got {levels}", self.levels);
+            return Err(Error::invalid(problem).with_field("levels").with_remedy("set 8, for example"));
         }
         let binned = |v: u8| (u32::from(v) * u32::from(levels) / u32::from(self.levels)) as u8;
         self.pixels.iter_mut().for_each(|v| *v = binned(*v));
@@ -227,8 +227,8 @@ impl Images {
     pub fn padded(&self, side: usize, color: [u8; 3]) -> Result<Self, Error> {
         let (height, width) = (self.height, self.width);
         if side < height || side < width {
-            let problem = format!("`pad = {side}` is less than the size of the images, {width} × {height} pixels");
-            let remedy = format!("Set {} or more, or leave it out.", height.max(width));
+            let problem = format!("must be at least the size of the images, {width} × {height} pixels, got {side}");
+            let remedy = format!("set {} or more, or leave it out", height.max(width));
             return Err(Error::invalid(problem).with_field("pad").with_remedy(remedy));
         }
         let fill = crate::pixels::in_channels(color, self.channels);

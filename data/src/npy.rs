@@ -117,7 +117,7 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
         return wrong(
             &format!("the bytes {start:02x?}"),
             "the magic bytes of a NumPy array",
-            "Give a file written by numpy.save.",
+            "give a file written by numpy.save",
         );
     }
     let cut = |expected: usize| Error::truncated(file, expected as u64, bytes.len() as u64, false);
@@ -129,7 +129,7 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
         1 => (word(8, 2)?, 10),
         2 | 3 => (word(8, 4)?, 12),
         version => {
-            return wrong(&format!("version {version}"), "version 1, 2 or 3 of the format", "Save it with numpy.save.");
+            return wrong(&format!("version {version}"), "version 1, 2 or 3 of the format", "save it with numpy.save");
         }
     };
     let start = from + length;
@@ -141,7 +141,7 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
         let order = if order { "C" } else { "Fortran" };
         let found = format!("the header of an array of `{kind}` in {order} order");
         let expected = format!("`{}` in C order", T::NAME);
-        return wrong(&found, &expected, "Convert it with numpy.ascontiguousarray(array, dtype).");
+        return wrong(&found, &expected, "convert it with numpy.ascontiguousarray(array, dtype)");
     }
     let sizes = field("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).map(|(sizes, _)| sizes);
     let shape: Option<Vec<usize>> = sizes.and_then(|sizes| {
@@ -150,7 +150,7 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     let count = shape.as_ref().and_then(|shape| shape.iter().try_fold(T::SIZE, |n, &size| n.checked_mul(size)));
     let (Some(shape), Some(end)) = (shape, count.and_then(|count| count.checked_add(start))) else {
         let found = format!("the header `{}`", text.trim());
-        return wrong(&found, "one with a shape", "Save it with numpy.save.");
+        return wrong(&found, "one with a shape", "save it with numpy.save");
     };
     match bytes.len() {
         length if length < end => Err(cut(end)),

@@ -2,7 +2,7 @@
 //!
 //! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a
 //! gap of a neutral background. Images of 4 channels are composited over that background.
-use crate::{Background, Error, ErrorKind, byte, write};
+use crate::{Background, Error, byte, write};
 use embedded_graphics::{
     Drawable, Pixel,
     draw_target::DrawTarget,
@@ -41,7 +41,7 @@ impl Default for Layout {
 /// `images [n, channels, height, width]` in [−1, 1], of 1 (gray), 3 (RGB) or 4 (RGBA) channels.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for other numbers of channels, [`ErrorKind::Empty`] if there are no pixels.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for other numbers of channels, [`ErrorKind::Empty`](crate::ErrorKind::Empty) if there are no pixels.
 ///
 /// # Panics
 /// If the product of the sizes is not the number of values.
@@ -68,7 +68,7 @@ pub fn grid(images: &[f32], shape: [usize; 4], layout: &Layout) -> Result<RgbIma
 /// `frames [times, n, channels, height, width]` in [−1, 1], of 1 (gray), 3 (RGB) or 4 (RGBA) channels.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for other numbers of channels, [`ErrorKind::Empty`] if there are no pixels.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for other numbers of channels, [`ErrorKind::Empty`](crate::ErrorKind::Empty) if there are no pixels.
 ///
 /// # Panics
 /// If the product of the sizes is not the number of values, or there is not one time per frame.
@@ -83,7 +83,7 @@ pub fn strip(frames: &[f32], shape: [usize; 5], times: &[f64], layout: &Layout) 
 /// Writes a picture as PNG, completely or not at all.
 ///
 /// # Errors
-/// [`ErrorKind::Io`].
+/// [`ErrorKind::Io`](crate::ErrorKind::Io).
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     write::atomic(path, |file| {
         let (width, height) = picture.dimensions();
@@ -106,10 +106,12 @@ impl Sheet<'_> {
         let each = channels * height * width;
         assert_eq!(self.images.len(), self.count * each, "{} images of {:?}", self.count, self.shape);
         if !matches!(channels, 1 | 3 | 4) {
-            return Err(Error::channels(ErrorKind::Invalid, "the picture", channels));
+            return Err(Error::invalid(format!(
+                "a picture must have 1 (gray), 3 (RGB) or 4 (RGBA) channels, got {channels}"
+            )));
         }
         if self.images.is_empty() {
-            return Err(Error::empty("the picture").with_remedy("Give at least one image."));
+            return Err(Error::empty("a picture must have at least one image, got none"));
         }
         let (gap, background) = (self.layout.gap, self.layout.background);
         let zoom = match self.layout.zoom {

@@ -140,16 +140,16 @@ impl Prepare {
             return Err(wrong_channels(self.channels));
         }
         match (self.size, self.crop) {
-            (Some(0), _) => Err(Error::invalid("`size` must be 1 or more pixels, got 0")
+            (Some(0), _) => Err(Error::invalid("must be 1 or more pixels, got 0")
                 .with_field("size")
-                .with_remedy("Set 32, for example, or leave it out to keep the size of the files.")),
-            (None, Crop::Random) => Err(Error::invalid("`crop = \"random\"` needs a `size`, which is not set")
+                .with_remedy("set 32, for example, or leave it out to keep the size of the files")),
+            (None, Crop::Random) => Err(Error::invalid("is \"random\", but `size` is not set")
                 .with_field("crop")
-                .with_remedy("Set `size = 32`, for example.")),
+                .with_remedy("set `size = 32`, for example")),
             _ if self.margin.is_some() && self.crop != Crop::Random => {
-                Err(Error::invalid("`margin` is only used with `crop = \"random\"`")
+                Err(Error::invalid("is only used with `crop = \"random\"`")
                     .with_field("margin")
-                    .with_remedy("Leave it out, or set `crop = \"random\"`."))
+                    .with_remedy("leave it out, or set `crop = \"random\"`"))
             }
             _ => Ok(()),
         }
@@ -236,7 +236,7 @@ fn resize(image: DynamicImage, width: u32, height: u32, filter: Filter) -> Dynam
 
 /// The error for a setting `channels` other than 1, 3 or 4.
 pub(crate) fn wrong_channels(found: usize) -> Error {
-    Error::invalid(format!("`channels` must be 1 (gray), 3 (RGB) or 4 (RGBA), got {found}")).with_field("channels")
+    Error::invalid(format!("must be 1 (gray), 3 (RGB) or 4 (RGBA), got {found}")).with_field("channels")
 }
 
 /// Interleaved pixels as planes.

@@ -116,11 +116,11 @@ impl Points {
     pub fn check(&self) -> Result<(), Error> {
         match self.noise {
             Some(noise) if !(0.0..1.0).contains(&noise) => Err(Error::invalid(format!(
-                "`noise` must be at least 0 and less than 1 (the standard deviation of the points as a whole is 1), \
+                "must be at least 0 and less than 1 (the standard deviation of the points as a whole is 1), \
                  got {noise}"
             ))
             .with_field("noise")
-            .with_remedy("Set 0.05, for example, or leave it out.")),
+            .with_remedy("set 0.05, for example, or leave it out")),
             _ => Ok(()),
         }
     }

@@ -16,10 +16,6 @@ impl<const D: usize> Denoiser<D> for FlowEnd<'_> {
     fn noise(&self) -> &dyn Noise<D> {
         self.0.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        let x = Denoiser::<D>::denoise(self, z.clone(), t).mean;
-        Denoiser::<D>::noise(self.0).target(x, z, t)
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         assert_eq!(t.len(), 1, "a consistency model takes one time for the whole batch");
         let tolerances = DormandPrince { absolute: 1e-8, relative: 1e-8 };

@@ -110,10 +110,6 @@ impl Denoiser<3> for Joint {
     fn noise(&self) -> &dyn Noise<3> {
         &*self.noise
     }
-    fn predict(&self, z: Tensor<3>, t: &[f64]) -> Tensor<3> {
-        let x = self.denoise(z.clone(), t).mean;
-        self.noise.target(x, z, t)
-    }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let (batch, device, dtype) = (z.dims()[0], z.device(), z.dtype());
         let probs: Vec<f64> = self.rows(z, t).into_iter().flat_map(|(_, probs)| probs).collect();

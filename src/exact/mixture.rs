@@ -322,11 +322,10 @@ pub enum Terminal {
     Noise,
 }
 
-impl<const D: usize> Denoiser<D> for Mixture {
-    fn noise(&self) -> &dyn Noise<D> {
-        &self.noise
-    }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+impl Mixture {
+    /// Returns the output, in the noise's prediction type, of a network that knows the mixture; finite also if σ = 0, where x̂
+    /// does not determine it.
+    pub fn predict<const D: usize>(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         self.map_rows(z, t, |closed, c| match self.noise.prediction() {
             // σ′ ε̂ = −½ (σ²)′ ∇ ln p, finite also if σ = 0 and σ′ is infinite.
             Prediction::Velocity => {
@@ -338,6 +337,12 @@ impl<const D: usize> Denoiser<D> for Mixture {
                 closed.x.iter().zip(&closed.eps).map(|(x, eps)| a * x + b * eps).collect()
             }
         })
+    }
+}
+
+impl<const D: usize> Denoiser<D> for Mixture {
+    fn noise(&self) -> &dyn Noise<D> {
+        &self.noise
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         // x̂ itself, not solved for from a prediction, so nothing cancels.

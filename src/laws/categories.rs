@@ -5,7 +5,7 @@ use crate::{
     distribution::{host, one_hot},
     exact::Joint,
     likelihood,
-    loss::{Loss, Times},
+    loss::{BoundTimes, Loss},
     noise::{Chain, Noise},
 };
 use burn::tensor::{DType, Tensor, TensorData};
@@ -134,8 +134,8 @@ pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     let values: Vec<f64> = rows.iter().flat_map(|x| x.iter().map(|x| *x as f64)).collect();
     let data = TensorData::new(values, [rows.len(), 2, 1]);
     let x = Tensor::<3>::from_data(data, (&burn::tensor::Device::flex(), DType::F64));
-    let looks = match loss.times(&*noise) {
-        Some(Times::Steps(steps)) => steps.min(16),
+    let looks = match loss.bound_times(&*noise) {
+        Some(BoundTimes::Steps(steps)) => steps.min(16),
         _ => 8,
     };
     let of = |model: &Joint| {
@@ -148,7 +148,7 @@ pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     checks.note("a bound is at least −ln p", &place, truth - nats, 5.0 * error);
     checks.note("a wrong model has a larger bound", &place, nats - more, 0.0);
     let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
-    if loss.times(&*noise) == Some(Times::Continuous) && survival(0.0) == 1.0 && survival(1.0) == 0.0 {
+    if loss.bound_times(&*noise) == Some(BoundTimes::Continuous) && survival(0.0) == 1.0 && survival(1.0) == 0.0 {
         checks.note("in continuous time the bound equals −ln p", &place, (nats - truth).abs(), 5.0 * error);
     }
     checks.done()

@@ -8,20 +8,20 @@ use crate::{
 };
 use burn::tensor::{DType, Tensor};
 
-/// What a net would say that knew x: its word on x, the variance half-way where it is learned; for categories, logits that
-/// are all but certain.
+/// The output of a network that knows x: the target, with a learned variance half-way; for categories, logits of a probability of
+/// nearly one.
 fn perfect<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, z: &Tensor<D>, t: &[f64]) -> Tensor<D> {
-    let word = match noise.categories() {
+    let prediction = match noise.categories() {
         None => noise.target(x.clone(), z.clone(), t),
         Some(categories) => one_hot(x, categories.k) * 30.0,
     };
     match noise.outputs() {
-        2 => Tensor::cat(vec![word.clone(), word.zeros_like()], 1),
-        _ => word,
+        2 => Tensor::cat(vec![prediction.clone(), prediction.zeros_like()], 1),
+        _ => prediction,
     }
 }
 
-/// Categories as one-hot vectors, from their numbers or from such.
+/// One-hot vectors of category indices, or of one-hot vectors.
 fn one_hot<const D: usize>(x: &Tensor<D>, k: usize) -> Tensor<D> {
     if x.dims()[D - 1] == k {
         return x.clone();
@@ -48,14 +48,14 @@ fn losses<const D: usize>(
     loss.compute(&Batch::new(noise, x.clone(), z.clone(), eps, t, output.clone(), &(), &()))
 }
 
-/// Losses, under a noise they have a meaning for and on data `x` of two rows or more: one number a row that does not depend
-/// on the other rows, finite at both ends of time, least where the model is perfect, and not pulling there.
+/// Losses, under a noise they are defined for and on data `x` of two rows or more: one number per row that does not depend
+/// on the other rows, finite at both ends of time, and least, with a gradient of 0, at a perfect model.
 ///
 /// ```
 /// use burn::tensor::{DType, Device};
 /// use tweedie::{Rng, laws, loss::Simple, noise::Gaussian, schedule::Linear};
 /// let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F64);
-/// for check in laws::loss::<2>(&Simple, &Gaussian::new(Linear::new(100)), &x) {
+/// for check in laws::loss::<2>(&Simple {}, &Gaussian::new(Linear::new(100)), &x) {
 ///     assert!(check.holds(), "{check}");
 /// }
 /// ```
@@ -71,22 +71,22 @@ pub fn loss<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor
     for t in [first, 0.5, 1.0] {
         let t = vec![t; rows];
         let z = draw(&t);
-        let said = losses(loss, noise, [x, &z, &disturbed(&perfect(noise, x, &z, &t), 1.0)], &t);
-        checks.note("one number a row", format!("{:?}", said.dims()), said.dims()[0].abs_diff(rows) as f64, 0.0);
-        if said.dims()[0] != rows {
+        let values = losses(loss, noise, [x, &z, &disturbed(&perfect(noise, x, &z, &t), 1.0)], &t);
+        checks.note("one number per row", format!("{:?}", values.dims()), values.dims()[0].abs_diff(rows) as f64, 0.0);
+        if values.dims()[0] != rows {
             return checks.done();
         }
-        let odd = host(said).iter().filter(|loss| !loss.is_finite()).count();
+        let odd = host(values).iter().filter(|loss| !loss.is_finite()).count();
         checks.note("finite at the ends", format!("t = {}", t[0]), odd as f64, 0.0);
     }
-    // Within: on a table's grid, where there is one.
+    // Between the ends: on the grid of a table, if there is one.
     let steps = noise.steps().unwrap_or(1000) as f64;
     let t: Vec<f64> = (0..rows).map(|i| ((0.1 + 0.8 * i as f64 / rows as f64) * steps).round() / steps).collect();
     let z = draw(&t);
     let best = perfect(noise, x, &z, &t);
     let least = host(losses(loss, noise, [x, &z, &best], &t));
     for size in [0.1, 1.0] {
-        // A certain model is disturbed towards less certainty.
+        // Logits are disturbed towards a smaller probability of x.
         let other = match noise.categorical() {
             true => best.clone() * (1.0 - 0.9 * size),
             false => disturbed(&best, size),
@@ -106,24 +106,24 @@ pub fn loss<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor
     let gap = (alone[0] - least[1]).abs() / (1.0 + least[1].abs());
     checks.note("a row's loss is its own", "row 1", gap, 1e-5);
 
-    let pull = |output: Tensor<D>| -> f64 {
+    let gradient = |output: Tensor<D>| -> f64 {
         let up = |x: &Tensor<D>| Tensor::from_inner(x.clone());
         let output = Tensor::from_inner(output).require_grad();
-        // A loss may ask nothing of the net.
+        // A loss may not depend on the output at all.
         let sum = losses(loss, noise, [&up(x), &up(&z), &output], &t).sum() + output.clone().sum() * 0.0;
         output.grad(&sum.backward()).map_or(0.0, |gradient| {
-            let (word, _) = noise.split(gradient);
-            host(word.abs().max())[0]
+            let (prediction, _) = noise.split(gradient);
+            host(prediction.abs().max())[0]
         })
     };
-    let (at_best, away) = (pull(best.clone()), pull(best.zeros_like()));
+    let (at_best, away) = (gradient(best.clone()), gradient(best.zeros_like()));
     let allowed = if x.dtype() == DType::F64 { 1e-6 } else { 1e-3 };
-    checks.note("a perfect model is not pulled away", "x known", at_best, allowed * away.max(1e-3));
+    checks.note("a perfect model has no gradient", "x known", at_best, allowed * away.max(1e-3));
     checks.done()
 }
 
-/// Whether the loss of a perfect model is 0, where a loss promises that: its largest size over the times of a table but the
-/// first, at which the decoder's own spread remains.
+/// Losses that promise to be 0 at a perfect model: the largest absolute value over the times of a table but the first, at which
+/// the decoder's own standard deviation remains.
 pub fn zero_if_perfect<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> {
     let mut checks = Checks::default();
     let rows = x.dims()[0];
@@ -131,8 +131,8 @@ pub fn zero_if_perfect<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>,
     for t in (1..=20).map(|i| f64::from(i) / 20.0).filter(|t| *t > first) {
         let t = vec![t; rows];
         let z = noise.prior(x.clone(), &t).sample(&mut Rng::new(1)).value;
-        let said = host(losses(loss, noise, [x, &z, &perfect(noise, x, &z, &t)], &t));
-        let most = said.iter().fold(0.0_f64, |most, loss| if loss.is_nan() { *loss } else { most.max(loss.abs()) });
+        let values = host(losses(loss, noise, [x, &z, &perfect(noise, x, &z, &t)], &t));
+        let most = values.iter().fold(0.0_f64, |most, loss| if loss.is_nan() { *loss } else { most.max(loss.abs()) });
         let allowed = if x.dtype() == DType::F64 { 1e-9 } else { 1e-4 };
         checks.note("the loss of a perfect model is 0", format!("t = {}", t[0]), most, allowed);
     }

@@ -24,10 +24,6 @@ impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.model.denoise(z, t)

@@ -1,5 +1,5 @@
-//! Losses of categories.
-use super::{Batch, Loss, Times, per_sample};
+//! Losses for categories.
+use super::{Batch, BoundTimes, Loss, per_sample};
 use crate::{
     Dual, Error, Result,
     distribution::{is, one_hot},
@@ -8,24 +8,28 @@ use crate::{
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// The chain of a noise of categories, or why there is none.
+/// The Markov chain of a categorical noise, or an error for the loss `name`.
 fn chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> Result<&'a dyn Chain<D>> {
     noise.chain().ok_or_else(|| {
-        Error::invalid(format!(
-            "the loss `{name}` asks which category x is, and this noise is made for numbers: use `simple` or `vlb`"
-        ))
+        let problem = format!("the loss `{name}` is defined for categories, and this noise is for continuous data");
+        Error::invalid(problem).with_remedy("use `simple` or `vlb`")
     })
 }
+/// The same in a computation that is documented to panic if the check was not asked.
+fn checked_chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> &'a dyn Chain<D> {
+    chain(name, noise).unwrap_or_else(|error| panic!("{error}"))
+}
 
-/// −ln p(x | x_t), the mean over the positions of x, in nats: what D3PM adds to the bound.
+/// Cross-entropy: −ln p(x | x_t), the mean over the positions of x, in nats. D3PM adds it to the bound.
 ///
-/// Austin et al. (2021), section 3.4, <https://arxiv.org/abs/2107.03006>.
+/// Austin et al., "Structured Denoising Diffusion Models in Discrete State-Spaces" (2021), section 3.4,
+/// <https://arxiv.org/abs/2107.03006>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossEntropy {}
 impl<const D: usize> Loss<D> for CrossEntropy {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        let chain = batch.noise.chain().expect("checked before the first step");
+        let chain = checked_chain("cross-entropy", batch.noise);
         per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t))
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
@@ -33,89 +37,90 @@ impl<const D: usize> Loss<D> for CrossEntropy {
     }
 }
 
-/// The bound of masked diffusion in continuous time, at one time, in nats a dimension:
+/// The bound of masked diffusion in continuous time (MDLM, MD4), at one time, in nats per dimension:
 ///
 /// ```text
-/// w(t) Σ_{i masked} −ln p(x_i | x_t) / L,   w = −keep′/(1 − keep)
+/// w(t) Σ_{i masked} −ln p(x_i | x_t) / L,   w = −ᾱ′/(1 − ᾱ)
 /// ```
 ///
-/// Its mean over even times t in (0, 1) is an upper bound of −ln p(x)/L where nothing of x is left at t = 1, and equals it
-/// where the net knows every conditional. It reads the net's logits directly: nothing of size K is made but their gradient.
+/// with ᾱ(t) the survival probability. Its mean over t uniform in (0, 1) is an upper bound of −ln p(x)/L if ᾱ(1) = 0, and equals it
+/// if the network knows every conditional. Reads the logits directly: no tensor of size K is made but their gradient.
 ///
 /// Sahoo et al. (2024), eq. 10, <https://arxiv.org/abs/2406.07524>; Shi et al., "Simplified and Generalized Masked Diffusion
 /// for Discrete Data" (2024), <https://arxiv.org/abs/2406.04329>.
 ///
 /// # Shapes
-/// x and z: `[batch, …, 1]` numbers or `[batch, …, K]` one-hot; the net's word: `[batch, …, K]`.
+/// x and z: `[batch, …, 1]` category indices or `[batch, …, K]` one-hot; network output: `[batch, …, K]`.
+#[doc(alias("MDLM", "MD4"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedNelbo {}
 impl<const D: usize> Loss<D> for MaskedNelbo {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        let chain = batch.noise.chain().expect("checked before the first step");
+        let chain = checked_chain("masked-nelbo", batch.noise);
         let categories = batch.noise.categories().expect("a chain has categories");
-        let mask = categories.mask.expect("checked before the first step");
+        let mask = categories.mask.expect("`masked-nelbo` needs absorbing noise, as its check says");
         let nll = chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t);
         let [weight] = lift(&nll, batch.t, |_, t| {
             let keep = categories.schedule.survival(Dual::time(t));
             [-keep.slope / (1.0 - keep.value).max(1e-9)]
         });
-        let kept = is(&batch.z, mask).bool_not();
-        per_sample(nll.mask_fill(kept, 0.0) * weight)
+        let unmasked = is(&batch.z, mask).bool_not();
+        per_sample(nll.mask_fill(unmasked, 0.0) * weight)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         chain("masked-nelbo", noise)?;
         if noise.categories().is_some_and(|c| c.mask.is_some()) {
             return Ok(());
         }
-        Err(Error::invalid(
-            "the loss `masked-nelbo` is a sum over masked positions, and this noise has no mask: use `vlb` or \
-             `score-entropy`, or absorbing noise",
-        ))
+        let problem = "the loss `masked-nelbo` is a sum over masked positions, and this noise has no mask";
+        Err(Error::invalid(problem).with_remedy("use `vlb` or `score-entropy`, or absorbing noise"))
     }
-    fn times(&self, _: &dyn Noise<D>) -> Option<Times> {
-        Some(Times::Continuous)
+    fn bound_times(&self, _: &dyn Noise<D>) -> Option<BoundTimes> {
+        Some(BoundTimes::Continuous)
     }
 }
 
-/// Denoising score entropy in continuous time, at one time, in nats a dimension:
+/// Denoising score entropy (SEDD) in continuous time, at one time, in nats per dimension:
 ///
 /// ```text
 /// Σ_{j ≠ z} R_t(j → z) [s_j − ρ_j ln s_j + ρ_j (ln ρ_j − 1)],   ρ_j = q(j | x)/q(z | x),   summed over positions, over L
 /// ```
 ///
-/// with s the net's ratios p_t(j)/p_t(z) and R_t(j → z) the rate of the chain. It is 0 where s = ρ; its mean over x given x_t
-/// is least at the true ratios; and its mean over even times is the bound on −ln p(x)/L less the
-/// [prior term](super::prior_term). With absorbing noise and a net whose guesses sum to one it is [`MaskedNelbo`]. A net that
-/// says logits can be trained by it as well as one that says [`DiscretePrediction::Score`](crate::noise::DiscretePrediction::Score).
+/// with s the predicted ratios p_t(j)/p_t(z) and R_t(j → z) the rate of the chain. It is 0 if s = ρ; its mean over x given x_t is
+/// least at the true ratios; and its mean over t uniform in (0, 1) is the bound on −ln p(x)/L less the
+/// [prior term](super::prior_term). With absorbing noise and a p(x | x_t) that sums to one it is [`MaskedNelbo`]. It trains any
+/// prediction type, not [`DiscretePrediction::Score`](crate::noise::DiscretePrediction::Score) alone.
 ///
-/// Lou, Meng and Ermon (2024), eq. 9, <https://arxiv.org/abs/2310.16834>.
+/// Lou, Meng and Ermon, "Discrete Diffusion Modeling by Estimating the Ratios of the Data Distribution" (2024), eq. 9,
+/// <https://arxiv.org/abs/2310.16834>.
 ///
 /// # Shapes
 /// As [`MaskedNelbo`]; makes a few tensors `[batch, …, K]`.
+#[doc(alias("SEDD", "DWDSE"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreEntropy {}
 impl<const D: usize> Loss<D> for ScoreEntropy {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        let chain = batch.noise.chain().expect("checked before the first step");
+        let chain = checked_chain("score-entropy", batch.noise);
         let k = batch.noise.categories().expect("a chain has categories").k;
         let (z, t) = (batch.z.clone(), batch.t);
-        let said = chain.log_ratios(batch.output.clone(), z.clone(), t);
+        let predicted = chain.log_ratios(batch.output.clone(), z.clone(), t);
         let truth = chain.ratios(one_hot(batch.x.clone(), k), z.clone(), t);
-        let rest = truth.clone() * (truth.clone().clamp_min(1e-30).log() - said.clone() - 1.0);
-        per_sample((chain.rates(z, t) * (said.exp() + rest)).sum_dim(D - 1))
+        let rest = truth.clone() * (truth.clone().clamp_min(1e-30).log() - predicted.clone() - 1.0);
+        per_sample((chain.rates(z, t) * (predicted.exp() + rest)).sum_dim(D - 1))
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         if chain("score-entropy", noise)?.continuous() {
             return Ok(());
         }
-        Err(Error::invalid(
-            "the loss `score-entropy` asks for the rates of a chain in continuous time, and this one jumps at its T steps \
-             only: use `vlb`",
-        ))
+        let problem = "the loss `score-entropy` needs a chain of continuous time, and this one has T discrete steps";
+        Err(Error::invalid(problem).with_remedy("use `vlb`"))
     }
-    fn times(&self, _: &dyn Noise<D>) -> Option<Times> {
-        Some(Times::Continuous)
+    fn bound_times(&self, _: &dyn Noise<D>) -> Option<BoundTimes> {
+        Some(BoundTimes::Continuous)
     }
 }
+
+crate::loss_arithmetic!(CrossEntropy, MaskedNelbo, ScoreEntropy);

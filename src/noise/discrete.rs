@@ -262,7 +262,7 @@ impl<const D: usize> Noise<D> for Discrete {
             let probs = ops::softmax(self.without(logits, mask));
             one_hot(z.clone(), self.pi.len()).mask_where(masked, probs)
         };
-        let kept = output.clone();
+        let network_output = output.clone();
         let mean = match (self.prediction, self.mask()) {
             (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => carried(output, mask),
             (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::softmax(output),
@@ -279,7 +279,7 @@ impl<const D: usize> Noise<D> for Discrete {
                 weights / total
             }
         };
-        Estimate { mean, variance: None, output: Some(kept) }
+        Estimate { mean, variance: None, output: Some(network_output) }
     }
     fn steps(&self) -> Option<usize> {
         self.schedule.steps()

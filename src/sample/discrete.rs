@@ -108,9 +108,6 @@ impl<const D: usize> Denoiser<D> for Early<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.model.predict(z, &self.times(t))
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.model.denoise(z, &self.times(t))
     }

@@ -1,4 +1,4 @@
-//! Checkpoints: one safetensors file that is there whole or not at all.
+//! Checkpoints: one safetensors file, written atomically.
 use super::{Moments, Parameters, names};
 use crate::error::Error;
 use burn::tensor::Device;
@@ -13,33 +13,34 @@ use std::{
 /// The state of a run after some steps.
 ///
 /// As a file: weights under their names, averages as `ema.NAME`, Adam's moments as `adam.first.NAME` and
-/// `adam.second.NAME`, remembered losses as `times.losses`, and the counters in the metadata. Any reader of safetensors reads it.
+/// `adam.second.NAME`, the losses of importance-sampled timesteps as `times.losses`, and the counters in the metadata. Any reader
+/// of safetensors reads it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Steps done.
+    /// The number of steps done.
     pub step: u64,
     /// The seed of the run; with the step, the whole state of its randomness.
     pub seed: u64,
-    /// The weights as they are trained.
+    /// The trained weights.
     pub weights: Parameters,
-    /// Their moving average.
+    /// Their exponential moving average.
     pub average: Option<Parameters>,
-    /// The optimiser's state.
+    /// The optimizer's state.
     pub moments: Moments,
-    /// The losses that times are drawn by ([`Memory`](crate::spacing::Memory)); empty where they are not.
+    /// The losses that timesteps are importance-sampled by ([`Memory`](crate::spacing::Memory)); empty if they are not.
     pub losses: Vec<f64>,
 }
 
-/// What remembered losses are called in a file.
+/// The name of those losses in a file.
 const LOSSES: &str = "times.losses";
 const FORMAT: &str = "tweedie-checkpoint-1";
 
-/// Writes a file beside its place, flushes it to the disk and renames it: at any moment `path` holds the old content
-/// or the new.
+/// Writes a file atomically: to a temporary file in the same folder, which is flushed to the disk and renamed. At any moment `path`
+/// holds the old content or the new.
 ///
 /// # Errors
 ///
-/// If the folder cannot be written.
+/// If the folder is not writable.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -49,7 +50,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&part, path)?;
-        // The rename itself lasts once the folder is flushed; not every system can open one.
+        // The rename is durable once the folder is flushed; not every system can open one.
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
             && let Ok(folder) = File::open(folder)
         {
@@ -82,7 +83,7 @@ impl Checkpoint {
         }
     }
 
-    /// Writes the checkpoint atomically, with further facts (`metadata`) for its readers.
+    /// Writes the checkpoint atomically, with further metadata.
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl Checkpoint {
         write_atomically(path, &encode(&self.groups(), &self.losses, facts))
     }
 
-    /// Writes the weights to sample with (the average where there is one) alone, for use elsewhere.
+    /// Writes the weights to sample with (the average if there is one) alone, for use elsewhere.
+    #[doc(alias("save_pretrained", "export"))]
     ///
     /// # Errors
     ///
@@ -109,15 +111,16 @@ impl Checkpoint {
         write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], &[], facts))
     }
 
-    /// Reads the weights to sample with, for a net whose parameters are `like`: from a checkpoint (the average where
+    /// Reads the weights to sample with, for a network whose parameters are `like`: from a checkpoint (the average if
     /// there is one) or from a file of [`save_weights`](Self::save_weights).
     ///
     /// # Errors
     ///
-    /// If there is no such file, it is cut short, or it is of another architecture.
+    /// If there is no such file, it is truncated, or it is of another architecture.
+    #[doc(alias = "from_pretrained")]
     pub fn load_weights(path: &Path, like: &Parameters, device: &Device) -> Result<Parameters, Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
-        let broken = |why: String| Error::format(path, format!("this is no whole file of weights ({why})"));
+        let broken = |why: String| Error::format(path, format!("not a complete file of weights ({why})"));
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
         // The names that an earlier version gave to parameters, by the present ones.
         let earlier: HashMap<String, &str> = tensors
@@ -132,13 +135,10 @@ impl Checkpoint {
             let found = under(name).or_else(|_| under(earlier));
             let fits = found.as_ref().is_ok_and(|view| view.shape() == shape && view.dtype() == Dtype::F32);
             let Some(view) = found.ok().filter(|_| fits) else {
-                return Err(Error::format(
-                    path,
-                    format!(
-                        "these weights are of another architecture: the net has {name} of shape {shape:?}, and the file \
-                         has not; use the recipe they were trained with"
-                    ),
-                ));
+                let problem = format!(
+                    "these weights are of another architecture: the network has {name} of shape {shape:?}, and the file has not"
+                );
+                return Err(Error::format(path, problem).with_remedy("use the recipe they were trained with"));
             };
             let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             Ok((name.to_owned(), shape.to_vec(), numbers.collect()))
@@ -150,30 +150,31 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If there is none, it is cut short, or it is a file of something else.
+    /// If there is none, it is truncated, or it is a file of something else.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, HashMap<String, String>), Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the checkpoint"))?;
         let broken = |why: String| {
-            Error::format(path, format!("this is no whole checkpoint ({why}); use an earlier one, or train anew"))
+            Error::format(path, format!("not a complete checkpoint ({why})"))
+                .with_remedy("use an earlier one, or train anew")
         };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(e.to_string()))?;
         let facts = header.metadata().clone().unwrap_or_default();
         if facts.get("format").map(String::as_str) != Some(FORMAT) {
-            return Err(broken("its metadata do not say `tweedie-checkpoint-1`".into()));
+            return Err(broken(format!("its metadata lack the format `{FORMAT}`")));
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
         let number = |key: &str| -> Result<u64, Error> {
             facts
                 .get(key)
                 .and_then(|v| v.parse().ok())
-                .ok_or_else(|| broken(format!("its metadata have no number `{key}`")))
+                .ok_or_else(|| broken(format!("its metadata lack the number `{key}`")))
         };
-        let names = facts.get("parameters").ok_or_else(|| broken("its metadata name no `parameters`".into()))?;
+        let names = facts.get("parameters").ok_or_else(|| broken("its metadata lack `parameters`".into()))?;
         let group = |prefix: &str| -> Result<Parameters, Error> {
             let read = |name: &str| {
                 let view = tensors.tensor(&format!("{prefix}{name}")).map_err(|e| broken(e.to_string()))?;
                 if view.dtype() != Dtype::F32 {
-                    return Err(broken(format!("{prefix}{name} is {:?} and not F32", view.dtype())));
+                    return Err(broken(format!("{prefix}{name} is {:?}, not F32", view.dtype())));
                 }
                 let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
                 Ok((name.to_owned(), view.shape().to_vec(), numbers.collect()))
@@ -184,7 +185,7 @@ impl Checkpoint {
             Ok(view) if view.dtype() == Dtype::F64 => {
                 view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes"))).collect()
             }
-            Ok(view) => return Err(broken(format!("{LOSSES} is {:?} and not F64", view.dtype()))),
+            Ok(view) => return Err(broken(format!("{LOSSES} is {:?}, not F64", view.dtype()))),
             Err(_) => vec![],
         };
         let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
@@ -219,7 +220,7 @@ fn encode(groups: &[(&str, &Parameters)], losses: &[f64], facts: HashMap<String,
         entries.push((LOSSES.into(), Dtype::F64, vec![losses.len()], bytes));
     }
     let views = entries.iter().map(|(name, dtype, shape, bytes)| {
-        (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("as many bytes as the shape asks for"))
+        (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes fill the shape"))
     });
-    safetensors::serialize(views, Some(facts)).expect("tensors of one type serialise")
+    safetensors::serialize(views, Some(facts)).expect("tensors of these types serialize")
 }

@@ -1,55 +1,67 @@
 //! AdamW over all parameters of a module.
 use super::Parameters;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::{AdamW as Rule, ops};
 
-/// The constants of AdamW; a weight decay of 0 is Adam.
+/// The constants of AdamW; without weight decay it is Adam.
 ///
-/// `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`,
-/// `w ← w − rate (m/(1 − β₁ᵏ) / (√(v/(1 − β₂ᵏ)) + ε) + decay w)`.
+/// ```text
+/// m ← β₁ m + (1 − β₁) g
+/// v ← β₂ v + (1 − β₂) g²
+/// w ← w − lr (m/(1 − β₁ᵏ) / (√(v/(1 − β₂ᵏ)) + ε) + weight_decay · w)
+/// ```
 ///
-/// burn's own optimisers clip each tensor by itself and know parameters by numbers that differ from run to run; here a
+/// burn's own optimizers clip each tensor by itself and identify parameters by numbers that differ from run to run; here the
 /// gradient is clipped as a whole, and the state is saved under the names of the weights.
 ///
-/// Kingma and Ba (2015), <https://arxiv.org/abs/1412.6980>; Loshchilov and Hutter (2019),
-/// <https://arxiv.org/abs/1711.05101>.
+/// Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), <https://arxiv.org/abs/1412.6980>; Loshchilov and Hutter,
+/// "Decoupled Weight Decay Regularization" (2019), <https://arxiv.org/abs/1711.05101>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
-    /// Decay of the mean of the gradients.
+    /// β₁, the decay of the mean of the gradients. Default: 0.9.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: f64,
-    /// Decay of the mean of their squares.
+    /// β₂, the decay of the mean of their squares. Default: 0.999.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: f64,
-    /// ε, which bounds the step where gradients vanish.
-    pub epsilon: f64,
-    /// Decoupled weight decay, a step's share being `rate · decay`.
-    pub decay: f64,
+    /// ε, which bounds the update if gradients vanish. Default: 1e-8.
+    #[doc(alias("adam_epsilon", "epsilon"))]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub eps: f64,
+    /// Decoupled weight decay, `lr · weight_decay` per step. Default: 0.
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
 }
 impl Default for AdamW {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 }
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
     }
 }
 impl AdamW {
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(Error::invalid(format!("`{name}` of adam lies in [0, 1), not at {beta}")));
+    /// Checks the constants.
+    ///
+    /// # Errors
+    ///
+    /// If a constant is out of range, with its field.
+    pub fn check(&self) -> Result<()> {
+        for (field, value, holds, allowed) in [
+            ("beta1", self.beta1, (0.0..1.0).contains(&self.beta1), "in [0, 1)"),
+            ("beta2", self.beta2, (0.0..1.0).contains(&self.beta2), "in [0, 1)"),
+            ("eps", self.eps, self.eps > 0.0, "a positive number"),
+            ("weight_decay", self.weight_decay, self.weight_decay >= 0.0, "0 or more"),
+        ] {
+            if !holds {
+                return Err(Error::invalid(format!("must be {allowed}, got {value}")).with_field(field));
             }
-        }
-        if !(self.epsilon > 0.0 && self.decay >= 0.0) {
-            return Err(Error::invalid(format!(
-                "adam asks for epsilon > 0 and decay ≥ 0, but they are {} and {}",
-                self.epsilon, self.decay
-            )));
         }
         Ok(())
     }
 }
 
-/// The state of the optimiser: running means of the gradients and of their squares.
+/// The state of the optimizer: moving averages of the gradients and of their squares.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// m.
@@ -60,7 +72,7 @@ pub struct Moments {
     pub updates: u64,
 }
 impl Moments {
-    /// No gradient seen yet.
+    /// The state before the first update.
     pub fn new(like: &Parameters) -> Self {
         let zero = like.clone().map(|value| value.zeros_like());
         Self { first: zero.clone(), second: zero, updates: 0 }
@@ -70,22 +82,22 @@ impl Moments {
         Self { first, second, updates: self.updates }
     }
 
-    /// One update of `weights` by `gradient · scale`, and with an average and its decay d, in the same pass,
-    /// `average ← d average + (1 − d) weights`. Gives the new weights and the new average.
+    /// Updates `weights` with `gradient · scale`, and an average with decay d in the same pass, `average ← d average + (1 − d)
+    /// weights`. Returns the new weights and the new average.
     ///
-    /// Weights that nobody else holds are updated in place.
+    /// Weights that are not shared are updated in place.
     pub fn step(
         &mut self,
         adam: &AdamW,
-        rate: f64,
+        lr: f64,
         weights: Parameters,
         gradient: Parameters,
         scale: f64,
         average: Option<(Parameters, f64)>,
     ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
-        let AdamW { beta1, beta2, epsilon, decay } = *adam;
-        let rule = Rule { lr: rate, beta1, beta2, epsilon, weight_decay: decay, gradient_scale: scale };
+        let AdamW { beta1, beta2, eps, weight_decay } = *adam;
+        let rule = Rule { lr, beta1, beta2, epsilon: eps, weight_decay, gradient_scale: scale };
         let k = self.updates;
         let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
         match average {

@@ -1,13 +1,13 @@
 //! The parameters of a module as a list of named, flat tensors.
-use super::finite;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Device, Gradients, Tensor, TensorData},
 };
 use tweedie_kernels::ops;
 
-/// Named tensors in the order in which a module visits its parameters: its weights, their averages, gradients.
+/// Named tensors, one per parameter, in the order in which a module visits them: weights, averages, gradients, moments.
+#[doc(alias = "state_dict")]
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     entries: Vec<Entry>,
@@ -29,7 +29,7 @@ impl Path {
 }
 
 impl Parameters {
-    /// The weights of a module, without gradient.
+    /// The weights of a module, detached from the gradient.
     pub fn of(module: &impl Module) -> Self {
         struct Visitor(Path, Vec<Entry>);
         impl ModuleVisitor for Visitor {
@@ -54,8 +54,8 @@ impl Parameters {
         Self { entries: visitor.1 }
     }
 
-    /// The weights of a module, taken out of it, so that nobody else holds them: it keeps empty tensors in their place
-    /// until [`into_module`](Self::into_module) gives it others.
+    /// Moves the weights out of a module, so that they can be updated in place: it holds empty tensors until
+    /// [`into_module`](Self::into_module).
     pub(crate) fn take<M: Module>(module: &mut M) -> Self {
         struct Mapper;
         impl ModuleMapper for Mapper {
@@ -70,7 +70,7 @@ impl Parameters {
         weights
     }
 
-    /// The gradients of a module's parameters; zero where none arrived.
+    /// The gradients of a module's parameters; zero for a parameter without one.
     pub fn gradients(module: &impl Module, gradients: &mut Gradients) -> Self {
         struct Visitor<'a>(Path, Vec<Entry>, &'a mut Gradients);
         impl ModuleVisitor for Visitor<'_> {
@@ -93,18 +93,18 @@ impl Parameters {
         Self { entries: visitor.1 }
     }
 
-    /// The module with these weights in the place of its own; whether they are trained stays as it was.
+    /// Returns the module with these weights; which of them are trained stays as it was.
     ///
     /// # Panics
     ///
-    /// If they are not the module's: see [`same_as`](Self::same_as).
+    /// If names or shapes are not the module's; [`same_as`](Self::same_as) checks them.
     pub fn into_module<M: Module>(self, module: M) -> M {
         struct Mapper(std::vec::IntoIter<Entry>);
         impl ModuleMapper for Mapper {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let entry = self.0.next().expect("as many parameters as the module has");
+                let entry = self.0.next().expect("the module has as many parameters");
                 let (id, old, mapper) = param.consume();
-                let shape: [usize; D] = entry.shape.try_into().expect("a parameter keeps its rank");
+                let shape: [usize; D] = entry.shape.try_into().expect("a parameter has the rank of the module's");
                 let mut value = entry.value.reshape(shape);
                 if old.device().is_autodiff() {
                     value = Tensor::from_inner(value).set_require_grad(old.is_require_grad());
@@ -115,7 +115,7 @@ impl Parameters {
         module.map(&mut Mapper(self.entries.into_iter()))
     }
 
-    /// From names, shapes and numbers.
+    /// Parameters from names, shapes and values.
     pub fn from_host(entries: Vec<(String, Vec<usize>, Vec<f32>)>, device: &Device) -> Self {
         let entries = entries.into_iter().map(|(name, shape, values)| {
             let length = values.len();
@@ -123,20 +123,20 @@ impl Parameters {
         });
         Self { entries: entries.collect() }
     }
-    /// Names, shapes and numbers.
+    /// Names, shapes and values.
     pub fn to_host(&self) -> Vec<(&str, &[usize], Vec<f32>)> {
         let read = |value: &Tensor<1>| value.clone().try_into_vec_as::<f32>().expect("a tensor can be read back");
         self.entries.iter().map(|entry| (&*entry.name, &*entry.shape, read(&entry.value))).collect()
     }
-    /// On another device.
+    /// Moves the parameters to another device.
     pub fn to_device(self, device: &Device) -> Self {
         self.map(|value| value.to_device(device))
     }
-    /// How many numbers there are.
+    /// The number of scalar parameters.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
     }
-    /// The same names with other values.
+    /// Maps every value.
     pub(crate) fn map(mut self, f: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
         for entry in &mut self.entries {
             entry.value.inplace(&f);
@@ -157,7 +157,7 @@ impl Parameters {
         }
         self
     }
-    /// Several sets of the same names changed together, value by value, by what `other` has there.
+    /// Maps several sets of the same names together, parameter by parameter, with the value of `other`.
     pub(crate) fn zip<const N: usize>(
         sets: [Self; N],
         other: Self,
@@ -175,11 +175,11 @@ impl Parameters {
         }
         out.map(|entries| Self { entries })
     }
-    /// The Euclidean norm over all of them.
+    /// The Euclidean norm over all parameters.
     pub fn norm(&self) -> f64 {
         ops::global_norm(self.values().cloned())
     }
-    /// The name of the first that holds a number that is not finite.
+    /// The name of the first parameter with a value that is not finite.
     pub fn first_not_finite(&self) -> Option<&str> {
         self.entries.iter().find(|entry| !finite(entry.value.clone())).map(|entry| &*entry.name)
     }
@@ -192,12 +192,13 @@ impl Parameters {
         }
         self
     }
-    /// Whether names and shapes are those of `other`.
+
+    /// Checks that names and shapes are those of `other`.
     ///
     /// # Errors
     ///
-    /// The first that differs.
-    pub fn same_as(&self, other: &Self) -> Result<(), Error> {
+    /// If they are not, with the first that differs.
+    pub fn same_as(&self, other: &Self) -> Result<()> {
         for i in 0..self.entries.len().max(other.entries.len()) {
             let describe = |entry: Option<&Entry>| match entry {
                 Some(entry) => format!("{} of shape {:?}", entry.name, entry.shape),
@@ -205,14 +206,19 @@ impl Parameters {
             };
             let (own, its) = (self.entries.get(i), other.entries.get(i));
             if own.map(|e| (&e.name, &e.shape)) != its.map(|e| (&e.name, &e.shape)) {
-                return Err(Error::invalid(format!(
-                    "the checkpoint is of another architecture: where this net has {}, it has {}; use the recipe it was \
-                     trained with",
+                let problem = format!(
+                    "the checkpoint is of another architecture: where this network has {}, it has {}",
                     describe(own),
                     describe(its)
-                )));
+                );
+                return Err(Error::invalid(problem).with_remedy("use the recipe it was trained with"));
             }
         }
         Ok(())
     }
+}
+
+/// Whether every entry is finite.
+pub(super) fn finite<const D: usize>(x: Tensor<D>) -> bool {
+    x.is_finite().all().into_scalar::<bool>()
 }

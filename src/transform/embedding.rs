@@ -202,9 +202,6 @@ impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
     fn noise(&self) -> &dyn Noise<3> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<3>, t: &[f64]) -> Tensor<3> {
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let Estimate { mean, variance, .. } = self.model.denoise(z, t);
         let early = t.iter().filter(|t| **t <= self.until).count();

@@ -1,19 +1,22 @@
-//! Bounds term by term against other programs'.
+//! Variational bounds, term by term, against other programs and closed forms.
 use crate::common::numbers;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::f64::consts::{LN_2, SQRT_2};
 use tweedie::{
+    Rng,
+    denoise::{Clamped, Denoiser},
     distribution::{Distribution, Normal},
-    loss::prior_term,
-    noise::{Estimate, Gaussian, Noise, Variance},
+    likelihood,
+    loss::{Vlb, prior_term},
+    noise::{Estimate, Gaussian, Noise, Variance, lift},
     schedule::{Linear, Table},
 };
 
 /// improved-diffusion's `calc_bpd_loop` on its linear schedule of 100 steps with the small variance, for two images of which the
-/// k-th draw of noise is √2 cos(1.7 j + k) and a model that says ε̂ = 0.5 x_t t/100: bits a dimension of every term, the first at
+/// k-th sample of noise is √2 cos(1.7 j + k) and a model with ε̂ = 0.5 x_t t/100: bits per dimension of every term, the first at
 /// t = 99.
 #[test]
-fn bits_a_dimension_are_those_of_improved_diffusion() {
+fn bits_per_dimension_are_those_of_improved_diffusion() {
     let tensor = |f: &dyn Fn(usize) -> f64| -> Tensor<4> {
         let data: Vec<f64> = (0..32).map(f).collect();
         Tensor::from_data(TensorData::new(data, [2, 1, 4, 4]), (&Device::flex(), DType::F64))
@@ -28,26 +31,26 @@ fn bits_a_dimension_are_those_of_improved_diffusion() {
     for (i, k) in (0..100).rev().zip(1..) {
         let (s, t) = (f64::from(i) / 100.0, f64::from(i + 1) / 100.0);
         let eps = tensor(&|j| SQRT_2 * (1.7 * j as f64 + f64::from(k)).cos());
-        let law = Noise::<4>::prior(&noise, x.clone(), &[t]);
-        let z = law.mean() + law.std() * eps.clone();
-        let guess = noise.estimate(z.clone() * (0.005 * f64::from(i)), z.clone(), &[t]).mean.clamp(-1.0, 1.0);
-        let said = (z.clone() - guess.clone() * noise.schedule().at(t).alpha) / noise.schedule().at(t).sigma;
-        squares += numbers((said - eps).square().mean())[0] / 100.0;
-        let guess = || Estimate::from(guess.clone());
+        let prior = Noise::<4>::prior(&noise, x.clone(), &[t]);
+        let z = prior.mean() + prior.std() * eps.clone();
+        let mean = noise.estimate(z.clone() * (0.005 * f64::from(i)), z.clone(), &[t]).mean.clamp(-1.0, 1.0);
+        let eps_hat = (z.clone() - mean.clone() * noise.schedule().at(t).alpha) / noise.schedule().at(t).sigma;
+        squares += numbers((eps_hat - eps).square().mean())[0] / 100.0;
+        let estimate = || Estimate::from(mean.clone());
         let term = if i == 0 {
-            let law = noise.decoder(guess(), z, &[t]);
+            let law = noise.decoder(estimate(), z, &[t]);
             bits(Normal::new(law.mean(), law.std()).unwrap().discretised_nll(x.clone(), 1.0 / 255.0))
         } else {
-            let law = noise.approximate(guess(), z.clone(), &[s], &[t]);
+            let law = noise.approximate(estimate(), z.clone(), &[s], &[t]);
             bits(noise.posterior(x.clone(), z, &[s], &[t]).kl(&*law))
         };
         (0..2).for_each(|row| terms[row].push(term[row]));
     }
     let prior: Vec<f64> = numbers(prior_term(&noise as &dyn Noise<4>, x)).into_iter().map(|nats| nats / LN_2).collect();
     let near = |own: f64, theirs: f64, allowed: f64, what: &str| {
-        assert!((own / theirs - 1.0).abs() < allowed, "{what}: {own} and not {theirs}");
+        assert!((own / theirs - 1.0).abs() < allowed, "{what}: {own}, not {theirs}");
     };
-    // Theirs looks its tables up in single precision.
+    // Their tables are in single precision.
     near(prior[0], 5.352909283828922e-06, 1e-4, "the prior");
     near(prior[1], 4.542225724435411e-06, 1e-4, "the prior");
     near(squares, 0.2816302908843113, 1e-5, "the squared error");
@@ -60,13 +63,13 @@ fn bits_a_dimension_are_those_of_improved_diffusion() {
     ];
     let last = [0.34923584775956407, 0.5335612403533904, 0.8306192242653695, 2.0685969309383387, 4.050175517043089];
     for (own, theirs) in terms[0].iter().zip(first).chain(terms[0][95..99].iter().zip(last)) {
-        // Theirs adds numbers near 1 in single precision.
+        // They add numbers near 1 in single precision.
         near(*own, theirs, 1e-4 + 2e-7 / theirs, "a term");
     }
-    // Theirs takes the normal's distribution function by a hyperbolic tangent.
+    // They approximate the normal distribution function by a hyperbolic tangent.
     near(terms[0][99], last[4], 1e-3, "the decoder");
     for (row, total) in [10.761876326447926, 11.004215432185466].into_iter().enumerate() {
-        near(terms[row].iter().sum::<f64>() + prior[row], total, 1e-3, "the whole");
+        near(terms[row].iter().sum::<f64>() + prior[row], total, 1e-3, "the sum");
     }
 }
 
@@ -105,12 +108,12 @@ fn bounds_of_gaussian_data_are_those_of_closed_forms() {
                 })
                 .unzip();
             let gain = c.alpha * v / (c.alpha.powi(2) * v + c.sigma.powi(2));
-            let guess: Vec<f64> = z.iter().map(|z| m + gain * (z - c.alpha * m)).collect();
+            let x_hat: Vec<f64> = z.iter().map(|z| m + gain * (z - c.alpha * m)).collect();
             let column = |values: &[f64]| -> Tensor<2> {
                 Tensor::from_data(TensorData::new(values.to_vec(), [9, 1]), (&Device::flex(), DType::F64))
             };
             let target = noise.posterior(column(&x), column(&z), &[s], &[t]);
-            let mean = noise.approximate(column(&guess).into(), column(&z), &[s], &[t]).mean();
+            let mean = noise.approximate(column(&x_hat).into(), column(&z), &[s], &[t]).mean();
             let gaps = numbers((mean.clone() - target.mean()).square());
             let gap: f64 = (0..9).map(|k| nodes[k / 3].1 * nodes[k % 3].1 * gaps[k]).sum();
             for (sum, variance) in sums.iter_mut().zip([small + gap, beta, if i == 1 { beta } else { small }]) {
@@ -122,7 +125,44 @@ fn bounds_of_gaussian_data_are_those_of_closed_forms() {
             }
         }
         for (own, wanted) in sums.into_iter().zip(wanted) {
-            assert!((own - wanted).abs() < 1e-9, "{steps} steps: {own} and not {wanted}");
+            assert!((own - wanted).abs() < 1e-9, "{steps} steps: {own}, not {wanted}");
         }
+    }
+}
+
+/// The bound of a denoiser that carries no output, of a learned variance too, is that of its estimate.
+#[test]
+fn a_clipped_denoiser_has_the_bound_of_its_estimate() {
+    /// x̂ = α z, by a network output.
+    struct Network(Gaussian);
+    impl Denoiser<2> for Network {
+        fn noise(&self) -> &dyn Noise<2> {
+            &self.0
+        }
+        fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
+            let [alpha] = lift(&z, t, |_, t| [self.0.schedule().at(t).alpha]);
+            let prediction = Noise::<2>::target(&self.0, z.clone() * alpha, z.clone(), t);
+            let output = match Noise::<2>::outputs(&self.0) {
+                2 => Tensor::cat(vec![prediction.clone(), prediction.full_like(0.3)], 1),
+                _ => prediction,
+            };
+            self.0.estimate(output, z, t)
+        }
+    }
+    let x = Rng::new(3).normal_tensor([16, 2], &Device::flex(), DType::F64);
+    for variance in [Variance::Small, Variance::Learned] {
+        let noise = Gaussian::new(Linear::new(20)).with_variance(variance);
+        let bound = |model: &dyn Denoiser<2>| {
+            likelihood::bound(model, &Vlb::default(), x.clone(), 20, &Rng::new(5)).unwrap().rows
+        };
+        let network = Network(noise);
+        let plain = bound(&network);
+        // A range that changes nothing; the output is dropped.
+        let clipped = bound(&Clamped { model: &network, low: -1e6, high: 1e6 });
+        for (a, b) in plain.iter().zip(&clipped) {
+            assert!((a - b).abs() < 1e-9 * a.abs(), "{a} and {b}");
+        }
+        let narrow = bound(&Clamped { model: &network, low: -0.1, high: 0.1 });
+        assert!(narrow.iter().sum::<f64>() > 1.5 * plain.iter().sum::<f64>(), "clipping has its effect");
     }
 }

@@ -9,7 +9,7 @@ use tweedie::{
     laws::{self, Check},
     likelihood::bound,
     loss::{Batch, CrossEntropy, Loss, MaskedNelbo, ScoreEntropy, Vlb, prior_term},
-    noise::{Discrete, DiscreteMatrix, DiscretePrediction, Noise, ReverseTransition},
+    noise::{Discrete, DiscreteMatrix, DiscretePrediction, Estimate, Noise, ReverseTransition},
     schedule::{
         Cosine, CosineMask, FlowMatching, Geometric, Linear, Listed, LogLinear, MutualInformation, Quantity, Survival,
         VariancePreserving,
@@ -93,7 +93,7 @@ fn a_joint_knows_every_conditional() {
             let total: f64 = guess[0].iter().sum();
             let z = numbers(&[z]);
             assert!((model.marginal(z.clone(), &[t])[0] - total).abs() < 1e-12);
-            let read = noise.estimate(model.predict(z.clone(), &[t]), z, &[t]).mean;
+            let read = noise.estimate(model.denoise(z.clone(), &[t]).into_output(&*noise, &z, &[t]), z, &[t]).mean;
             for (own, other) in host(read).into_iter().zip(guess.into_iter().flatten()) {
                 assert!((own - other / total).abs() < 1e-9, "{name}: {own} and not {}", other / total);
             }
@@ -167,7 +167,7 @@ fn expected(model: &dyn Denoiser<3>, loss: &dyn Loss<3>, x: &[usize], t: f64) ->
         .collect();
     let z = numbers(&all.iter().map(|(z, _)| z.clone()).collect::<Vec<_>>());
     let times = vec![t; all.len()];
-    let output = model.predict(z.clone(), &times);
+    let output = model.denoise(z.clone(), &times).into_output(noise, &z, &times);
     let same = numbers(&vec![x.to_vec(); all.len()]);
     let losses = host(loss.compute(&Batch::new(noise, same, z, None, &times, output, &(), &())));
     x.len() as f64 * all.iter().zip(losses).map(|((_, p), loss)| p * loss).sum::<f64>()
@@ -227,12 +227,13 @@ impl<N: Noise<3>> Denoiser<3> for Fixed<N> {
     fn noise(&self) -> &dyn Noise<3> {
         &self.0
     }
-    fn predict(&self, z: Tensor<3>, _: &[f64]) -> Tensor<3> {
+    fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let k = self.0.categories().unwrap().k;
         let place = tweedie::distribution::one_hot(z.clone(), k);
         let row: Vec<f64> = (0..k).map(|j| (1.3 * j as f64).sin()).collect();
         let row = Tensor::<3>::from_data(TensorData::new(row, [1, 1, k]), (&device(), DType::F64));
-        (place * row.clone()).sum_dim(2) * (row * 0.7 + 0.2)
+        let output = (place * row.clone()).sum_dim(2) * (row * 0.7 + 0.2);
+        self.0.estimate(output, z, t)
     }
 }
 

@@ -27,11 +27,13 @@ fn model(vocabulary: usize, width: usize, length: usize, normalized: bool) -> Wo
         TransformerConfig::continuous(width, length).with_width(24).with_depth(1).with_heads(2).with_cond_width(16);
     let noise = Gaussian::new(Sqrt::new(50)).with_prediction(Prediction::X0);
     let embedding = EmbeddingConfig::new(vocabulary, width).with_normalized(normalized);
-    Model::new(noise, net.init(&rng, &device()).unwrap()).with_transform(embedding.init(&rng, &device()).unwrap())
+    Model::new(noise, net.init(&rng, &device()).unwrap())
+        .unwrap()
+        .with_transform(embedding.init(&rng, &device()).unwrap())
 }
 
 fn objective() -> Objective<3> {
-    (Simple + 0.7 * Rounding::new() + 0.3 * Rounding::new().of_guess() + 0.5 * Prior {}).into()
+    (Simple {} + 0.7 * Rounding::new() + 0.3 * Rounding::new().with_estimate() + 0.5 * Prior {}).into()
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn the_prior_term_is_the_kl_divergence_at_the_end() {
         .unwrap();
     // A schedule with much signal at t = 1: α(1)² = 0.9⁵.
     let noise = Gaussian::new(tweedie::schedule::Constant::new(5, 0.1));
-    let model = Model::new(noise, net).with_transform(embedding);
+    let model = Model::new(noise, net).unwrap().with_transform(embedding);
     let end = Noise::<3>::path(model.noise()).expect("Gaussian").at(1.0);
     let losses =
         model.losses(tokens(1, 2).clamp_max(3.0), &[0.5], &Classes::none(), &Prior {}.into(), &Rng::new(1), false);
@@ -186,8 +188,9 @@ fn rounding_refuses_other_noises_and_transforms() {
     let error = Loss::<3>::check(&Rounding::new(), &noise).expect_err("refused").to_string();
     assert!(error.contains("Gaussian noise"), "{error}");
     let net = TransformerConfig::continuous(1, 4).init(&Rng::new(1), &device()).unwrap();
-    let other = Model::new(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0), net);
-    let error = other.train(&Sentences, Simple + Rounding::new(), Train::default()).expect_err("refused").to_string();
+    let other = Model::new(Gaussian::new(Cosine::new(10)).with_prediction(Prediction::X0), net).unwrap();
+    let error =
+        other.train(&Sentences, Simple {} + Rounding::new(), Train::default()).expect_err("refused").to_string();
     assert!(error.contains("the transform `embedding`"), "{error}");
     assert!(
         EmbeddingConfig::default()
@@ -218,7 +221,7 @@ impl Data<Tensor<3>, Classes> for Sentences {
 
 #[test]
 fn a_model_with_an_embedding_resumes_to_the_last_bit() {
-    let settings = Train { steps: 9, batch: 8, warmup: 2, ema: 0.9, seed: 3, ..Train::default() };
+    let settings = Train { steps: 9, batch: 8, warmup: 2, ema_decay: 0.9, seed: 3, ..Train::default() };
     let trainer = || Trainer::new(model(5, 6, 4, true), &Sentences, objective(), settings.clone()).expect("it fits");
     let all = |x: &Parameters| x.to_host().into_iter().flat_map(|(_, _, v)| v).map(f32::to_bits).collect::<Vec<_>>();
     let mut whole = trainer();
@@ -250,7 +253,7 @@ fn a_model_with_an_embedding_resumes_to_the_last_bit() {
 
 #[test]
 fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
-    let settings = Train { steps: 800, batch: 64, rate: 5e-3, ema: 0.98, ..Train::default() };
+    let settings = Train { steps: 800, batch: 64, lr: 5e-3, ema_decay: 0.98, ..Train::default() };
     let net = TransformerConfig::continuous(6, 4)
         .with_width(24)
         .with_depth(2)
@@ -260,7 +263,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
         .unwrap();
     let mut deeper = model(5, 6, 4, true);
     deeper.net = net;
-    let mut trainer = deeper.train(&Sentences, Simple + Rounding::new(), settings)?;
+    let mut trainer = deeper.train(&Sentences, Simple {} + Rounding::new(), settings)?;
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.model();
     let words = model.sample(&Ddim { eta: 0.0 }, 25, [64, 4, 6], &Classes::none(), &Rng::new(1))?;
@@ -273,7 +276,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
     let plain = right(floats(words));
     assert!(plain > 48, "{plain} of 64");
     // The same trajectory with rounded estimates.
-    let rounded = Rounded { model: model.given(&Classes::none()), embedding: &model.transform, until: 0.8 };
+    let rounded = Rounded { model: model.conditioned(&Classes::none()), embedding: &model.transform, until: 0.8 };
     let walk = tweedie::sample::trajectory(
         &rounded as &dyn Denoiser<3>,
         &Ddim { eta: 0.0 },
@@ -298,9 +301,6 @@ struct Echo(Gaussian);
 impl Denoiser<3> for Echo {
     fn noise(&self) -> &dyn Noise<3> {
         &self.0
-    }
-    fn predict(&self, z: Tensor<3>, _: &[f64]) -> Tensor<3> {
-        z
     }
     fn denoise(&self, z: Tensor<3>, _: &[f64]) -> Estimate<3> {
         Estimate { mean: z * 2.0, variance: None, output: None }
@@ -392,6 +392,6 @@ fn a_unet_learns_pixels_of_categories() {
 
 #[test]
 fn losses_of_embeddings_add_to_others() {
-    let sum: Objective<3> = (0.5 * Rounding::new() + Prior {} + Simple + Vlb::new(10)).into();
+    let sum: Objective<3> = (0.5 * Rounding::new() + Prior {} + Simple {} + Vlb::new(10)).into();
     assert_eq!(sum.terms().len(), 4);
 }

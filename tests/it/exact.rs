@@ -51,7 +51,9 @@ fn closed_forms_agree_with_the_reference() {
     assert_eq!(REFERENCE.closed_forms.len(), 6);
     for case in &REFERENCE.closed_forms {
         let schedule: Box<dyn Schedule> = match &*case.schedule {
-            "variance-exploding" => Box::new(VarianceExploding { sigma_min: case.sigma_min, sigma_max: case.sigma_max }),
+            "variance-exploding" => {
+                Box::new(VarianceExploding { sigma_min: case.sigma_min, sigma_max: case.sigma_max })
+            }
             "flow-matching" => Box::new(FlowMatching {}),
             "ornstein-uhlenbeck" => Box::new(OrnsteinUhlenbeck {}),
             other => panic!("a schedule {other}"),

@@ -6,6 +6,7 @@ mod common;
 mod discrete;
 mod embedding;
 mod exact;
+mod guidance;
 mod memory;
 mod nets;
 mod processes;

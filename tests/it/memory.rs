@@ -1,4 +1,4 @@
-//! What training and sampling hold at most, as the system counts it.
+//! Peak memory of training and sampling, as the system counts it.
 #![cfg(target_os = "linux")]
 use burn::tensor::{DType, Device, Tensor};
 use tweedie::{
@@ -8,7 +8,7 @@ use tweedie::{
     loss::MaskedNelbo,
     model::Model,
     net::TransformerConfig,
-    noise::{Discrete, Gaussian, Noise},
+    noise::{Discrete, Estimate, Gaussian, Noise},
     sample::trajectory_from,
     schedule::{FlowMatching, OrnsteinUhlenbeck},
     train::Train,
@@ -18,7 +18,7 @@ const VOCABULARY: usize = 32_000;
 const LENGTH: usize = 128;
 const BATCH: usize = 8;
 
-/// The most memory this process has held, in bytes.
+/// The peak memory of this process, in bytes.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -33,7 +33,7 @@ fn two_steps_of_a_large_vocabulary() {
     let data = Samples::<3>::new(values, [2 * BATCH, LENGTH, 1]);
     let net = TransformerConfig::new(VOCABULARY, LENGTH).with_width(32).with_depth(1).with_heads(2).with_tied(true);
     let net = net.init(&Rng::new(1), &Device::flex()).unwrap();
-    let model = Model::new(Discrete::absorbing(FlowMatching {}, VOCABULARY, VOCABULARY - 1), net);
+    let model = Model::new(Discrete::absorbing(FlowMatching {}, VOCABULARY, VOCABULARY - 1), net).unwrap();
     let settings = Train { steps: 2, batch: BATCH, ..Train::default() };
     let before = peak();
     let trainer = model.train(&data, MaskedNelbo {}, settings).unwrap();
@@ -66,34 +66,34 @@ fn a_large_vocabulary_takes_four_times_its_logits_at_most() {
     assert!(bytes > logits, "{bytes} bytes cannot hold the logits: nothing was measured");
 }
 
-/// x̂ = α z, the guess of standard normal data.
+/// x̂ = α z: E[x | x_t] of standard normal data.
 struct Plain(Gaussian);
 impl Denoiser<2> for Plain {
     fn noise(&self) -> &dyn Noise<2> {
         &self.0
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+    fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         let c = Noise::<2>::path(&self.0).unwrap().at(t[0]);
-        z * c.sigma
+        self.0.estimate(z.clone() * c.sigma, z, t)
     }
 }
 
-/// Run in a process of its own by the test below: walks of ten steps, then of a hundred, with every sampler.
+/// Run in a process of its own by the test below: trajectories of ten steps, then of a hundred, with every sampler.
 #[test]
 #[ignore = "a process of its own, for the test beside it"]
-fn walks_of_ten_steps_and_of_a_hundred() {
+fn trajectories_of_ten_steps_and_of_a_hundred() {
     const NUMBERS: usize = 1 << 18;
     let model = Plain(Gaussian::new(OrnsteinUhlenbeck {}));
     let z = Rng::new(0).normal_tensor([NUMBERS / 2, 2], &Device::flex(), DType::F32);
     for sampler in super::samplers::all() {
-        let walk = |steps: usize| {
+        let run = |steps: usize| {
             let times = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
-            let walk = trajectory_from(&model, &*sampler, times, z.clone(), &Rng::new(0)).unwrap();
-            assert_eq!(walk.count(), steps + 1);
+            let states = trajectory_from(&model, &*sampler, times, z.clone(), &Rng::new(0)).unwrap();
+            assert_eq!(states.count(), steps + 1);
         };
-        walk(10);
+        run(10);
         let before = peak();
-        walk(100);
+        run(100);
         // Ninety steps more are 90 such tensors.
         let more = (peak() - before) as f64 / (4 * NUMBERS) as f64;
         println!("{more:.1} tensors: {sampler:?}");
@@ -101,9 +101,9 @@ fn walks_of_ten_steps_and_of_a_hundred() {
     }
 }
 
-/// What a walk holds does not grow with its steps: bytes, where the test of the samplers counts words.
+/// The memory of a trajectory does not grow with its number of steps.
 #[test]
 fn a_hundred_steps_hold_no_more_than_ten() {
-    let out = alone("walks_of_ten_steps_and_of_a_hundred");
+    let out = alone("trajectories_of_ten_steps_and_of_a_hundred");
     assert!(out.matches(" tensors: ").count() == super::samplers::all().len(), "{out}");
 }

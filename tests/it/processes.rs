@@ -389,11 +389,11 @@ fn dynamic_thresholds_follow_the_row() {
     let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
     let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], Covariance::Isotropic(0.0)).unwrap();
     let z = Tensor::<2>::zeros([1, 5], &Device::flex());
-    let full = Thresholded { model: model.clone(), quantile: 0.75, most: 10.0 };
+    let full = Thresholded { model: model.clone(), quantile: 0.75, max: 10.0 };
     // |x̂| sorted: 0, 0.1, 0.5, 2, 4; the quantile ¾ is 2.
     let x = numbers(full.denoise(z.clone(), &[0.5]).mean);
     assert!([1.0, -0.25, 0.05, 1.0, 0.0].iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-6), "{x:?}");
-    let capped = Thresholded { model, quantile: 1.0, most: 1.0 };
+    let capped = Thresholded { model, quantile: 1.0, max: 1.0 };
     let x = numbers(capped.denoise(z, &[0.5]).mean);
     assert!([1.0, -0.5, 0.1, 1.0, 0.0].iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-6), "{x:?}");
 }

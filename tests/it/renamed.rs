@@ -64,7 +64,7 @@ fn resume<const D: usize, N: Net<D, Condition = Classes>>(
     data: &dyn Data<Tensor<D>, Classes>,
     objective: Objective<D>,
 ) {
-    let settings = Train { steps: 4, batch: 4, ema: 0.9, ..Train::default() };
+    let settings = Train { steps: 4, batch: 4, ema_decay: 0.9, ..Train::default() };
     let trainer = || Trainer::new(model(), data, objective.clone(), settings.clone()).expect("it fits");
     let load = |path: &Path| {
         let weights = Checkpoint::load_weights(path, &Parameters::of(&model()), &device());
@@ -103,20 +103,20 @@ fn checkpoints_of_earlier_names_load_and_resume_to_the_bit() {
     let gaussian = || Gaussian::new(Cosine::new(10));
     let labels = (0..8).map(|i| i % 3).collect::<Vec<u32>>();
 
-    let points = Samples::new(numbers(16), [8, 2]).labelled(labels.clone());
+    let points = Samples::new(numbers(16), [8, 2]).with_labels(labels.clone());
     let net = || MlpConfig::new(2).with_hidden([8, 8]).with_num_classes(3).init(&rng, &device()).unwrap();
-    resume("mlp", &|| Model::new(gaussian(), net()), &points, Simple.into());
+    resume("mlp", &|| Model::new(gaussian(), net()).unwrap(), &points, Simple {}.into());
 
-    let images = Samples::new(numbers(8 * 16), [8, 1, 4, 4]).labelled(labels.clone());
+    let images = Samples::new(numbers(8 * 16), [8, 1, 4, 4]).with_labels(labels.clone());
     let net = || UNetConfig::new(1, [4, 4]).with_num_classes(3).init(&rng, &device()).unwrap();
-    resume("unet", &|| Model::new(gaussian(), net()), &images, Simple.into());
+    resume("unet", &|| Model::new(gaussian(), net()).unwrap(), &images, Simple {}.into());
 
-    let text = Samples::new(floats(tokens(8, 5)), [8, 5, 1]).labelled(labels);
+    let text = Samples::new(floats(tokens(8, 5)), [8, 5, 1]).with_labels(labels);
     let config = TransformerConfig::new(11, 5).with_width(8).with_heads(2).with_depth(1).with_num_classes(3);
     for (i, time) in [true, false].into_iter().enumerate() {
         let config = config.clone().with_positions(Positions::Learned).with_time(time);
         let net = || config.init(&rng.at(i as u64), &device()).unwrap();
         let noise = || Discrete::absorbing(Cosine::new(10), 11, 10);
-        resume("transformer", &|| Model::new(noise(), net()), &text, CrossEntropy {}.into());
+        resume("transformer", &|| Model::new(noise(), net()).unwrap(), &text, CrossEntropy {}.into());
     }
 }

@@ -259,8 +259,8 @@ fn a_stochastic_midpoint_step_is_two_steps_where_the_guess_stands_still() {
         fn noise(&self) -> &dyn Noise<2> {
             &self.0
         }
-        fn predict(&self, _: Tensor<2>, _: &[f64]) -> Tensor<2> {
-            self.1.clone()
+        fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
+            self.0.estimate(self.1.clone(), z, t)
         }
     }
     let path = VariancePreserving::default();
@@ -324,9 +324,6 @@ struct Counted<'a>(&'a dyn Denoiser<2>, Cell<usize>);
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         self.0.noise()
-    }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        self.0.predict(z, t)
     }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.1.set(self.1.get() + 1);
@@ -417,9 +414,9 @@ impl Denoiser<2> for Dummy {
     fn noise(&self) -> &dyn Noise<2> {
         &self.noise
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
+    fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         let tau = (self.tau)(t[0]);
-        z * (tau / (tau + 1.0))
+        self.noise.estimate(z.clone() * (tau / (tau + 1.0)), z, t)
     }
 }
 
@@ -566,7 +563,7 @@ fn every_sampler_takes_thresholds_and_any_times() {
         for sampler in all() {
             let free = walk(&*sampler, &model, &uneven, latents());
             let clamped = walk(&*sampler, &Clamped { model: &model, low: -0.5, high: 0.5 }, &uneven, latents());
-            let dynamic = Thresholded { model: &model, quantile: 0.6, most: 1.5 };
+            let dynamic = Thresholded { model: &model, quantile: 0.6, max: 1.5 };
             let dynamic = walk(&*sampler, &dynamic, &uneven, latents());
             for (kind, x) in [("free", &free), ("clamped", &clamped), ("dynamic", &dynamic)] {
                 let wrong = numbers(x.clone()).iter().filter(|x| !x.is_finite()).count();

@@ -88,16 +88,16 @@ fn model() -> Model<2, impl Net<2, Condition = Classes>> {
         .with_num_classes(2)
         .init(&Rng::new(1), &burn::tensor::Device::flex())
         .unwrap();
-    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
+    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap()
 }
 
 #[test]
 fn a_run_with_importance_times_resumes_to_the_last_bit() {
     let values = Rng::new(9).normals(40, 2).into_iter().map(|x| x as f32).collect();
-    let data = Samples::new(values, [40, 2]).labelled((0..40).map(|i| i % 2).collect());
+    let data = Samples::new(values, [40, 2]).with_labels((0..40).map(|i| i % 2).collect());
     let settings = Train { steps: 30, batch: 12, accumulate: 2, ..Train::default() };
     let times = || std::sync::Arc::new(Importance { strata: 5, keep: 3, ..Importance::of(Uniform::default()) });
-    let trainer = || model().train(&data, Simple, settings.clone()).unwrap().with_times(times());
+    let trainer = || model().train(&data, Simple {}, settings.clone()).unwrap().with_times(times());
     let mut whole = trainer();
     let steps: Vec<_> = whole.by_ref().map(Result::unwrap).collect();
 
@@ -117,7 +117,7 @@ fn a_run_with_importance_times_resumes_to_the_last_bit() {
     let forgotten = Checkpoint { losses: vec![1.0; 15], ..checkpoint.clone() };
     let other: Vec<_> = trainer().restore(forgotten).unwrap().map(Result::unwrap).collect();
     assert_ne!(other[..], steps[17..]);
-    let error = model().train(&data, Simple, settings.clone()).unwrap().restore(checkpoint).unwrap_err().to_string();
+    let error = model().train(&data, Simple {}, settings.clone()).unwrap().restore(checkpoint).unwrap_err().to_string();
     assert!(error.contains("15") && error.contains("times"), "{error}");
     std::fs::remove_file(&path).unwrap();
 }
@@ -129,10 +129,11 @@ fn the_weighted_gradient_is_without_bias() {
     let data = Samples::new(values, [64, 2]);
     let mean = |times: Option<std::sync::Arc<dyn Spacing>>| {
         // A rate of next to nothing: the same net at all steps.
-        let settings = Train { steps: 300, batch: 64, rate: 1e-30, drop: 0.0, ..Train::default() };
+        let settings = Train { steps: 300, batch: 64, lr: 1e-30, cond_dropout: 0.0, ..Train::default() };
         let net = MlpConfig::new(2).with_hidden([16]).init(&Rng::new(1), &burn::tensor::Device::flex()).unwrap();
-        let noise = Gaussian::new(VarianceExploding { sigma_min: 0.2, sigma_max: 2.0 }).with_prediction(Prediction::Score);
-        let trainer = Model::new(noise, net).train(&data, Simple, settings).unwrap();
+        let noise =
+            Gaussian::new(VarianceExploding { sigma_min: 0.2, sigma_max: 2.0 }).with_prediction(Prediction::Score);
+        let trainer = Model::new(noise, net).unwrap().train(&data, Simple {}, settings).unwrap();
         let trainer = match times {
             Some(times) => trainer.with_times(times),
             None => trainer,

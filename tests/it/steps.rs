@@ -189,9 +189,6 @@ impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         Denoiser::<2>::noise(self.model)
     }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.asked.borrow_mut().push(t[0]);
         self.model.denoise(z, t)

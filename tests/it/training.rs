@@ -1,4 +1,4 @@
-//! Training, resuming and sampling, through small nets.
+//! Training, resuming and sampling, with small networks.
 use crate::common::device;
 use burn::{
     module::Module,
@@ -17,19 +17,19 @@ use tweedie::{
     noise::{Estimate, Gaussian, Noise, Prediction, Variance},
     sample::{Ancestral, Ddim, Euler, Heun, Sampler, trajectory, trajectory_from},
     schedule::{Cosine, Edm, FlowMatching, Linear, Table},
-    train::{AdamW, Checkpoint, Moments, Parameters, Train},
+    train::{AdamW, Checkpoint, Moments, Parameters, Step, Train},
 };
 
-/// Two clusters, told apart by their class.
+/// Two clusters, one per class.
 fn points(n: usize) -> Samples<2> {
     let noise = Rng::new(9).stream("points").normals(n, 2);
     let values = (0..2 * n).map(|i| (noise[i] * 0.2) as f32 + if i / 2 % 2 == 0 { 1.0 } else { -1.0 }).collect();
-    Samples::new(values, [n, 2]).labelled((0..n).map(|i| (i % 2) as u32).collect())
+    Samples::new(values, [n, 2]).with_labels((0..n).map(|i| (i % 2) as u32).collect())
 }
 
 fn images(n: usize) -> Samples<4> {
     let values = Rng::new(9).stream("images").normals(n, 49).into_iter().map(|z| z.tanh() as f32).collect();
-    Samples::new(values, [n, 1, 7, 7]).labelled((0..n).map(|i| (i % 3) as u32).collect())
+    Samples::new(values, [n, 1, 7, 7]).with_labels((0..n).map(|i| (i % 3) as u32).collect())
 }
 
 fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
@@ -39,17 +39,26 @@ fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
         .with_dropout(0.1)
         .init(&Rng::new(1), &device())
         .unwrap();
-    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
+    Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap()
 }
 
 fn unet() -> Model<4, impl Net<4, Condition = Classes>> {
     let config = UNetConfig::new(1, [8, 16]).with_blocks(1).with_num_classes(3).with_dropout(0.2).with_outputs(2);
     let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
-    Model::new(noise, config.init(&Rng::new(2), &device()).unwrap())
+    Model::new(noise, config.init(&Rng::new(2), &device()).unwrap()).unwrap()
 }
 
 fn settings(steps: u64) -> Train {
-    Train { steps, batch: 12, accumulate: 2, warmup: 3, ema: 0.99, drop: 0.3, seed: 5, ..Train::default() }
+    Train {
+        steps,
+        batch: 12,
+        accumulate: 2,
+        warmup: 3,
+        ema_decay: 0.99,
+        cond_dropout: 0.3,
+        seed: 5,
+        ..Train::default()
+    }
 }
 
 fn bits(parameters: &Parameters) -> Vec<u32> {
@@ -64,7 +73,7 @@ fn same(a: &Checkpoint, b: &Checkpoint) {
     assert_eq!(bits(&a.moments.second), bits(&b.moments.second), "second moments");
 }
 
-/// N + M steps against N steps, a file, and M steps of a net that started elsewhere.
+/// N + M steps are N steps, a checkpoint file, and M steps of a network initialized otherwise.
 fn resumes<const D: usize, N: Net<D, Condition = Classes>>(
     name: &str,
     model: impl Fn() -> Model<D, N>,
@@ -91,31 +100,31 @@ fn resumes<const D: usize, N: Net<D, Condition = Classes>>(
     assert_eq!(rest[..], steps[4..], "the steps themselves");
     same(&whole.checkpoint(), &second.checkpoint());
 
-    // A file cut anywhere is refused, and says so.
+    // A truncated file is refused.
     let bytes = std::fs::read(&path).unwrap();
     for length in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..length]).unwrap();
         let error = Checkpoint::load(&path, &device()).unwrap_err().to_string();
-        assert!(error.contains("no whole checkpoint"), "{length} bytes: {error}");
+        assert!(error.contains("not a complete checkpoint"), "{length} bytes: {error}");
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn an_mlp_resumes_to_the_last_bit() {
-    resumes("mlp", mlp, &points(50), &Simple.into());
+fn an_mlp_resumes_bit_by_bit() {
+    resumes("mlp", mlp, &points(50), &Simple {}.into());
 }
 
 #[test]
-fn a_unet_resumes_to_the_last_bit() {
-    resumes("unet", unet, &images(20), &(Simple + 1e-3 * Vlb::new(0)).into());
+fn a_unet_resumes_bit_by_bit() {
+    resumes("unet", unet, &images(20), &(Simple {} + 1e-3 * Vlb::new(0)).into());
 }
 
 #[test]
 fn training_is_the_same_on_any_number_of_threads() {
     let run = || {
         let data = images(20);
-        let objective = Simple + 1e-3 * Vlb::new(0);
+        let objective = Simple {} + 1e-3 * Vlb::new(0);
         let mut trainer = unet().train(&data, objective, settings(3)).unwrap();
         trainer.by_ref().for_each(|step| assert!(step.is_ok()));
         bits(&trainer.checkpoint().weights)
@@ -125,29 +134,29 @@ fn training_is_the_same_on_any_number_of_threads() {
 }
 
 #[test]
-fn a_checkpoint_of_another_net_is_refused() {
+fn a_checkpoint_of_another_network_or_seed_is_refused() {
     let data = points(20);
     let other = MlpConfig::new(2).with_hidden([32, 48]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-    let other = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), other);
-    let checkpoint = other.train(&data, Simple, settings(1)).unwrap().checkpoint();
-    let error = mlp().train(&data, Simple, settings(1)).unwrap().restore(checkpoint).unwrap_err().to_string();
+    let other = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), other).unwrap();
+    let checkpoint = other.train(&data, Simple {}, settings(1)).unwrap().checkpoint();
+    let error = mlp().train(&data, Simple {}, settings(1)).unwrap().restore(checkpoint).unwrap_err().to_string();
     assert!(error.contains("another architecture") && error.contains("48"), "{error}");
 
-    let checkpoint = mlp().train(&data, Simple, settings(1)).unwrap().checkpoint();
+    let checkpoint = mlp().train(&data, Simple {}, settings(1)).unwrap().checkpoint();
     let settings = Train { seed: 6, ..settings(1) };
-    let error = mlp().train(&data, Simple, settings).unwrap().restore(checkpoint).unwrap_err().to_string();
-    assert!(error.contains("seed 5"), "{error}");
+    let error = mlp().train(&data, Simple {}, settings).unwrap().restore(checkpoint).unwrap_err().to_string();
+    assert!(error.contains("`seed` must be 5"), "{error}");
 }
 
 #[test]
-fn gradients_of_parts_and_shards_are_those_of_the_whole_batch() {
-    // All see the same rows, times, noise and drops; sums are ordered differently.
+fn gradients_of_parts_and_shards_equal_that_of_the_batch() {
+    // Rows, times, noise and dropped conditions are the same; sums are ordered differently.
     let data = points(30);
     let norm = |accumulate, shards| {
         let net = MlpConfig::new(2).with_hidden([32]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-        let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net);
+        let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap();
         let settings = Train { accumulate, shards, ..settings(4) };
-        model.train(&data, Simple, settings).unwrap().map(|step| step.unwrap().gradient).collect::<Vec<_>>()
+        model.train(&data, Simple {}, settings).unwrap().map(|step| step.unwrap().grad_norm).collect::<Vec<_>>()
     };
     for (accumulate, shards) in [(3, 1), (1, 2), (2, 5), (1, 30)] {
         for (a, b) in norm(1, 1).into_iter().zip(norm(accumulate, shards)) {
@@ -161,7 +170,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     let train = |threads| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let data = images(20);
-            let mut trainer = unet().train(&data, Simple, Train { shards: 3, ..settings(3) }).unwrap();
+            let mut trainer = unet().train(&data, Simple {}, Train { shards: 3, ..settings(3) }).unwrap();
             trainer.by_ref().for_each(|step| assert!(step.is_ok()));
             bits(&trainer.checkpoint().weights)
         })
@@ -172,27 +181,26 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
 }
 
 #[test]
-fn learning_rates_follow_their_course() {
-    use tweedie::train::Decay;
-    let train = Train { steps: 110, warmup: 10, rate: 2.0, decay: Decay::Cosine, ..Train::default() };
-    assert!((train.rate_at(0) - 0.2).abs() < 1e-12);
-    assert!((train.rate_at(9) - 2.0).abs() < 1e-12);
-    assert!((train.rate_at(60) - 1.0).abs() < 1e-12);
-    assert!(train.rate_at(110).abs() < 1e-12);
-    let train = Train { decay: Decay::Linear, ..train };
-    assert!((train.rate_at(35) - 1.5).abs() < 1e-12);
-    assert!((Train { decay: Decay::Constant, ..train }.rate_at(1_000) - 2.0).abs() < 1e-12);
+fn the_learning_rate_follows_its_schedule() {
+    use tweedie::train::LrSchedule;
+    let train = Train { steps: 110, warmup: 10, lr: 2.0, lr_schedule: LrSchedule::Cosine, ..Train::default() };
+    assert!((train.lr_at(0) - 0.2).abs() < 1e-12);
+    assert!((train.lr_at(9) - 2.0).abs() < 1e-12);
+    assert!((train.lr_at(60) - 1.0).abs() < 1e-12);
+    assert!(train.lr_at(110).abs() < 1e-12);
+    let train = Train { lr_schedule: LrSchedule::Linear, ..train };
+    assert!((train.lr_at(35) - 1.5).abs() < 1e-12);
+    assert!((Train { lr_schedule: LrSchedule::Constant, ..train }.lr_at(1_000) - 2.0).abs() < 1e-12);
 }
 
-/// burn's AdamW on the same gradients.
 #[test]
-fn adamw_is_that_of_burn() {
+fn adamw_updates_are_those_of_burn() {
     let device = device().autodiff();
     let mut theirs = MlpConfig::new(2).with_hidden([5]).init(&Rng::new(3), &device).unwrap();
     let mut ours = theirs.clone();
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.05).init();
     let mut moments = Moments::new(&Parameters::of(&ours));
-    let adam = AdamW { decay: 0.05, ..AdamW::default() };
+    let adam = AdamW { weight_decay: 0.05, ..AdamW::default() };
     for step in 0..5 {
         let loss = |net: &tweedie::net::Mlp| {
             let x = Tensor::<2>::from_data([[1.0, 2.0], [-1.0, 0.5 + step as f32]], &device);
@@ -212,11 +220,11 @@ fn adamw_is_that_of_burn() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_stop_the_run_where_they_arise() {
+fn values_that_are_not_finite_stop_the_run_at_the_tensor_where_they_arise() {
     let mut values = vec![0.5f32; 40];
     values[2 * 7] = f32::NAN;
     let data = Samples::new(values, [20, 2]);
-    let mut trainer = mlp().train(&data, Simple, Train { batch: 20, accumulate: 1, ..settings(5) }).unwrap();
+    let mut trainer = mlp().train(&data, Simple {}, Train { batch: 20, accumulate: 1, ..settings(5) }).unwrap();
     let before = bits(&trainer.checkpoint().weights);
     match trainer.next() {
         Some(Err(error)) => {
@@ -224,9 +232,9 @@ fn numbers_that_are_not_finite_stop_the_run_where_they_arise() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(before, bits(&trainer.checkpoint().weights), "the weights are as they were");
+    assert_eq!(before, bits(&trainer.checkpoint().weights), "the weights are unchanged");
 
-    // A loss that breaks in one row is named.
+    // A loss that is not finite is named.
     #[derive(Debug)]
     struct Broken;
     impl Loss<2> for Broken {
@@ -235,36 +243,36 @@ fn numbers_that_are_not_finite_stop_the_run_where_they_arise() {
         }
     }
     let data = points(20);
-    let mut trainer = mlp().train(&data, Objective::from(Simple) + Broken, settings(5)).unwrap();
+    let mut trainer = mlp().train(&data, Objective::from(Simple {}) + Broken, settings(5)).unwrap();
     let error = trainer.next().unwrap().unwrap_err().to_string();
     assert!(error.starts_with("step 1: the loss Broken is not finite"), "{error}");
 }
 
 #[test]
-fn conditions_are_left_out_without_touching_the_data() {
-    // A loss that writes down what the net was told.
+fn conditions_are_dropped_in_the_batch_and_not_in_the_data() {
+    // A loss that records the conditions.
     #[derive(Debug, Default)]
-    struct Told(Arc<Mutex<Vec<Option<u32>>>>);
-    impl Loss<2> for Told {
+    struct Record(Arc<Mutex<Vec<Option<u32>>>>);
+    impl Loss<2> for Record {
         fn compute(&self, batch: &Batch<2>) -> Tensor<1> {
             self.0.lock().unwrap().extend(batch.condition::<Classes>().unwrap().0.iter());
             per_sample((batch.prediction() - batch.target()).square())
         }
     }
-    let told = Arc::new(Mutex::new(vec![]));
+    let conditions = Arc::new(Mutex::new(vec![]));
     let data = points(40);
     let labels = Data::<Tensor<2>, Classes>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1;
-    let settings = Train { batch: 40, steps: 25, accumulate: 1, drop: 0.3, ..settings(0) };
-    mlp().train(&data, Told(told.clone()), settings).unwrap().for_each(|step| assert!(step.is_ok()));
-    let told = told.lock().unwrap();
-    let none = told.iter().filter(|class| class.is_none()).count() as f64 / told.len() as f64;
+    let settings = Train { batch: 40, steps: 25, accumulate: 1, cond_dropout: 0.3, ..settings(0) };
+    mlp().train(&data, Record(conditions.clone()), settings).unwrap().for_each(|step| assert!(step.is_ok()));
+    let conditions = conditions.lock().unwrap();
+    let none = conditions.iter().filter(|class| class.is_none()).count() as f64 / conditions.len() as f64;
     assert!((none - 0.3).abs() < 5.0 * (0.21f64 / 1000.0).sqrt(), "{none}");
     assert_eq!(labels, Data::<Tensor<2>, Classes>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1);
     assert_eq!(labels, Classes::from([0, 1, 0]));
 }
 
 #[test]
-fn each_row_of_data_is_seen_once_an_epoch() {
+fn each_row_of_data_is_seen_once_per_epoch() {
     struct Counting(Mutex<Vec<usize>>);
     impl Data<Tensor<2>, Classes> for Counting {
         fn len(&self) -> usize {
@@ -276,17 +284,17 @@ fn each_row_of_data_is_seen_once_an_epoch() {
         }
     }
     let data = Counting(Mutex::default());
-    mlp().train(&data, Simple, settings(5)).unwrap().for_each(|step| assert!(step.is_ok()));
+    mlp().train(&data, Simple {}, settings(5)).unwrap().for_each(|step| assert!(step.is_ok()));
     let seen = data.0.lock().unwrap();
     for epoch in seen.chunks(30) {
         let mut rows = epoch.to_vec();
         rows.sort_unstable();
         assert_eq!(rows, (0..30).collect::<Vec<_>>());
     }
-    assert_ne!(seen[..30], seen[30..], "another order each epoch");
+    assert_ne!(seen[..30], seen[30..], "each epoch has its own permutation");
 }
 
-/// E[x | x_t] of data N(mean, var): the yardstick of Gaussian samplers and bounds.
+/// E[x | x_t] of data N(mean, var), in closed form.
 #[derive(Clone, Debug)]
 struct Exact {
     noise: Gaussian,
@@ -296,10 +304,6 @@ struct Exact {
 impl Denoiser<2> for Exact {
     fn noise(&self) -> &dyn Noise<2> {
         &self.noise
-    }
-    fn predict(&self, z: Tensor<2>, t: &[f64]) -> Tensor<2> {
-        let guess = self.denoise(z.clone(), t).mean;
-        Noise::<2>::target(&self.noise, guess, z, t)
     }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         let [gain, rest] = tweedie::noise::lift(&z, t, |_, t| {
@@ -314,7 +318,7 @@ impl Denoiser<2> for Exact {
 /// The bound on −ln p of N(0.5, 0.49) under DDPM's linear table with β scaled by 1000/T, term by term in double
 /// precision (closed forms; the entropy is 1.0622635892659402 nats).
 #[test]
-fn the_bound_is_right_to_the_digit() {
+fn the_bound_of_gaussian_data_is_its_closed_form() {
     let cases = [
         (50, 2.8655783041223863e-06, 1.0677948817646803),
         (100, 7.5444371499499865e-06, 1.0649922751110696),
@@ -335,7 +339,7 @@ fn the_bound_is_right_to_the_digit() {
                 let (x, eps) = (full(0.5 + 0.7 * a), full(b));
                 let law = Noise::<2>::prior(&noise, x.clone(), &t);
                 let z = law.mean() + law.std() * eps.clone();
-                let output = exact.predict(z.clone(), &t);
+                let output = exact.denoise(z.clone(), &t).into_output(&noise, &z, &t);
                 let batch = Batch::new(&noise, x, z, Some(eps), &t, output, &(), &());
                 let terms: Vec<f64> = Vlb::new(0).compute(&batch).try_into_vec_as().unwrap();
                 sum += wa * wb * terms.iter().sum::<f64>() / steps as f64;
@@ -348,7 +352,7 @@ fn the_bound_is_right_to_the_digit() {
     }
 }
 
-/// The hybrid objective sends the bound's gradient to the variance alone.
+/// The gradient of the hybrid objective's bound reaches the variance alone.
 #[test]
 fn the_bound_trains_the_variance_alone() {
     let device = device().autodiff();
@@ -365,11 +369,11 @@ fn the_bound_trains_the_variance_alone() {
     };
     let (mean, variance) = gradient(Vlb::new(0));
     assert!(mean == 0.0 && variance > 0.0, "{mean}, {variance}");
-    let (mean, variance) = gradient(Vlb::new(0).whole());
+    let (mean, variance) = gradient(Vlb::new(0).with_train_mean());
     assert!(mean > 0.0 && variance > 0.0, "{mean}, {variance}");
 }
 
-/// Where the final point of the flow lies: the standardised coordinate is kept.
+/// The distance from the end of the flow, which keeps the standardized coordinate.
 fn error_of(sampler: &dyn Sampler<2>, model: &Exact, steps: usize) -> f64 {
     let (first, last) = (0.9, 0.1);
     let spread = |t: f64| {
@@ -421,8 +425,8 @@ fn euler_is_ddim_without_noise() {
 fn stochastic_samplers_have_the_moments_of_their_steps() {
     let model = Exact { noise: Gaussian::new(Linear::new(1000)), mean: 0.7, var: 0.25 };
     let times: Vec<f64> = (0..=250).rev().map(|i| f64::from(i) / 250.0).collect();
-    // Var x_s = (r k + α_s (1 − r² k) gain)² Var x_t + σ_s² (1 − r² k), with "small" variance; it falls short of the
-    // data's by what the guess does not know.
+    // Var x_s = (r k + α_s (1 − r² k) gain)² Var x_t + σ_s² (1 − r² k), with "small" variance; less than the data's, because
+    // x̂ has a smaller variance than x.
     let schedule = model.noise.schedule();
     let variance = |times: &[f64]| {
         times.windows(2).fold(1.0, |var, pair| {
@@ -440,7 +444,7 @@ fn stochastic_samplers_have_the_moments_of_their_steps() {
         let x: Vec<f64> = walk.last().unwrap().1.try_into_vec_as().unwrap();
         let mean = x.iter().sum::<f64>() / n as f64;
         let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
-        // Five standard errors, and the pull of a start at N(0, 1) instead of N(α 0.7, …).
+        // Five standard errors, and the bias of starting at N(0, 1) instead of N(α 0.7, …).
         assert!((mean - 0.7).abs() < 5.0 * (0.25 / n as f64).sqrt() + 2e-3, "{sampler:?}: mean {mean}");
         assert!(
             (var - expected).abs() < 5.0 * 0.25 * (2.0 / n as f64).sqrt(),
@@ -456,46 +460,47 @@ fn stochastic_samplers_have_the_moments_of_their_steps() {
 fn samples_do_not_depend_on_their_batch() {
     let model = mlp();
     let data = points(50);
-    let mut trainer = model.train(&data, Simple, settings(5)).unwrap();
+    let mut trainer = model.train(&data, Simple {}, settings(5)).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.model();
     let rng = Rng::new(3);
-    let draw = |rows: std::ops::Range<usize>| -> Vec<f32> {
+    let sample = |rows: std::ops::Range<usize>| -> Vec<f32> {
         let y: Classes = rows.clone().map(|i| (i % 2) as u32).collect::<Vec<_>>().into();
         let rng = rng.from_row(rows.start as u64);
         let x = model.sample(&Ddim { eta: 0.5 }, 7, [rows.len(), 2], &y, &rng).unwrap();
         x.try_into_vec_as().unwrap()
     };
-    let whole = draw(0..70);
-    let parts: Vec<f32> = [0..1, 1..3, 3..36, 36..70].into_iter().flat_map(draw).collect();
+    let whole = sample(0..70);
+    let parts: Vec<f32> = [0..1, 1..3, 3..36, 36..70].into_iter().flat_map(sample).collect();
     assert_eq!(whole, parts);
 }
 
 #[test]
 fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
     let data = images(12);
-    let mut trainer = unet().train(&data, Simple, settings(4)).unwrap();
+    let mut trainer = unet().train(&data, Simple {}, settings(4)).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.raw_model();
     let (y, z) = (Classes::from([0, 2]), Rng::new(0).normal_tensor([2, 1, 7, 7], &device(), DType::F32));
-    let given = model.given(&y).predict(z.clone(), &[0.5]);
-    let told = |scale| model.guided(&y, 2, scale).predict(z.clone(), &[0.5]);
+    let output = |model: &dyn Denoiser<4>| model.denoise(z.clone(), &[0.5]).output.expect("of one network");
+    let conditional = output(&*model.conditioned(&y));
+    let guided = |scale| output(&*model.guided(&y, scale));
     let gap = |a: Tensor<4>, b: Tensor<4>, from| (a - b).narrow(1, from, 1).abs().max().into_scalar::<f32>();
-    assert_eq!(gap(told(1.0), given.clone(), 0), 0.0);
-    assert!(gap(told(3.0), given.clone(), 0) > 0.0, "guidance moves the mean");
-    assert_eq!(gap(told(3.0), given.clone(), 1), 0.0, "and not the variance");
-    let nothing = model.given(&Classes(vec![None, None])).predict(z.clone(), &[0.5]);
-    let expected = nothing.clone() + (given - nothing) * 3.0;
-    assert!(gap(told(3.0), expected, 0) < 1e-5);
+    assert_eq!(gap(guided(1.0), conditional.clone(), 0), 0.0);
+    assert!(gap(guided(3.0), conditional.clone(), 0) > 0.0, "guidance moves the mean");
+    assert_eq!(gap(guided(3.0), conditional.clone(), 1), 0.0, "and not the variance");
+    let unconditional = output(&*model.conditioned(&Classes(vec![None, None])));
+    let expected = unconditional.clone() + (conditional - unconditional) * 3.0;
+    assert!(gap(guided(3.0), expected, 0) < 1e-5);
 }
 
 #[test]
-fn a_model_learns_where_its_points_are() {
+fn a_model_learns_the_means_of_its_classes() {
     let data = points(400);
     let net = MlpConfig::new(2).with_hidden([64, 64]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
-    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net);
-    let settings = Train { steps: 400, batch: 128, rate: 3e-3, ema: 0.99, ..Train::default() };
-    let mut trainer = model.train(&data, Simple, settings).unwrap();
+    let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap();
+    let settings = Train { steps: 400, batch: 128, lr: 3e-3, ema_decay: 0.99, ..Train::default() };
+    let mut trainer = model.train(&data, Simple {}, settings).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let y: Classes = (0..500).map(|i| i % 2).collect::<Vec<u32>>().into();
     let x = trainer.model().sample(&Heun {}, 20, [500, 2], &y, &Rng::new(0)).unwrap();
@@ -506,7 +511,7 @@ fn a_model_learns_where_its_points_are() {
     assert!(trainer.model().net.num_params() > 4000);
 }
 
-/// Cross-entropy of a net that knows is near zero, of one that does not is ln K; and categories refuse squared distances.
+/// Cross-entropy of a certain and correct network is near 0, of uniform logits ln K; and squared errors refuse categories.
 #[test]
 fn cross_entropy_is_for_categories() {
     use tweedie::{
@@ -525,21 +530,70 @@ fn cross_entropy_is_for_categories() {
     let gaussian = Gaussian::new(Cosine::new(100));
     let refused = |objective: Objective<3>, noise: &dyn Noise<3>| objective.check(noise).unwrap_err().to_string();
     assert!(refused(CrossEntropy {}.into(), &gaussian).contains("use `simple`"));
-    assert!(refused((Simple + 0.1 * CrossEntropy {}).into(), &noise).contains("categories have none"));
+    assert!(refused((Simple {} + 0.1 * CrossEntropy {}).into(), &noise).contains("not defined for categories"));
     assert!(Objective::<3>::from(CrossEntropy {} + Vlb::new(100)).check(&noise).is_ok());
 }
 
-/// An evaluation is the same whenever it is asked, its ranges of time average to the whole, and averages lag behind.
+/// An evaluation is the same on every call, and its ranges of time average to the whole; averaged weights differ from the
+/// trained ones.
 #[test]
 fn an_evaluation_is_the_mean_of_its_ranges() {
     let data = points(40);
-    let mut trainer = mlp().train(&data, Simple, settings(6)).unwrap();
-    assert!(trainer.lag().unwrap() < 1e-6, "at the start the average is the weights");
+    let mut trainer = mlp().train(&data, Simple {}, settings(6)).unwrap();
+    assert!(trainer.ema_distance().unwrap() < 1e-6, "before the first step the average equals the weights");
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let evaluation = trainer.evaluate(&data, 40);
     assert_eq!(evaluation, trainer.evaluate(&data, 40));
-    // Stratified times fall into even ranges evenly, to one time a part of the batch at either end.
+    // Stratified times fall evenly into equal ranges, up to one time per part of the batch at either end.
     let mean = evaluation.by_time.iter().map(|loss| loss.unwrap()).sum::<f64>() / 4.0;
     assert!((mean - evaluation.loss).abs() < 0.1 * evaluation.loss, "{evaluation:?}");
-    assert!(trainer.lag().unwrap() > 1e-6);
+    assert!(trainer.ema_distance().unwrap() > 1e-6);
+}
+
+#[test]
+fn a_setting_out_of_range_is_refused_with_its_field() {
+    let train = Train::default;
+    let adam = AdamW::default;
+    for (settings, field, message) in [
+        (Train { lr: -0.1, ..train() }, "lr", "`lr` must be a positive number, got -0.1"),
+        (Train { batch: 0, ..train() }, "batch", "`batch` must be 1 or more, got 0"),
+        (
+            Train { accumulate: 3, ..train() },
+            "accumulate",
+            "`accumulate` must divide the batch of 64 samples into equal parts, got 3",
+        ),
+        (Train { shards: 0, ..train() }, "shards", "`shards` must be 1 or more, got 0"),
+        (Train { ema_decay: 1.0, ..train() }, "ema_decay", "`ema_decay` must be in [0, 1), got 1"),
+        (Train { cond_dropout: 1.5, ..train() }, "cond_dropout", "`cond_dropout` must be in [0, 1], got 1.5"),
+        (Train { clip: -1.0, ..train() }, "clip", "`clip` must be 0 or more, got -1"),
+        (
+            Train { adam: AdamW { eps: 0.0, ..adam() }, ..train() },
+            "adam.eps",
+            "`adam.eps` must be a positive number, got 0",
+        ),
+    ] {
+        let error = settings.check().unwrap_err();
+        assert_eq!((error.field(), error.to_string().as_str()), (Some(field), message));
+        assert!(mlp().train(&points(10), Simple {}, settings).is_err());
+    }
+    assert!(train().check().is_ok());
+}
+
+/// A noise whose parts do not fit is refused by the model's constructor.
+#[test]
+fn a_model_of_an_invalid_noise_is_refused() {
+    let net = MlpConfig::new(2).with_hidden([4]).init(&Rng::new(1), &device()).unwrap();
+    // α(1) = 0, where ε does not determine x.
+    let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::Epsilon);
+    assert!(Model::<2, _>::new(noise, net).is_err());
+}
+
+/// Measurements written by earlier versions are read by their new names.
+#[test]
+fn old_names_of_measurements_are_read() {
+    let old = r#"{"step":3,"epoch":0.5,"loss":1.5,"terms":[1.5],"gradient":0.25,"rate":0.001}"#;
+    let new = r#"{"step":3,"epoch":0.5,"loss":1.5,"terms":[1.5],"grad_norm":0.25,"lr":0.001}"#;
+    let [old, new] = [old, new].map(|line| serde_json::from_str::<Step>(line).unwrap());
+    assert_eq!((old.lr, old.grad_norm), (0.001, 0.25));
+    assert_eq!(old, new);
 }

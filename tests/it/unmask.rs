@@ -160,9 +160,6 @@ impl Denoiser<3> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<3> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<3>, t: &[f64]) -> Tensor<3> {
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         *self.calls.borrow_mut() += 1;
         self.model.denoise(z, t)
@@ -274,11 +271,11 @@ impl Denoiser<3> for Chained {
     fn noise(&self) -> &dyn Noise<3> {
         &self.noise
     }
-    fn predict(&self, z: Tensor<3>, _: &[f64]) -> Tensor<3> {
+    fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let ([rows, length, _], dtype) = (z.dims(), z.dtype());
         self.reads.borrow_mut().push(length);
-        let (z, mut out) = (numbers(z), vec![]);
-        for row in z.chunks(length) {
+        let mut out = vec![];
+        for row in numbers(z.clone()).chunks(length) {
             for (i, n) in row.iter().enumerate() {
                 // The letter to the left decides; without one, all are alike.
                 let near = (i > 0 && row[i - 1] < 3.0).then(|| row[i - 1] as usize);
@@ -292,7 +289,8 @@ impl Denoiser<3> for Chained {
                 out.extend((0..3).map(|a| p(a).ln().max(-1e4)).chain([-1e4]));
             }
         }
-        Tensor::from_data(TensorData::new(out, [rows, length, 4]), (&Device::flex(), dtype))
+        let logits = Tensor::from_data(TensorData::new(out, [rows, length, 4]), (&Device::flex(), dtype));
+        self.noise.estimate(logits, z, t)
     }
 }
 

@@ -98,7 +98,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     };
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
-        model_of: &|_, _| Box::new(&model),
+        model_of: &|_| Box::new(&model),
         classes: &|_| Classes::none(),
         guess: "x̂ as the model says it",
         schedule,
@@ -182,8 +182,8 @@ impl Of<'_> {
             data = Some([own, other]);
         }
         let case = Case::<D> {
-            model_of: &|classes, rows| {
-                let model = artist.guided(classes, rows, plan.sample.guidance);
+            model_of: &|classes| {
+                let model = artist.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),

@@ -350,12 +350,12 @@ impl<const D: usize> Run<'_, D> {
             ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
                 "{error}. The last checkpoint is that of step {saved}; go on from it by, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
-                self.plan.train.rate * 0.5
+                self.plan.train.lr * 0.5
             )),
             ErrorKind::NotFinite => Error::invalid(format!(
                 "{error}. There was no checkpoint yet; begin again from the first step by, for example: tweedie train \
                  --resume --out {typed} --set train.rate={}",
-                self.plan.train.rate * 0.5
+                self.plan.train.lr * 0.5
             )),
             _ => error,
         }

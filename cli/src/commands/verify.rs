@@ -264,7 +264,7 @@ fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
 fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
     let continuous: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3));
     let steps: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(Linear::new(100), 4, 3));
-    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.times(noise).is_some();
+    let bounded = |noise: &Arc<dyn Noise<3>>| loss.check(noise).is_ok() && loss.bound_times(noise).is_some();
     [continuous, steps].into_iter().find(bounded).map_or(vec![], |noise| laws::bound(loss, noise))
 }
 

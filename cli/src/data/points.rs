@@ -43,7 +43,7 @@ impl Source for PointSource {
         };
         let points = Points { shape: self.shape, noise: self.noise };
         let (values, labels) = points.rows(&Rng::new(self.seed).stream(purpose).uniforms(n, Points::UNIFORMS));
-        let samples = tweedie::data::Samples::new(values, [n, 2]).labelled(labels);
+        let samples = tweedie::data::Samples::new(values, [n, 2]).with_labels(labels);
         Ok(Some(Loaded::Two(Box::new(PointSet { samples, n, classes: self.shape.classes() }))))
     }
 }

@@ -4,7 +4,14 @@ use toml::{Table, Value};
 /// A field that was renamed: kind of the module or section, name of the module (empty in a section, `*` for every module), the old
 /// key and the new one.
 const FIELDS: &[(&str, &str, &str, &str)] = &[
-    // LATER
+    ("train", "", "rate", "lr"),
+    ("train", "", "decay", "lr_schedule"),
+    ("train", "", "drop", "cond_dropout"),
+    ("train", "", "ema", "ema_decay"),
+    ("train", "", "adam.decay", "adam.weight_decay"),
+    ("train", "", "adam.epsilon", "adam.eps"),
+    ("loss", "vlb", "whole", "train_mean"),
+    ("loss", "rounding", "guess", "estimate"),
     ("schedule", "linear", "first", "beta_start"),
     ("schedule", "linear", "last", "beta_end"),
     ("schedule", "scaled-linear", "first", "beta_start"),
@@ -30,8 +37,7 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
 
 /// A value that was renamed: kind, module, key, the old value and the new one. Keys are those of today.
 const VALUES: &[(&str, &str, &str, &str, &str)] = &[
-    ("sampler", "adams-bashforth", "prediction", "data", "x0"),
-    ("sampler", "adams-bashforth", "prediction", "noise", "epsilon"),
+    // LATER
 ];
 
 /// A key or a value that was read as what it is called now.

@@ -86,7 +86,7 @@ fn guidance(sample: &SampleSettings, facts: &Facts, train: &Train) -> Option<(&'
         return None;
     } else if facts.classes.is_empty() {
         "`guidance` must be 1: these data have no classes to be guided towards".into()
-    } else if train.drop == 0.0 {
+    } else if train.cond_dropout == 0.0 {
         "`guidance` compares with a network that was also trained without classes, and `cond_dropout = 0` in [train] never trains it \
          so: set `cond_dropout = 0.1`, or leave `guidance` at 1"
             .into()

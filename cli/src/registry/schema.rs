@@ -204,13 +204,25 @@ fn fields(schema: &Value) -> Vec<Field> {
     properties
         .map(|(name, field)| Field {
             name: name.clone(),
-            doc: prose::plain(field.get("description").and_then(Value::as_str).unwrap_or("")),
+            doc: described(field),
             type_: Type::read(field),
-            default: field.get("default").filter(|value| !value.is_null()).cloned(),
+            default: default(field).cloned(),
             unit: field.get("x-unit").and_then(Value::as_str).map(str::to_owned),
             required: required.contains(&&**name),
         })
         .collect()
+}
+
+fn default(field: &Value) -> Option<&Value> {
+    field.get("default").filter(|value| !value.is_null())
+}
+/// The doc comment of a field, without a sentence on a default that the schema holds.
+fn described(field: &Value) -> String {
+    let doc = prose::plain(field.get("description").and_then(Value::as_str).unwrap_or(""));
+    match doc.rfind(" Default: ") {
+        Some(end) if default(field).is_some() => doc[..end].to_owned(),
+        _ => doc,
+    }
 }
 
 /// The one type that is not `null`.

@@ -3,9 +3,12 @@ use crate::{
     Error, Images,
     pixels::{Prepare, Prepared},
 };
+use std::path::Path;
 
-/// Decodes pictures on all cores into one set; they must be of one size. `name(i)` is how messages name picture i.
+/// Decodes the pictures of a file or folder on all cores into one set; they must be of one size. `name(i)` is how messages
+/// name picture i.
 pub(super) fn decode<T: Sync>(
+    path: &Path,
     items: &[T],
     prepare: &Prepare,
     read: impl Fn(&T) -> Result<Prepared, Error> + Sync,
@@ -24,7 +27,7 @@ pub(super) fn decode<T: Sync>(
         for picture in piece? {
             let size = *first.get_or_insert(picture.size);
             if picture.size != size {
-                return Err(sizes_differ([name(0), name(count)], [size, picture.size]));
+                return Err(sizes_differ(path, [name(0), name(count)], [size, picture.size]));
             }
             pixels.extend_from_slice(&picture.pixels);
             count += 1;
@@ -36,9 +39,9 @@ pub(super) fn decode<T: Sync>(
 }
 
 /// The error for two images of different sizes `[height, width]`, if there is no size to scale them to.
-fn sizes_differ([first, other]: [String; 2], [[h, w], [oh, ow]]: [[usize; 2]; 2]) -> Error {
-    let problem = format!("the images differ in size: `{first}` is {w} × {h} pixels, `{other}` is {ow} × {oh}");
+fn sizes_differ(path: &Path, [first, other]: [String; 2], [[h, w], [oh, ow]]: [[usize; 2]; 2]) -> Error {
+    let problem = format!("has images of different sizes: `{first}` is {w} × {h} pixels, `{other}` is {ow} × {oh}");
     let side = h.min(w).min(oh).min(ow);
-    Error::invalid(problem)
-        .with_remedy(format!("Set `size = {side}`, or another side, to scale all of them to one size."))
+    Error::format(path, problem)
+        .with_remedy(format!("set `size = {side}`, or another side, to scale all of them to one size"))
 }

@@ -31,6 +31,6 @@ impl Source for Digits {
         let labels = set.target.iter().map(|&digit| digit as u32).collect();
         let names = (0..10).map(|digit| digit.to_string()).collect();
         let images = Images { levels: 17, ..Images::new(pixels, [1, 8, 8])? }.with_labels(labels, names)?;
-        part(&images, split, self.held_out, || "the built-in digits".into())?.with_levels(self.levels)
+        part(&images, split, self.held_out)?.with_levels(self.levels)
     }
 }

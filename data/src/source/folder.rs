@@ -69,9 +69,9 @@ impl Source for Folder {
         let prepare = Prepare { size, crop, margin, filter, channels, background };
         prepare.check()?;
         if self.path.as_os_str().is_empty() {
-            return Err(Error::invalid("`path` is not set")
+            return Err(Error::invalid("is not set")
                 .with_field("path")
-                .with_remedy("Set `path = \"folder\"`, the folder of the pictures."));
+                .with_remedy("set `path = \"folder\"`, the folder of the pictures"));
         }
         self.read(&prepare, split).map_err(|error| error.at_field("path"))
     }
@@ -81,8 +81,8 @@ impl Folder {
     fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let folder = find(&self.path)?;
         if !folder.is_dir() {
-            return Err(Error::format(&folder, "is a file; `path` must be a folder")
-                .with_remedy("Give the folder that holds it; a Parquet file is read by the source `parquet`."));
+            return Err(Error::format(&folder, "is a file, but `path` must be a folder")
+                .with_remedy("give the folder that holds it, or use the source `parquet` for a Parquet file"));
         }
         let parts = parts(&folder);
         let (files, labels, classes) = match &parts {
@@ -90,7 +90,7 @@ impl Folder {
             Some(parts) => {
                 let (train, test) = (survey(&parts[0])?, survey(&parts[1])?);
                 if train.2 != test.2 {
-                    return Err(other_classes(parts, [&train.2, &test.2]));
+                    return Err(other_classes(&folder, parts, [&train.2, &test.2]));
                 }
                 if split == Split::Train { train } else { test }
             }
@@ -99,13 +99,13 @@ impl Folder {
             let bytes = fs::read(file).map_err(Error::io(file, "read"))?;
             prepare.picture(&bytes).map_err(|reason| Error::unreadable(file, None, reason))
         };
-        let mut images = decode(&files, prepare, read, |i| files[i].display().to_string())?;
+        let mut images = decode(&folder, &files, prepare, read, |i| files[i].display().to_string())?;
         images.flip = self.flip;
         if !classes.is_empty() {
             images = images.with_labels(labels, classes)?;
         }
         if parts.is_none() {
-            images = part(&images, split, self.held_out, || format!("`{}`", folder.display()))?;
+            images = part(&images, split, self.held_out)?;
         }
         images.with_levels(self.levels)
     }
@@ -119,13 +119,14 @@ fn parts(folder: &Path) -> Option<[PathBuf; 2]> {
     test.filter(|_| train.is_dir()).map(|test| [train, test])
 }
 
-fn other_classes(parts: &[PathBuf; 2], classes: [&Vec<String>; 2]) -> Error {
+/// The error for a training part and a held-out part with different classes.
+fn other_classes(folder: &Path, parts: &[PathBuf; 2], classes: [&Vec<String>; 2]) -> Error {
     let [train, test] = [0, 1].map(|part| {
         let names = if classes[part].is_empty() { "none".into() } else { list(classes[part]) };
         format!("`{}` has {names}", parts[part].display())
     });
-    Error::invalid(format!("the training part and the held-out part must have the same classes: {train}; {test}"))
-        .with_remedy("Give both the same subfolders, or set `path` to one of them.")
+    Error::format(folder, format!("must have the same classes in both parts, but {train}, and {test}"))
+        .with_remedy("give both the same subfolders, or set `path` to one of them")
 }
 
 type Survey = (Vec<PathBuf>, Vec<u32>, Vec<String>);
@@ -163,11 +164,10 @@ fn survey(folder: &Path) -> Result<Survey, Error> {
 
 /// The error for a folder with pictures both in it and in its subfolders.
 fn mixed(folder: &Path, image: &str, class: &str) -> Error {
-    let problem = format_args!(
-        "holds images both directly (`{image}`) and in subfolders (`{class}`), so the classes are unclear"
-    );
+    let problem =
+        format!("holds images both directly (`{image}`) and in subfolders (`{class}`), so the classes are unclear");
     Error::format(folder, problem)
-        .with_remedy("Move the images into subfolders, one per class, or all of them into one folder.")
+        .with_remedy("move the images into subfolders, one per class, or all of them into one folder")
 }
 
 /// The error for a folder without pictures, but with `others` files of other kinds.
@@ -177,14 +177,14 @@ fn no_images(folder: &Path, others: usize) -> Error {
         1 => "it holds one file of another kind".to_owned(),
         n => format!("it holds {n} files of other kinds"),
     };
-    Error::format(folder, format_args!("does not hold any PNG or JPEG images: {found}"))
-        .with_remedy("Put images there whose names end in .png, .jpg or .jpeg, directly or in one subfolder per class.")
+    Error::format(folder, format!("does not hold any PNG or JPEG images: {found}"))
+        .with_remedy("put images there whose names end in .png, .jpg or .jpeg, directly or in one subfolder per class")
 }
 
 /// The error for a subfolder, which stands for a class, without pictures.
 fn empty_class(folder: &Path) -> Error {
     Error::format(folder, "is the subfolder of a class, but does not hold any PNG or JPEG images")
-        .with_remedy("Put images there or remove it.")
+        .with_remedy("put images there or remove it")
 }
 
 /// Adds the pictures below a folder to `files` and returns the number of other files.

@@ -4,7 +4,7 @@ use super::{
     hold_out::part,
     labels::{labels, lines},
 };
-use crate::{Background, Error, ErrorKind, Images, Split, error::list, find, pixels};
+use crate::{Background, Error, Images, Split, error::list, find, pixels};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -76,7 +76,7 @@ impl Source for Idx {
         }
         let (images, labels, whole) = self.files(split)?;
         let set = self.read(&images, labels.as_deref())?;
-        let set = if whole { part(&set, split, self.held_out, || format!("`{}`", images.display()))? } else { set };
+        let set = if whole { part(&set, split, self.held_out)? } else { set };
         set.with_levels(self.levels)
     }
 }
@@ -96,12 +96,12 @@ impl Idx {
                 let labels = labels.as_ref().map(|labels| inside(labels, "labels")).transpose()?;
                 Ok((inside(images, "images")?, labels, true))
             }
-            (_, None, Some(_)) => Err(Error::invalid("`labels` is set, but `images` is not")
+            (_, None, Some(_)) => Err(Error::invalid("is set, but `images` is not")
                 .with_field("labels")
-                .with_remedy("Set `images` to the file of images that the labels belong to.")),
-            (None, None, None) => Err(Error::invalid("neither `path` nor `images` is set")
+                .with_remedy("set `images` to the file of images that the labels belong to")),
+            (None, None, None) => Err(Error::invalid("is not set, and neither is `images`")
                 .with_field("path")
-                .with_remedy("Set `path = \"mnist\"`, a folder with the four files of MNIST, or `images = \"file\"`.")),
+                .with_remedy("set `path = \"mnist\"`, a folder with the four files of MNIST, or `images = \"file\"`")),
             (Some(path), None, None) => standard_files(path, split).map_err(|error| error.with_field("path")),
         }
     }
@@ -116,9 +116,9 @@ impl Idx {
         if let Some(file) = label_file {
             set = self.with_label_file(set, images, file).map_err(|error| error.at_field(self.field("labels")))?;
         } else if !self.classes.is_empty() {
-            return Err(Error::invalid("`classes` is set, but `labels` is not")
+            return Err(Error::invalid("is set, but `labels` is not")
                 .with_field("classes")
-                .with_remedy("Set `labels` to the file of labels."));
+                .with_remedy("set `labels` to the file of labels"));
         }
         match self.pad {
             Some(side) => set.padded(side, self.background.0),
@@ -133,16 +133,19 @@ impl Idx {
             [n, h, w, c] => (n, h, w, c),
             _ => {
                 return Err(dimensions(file, &sizes, "3 (images × height × width) or 4 (… × channels)")
-                    .with_remedy("Give the file of images, not that of labels."));
+                    .with_remedy("give the file of images, not that of labels"));
             }
         };
         if !matches!(found, 1 | 3 | 4) {
-            let place = format!("`{}`, an array of {count} × {height} × {width} × {found}", file.display());
-            return Err(Error::channels(ErrorKind::Format, place + ",", found).with_path(file));
+            let problem = format!(
+                "is an array of {count} × {height} × {width} × {found}, with {found} channels, but 1 (gray), 3 (RGB) \
+                 or 4 (RGBA) are allowed"
+            );
+            return Err(Error::format(file, problem));
         }
         if bytes.is_empty() {
-            let place = format!("`{}`, an array of {sizes:?},", file.display());
-            return Err(Error::empty(place).with_path(file).with_remedy("Give a file with at least one image."));
+            let problem = format!("is an array of {sizes:?}, which has no images");
+            return Err(Error::empty(problem).with_path(file).with_remedy("give a file with at least one image"));
         }
         let channels = self.channels.unwrap_or(found);
         let pixels = bytes
@@ -156,13 +159,13 @@ impl Idx {
         let (sizes, bytes) = read_idx(file)?;
         if sizes.len() != 1 {
             return Err(dimensions(file, &sizes, "1 (one label per image)")
-                .with_remedy("Give the file of labels, not that of images."));
+                .with_remedy("give the file of labels, not that of images"));
         }
         if bytes.len() != set.len() {
             let (labels, count) = (bytes.len(), set.len());
             let problem = format!("has {labels} labels, but `{}` has {count} images", images.display());
             return Err(Error::format(file, problem)
-                .with_remedy("There must be one label per image; check that the two files belong together."));
+                .with_remedy("check that the two files belong together, with one label per image"));
         }
         let found: Vec<i64> = bytes.iter().map(|&label| i64::from(label)).collect();
         let names_file = file.with_file_name("labels.txt");
@@ -178,15 +181,15 @@ impl Idx {
 
 /// The error for an array with another number of dimensions than expected.
 fn dimensions(file: &Path, sizes: &[usize], expected: &str) -> Error {
-    Error::format(file, format_args!("holds an array of {} dimensions; expected {expected}", sizes.len()))
+    Error::format(file, format!("holds an array of {} dimensions, expected {expected}", sizes.len()))
 }
 
 /// The files of images and labels of a part in a folder with the four files of MNIST; they hold that part alone.
 fn standard_files(path: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>, bool), Error> {
     let folder = find(path)?;
     if !folder.is_dir() {
-        return Err(Error::format(&folder, "is a file; `path` must be a folder")
-            .with_remedy("Set `images` to the file, and `labels` to that of its labels."));
+        return Err(Error::format(&folder, "is a file, but `path` must be a folder")
+            .with_remedy("set `images` to the file, and `labels` to that of its labels"));
     }
     Ok((standard_file(&folder, split, "images", 3)?, Some(standard_file(&folder, split, "labels", 1)?), false))
 }
@@ -209,9 +212,9 @@ fn standard_file(folder: &Path, split: Split, what: &str, dimensions: usize) -> 
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     there.retain(|name| name.contains("ubyte"));
     there.sort();
-    let there = if there.is_empty() { String::new() } else { format!("; it holds {}", list(&there)) };
-    Err(Error::format(folder, format_args!("does not hold a file `{}` or `{}`{there}", names[0], names[1]))
-        .with_remedy("Copy it there, or name other files by `images` and `labels`."))
+    let there = if there.is_empty() { String::new() } else { format!(", only {}", list(&there)) };
+    Err(Error::format(folder, format!("does not hold a file `{}` or `{}`{there}", names[0], names[1]))
+        .with_remedy("copy it there, or name other files by `images` and `labels`"))
 }
 
 /// The sizes and bytes of an IDX file of unsigned bytes, plain or gzipped.
@@ -249,7 +252,7 @@ fn read_idx(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
         };
         let expected = "the magic number of an IDX file, two zero bytes, a type and a number of dimensions";
         return Err(Error::unexpected(file, found, expected)
-            .with_remedy("Give an IDX file, plain or gzipped; a zip archive must be unpacked first."));
+            .with_remedy("give an IDX file, plain or gzipped (unpack a zip archive first)"));
     };
     if kind != 0x08 {
         let name = match kind {
@@ -262,7 +265,7 @@ fn read_idx(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
         };
         let found = format!("an IDX header for {name} (0x{kind:02x})");
         return Err(Error::unexpected(file, found, "one for unsigned bytes (0x08)")
-            .with_remedy("Convert the file to unsigned bytes."));
+            .with_remedy("convert the file to unsigned bytes"));
     }
     let header = 4 + 4 * u64::from(dimensions);
     let (sizes, _) = take(4, header - 4)?;

@@ -8,11 +8,11 @@ const MAX_CLASSES: usize = 1 << 16;
 /// Labels as read, checked against the names of the classes. Without names, classes are named by their indices.
 pub(super) fn labels(file: &Path, found: &[i64], names: Vec<String>) -> Result<(Vec<u32>, Vec<String>), Error> {
     let (limit, remedy) = match names.len() {
-        0 => (MAX_CLASSES, "Labels start at 0; choose a column of class labels."),
+        0 => (MAX_CLASSES, "choose a column of class labels, which start at 0"),
         n => (
             n,
-            "Name every class, in the order of the labels, in `classes` (or in the set's own list), or correct the \
-             labels.",
+            "name every class, in the order of the labels, in `classes` (or in the set's own list), or correct the \
+             labels",
         ),
     };
     let mut labels = Vec::with_capacity(found.len());
@@ -20,7 +20,7 @@ pub(super) fn labels(file: &Path, found: &[i64], names: Vec<String>) -> Result<(
         match usize::try_from(label) {
             Ok(index) if index < limit => labels.push(index as u32),
             _ => {
-                let problem = format_args!("has label {label} at item {item}; labels must be from 0 to {}", limit - 1);
+                let problem = format!("has label {label} at item {item}, but labels must be from 0 to {}", limit - 1);
                 return Err(Error::format(file, problem).with_remedy(remedy));
             }
         }

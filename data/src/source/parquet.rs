@@ -90,14 +90,14 @@ impl Source for Parquet {
         let prepare = Prepare { size, crop, margin, filter, channels, background };
         prepare.check()?;
         if self.path.as_os_str().is_empty() {
-            return Err(Error::invalid("`path` is not set")
+            return Err(Error::invalid("is not set")
                 .with_field("path")
-                .with_remedy("Set `path = \"set.parquet\"`, or a folder of such files."));
+                .with_remedy("set `path = \"set.parquet\"`, or a folder of such files"));
         }
         if self.label.is_empty() && !self.classes.is_empty() {
-            return Err(Error::invalid("`classes` is set, but `label` is empty")
+            return Err(Error::invalid("is set, but `label` is empty")
                 .with_field("classes")
-                .with_remedy("Set `label` to the name of the column of labels."));
+                .with_remedy("set `label` to the name of the column of labels"));
         }
         self.read(&prepare, split).map_err(|error| error.at_field("path"))
     }
@@ -122,22 +122,21 @@ impl Parquet {
             rows.extend(pictures.into_iter().enumerate().map(|(row, bytes)| Row { bytes, file: n, row }));
         }
         if rows.is_empty() {
-            let place = format!("`{}`", path.display());
-            return Err(Error::empty(place).with_path(path).with_remedy("Give a table with at least one row."));
+            return Err(Error::empty("has no rows").with_path(path).with_remedy("give a table with at least one row"));
         }
         let read = |row: &Row| {
             let unreadable = |reason| Error::unreadable(&files[row.file], Some(row.row), reason);
             prepare.picture(row.bytes.data()).map_err(unreadable)
         };
         let name = |i: usize| format!("row {} of {}", rows[i].row, files[rows[i].file].display());
-        let mut images = decode(&rows, prepare, read, name)?;
+        let mut images = decode(&path, &rows, prepare, read, name)?;
         images.flip = self.flip;
         if !self.label.is_empty() {
             let (labels, classes) = labels(&path, &found, names)?;
             images = images.with_labels(labels, classes)?;
         }
         if whole {
-            images = part(&images, split, self.held_out, || format!("`{}`", path.display()))?;
+            images = part(&images, split, self.held_out)?;
         }
         images.with_levels(self.levels)
     }
@@ -159,7 +158,7 @@ fn in_folder(folder: &Path, split: Split) -> Result<(Vec<PathBuf>, bool), Error>
     }
     if files.is_empty() {
         return Err(Error::format(folder, "does not hold any Parquet files, whose names end in `.parquet`")
-            .with_remedy("Copy some there, or set `path` to a file."));
+            .with_remedy("copy some there, or set `path` to a file"));
     }
     let named = |start: &str| -> Vec<PathBuf> {
         let begins = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
@@ -213,16 +212,16 @@ impl<'a> Table<'a> {
             return Err(self.no_column(
                 &format!("`{name}.bytes` of bytes"),
                 "image",
-                "Set `image` to the name of the column of the pictures; tables of paths without bytes cannot be read.",
+                "set `image` to the name of the column of the pictures (tables of paths without bytes cannot be read)",
             ));
         };
         let missing = ["a picture", "it is null, or only a path"];
-        self.values::<ByteArrayType>(at, missing, "Give a table that holds the files.")
+        self.values::<ByteArrayType>(at, missing, "give a table that holds the files")
     }
 
     fn labels(&self, name: &str) -> Result<Vec<i64>, Error> {
         let (missing, remedy) =
-            (["a label", "it is null"], "Remove the row, or set `label = \"\"` for a set without classes.");
+            (["a label", "it is null"], "remove the row, or set `label = \"\"` for a set without classes");
         match self.column(name) {
             Some((at, Physical::INT64)) => self.values::<Int64Type>(at, missing, remedy),
             Some((at, Physical::INT32)) => {
@@ -231,7 +230,7 @@ impl<'a> Table<'a> {
             _ => Err(self.no_column(
                 &format!("`{name}` of integers"),
                 "label",
-                "Set `label` to the name of the column of the labels, or to \"\" for a set without classes.",
+                "set `label` to the name of the column of the labels, or to \"\" for a set without classes",
             )),
         }
     }
@@ -260,7 +259,7 @@ impl<'a> Table<'a> {
                 read += records;
             }
             if let Some(row) = levels.iter().position(|&level| level < most) {
-                let problem = format_args!("does not have {missing} in row {} ({why})", all.len() + row);
+                let problem = format!("does not have {missing} in row {} ({why})", all.len() + row);
                 return Err(Error::format(self.file, problem).with_remedy(remedy));
             }
             if values.len() != rows {

@@ -35,11 +35,7 @@ impl Codec {
         let (found, wanted) = (row.len(), self.length);
         if found > wanted || (self.end().is_none() && found < wanted) {
             let problem = format!("the text has {found} tokens, but the samples of the model have {wanted}");
-            return Err(Error::invalid(problem).with_remedy(if found > wanted {
-                "Shorten it."
-            } else {
-                "Lengthen it."
-            }));
+            return Err(Error::invalid(problem).with_remedy(if found > wanted { "shorten it" } else { "lengthen it" }));
         }
         row.resize(wanted, self.end().unwrap_or(0));
         Ok(row)

@@ -18,7 +18,7 @@ pub(super) fn text(path: &Path) -> Result<String, Error> {
         let mut unpacked = Vec::new();
         MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).map_err(|error| {
             Error::format(path, format!("is damaged: its gzip stream ends after {} bytes ({error})", unpacked.len()))
-                .with_remedy("Download or copy it again.")
+                .with_remedy("download or copy it again")
         })?;
         bytes = unpacked;
     }
@@ -31,7 +31,7 @@ pub(super) fn text(path: &Path) -> Result<String, Error> {
             path,
             format!("is not UTF-8: byte {at}{after} (0x{:02x}, line {line}) does not start a character", bytes[at]),
         )
-        .with_remedy("Save it as UTF-8, for example with `iconv -f LATIN1 -t UTF-8`.")
+        .with_remedy("save it as UTF-8, for example with `iconv -f LATIN1 -t UTF-8`")
     })?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),
@@ -56,23 +56,23 @@ pub(super) fn column_needed(path: &Path, whole: &str) -> Error {
     let names = csv::Reader::from_reader(whole.as_bytes()).headers().cloned().unwrap_or_default();
     let names: Vec<&str> = names.iter().collect();
     let last = names.last().copied().unwrap_or_default();
-    Error::format(path, format!("is a table with the columns {}; `column` is not set", list(&names)))
+    Error::format(path, format!("is a table with the columns {}, and `column` is not set", list(&names)))
         .with_field("column")
-        .with_remedy(format!("Set `column = \"{last}\"`, or another of them."))
+        .with_remedy(format!("set `column = \"{last}\"`, or another of them"))
 }
 
 /// The nonempty cells of a column.
 pub(super) fn column(path: &Path, whole: &str, wanted: &str) -> Result<Vec<Piece>, Error> {
     let unreadable = |error: csv::Error| {
         Error::format(path, format!("is not a valid CSV table: {error}"))
-            .with_remedy("Correct that line, or write the file again with one cell per column in every row.")
+            .with_remedy("correct that line, or write the file again with one cell per column in every row")
     };
     let mut reader = csv::Reader::from_reader(whole.as_bytes());
     let names: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
     let Some(place) = names.iter().position(|name| name == wanted) else {
-        return Err(Error::format(path, format!("does not have a column `{wanted}`; it has {}", list(&names)))
+        return Err(Error::format(path, format!("does not have a column `{wanted}`, only {}", list(&names)))
             .with_field("column")
-            .with_remedy("Set `column` to one of these."));
+            .with_remedy("set `column` to one of these"));
     };
     let mut pieces = vec![];
     for record in reader.records() {

@@ -48,10 +48,10 @@ impl Text {
         };
         if vocabulary.len() > MAX_CATEGORIES {
             let problem =
-                format!("has {} different characters; at most {MAX_CATEGORIES} are allowed", vocabulary.len());
+                format!("has {} different characters, but at most {MAX_CATEGORIES} are allowed", vocabulary.len());
             return Err(Error::format(&path, problem)
                 .with_field("tokens")
-                .with_remedy("Use byte-pair encoding: `tokens = \"bpe\"` and `vocabulary = 4096`."));
+                .with_remedy("use byte-pair encoding: `tokens = \"bpe\"` and `vocabulary = 4096`"));
         }
         let learned = encode(&path, &learned, &vocabulary).map_err(|error| error.at_field("path"))?;
         let held = encode(held_path, &held, &vocabulary).map_err(|error| error.at_field(held_field))?;
@@ -70,26 +70,26 @@ impl Text {
             Err(Error::invalid(problem).with_field(field).with_remedy(remedy))
         };
         if self.path.as_os_str().is_empty() {
-            return invalid("path", "`path` is not set", "Set `path = \"names.txt\"`, or another file of text.");
+            return invalid("path", "is not set", "set `path = \"names.txt\"`, or another file of text");
         }
         if self.length == Some(0) {
-            let remedy = "Set the number of tokens per sample, as 64, or leave it out to take what the text needs.";
-            return invalid("length", "`length` must be 1 or more tokens, got 0", remedy);
+            let remedy = "set the number of tokens per sample, as 64, or leave it out to take what the text needs";
+            return invalid("length", "must be 1 or more tokens, got 0", remedy);
         }
         if self.stride == 0 {
-            return invalid("stride", "`stride` must be 1 or more tokens, got 0", "Set 1, or another number.");
+            return invalid("stride", "must be 1 or more tokens, got 0", "set 1, or another number");
         }
         if self.held_out == 1 && self.test.is_none() {
-            let remedy = "Set 10 to hold out a tenth, or 0 to hold out none.";
-            return invalid("held_out", "`held_out = 1` leaves nothing for training", remedy);
+            let remedy = "set 10 to hold out a tenth, or 0 to hold out none";
+            return invalid("held_out", "must be 0 or at least 2, got 1, which leaves nothing for training", remedy);
         }
         if self.column.is_some() && self.sample == Sample::Window {
-            let problem = "`column` makes each cell a sample and cannot be used with `sample = \"window\"`";
-            return invalid("column", problem, "Leave out one of the two.");
+            let problem = "makes each cell a sample and cannot be used with `sample = \"window\"`";
+            return invalid("column", problem, "leave out one of the two");
         }
         if self.tokens == Tokens::Bpe && self.vocabulary > MAX_CATEGORIES {
-            let problem = format!("`vocabulary` must be {MAX_CATEGORIES} or less, got {}", self.vocabulary);
-            return invalid("vocabulary", &problem, "Set 1024 or 4096 for a text of a few megabytes.");
+            let problem = format!("must be {MAX_CATEGORIES} or less, got {}", self.vocabulary);
+            return invalid("vocabulary", &problem, "set 1024 or 4096 for a text of a few megabytes");
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Text {
             (None, Sample::Window) => vec![Piece { line: 1, text: whole.clone() }],
         };
         match pieces.is_empty() || whole.is_empty() {
-            true => Err(Error::format(path, "does not hold any text").with_remedy("Give a file with text in it.")),
+            true => Err(Error::format(path, "does not hold any text").with_remedy("give a file with text in it")),
             false => Ok(pieces),
         }
     }
@@ -129,7 +129,7 @@ impl Text {
         let held = pieces.len() / n;
         if held == 0 {
             let problem = format!("has {} samples, too few to hold out every {n}th", pieces.len());
-            let remedy = format!("Set `held_out = {}` or less, or 0 to hold out none.", pieces.len().max(2) - 1);
+            let remedy = format!("set `held_out = {}` or less, or 0 to hold out none", pieces.len().max(2) - 1);
             return Err(Error::format(path, problem).with_field("held_out").with_remedy(remedy));
         }
         let is_held = |i: usize| if self.last { i >= pieces.len() - held } else { i % n == n - 1 };
@@ -156,8 +156,8 @@ impl Text {
             let tokens = pieces.remove(0);
             if tokens.len() < length {
                 let problem =
-                    format!("has {} tokens in its {part} part; a window needs `length = {length}`", tokens.len());
-                return error(problem, "Set a smaller `length`, or give more text.".into());
+                    format!("has {} tokens in its {part} part, but a window needs `length = {length}`", tokens.len());
+                return error(problem, "set a smaller `length`, or give more text".into());
             }
             let stride = if split == Split::Train { self.stride } else { length };
             return Ok(Texts::windows(codec.clone(), tokens, stride));
@@ -167,13 +167,13 @@ impl Text {
             _ if too_long == 0 => {}
             TooLong::Error => {
                 let remedy = format!(
-                    "Set `length = {}`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to \
-                     leave them out.",
+                    "set `length = {}`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to \
+                     leave them out",
                     longest + 1
                 );
                 let problem = format!(
-                    "has {too_long} of {} samples in its {part} part that are longer than `length = {length}` tokens; \
-                     the longest of all has {longest}",
+                    "has {too_long} of {} samples in its {part} part that are longer than `length = {length}` tokens \
+                     (the longest of all has {longest})",
                     pieces.len()
                 );
                 return error(problem, remedy);
@@ -182,7 +182,7 @@ impl Text {
             TooLong::Skip => pieces.retain(|piece| piece.len() <= length),
         }
         if pieces.is_empty() {
-            let remedy = format!("Set a greater `length`, as {}, or `too_long = \"truncate\"`.", longest + 1);
+            let remedy = format!("set a greater `length`, as {}, or `too_long = \"truncate\"`", longest + 1);
             return error(format!("has no samples of at most `length = {length}` tokens in its {part} part"), remedy);
         }
         Ok(Texts::lines(codec.clone(), &pieces))
@@ -201,7 +201,7 @@ fn encode(path: &Path, pieces: &[Piece], vocabulary: &Vocabulary) -> Result<Vec<
                 "has a character that the training text does not have: {character}, line {line}, character {column}"
             );
             Error::format(path, problem).with_remedy(
-                "Remove or replace it, or use byte-pair encoding, which encodes every character: `tokens = \"bpe\"`.",
+                "remove or replace it, or use byte-pair encoding, which encodes every character: `tokens = \"bpe\"`",
             )
         })
     };

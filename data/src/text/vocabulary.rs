@@ -63,7 +63,7 @@ impl Vocabulary {
                 named(character),
                 place + 1
             ))
-            .with_remedy("Use characters of the vocabulary only.")
+            .with_remedy("use characters of the vocabulary only")
         })
     }
 
@@ -172,10 +172,10 @@ impl Bpe {
     /// If `size` is not greater than 256, or too few pairs occur at least twice in the text.
     pub fn train<S: AsRef<str> + Send>(texts: impl Iterator<Item = S> + Send, size: usize) -> Result<Self, Error> {
         if size <= 256 {
-            let problem = format!("`vocabulary` must be more than 256, as the 256 bytes are tokens, got {size}");
+            let problem = format!("must be more than 256, as the 256 bytes are tokens, got {size}");
             return Err(Error::invalid(problem)
                 .with_field("vocabulary")
-                .with_remedy("Set 512 or more, or `tokens = \"characters\"`."));
+                .with_remedy("set 512 or more, or `tokens = \"characters\"`"));
         }
         let mut trainer = BpeTrainer::builder()
             .vocab_size(size)
@@ -192,9 +192,9 @@ impl Bpe {
         let mut model = BPE::default();
         let trained = trainer.feed(texts, words).and_then(|()| trainer.train(&mut model));
         trained.map_err(|error| {
-            Error::invalid(format!("the byte-pair encoding could not be learned: {error}"))
+            Error::invalid(format!("is \"bpe\", but merges could not be learned: {error}"))
                 .with_field("tokens")
-                .with_remedy("Set `tokens = \"characters\"`.")
+                .with_remedy("set `tokens = \"characters\"`")
         })?;
         let written = serde_json::to_value(&model).expect("a model of strings can be serialized");
         let merges: Vec<[String; 2]> =
@@ -202,10 +202,10 @@ impl Bpe {
         let bpe = Self::of(merges).expect("learned merges are valid");
         match bpe.pieces.len() {
             found if found < size => Err(Error::invalid(format!(
-                "`vocabulary = {size}` is too large for the text: pairs that occur at least twice give {found} tokens"
+                "is too large for the text: pairs that occur at least twice give {found} tokens, got {size}"
             ))
             .with_field("vocabulary")
-            .with_remedy(format!("Set {found} or less."))),
+            .with_remedy(format!("set {found} or less"))),
             _ => Ok(bpe),
         }
     }

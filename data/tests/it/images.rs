@@ -83,7 +83,7 @@ fn fewer_levels_are_equal_bins() {
         let error = Digits { levels: Some(wrong), ..Digits::default() }.load(Split::Train).unwrap_err().to_string();
         assert!(
             error.starts_with(&format!(
-                "`levels` must be from 2 to 17, the number of levels of the images, got {wrong}."
+                "`levels` must be from 2 to 17, the number of levels of the images, got {wrong};"
             )),
             "{error}"
         );

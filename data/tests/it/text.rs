@@ -86,7 +86,7 @@ fn windows_slide_over_the_text_and_its_end_is_held_out() {
     assert_eq!((strides.len(), strides.text(1)), ((44 - 6) / 5 + 1, "fghij\n".into()));
     // The end of line and a to e: four of the one and two of each of the others, among two times 22 characters.
     assert_eq!((0..6).map(|i| (44.0 * learned.frequencies()[i]).round()).collect::<Vec<_>>(), [4., 2., 2., 2., 2., 2.]);
-    assert!(learned.codec.encode("abc").unwrap_err().to_string().contains("Lengthen"));
+    assert!(learned.codec.encode("abc").unwrap_err().to_string().contains("; lengthen it"));
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     let good = put(&folder, "good", b"one\ntwo\nthree\n");
     assert_eq!(
         message(&put(&folder, "empty", b""), &folder),
-        "`DIR/empty` does not hold any text. Give a file with text in it."
+        "`DIR/empty` does not hold any text; give a file with text in it."
     );
     assert_eq!(
         message(&put(&folder, "latin", b"one\ncaf\xe9 au lait"), &folder),
-        "`DIR/latin` is not UTF-8: byte 7 (0xe9, line 2) does not start a character. Save it as UTF-8, for example \
+        "`DIR/latin` is not UTF-8: byte 7 (0xe9, line 2) does not start a character; save it as UTF-8, for example \
          with `iconv -f LATIN1 -t UTF-8`."
     );
     let packed = gzip(b"one\ntwo \xff");
@@ -157,25 +157,25 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     let table = put(&folder, "t.csv", b"mr,ref\na,b\n");
     assert_eq!(
         message(&table, &folder),
-        "`DIR/t.csv` is a table with the columns `mr`, `ref`; `column` is not set. Set `column = \"ref\"`, or another \
-         of them."
+        "`DIR/t.csv` is a table with the columns `mr`, `ref`, and `column` is not set; set `column = \"ref\"`, or \
+         another of them."
     );
     assert_eq!(
         message(&Text { column: Some("text".into()), ..table }, &folder),
-        "`DIR/t.csv` does not have a column `text`; it has `mr`, `ref`. Set `column` to one of these."
+        "`DIR/t.csv` does not have a column `text`, only `mr`, `ref`; set `column` to one of these."
     );
     let ragged = Text { column: Some("ref".into()), ..put(&folder, "r.csv", b"mr,ref\na,b\nc\n") };
     assert!(message(&ragged, &folder).contains("line: 3"), "{}", message(&ragged, &folder));
     assert_eq!(
         message(&Text { length: Some(4), ..good.clone() }, &folder),
-        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens; the longest of \
-         all has 5. Set `length = 6`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave \
+        "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens (the longest of \
+         all has 5); set `length = 6`, or `too_long = \"truncate\"` to shorten them, or `too_long = \"skip\"` to leave \
          them out."
     );
     fs::write(folder.path().join("odd"), "two\nthé").unwrap();
     assert_eq!(
         message(&Text { test: Some(folder.path().join("odd")), ..good.clone() }, &folder),
-        "`DIR/odd` has a character that the training text does not have: `é` (U+00E9), line 2, character 3. Remove or \
+        "`DIR/odd` has a character that the training text does not have: `é` (U+00E9), line 2, character 3; remove or \
          replace it, or use byte-pair encoding, which encodes every character: `tokens = \"bpe\"`."
     );
     let contains = |source: Text, part: &str| {
@@ -184,10 +184,13 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     };
     contains(Text { length: Some(0), ..good.clone() }, "`length` must be 1 or more tokens, got 0");
     contains(Text { stride: 0, ..good.clone() }, "`stride` must be 1 or more tokens, got 0");
-    contains(Text { held_out: 1, ..good.clone() }, "`held_out = 1` leaves nothing for training");
+    contains(
+        Text { held_out: 1, ..good.clone() },
+        "`held_out` must be 0 or at least 2, got 1, which leaves nothing for training",
+    );
     contains(
         Text { held_out: 10, ..good.clone() },
-        "has 3 samples, too few to hold out every 10th. Set `held_out = 2`",
+        "has 3 samples, too few to hold out every 10th; set `held_out = 2`",
     );
     contains(Text { path: "".into(), ..good.clone() }, "`path` is not set");
     contains(Text { path: "no-such".into(), ..good.clone() }, "`no-such` was not found");
@@ -195,15 +198,18 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
     let bpe = Text { tokens: Tokens::Bpe, ..good.clone() };
     contains(Text { vocabulary: 200, ..bpe.clone() }, "`vocabulary` must be more than 256");
     contains(Text { vocabulary: 100_000, ..bpe.clone() }, "`vocabulary` must be 65536 or less, got 100000");
-    contains(Text { vocabulary: 300, ..bpe }, "pairs that occur at least twice give 256 tokens. Set 256 or less");
+    contains(
+        Text { vocabulary: 300, ..bpe },
+        "pairs that occur at least twice give 256 tokens, got 300; set 256 or less",
+    );
     let letters = train(&good).codec;
     assert_eq!(
         letters.encode("thé").unwrap_err().to_string(),
-        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary of 7 characters: ehnortw. Use characters of \
+        "`é` (U+00E9), character 3 of \"thé\", is not in the vocabulary of 7 characters: ehnortw; use characters of \
          the vocabulary only."
     );
     let long = letters.encode("threethree").unwrap_err().to_string();
-    assert_eq!(long, "the text has 10 tokens, but the samples of the model have 6. Shorten it.");
+    assert_eq!(long, "the text has 10 tokens, but the samples of the model have 6; shorten it.");
 }
 
 /// A uniform variate on [0, 1), by hashing.

@@ -29,7 +29,7 @@ pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>
     sum.total()
 }
 
-/// Computes [`ops::combine`](crate::ops::combine) of a literal list of terms, without building the array of terms,
+/// Computes [`ops::combine`](crate::ops::combine()) of a literal list of terms, without building the array of terms,
 /// which for small tensors costs as much as the sum.
 ///
 /// ```

@@ -123,9 +123,6 @@ impl<const D: usize> Denoiser<D> for Frame<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.around(z, |z| self.model.predict(z, t), |word, at, n| word.narrow(1, at, n))
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.around(z, |z| self.model.denoise(z, t), |guess, at, n| guess.mean.narrow(1, at, n).into())
     }

@@ -62,9 +62,6 @@ impl<const D: usize> Denoiser<D> for Remembered<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let mut last = self.last.borrow_mut();
         if let Some((old, guess)) = &*last

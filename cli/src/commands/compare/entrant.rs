@@ -32,7 +32,7 @@ pub(super) fn grid<const D: usize>(
     steps: usize,
 ) -> Result<Vec<f64>> {
     match times {
-        None => Ok(tweedie::model::grid(noise, steps)),
+        None => Ok(tweedie::spacing::sampling_grid(noise, steps)),
         Some(times) => from_noise(&**times, steps),
     }
 }

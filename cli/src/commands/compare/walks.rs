@@ -51,10 +51,6 @@ impl<const D: usize> Denoiser<D> for Counting<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
-    fn predict(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
-        self.count();
-        self.model.predict(z, t)
-    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.count();
         self.model.denoise(z, t)
@@ -63,7 +59,7 @@ impl<const D: usize> Denoiser<D> for Counting<'_, D> {
 
 /// A model, and what its samplers are measured against.
 pub(super) struct Case<'a, const D: usize> {
-    pub model_of: &'a dyn Fn(&Classes, usize) -> Box<dyn Denoiser<D> + 'a>,
+    pub model_of: &'a dyn Fn(&Classes) -> Box<dyn Denoiser<D> + 'a>,
     /// What so many rows of walks are told.
     pub classes: &'a dyn Fn(usize) -> Classes,
     /// What is done to x̂.
@@ -158,7 +154,7 @@ where
             }
         };
         let quiet = |_: usize| {};
-        let model_for = |rows: usize| (self.model_of)(&(self.classes)(rows), rows);
+        let model_for = |rows: usize| (self.model_of)(&(self.classes)(rows));
         let model = model_for(self.shape[0]);
         let noise = model.noise();
         if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
@@ -278,7 +274,7 @@ where
         for first in (0..n).step_by(BATCH) {
             let rows = BATCH.min(n - first);
             let classes = self.told.select(&(first..first + rows).collect::<Vec<_>>());
-            let model = (self.model_of)(&classes, rows);
+            let model = (self.model_of)(&classes);
             let rng = own.stream("samples").from_row(first as u64);
             let z = z.clone().narrow(0, first, rows);
             drawn.push(walk(&*model, &*entrant.sampler, times.clone(), z, &rng)?);

@@ -34,9 +34,11 @@ fn read(folder: &Path) -> Result<Run> {
         };
         note(&mut run.loss, "training", &line["loss"]);
         note(&mut run.loss, "held out", &line["held_out"]);
-        note(&mut run.grad_norm, "gradient", &line["gradient"]);
-        note(&mut run.lr, "learning rate", &line["rate"]);
-        note(&mut run.ema_distance, "lag", &line["ema_lag"]);
+        // Runs of earlier versions have the second name.
+        let either = |name: &str, old: &str| line.get(name).unwrap_or(&line[old]).clone();
+        note(&mut run.grad_norm, "gradient", &either("grad_norm", "gradient"));
+        note(&mut run.lr, "learning rate", &either("lr", "rate"));
+        note(&mut run.ema_distance, "lag", &either("ema_distance", "ema_lag"));
         for (range, value) in line["loss_by_noise"].as_object().into_iter().flatten() {
             note(&mut run.loss_by_noise, range, value);
         }

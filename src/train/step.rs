@@ -1,0 +1,217 @@
+//! One optimizer step.
+use super::{Parameters, Trainer, parameters::finite};
+use crate::{
+    data::Data,
+    error::{Error, Result},
+    loss::Objective,
+    model::{Losses, Model},
+    net::{Condition, Net},
+    rng::Rng,
+    spacing::Drawn,
+    transform::Transform,
+};
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData},
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The measurements of one optimizer step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Number of steps done, this one included.
+    #[doc(alias = "global_step")]
+    pub step: u64,
+    /// Number of passes over the data, as a fraction.
+    pub epoch: f64,
+    /// The mean objective of the batch.
+    pub loss: f64,
+    /// Its weighted terms.
+    pub terms: Vec<f64>,
+    /// The norm of the gradient before clipping.
+    #[serde(alias = "gradient")]
+    pub grad_norm: f64,
+    /// The learning rate.
+    #[doc(alias = "learning_rate")]
+    #[serde(alias = "rate")]
+    pub lr: f64,
+}
+
+/// All that the loss of a step is computed from except the model, which threads cannot share.
+struct StepBatch<'a, const D: usize, R, Y> {
+    step: u64,
+    data: &'a dyn Data<R, Y>,
+    objective: Objective<D>,
+    device: Device,
+    rng: Rng,
+    rows: Vec<usize>,
+    times: Drawn,
+    dropped: Vec<bool>,
+}
+
+/// A share of the batch: its terms, its gradient and, if the timesteps are importance-sampled, the loss of each row.
+struct Share {
+    terms: Vec<f64>,
+    gradient: Parameters,
+    losses: Vec<f64>,
+}
+impl Share {
+    fn add(mut self, other: Self) -> Self {
+        self.terms.iter_mut().zip(other.terms).for_each(|(sum, term)| *sum += term);
+        self.losses.extend(other.losses);
+        Self { gradient: self.gradient.add(other.gradient), ..self }
+    }
+}
+
+impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
+    type Item = Result<Step>;
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.done < self.settings.steps).then(|| self.step())
+    }
+}
+
+impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
+    /// One optimizer step:
+    ///
+    /// ```text
+    /// rows, t, dropped conditions ~ (seed, step)
+    /// g ← Σ ∇ loss of each share of the batch
+    /// g ← g · min(1, clip/‖g‖)
+    /// weights ← AdamW(weights, g, lr),   average ← ema_decay · average + (1 − ema_decay) · weights
+    /// ```
+    fn step(&mut self) -> Result<Step> {
+        let batch = self.draw_batch();
+        let Share { terms, gradient, losses } = self.accumulate(&batch)?;
+        let lr = self.settings.lr_at(self.done);
+        let grad_norm = self.update(gradient, lr)?;
+        self.seen.note(&batch.times.strata, &losses);
+        self.done += 1;
+        let epoch = (self.done * self.settings.batch as u64) as f64 / self.data.len() as f64;
+        Ok(Step { step: self.done, epoch, loss: terms.iter().sum(), terms, grad_norm, lr })
+    }
+
+    fn draw_batch(&mut self) -> StepBatch<'a, D, T::Raw, N::Condition> {
+        let rng = Rng::new(self.settings.seed).stream("train").at(self.done);
+        let rows = self.rows(self.done);
+        let times = self.times.draw_weighted(rows.len(), &mut rng.stream("times"), &self.seen);
+        let uniforms = rng.stream("drop").uniforms(rows.len(), 1);
+        let dropped = uniforms.into_iter().map(|u| u < self.settings.cond_dropout).collect();
+        let (objective, device) = (self.objective.clone(), self.device.clone());
+        StepBatch { step: self.done, data: self.data, objective, device, rng, rows, times, dropped }
+    }
+
+    /// The rows of the data of a step: a new permutation of the data for each epoch, without gaps.
+    fn rows(&mut self, step: u64) -> Vec<usize> {
+        let (n, batch) = (self.data.len() as u64, self.settings.batch as u64);
+        let rng = Rng::new(self.settings.seed).stream("order");
+        (step * batch..(step + 1) * batch)
+            .map(|place| {
+                let (epoch, row) = (place / n, (place % n) as usize);
+                if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
+                    self.order = Some((epoch, rng.at(epoch).permutation(n as usize)));
+                }
+                self.order.as_ref().expect("just made").1[row]
+            })
+            .collect()
+    }
+
+    /// Sums the shares of the batch: part after part, the shards of a part on threads of their own, in their order whichever was
+    /// ready first.
+    fn accumulate(&self, batch: &StepBatch<D, T::Raw, N::Condition>) -> Result<Share> {
+        let (n, shards) = (batch.rows.len(), self.settings.shards);
+        let count = self.settings.accumulate * shards;
+        let mut total: Option<Share> = None;
+        for part in 0..self.settings.accumulate {
+            let shards: Vec<_> = (part * shards..(part + 1) * shards)
+                .map(|shard| shard * n / count..(shard + 1) * n / count)
+                .filter(|rows| !rows.is_empty())
+                // Parameters of its own for each: backward passes through the same ones would wait for each other.
+                .map(|rows| (rows, Module::train(self.model.valid())))
+                .collect();
+            let shards: Vec<_> =
+                shards.into_par_iter().map(|(rows, model)| batch.loss_and_gradient(rows, &model)).collect();
+            for share in shards {
+                let share = share?;
+                total = Some(match total {
+                    Some(total) => total.add(share),
+                    None => share,
+                });
+            }
+        }
+        Ok(total.expect("a batch has a row"))
+    }
+
+    /// Clips the gradient, then updates weights and average; returns the gradient's norm before clipping.
+    fn update(&mut self, gradient: Parameters, lr: f64) -> Result<f64> {
+        let (grad_norm, clip) = (gradient.norm(), self.settings.clip);
+        if !grad_norm.is_finite() {
+            let name = gradient.first_not_finite().unwrap_or("all parameters together");
+            return Err(Error::not_finite(self.done + 1, format!("the gradient of {name}")));
+        }
+        let scale = if clip > 0.0 && grad_norm > clip { clip / grad_norm } else { 1.0 };
+        let weights = Parameters::take(&mut self.model);
+        let average = self.average.take().map(|average| (average, self.settings.ema_decay_at(self.done)));
+        let (weights, average) = self.moments.step(&self.settings.adam, lr, weights, gradient, scale, average);
+        self.average = average;
+        self.model = weights.into_module(self.model.clone());
+        Ok(grad_norm)
+    }
+}
+
+impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
+    /// The loss of some rows, as a share of the batch's mean, and its gradient.
+    fn loss_and_gradient<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share>
+    where
+        N: Net<D, Condition = Y>,
+        T: Transform<D, Raw = R>,
+    {
+        let (n, rng) = (self.rows.len() as f64, self.rng.from_row(rows.start as u64));
+        let (raw, y) = self.data.batch(&self.rows[rows.clone()], &rng.stream("data"), &self.device);
+        let y = y.without(&self.dropped[rows.clone()]);
+        let t = &self.times.times[rows.clone()];
+        let mut losses = model.losses(raw, t, &y, &self.objective, &rng, true);
+        let unweighted = if self.times.strata.is_empty() { vec![] } else { read(losses.total()) };
+        if let Some(weights) = &self.times.weights {
+            let weights = TensorData::new(weights[rows.clone()].to_vec(), [rows.len()]);
+            let weights = Tensor::<1>::from_data(weights, (&self.device, losses.terms[0].dtype()));
+            losses.terms.iter_mut().for_each(|term| *term = term.clone() * weights.clone());
+        }
+        let share = |term: &Tensor<1>| f64::from(term.clone().inner().sum().into_scalar::<f32>()) / n;
+        let terms: Vec<f64> = losses.terms.iter().map(share).collect();
+        if !terms.iter().all(|term| term.is_finite()) {
+            return Err(Error::not_finite(self.step + 1, first_not_finite(model, &losses, &self.objective)));
+        }
+        let mut gradients = (losses.total().sum() / n).backward();
+        Ok(Share { terms, gradient: Parameters::gradients(model, &mut gradients), losses: unweighted })
+    }
+}
+
+fn read(x: Tensor<1>) -> Vec<f64> {
+    x.inner().try_into_vec_as().expect("a tensor can be read back")
+}
+
+/// Names the tensor in which a value that is not finite arose first.
+fn first_not_finite<const D: usize, N: Net<D>, T: Transform<D>>(
+    model: &Model<D, N, T>,
+    losses: &Losses<D>,
+    objective: &Objective<D>,
+) -> String {
+    if let Some(name) = Parameters::of(model).first_not_finite() {
+        return format!("the parameter {name}");
+    }
+    for (tensor, name) in
+        [(&losses.x, "the data x"), (&losses.z, "the noisy data x_t"), (&losses.output, "the output of the network")]
+    {
+        if !finite(tensor.clone().inner()) {
+            return name.into();
+        }
+    }
+    for (term, (_, loss)) in losses.terms.iter().zip(objective.terms()) {
+        if !finite(term.clone().inner()) {
+            return format!("the loss {loss:?}");
+        }
+    }
+    "the mean of the losses".into()
+}

@@ -1,0 +1,188 @@
+//! The state of a training run.
+use super::{Checkpoint, Moments, Parameters, Train};
+use crate::{
+    data::Data,
+    error::{Error, Result},
+    loss::Objective,
+    model::Model,
+    net::Net,
+    spacing::{Memory, Spacing, training_times},
+    transform::{Identity, Transform},
+};
+use burn::{
+    module::{Module, ModuleDisplay},
+    tensor::{Device, Tensor},
+};
+use std::sync::Arc;
+
+/// A training run: an iterator that takes one optimizer step per item.
+///
+/// ```no_run
+/// # use tweedie::{data::Samples, loss::Simple, model::Model, net::Net, noise::*, schedule::*, train::Train};
+/// # fn example<N: Net<4, Condition = tweedie::net::Classes>>(net: N, digits: Samples<4>) -> tweedie::Result<()> {
+/// let model = Model::new(Gaussian::new(Cosine::new(1000)), net)?;
+/// let mut trainer = model.train(&digits, Simple {}, Train::default())?;
+/// while let Some(step) = trainer.next().transpose()? {
+///     if step.step % 100 == 0 {
+///         println!("{} {:.4}", step.step, step.loss); // trainer.model() can be sampled from here
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
+    pub(super) model: Model<D, N, T>,
+    pub(super) data: &'a dyn Data<T::Raw, N::Condition>,
+    pub(super) objective: Objective<D>,
+    pub(super) times: Arc<dyn Spacing>,
+    pub(super) seen: Memory,
+    pub(super) settings: Train,
+    pub(super) device: Device,
+    pub(super) moments: Moments,
+    pub(super) average: Option<Parameters>,
+    pub(super) done: u64,
+    /// The permutation of an epoch.
+    pub(super) order: Option<(u64, Vec<usize>)>,
+}
+
+impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
+    /// Starts training: an iterator over optimizer steps, [`Trainer::new`].
+    ///
+    /// # Errors
+    ///
+    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data.
+    #[doc(alias = "fit")]
+    pub fn train<'a, Q: Data<T::Raw, N::Condition>>(
+        self,
+        data: &'a Q,
+        objective: impl Into<Objective<D>>,
+        settings: Train,
+    ) -> Result<Trainer<'a, D, N, T>> {
+        Trainer::new(self, data, objective.into(), settings)
+    }
+}
+
+impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
+    /// A run before its first step.
+    ///
+    /// # Errors
+    ///
+    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data.
+    pub fn new(
+        model: Model<D, N, T>,
+        data: &'a dyn Data<T::Raw, N::Condition>,
+        objective: Objective<D>,
+        settings: Train,
+    ) -> Result<Self> {
+        settings.check()?;
+        objective.check(&**model.noise())?;
+        objective.check_transform(model.transform.as_any())?;
+        if data.is_empty() {
+            return Err(Error::invalid("there are no data to train on"));
+        }
+        let times = training_times(&**model.noise());
+        let model = Module::train(model);
+        let device = model.devices().first().cloned().unwrap_or_default();
+        let parameters = Parameters::of(&model);
+        let moments = Moments::new(&parameters);
+        let average = (settings.ema_decay > 0.0).then_some(parameters);
+        let seen = times.memory();
+        Ok(Self { model, data, objective, times, seen, settings, device, moments, average, done: 0, order: None })
+    }
+
+    /// Sets the spacing of the training timesteps. Default: [`training_times`] of the noise.
+    pub fn with_times(self, times: Arc<dyn Spacing>) -> Self {
+        Self { seen: times.memory(), times, ..self }
+    }
+
+    /// The number of steps done.
+    #[doc(alias = "global_step")]
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+    /// The settings.
+    pub fn settings(&self) -> &Train {
+        &self.settings
+    }
+
+    /// The model to sample from: with averaged weights if there are any.
+    #[doc(alias("ema_model", "EMAModel"))]
+    pub fn model(&self) -> Model<D, N, T> {
+        let model = self.model.valid();
+        match &self.average {
+            Some(average) => average.clone().into_module(model),
+            None => model,
+        }
+    }
+
+    /// The model with the weights as they are trained.
+    pub fn raw_model(&self) -> Model<D, N, T> {
+        self.model.valid()
+    }
+
+    /// The relative distance of the averaged weights from those that are trained, `‖average − weights‖ / ‖weights‖`; `None` without
+    /// an average.
+    pub fn ema_distance(&self) -> Option<f64> {
+        let weights = Parameters::of(&self.model);
+        let gap = self.average.clone()?.add(weights.clone().map(Tensor::neg));
+        Some(gap.norm() / weights.norm().max(f64::MIN_POSITIVE))
+    }
+
+    /// The state of the run, to resume from.
+    #[doc(alias("state_dict", "save_state"))]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            step: self.done,
+            seed: self.settings.seed,
+            weights: Parameters::of(&self.model),
+            average: self.average.clone(),
+            moments: self.moments.clone(),
+            losses: self.seen.numbers().to_vec(),
+        }
+    }
+
+    /// Resumes from a checkpoint: N steps, [`checkpoint`](Self::checkpoint), `restore`, M steps give the same bits as
+    /// N + M steps.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another network, seed or kind of average, with the first parameter that differs.
+    #[doc(alias("load_state_dict", "resume_from_checkpoint"))]
+    pub fn restore(mut self, checkpoint: Checkpoint) -> Result<Self> {
+        let own = Parameters::of(&self.model);
+        let checkpoint = checkpoint.renamed_as(&own);
+        own.same_as(&checkpoint.weights)?;
+        if checkpoint.seed != self.settings.seed {
+            let problem =
+                format!("must be {}, that of the checkpoint's run, got {}", checkpoint.seed, self.settings.seed);
+            return Err(Error::invalid(problem).with_field("seed").with_remedy("resume with the seed it began with"));
+        }
+        if checkpoint.average.is_some() != self.average.is_some() {
+            let [has, needs] = match checkpoint.average {
+                Some(_) => ["holds averaged weights", "above 0"],
+                None => ["holds no averaged weights", "0"],
+            };
+            let problem = format!("must be {needs}, because the checkpoint {has}, got {}", self.settings.ema_decay);
+            return Err(Error::invalid(problem)
+                .with_field("ema_decay")
+                .with_remedy("resume with the setting it began with"));
+        }
+        self.seen = self.seen.with_numbers(checkpoint.losses)?;
+        let inner = self.device.clone().inner();
+        self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
+        self.average = checkpoint.average.map(|average| average.to_device(&inner));
+        self.moments = checkpoint.moments.to_device(&inner);
+        self.done = checkpoint.step;
+        Ok(self)
+    }
+}
+
+impl<const D: usize, N: Net<D> + ModuleDisplay, T: Transform<D>> std::fmt::Debug for Trainer<'_, D, N, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("model", &self.model)
+            .field("done", &self.done)
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
