@@ -29,17 +29,17 @@ mod moments;
 mod net;
 mod order;
 mod sampler;
-mod walk;
+mod trajectory;
 pub use categories::bound;
 pub use denoiser::{denoiser, guidance};
-pub use discrete_sampler::{discrete_sampler, distance, draws};
+pub use discrete_sampler::{discrete_sampler, sequence_counts, total_variation};
 pub use distribution::{distribution, divergence};
 pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
 pub use sampler::{consistency, plane, row_alone, sampler};
-pub use walk::walk;
+pub use trajectory::trajectory;
 
 /// Measurement of one law.
 #[derive(Clone, Debug, PartialEq)]

@@ -33,7 +33,7 @@ impl Denoiser<4> for Fixed {
 
 fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
     let unipc = |order| UniPc { order, ..UniPc::default() };
-    let adams = |order, word, clock, corrector| AdamsBashforth { order, word, clock, corrector };
+    let adams = |order, prediction, variable, corrector| AdamsBashforth { order, prediction, variable, corrector };
     vec![
         ("ddim", Box::new(Ddim { eta: 0.0 })),
         ("euler", Box::new(Euler {})),
@@ -48,7 +48,7 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("dpm-solver++ 3M", Box::new(DpmSolverPp { order: 3, ..DpmSolverPp::default() })),
         ("unipc 1", Box::new(unipc(1))),
         ("unipc 2", Box::new(unipc(2))),
-        ("unipc 2, bh1", Box::new(UniPc { variant: Variant::Bh1, ..unipc(2) })),
+        ("unipc 2, bh1", Box::new(UniPc { variant: UniPcVariant::Bh1, ..unipc(2) })),
         ("unipc 3", Box::new(unipc(3))),
         ("deis 1", Box::new(Deis { order: 1 })),
         ("deis 2", Box::new(Deis { order: 2 })),
@@ -56,11 +56,11 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("etd 2", Box::new(Etd { order: 2 })),
         ("etd 3", Box::new(Etd { order: 3 })),
         ("lms 4", Box::new(Lms { order: 4 })),
-        ("adams-bashforth 4, λ", Box::new(adams(4, SolverPrediction::Epsilon, Clock::LogSnr, false))),
-        ("adams-bashforth 4, angle", Box::new(adams(4, SolverPrediction::X0, Clock::Angle, false))),
-        ("adams-bashforth 6, λ", Box::new(adams(6, SolverPrediction::Epsilon, Clock::LogSnr, false))),
-        ("adams-moulton 4, t", Box::new(adams(3, SolverPrediction::Epsilon, Clock::Time, true))),
-        ("ipndm 4", Box::new(Ipndm { words: 4 })),
+        ("adams-bashforth 4, λ", Box::new(adams(4, SolverPrediction::Epsilon, Variable::LogSnr, false))),
+        ("adams-bashforth 4, angle", Box::new(adams(4, SolverPrediction::X0, Variable::Angle, false))),
+        ("adams-bashforth 6, λ", Box::new(adams(6, SolverPrediction::Epsilon, Variable::LogSnr, false))),
+        ("adams-moulton 4, t", Box::new(adams(3, SolverPrediction::Epsilon, Variable::Time, true))),
+        ("ipndm 4", Box::new(Ipndm { order: 4 })),
         ("plms", Box::new(Plms {})),
         ("pndm", Box::new(Pndm {})),
         ("dormand-prince", Box::new(DormandPrince::default())),
@@ -72,7 +72,7 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("dpm-solver++ 2S, eta 1", Box::new(DpmSolverPp2S { eta: 1.0 })),
         ("dpm-solver++ 2M, eta 1", Box::new(DpmSolverPp { eta: 1.0, ..DpmSolverPp::default() })),
         ("dpm-solver++ 3M, eta 1", Box::new(DpmSolverPp { order: 3, eta: 1.0, lower_final: false })),
-        ("churn", Box::new(Churn { min: 0.0, max: f64::INFINITY, ..Churn::default() })),
+        ("churn", Box::new(Churn { s_tmin: 0.0, s_tmax: f64::INFINITY, ..Churn::default() })),
         ("euler-maruyama", Box::new(EulerMaruyama {})),
         ("sde-heun", Box::new(SdeHeun {})),
         ("sa-solver", Box::new(SaSolver::default())),
@@ -105,17 +105,18 @@ fn main() {
     for _ in 0..60 {
         for ((_, sampler), (best, nfe_per_step)) in samplers.iter().zip(&mut rows) {
             for (model, best) in models.iter().zip(best) {
-                let (mut past, mut rng) = (Past::of(steps), Rng::new(2));
+                let mut state = sampler.start(model.noise()).expect("Gaussian noise");
+                let mut rng = Rng::new(2);
                 let mut z = start.clone();
                 model.evaluations.set(0);
                 let start_time = Instant::now();
                 for i in 0..steps {
-                    z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
-                    past.advance();
+                    let at = TimeStep { t: time(i), s: time(i + 1), index: i, count: steps };
+                    z = state.step(model, z, at, &mut rng);
                 }
                 black_box(z);
                 let nfe = model.evaluations.get() as f64;
-                let taken = nfe / sampler.calls() as f64;
+                let taken = nfe / sampler.properties().nfe_per_step as f64;
                 *best = best.min(start_time.elapsed().as_secs_f64() / taken);
                 *nfe_per_step = nfe / taken;
             }

@@ -4,7 +4,7 @@ use crate::{
     denoise::Denoiser,
     noise::{Estimate, Noise},
     rng::Rng,
-    sample::{DormandPrince, Past, Sampler},
+    sample::{DormandPrince, Sampler, TimeStep},
 };
 use burn::tensor::Tensor;
 
@@ -19,6 +19,6 @@ impl<const D: usize> Denoiser<D> for FlowEnd<'_> {
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         assert_eq!(t.len(), 1, "a consistency model takes one time for the whole batch");
         let tolerances = DormandPrince { absolute: 1e-8, relative: 1e-8 };
-        tolerances.step(self.0, z, t[0], 0.0, &mut Past::default(), &mut Rng::new(0)).into()
+        tolerances.step(self.0, z, TimeStep::new(t[0], 0.0), &mut Rng::new(0)).into()
     }
 }

@@ -11,8 +11,8 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// How often each sequence is drawn by `steps` even steps of a sampler from t = 1, out of `rows` draws; an error is none.
-pub fn draws(
+/// Counts the sequences among `rows` samples, by `steps` even steps of a sampler from t = 1; empty if the sampler refuses the noise.
+pub fn sequence_counts(
     model: &Joint,
     sampler: &dyn Sampler<3>,
     steps: usize,
@@ -21,15 +21,15 @@ pub fn draws(
 ) -> HashMap<Vec<usize>, usize> {
     let length = model.sequences()[0].0.len();
     let mut counts = HashMap::new();
-    for x in walk(model, sampler, steps, rows, rng).unwrap_or_default().chunks(length) {
+    for x in end_of(model, sampler, steps, rows, rng).unwrap_or_default().chunks(length) {
         *counts.entry(x.to_vec()).or_default() += 1;
     }
     counts
 }
 
-/// The distance in total variation of draws from the law of a model, and what chance allows it to be: half the sum of five
-/// standard deviations a sequence.
-pub fn distance(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f64, f64) {
+/// The total variation distance of samples from the distribution of a model, and the sampling error allowed: half the sum of five
+/// standard deviations per sequence.
+pub fn total_variation(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f64, f64) {
     let all = counts.values().sum::<usize>() as f64;
     if all == 0.0 {
         return (f64::NAN, 0.0);
@@ -44,19 +44,24 @@ pub fn distance(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f64, f64
     (0.5 * (inside + outside), 0.5 * chance)
 }
 
-/// The numbers at the end of a walk.
-fn walk(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize, rng: &Rng) -> Option<Vec<usize>> {
+/// The category indices at the end of a trajectory.
+fn end_of(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize, rng: &Rng) -> Option<Vec<usize>> {
     let times: Vec<f64> = (0..=steps).rev().map(|i| i as f64 / steps as f64).collect();
     let shape = [rows, model.sequences()[0].0.len(), 1];
     let last = trajectory(model, sampler, times, shape, rng, &Device::flex()).ok()?.last()?.1;
     (last.dims() == shape).then(|| host(last).into_iter().map(|n| n as usize).collect())
 }
 
-/// Samplers of categories, on the noises that they do not refuse: walks end without a mask, single entries have
-/// the data's law, rare sequences are drawn rarely, and a row depends on its own stream alone.
+/// Samplers of categories, on the noises that they do not refuse: samples have no mask, single entries have the data's distribution,
+/// rare sequences are sampled rarely, and a row depends on its own stream alone.
 ///
-/// No more is asked of sequences, since some samplers prefer likely data on purpose: hold one's own that does not against
-/// [`distance`]. A sampler that refuses both absorbing and uniform noise has no laws here.
+/// Joint distributions are not compared, since some samplers prefer likely data on purpose: compare those of another by
+/// [`total_variation`]. A sampler that refuses both absorbing and uniform noise has no laws here.
+///
+/// ```
+/// use tweedie::{laws, sample::Analytic};
+/// assert!(laws::discrete_sampler(&Analytic {}).iter().all(laws::Check::holds));
+/// ```
 pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
     let noises = [
         ("absorbing", Discrete::absorbing(FlowMatching {}, 5, 4)),
@@ -70,43 +75,43 @@ pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
         }
         let joint = |sequences| Joint::new(noise.clone(), sequences).expect("few and of one length");
         let letter = joint(vec![(vec![0], 0.5), (vec![1], 0.3), (vec![2], 0.2)]);
-        // Four words, and all others so seldom that a coarse step may draw them and be asked to go on.
+        // Four sequences, and all others so rarely that a coarse step may sample them and has to continue from there.
         let words = [(vec![0, 1, 2], 0.4), (vec![1, 0, 2], 0.3), (vec![2, 2, 0], 0.2), (vec![0, 0, 0], 0.1)];
         let others = (0..27).map(|i| (vec![i / 9, i / 3 % 3, i % 3], 1e-4));
         let word = joint(words.into_iter().chain(others).collect());
         let rng = Rng::new(11);
         for steps in [1, 2, 3] {
             let place = format!("{name}, {steps} steps");
-            let last = walk(&word, sampler, steps, 50, &rng);
+            let last = end_of(&word, sampler, steps, 50, &rng);
             let wrong = last.map_or(f64::NAN, |x| x.iter().filter(|n| **n > 3).count() as f64);
-            checks.note("short walks end without a mask", place, wrong, 0.0);
+            checks.note("samples of few steps have no mask", place, wrong, 0.0);
         }
-        let (far, chance) = distance(&letter, &draws(&letter, sampler, 64, 4000, &rng));
-        checks.note("single entries have the data's law", format!("{name}, 64 steps"), far, chance + 0.03);
-        let counts = draws(&word, sampler, 64, 4000, &rng);
+        let (far, chance) = total_variation(&letter, &sequence_counts(&letter, sampler, 64, 4000, &rng));
+        checks.note("single entries have the data's distribution", format!("{name}, 64 steps"), far, chance + 0.03);
+        let counts = sequence_counts(&word, sampler, 64, 4000, &rng);
         let strange = counts.iter().filter(|(x, _)| word.probability(x) < 0.01).map(|(_, n)| *n as f64 / 4000.0);
         let strange = if counts.is_empty() { f64::NAN } else { strange.sum() };
-        checks.note("sequences that are rare are drawn rarely", format!("{name}, 64 steps"), strange, 0.1);
+        checks.note("rare sequences are sampled rarely", format!("{name}, 64 steps"), strange, 0.1);
 
-        let all = walk(&word, sampler, 6, 5, &rng);
-        let again = walk(&word, sampler, 6, 5, &rng);
-        let one = walk(&word, sampler, 6, 1, &rng.from_row(3));
+        let all = end_of(&word, sampler, 6, 5, &rng);
+        let again = end_of(&word, sampler, 6, 5, &rng);
+        let one = end_of(&word, sampler, 6, 1, &rng.from_row(3));
         let differ = |same: bool| f64::from(u8::from(!same));
-        checks.note("the same stream gives the same walk", name, differ(all.is_some() && all == again), 0.0);
+        checks.note("the same seed gives the same sample", name, differ(all.is_some() && all == again), 0.0);
         let same = all.zip(one).is_some_and(|(all, one)| all[9..12] == one);
-        checks.note("a row is the same alone as in a batch", name, differ(same), 0.0);
-        checks.note("one-hot vectors stay one-hot vectors", name, differ(one_hot_walk(&word, sampler, &rng)), 0.0);
+        checks.note("a row does not depend on the rest of the batch", name, differ(same), 0.0);
+        checks.note("one-hot vectors stay one-hot vectors", name, differ(stays_one_hot(&word, sampler, &rng)), 0.0);
     }
     checks.done()
 }
 
-/// Whether a walk from one-hot vectors ends in such.
-fn one_hot_walk(model: &Joint, sampler: &dyn Sampler<3>, rng: &Rng) -> bool {
+/// Whether a trajectory from one-hot vectors ends in one-hot vectors.
+fn stays_one_hot(model: &Joint, sampler: &dyn Sampler<3>, rng: &Rng) -> bool {
     let noise = crate::denoise::Denoiser::noise(model);
     let k = noise.categories().expect("a joint has categories").k;
     let z = noise.stationary([4, 3, 1], &Device::flex()).sample(&mut rng.stream("start")).value;
     let z: Tensor<3> = one_hot(z, k);
-    let last = trajectory_from(model, sampler, vec![1.0, 0.6, 0.0], z, rng).ok().and_then(|walk| walk.last());
+    let last = trajectory_from(model, sampler, vec![1.0, 0.6, 0.0], z, rng).ok().and_then(|steps| steps.last());
     last.is_some_and(|(_, x)| {
         let dims = x.dims();
         let values = host(x);

@@ -1,4 +1,4 @@
-//! Orders of convergence of samplers, measured on problems whose answers are known.
+//! Orders of convergence of samplers, measured on problems with exact solutions.
 use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
@@ -6,12 +6,12 @@ use crate::{
     exact::{Covariance, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
-    sample::{Past, Sampler},
+    sample::{Sampler, TimeStep},
     schedule::{Edm, FlowMatching, Schedule, VariancePreserving},
 };
 use burn::tensor::{DType, Device, Tensor};
 
-/// A problem whose every answer is known: a mixture of three Gaussians in the plane, under a schedule.
+/// An exact problem: a mixture of three Gaussians in the plane, under a schedule.
 pub fn problem(schedule: impl Schedule + 'static) -> Mixture {
     let full = |[a, b, c]: [f64; 3]| Covariance::Full(vec![vec![a, b], vec![b, c]]);
     let parts = vec![
@@ -22,35 +22,41 @@ pub fn problem(schedule: impl Schedule + 'static) -> Mixture {
     Mixture::new(Gaussian::new(schedule).with_prediction(Prediction::V), parts).expect("the components are Gaussians")
 }
 
-/// n rows of standard noise in the plane, in double precision.
+/// n rows of standard normal noise in the plane, in double precision.
 pub(crate) fn latents(n: usize, seed: u64) -> Tensor<2> {
     Rng::new(seed).normal_tensor([n, 2], &Device::flex(), DType::F64)
 }
 
-/// The measured order of convergence of a sampler on a model: how the error at `to` of a walk from `from` falls with the
-/// number of even steps.
+/// The measured order of convergence of a sampler on a model: the slope of ln error against −ln n, for the error at `to` of
+/// trajectories of n even steps from `from`.
 ///
-/// The first few words of a multistep method, whose first steps would be of lower order, are those of the exact flow. Of the
-/// slopes between n and 2n steps the last two are extrapolated to n → ∞; errors below 1e-14 a step, which are rounding, are
-/// left out.
+/// The first few points of a multistep method, whose first steps would be of lower order, are those of the exact flow. Of the
+/// slopes between n and 2n steps, n = 20, 40, …, 1280, the last two are extrapolated to n → ∞; errors below 1e-14 per step, which
+/// are rounding, are left out. NaN if the sampler refuses the model's noise.
+///
+/// ```
+/// use tweedie::{laws, sample::Heun, schedule::VariancePreserving};
+/// let order = laws::order_of(&Heun {}, &laws::problem(VariancePreserving::default()), [0.8, 0.2]);
+/// assert!((order - 2.0).abs() < 0.1);
+/// ```
 pub fn order_of(sampler: &dyn Sampler<2>, model: &Mixture, [from, to]: [f64; 2]) -> f64 {
     let sigma = crate::noise::Noise::<2>::path(model_noise(model)).expect("Gaussian").at(from).sigma;
     let start = latents(16, 11) * sigma;
     let end = model.flow(start.clone(), from, to);
-    let warm = sampler.order().unwrap_or(1);
+    let warm = sampler.properties().order.unwrap_or(1);
     let mut errors = vec![];
     for n in [20, 40, 80, 160, 320, 640, 1280] {
         let time = |i: usize| from + (to - from) * i as f64 / n as f64;
-        let (mut past, mut rng) = (Past::of(n), Rng::new(0));
+        let Ok(mut state) = sampler.start(model_noise(model)) else { return f64::NAN };
+        let mut rng = Rng::new(0);
         let (mut z, mut exact) = (start.clone(), start.clone());
         for i in 0..n {
             if i < warm && i > 0 {
                 exact = model.flow(exact, time(i - 1), time(i));
                 z = exact.clone();
-                past.settle();
+                state.z_replaced();
             }
-            z = sampler.step(model, z, time(i), time(i + 1), &mut past, &mut rng);
-            past.advance();
+            z = state.step(model, z, TimeStep { t: time(i), s: time(i + 1), index: i, count: n }, &mut rng);
         }
         let error = host((z - end.clone()).square().mean().sqrt())[0];
         // Rounding adds up over the steps.
@@ -74,9 +80,9 @@ pub(super) fn model_noise(model: &Mixture) -> &dyn crate::noise::Noise<2> {
 /// The highest order that double precision can tell from its neighbours on these problems.
 const PROVABLE: usize = 5;
 
-/// The declared order is measured under schedules that keep the variance of the data and under such that do not.
+/// Compares the declared order with the measured one, on schedules that preserve the variance and on others.
 pub(super) fn declared(sampler: &dyn Sampler<2>, checks: &mut Checks) {
-    let Some(declared) = sampler.order() else { return };
+    let Some(declared) = sampler.properties().order else { return };
     for (name, model, span) in [
         ("variance-preserving", problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 }), [0.8, 0.2]),
         ("flow-matching", problem(FlowMatching {}), [0.7, 0.4]),

@@ -1,18 +1,27 @@
-//! The multistep methods that integrate the polynomial through the last words exactly.
-use super::{Clock, Multistep, Node, SolverPrediction, exact_weights};
-use crate::{error::Error, schedule::Schedule};
+//! The multistep methods that integrate the polynomial through the last model outputs exactly.
+use super::{Multistep, SolverPrediction, StepIntegral, TimePoint, Variable, sampler::require};
+use crate::{error::Result, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
-/// Exponential Adams–Bashforth on x̂ in λ, the exponential-time-differencing or RES form: order p from p words.
+/// Exponential Adams–Bashforth on x̂ in λ, the exponential-time-differencing or RES form: order p from p outputs.
 ///
-/// `z_s = (σ_s/σ_t) z_t + α_s ∫ e^(λ − λ_s) x̂(λ) dλ`, x̂ the polynomial through the last p words.
+/// `z_s = (σ_s/σ_t) z_t + α_s ∫ e^(λ − λ_s) x̂(λ) dλ`, x̂(λ) the polynomial through the last p outputs. One network evaluation
+/// per step.
+///
+/// ```
+/// use tweedie::sample::{Etd, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Etd { order: 3 }), Properties { weak_order: 2, ..Properties::ode(3, 1) });
+/// ```
 ///
 /// Zhang et al., "Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling" (2023),
 /// <https://arxiv.org/abs/2308.02157>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "RES")]
+#[doc(alias = "exponential integrator")]
 pub struct Etd {
-    /// p, from 1 to 6.
+    /// The order p, 1 to 6. Default: 2.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Etd {
@@ -21,73 +30,85 @@ impl Default for Etd {
     }
 }
 impl Multistep for Etd {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::X0
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(SolverPrediction::X0, Variable::LogSnr)
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, SolverPrediction::X0, Clock::LogSnr, 0.0, nodes, nodes[0], to)
     }
 }
 
-/// Adams–Bashforth of order 1 to 6, in any clock, on either word; with `corrector`, Adams–Moulton takes each step again with
-/// the word at its end, for one order more, up to 6, at no further call.
+/// Adams–Bashforth of order 1 to 6 on either model output, interpolated in any [`Variable`]; with `corrector`, Adams–Moulton takes
+/// each step again with the output at its end, for one order more, up to 6, at the same NFE: one network evaluation per step.
 ///
-/// `{ word = "noise", clock = "ratio" }` is the linear multistep method on the equation `dy/dr = ε̂`, and `clock = "time"`
-/// DEIS. In the angle, and on the data in t and in r, the step to σ = 0 is of full order too.
+/// `{ prediction = "epsilon", variable = "ratio" }` is the linear multistep method on `dy/dr = ε̂` ([`Lms`]), `variable = "time"`
+/// [`Deis`], and `variable = "log-snr"` DPM-Solver's multistep form. In the angle, and on x̂ in t and in r, the step to σ = 0 is of
+/// full order too.
+///
+/// ```
+/// use tweedie::sample::{AdamsBashforth, Sampler};
+/// let adams_moulton = AdamsBashforth { order: 3, corrector: true, ..AdamsBashforth::default() };
+/// assert_eq!(Sampler::<4>::properties(&adams_moulton).order, Some(4));
+/// ```
+///
+/// Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I" (1993), chapter III.1 and III.5 (uneven steps).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "Adams-Moulton")]
 pub struct AdamsBashforth {
-    /// The words, from 1 to 6, or to 5 with a corrector: the order of a prediction.
+    /// How many outputs a prediction uses, 1 to 6, or to 5 with a corrector: the order of the predictor. Default: 2.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
-    /// Which word is a polynomial.
-    pub word: SolverPrediction,
-    /// In which variable.
-    pub clock: Clock,
-    /// Whether steps are corrected.
+    /// The model output that is interpolated. Default: epsilon.
+    pub prediction: SolverPrediction,
+    /// The variable in which it is interpolated. Default: log-snr.
+    pub variable: Variable,
+    /// Whether steps are corrected. Default: false.
     pub corrector: bool,
 }
 impl Default for AdamsBashforth {
     fn default() -> Self {
-        Self { order: 2, word: SolverPrediction::Epsilon, clock: Clock::LogSnr, corrector: false }
+        Self { order: 2, prediction: SolverPrediction::Epsilon, variable: Variable::LogSnr, corrector: false }
     }
 }
 impl Multistep for AdamsBashforth {
-    fn word(&self) -> SolverPrediction {
-        self.word
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(self.prediction, self.variable)
     }
-    fn clock(&self) -> Clock {
-        self.clock
-    }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
     }
-    fn order(&self) -> Option<usize> {
-        Some(self.order + usize::from(self.corrector))
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, self.word, self.clock, 0.0, nodes, nodes[0], to)
+    fn order(&self) -> usize {
+        self.order + usize::from(self.corrector)
     }
     fn corrects(&self) -> bool {
         self.corrector
     }
-    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
-        let from = *nodes.first().filter(|_| self.corrector)?;
-        let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied()).collect();
-        Some(exact_weights(path, self.word, self.clock, 0.0, &places, from, to))
+    fn correct(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Option<Vec<f64>> {
+        let from = *points.first().filter(|_| self.corrector)?;
+        let points: Vec<TimePoint> = std::iter::once(to).chain(points.iter().copied()).collect();
+        Some(self.integral().weights(schedule, &points, from, to))
     }
 }
 
-/// The linear multistep method in σ/α: ε̂ is a polynomial in r, `y_s = y_t + ∫ ε̂ dr`.
+/// The linear multistep method in σ/α: `z_s/α_s = z_t/α_t + ∫ ε̂ dr`, ε̂(r) the polynomial through the last p outputs.
 ///
-/// The LMS sampler of k-diffusion; DEIS calls it ρAB. Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential
-/// Integrator" (2023), section 3.4, <https://arxiv.org/abs/2204.13902>.
+/// Order p, one network evaluation per step. The LMS sampler of k-diffusion; DEIS calls it ρAB.
+///
+/// ```
+/// use tweedie::sample::{Lms, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Lms::default()).order, Some(4));
+/// ```
+///
+/// Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential Integrator" (2023), section 3.4,
+/// <https://arxiv.org/abs/2204.13902>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "LMSDiscreteScheduler")]
+#[doc(alias = "sample_lms")]
 pub struct Lms {
-    /// The order, from 1 to 6; to 4 in the original.
+    /// The order p, 1 to 6 (1 to 4 in the original). Default: 4.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Lms {
@@ -96,30 +117,32 @@ impl Default for Lms {
     }
 }
 impl Multistep for Lms {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::Epsilon
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(SolverPrediction::Epsilon, Variable::Ratio)
     }
-    fn clock(&self) -> Clock {
-        Clock::Ratio
-    }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, SolverPrediction::Epsilon, Clock::Ratio, 0.0, nodes, nodes[0], to)
     }
 }
 
-/// The diffusion exponential integrator sampler, tAB: ε̂ is a polynomial in t.
+/// The diffusion exponential integrator sampler, tAB-DEIS: `z_s/α_s = z_t/α_t + ∫ ε̂ d(σ/α)`, ε̂(t) the polynomial in t through
+/// the last p outputs.
 ///
-/// Its relatives in other clocks are [`Lms`] (ρAB) and [`DpmSolver`](super::DpmSolver)'s multistep form,
-/// `AdamsBashforth { clock: LogSnr }` (log-ρ AB).
+/// Order p, one network evaluation per step. Its relatives in other variables are [`Lms`] (ρAB) and
+/// [`DpmSolver`](super::DpmSolver)'s multistep form, `AdamsBashforth { variable: LogSnr }` (log-ρ AB).
+///
+/// ```
+/// use tweedie::sample::{Deis, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Deis::default()).order, Some(3));
+/// ```
 ///
 /// Zhang and Chen (2023), eq. 15, <https://arxiv.org/abs/2204.13902>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "DEISMultistepScheduler")]
 pub struct Deis {
-    /// The order, from 1 to 6; to 3 in the original.
+    /// The order p, 1 to 6 (1 to 3 in the original). Default: 3.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Deis {
@@ -128,38 +151,48 @@ impl Default for Deis {
     }
 }
 impl Multistep for Deis {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::Epsilon
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(SolverPrediction::Epsilon, Variable::Time)
     }
-    fn clock(&self) -> Clock {
-        Clock::Time
-    }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        exact_weights(path, SolverPrediction::Epsilon, Clock::Time, 0.0, nodes, nodes[0], to)
     }
 }
 
 /// Stochastic Adams: exponential Adams–Bashforth and Adams–Moulton on x̂ with noise of strength τ.
 ///
-/// `z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂(λ) dλ + σ_s √(1 − e^(−2 τ² h)) ξ`; the corrector
-/// takes the step again, with the same ξ, once x̂ at its end is known. τ = 1 is the reverse process, 0 the flow.
+/// ```text
+/// z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂(λ) dλ + σ_s √(1 − e^(−2 τ² h)) ξ
+/// ```
 ///
-/// The noise is news to a polynomial through old words, so many words ask for many steps: at τ = 1 and 60 steps the law of
-/// samplers holds with three words, and four in both make the spread wrong by a fifth.
+/// The corrector takes the step again, with the same ξ, once x̂ at its end is known. τ = 1 is the reverse SDE, 0 the probability
+/// flow. Order min(predictor, corrector) + 1 at τ = 0 (predictor without corrector), weak order 2; one network evaluation per step.
+///
+/// The noise is new to a polynomial through past outputs, so many outputs need many steps: at τ = 1 and 60 steps the laws of
+/// samplers hold with three outputs, and four in both make the standard deviation wrong by a fifth.
+///
+/// ```
+/// use tweedie::sample::{SaSolver, Sampler};
+/// let flow = SaSolver { tau: 0.0, ..SaSolver::default() };
+/// assert_eq!(Sampler::<4>::properties(&flow).order, Some(4));
+/// ```
 ///
 /// Xue et al., "SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models" (2023),
 /// <https://arxiv.org/abs/2309.05019>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "SASolverScheduler")]
 pub struct SaSolver {
-    /// The words a prediction uses, 1 to 4.
+    /// How many outputs a prediction uses, 1 to 4. Default: 3.
+    #[doc(alias = "predictor_order")]
+    #[schemars(range(min = 1, max = 4))]
     pub predictor: usize,
-    /// The words a correction uses besides the new one, up to 4; 0 for no correction.
+    /// How many outputs a correction uses besides the new one, up to 4; 0 for no correction. Default: 3.
+    #[doc(alias = "corrector_order")]
+    #[schemars(range(min = 0, max = 4))]
     pub corrector: usize,
-    /// τ ≥ 0.
+    /// τ ≥ 0. Default: 1.
+    #[schemars(range(min = 0.0))]
     pub tau: f64,
 }
 impl Default for SaSolver {
@@ -168,45 +201,38 @@ impl Default for SaSolver {
     }
 }
 impl Multistep for SaSolver {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::X0
+    fn integral(&self) -> StepIntegral {
+        StepIntegral { prediction: SolverPrediction::X0, variable: Variable::LogSnr, tau: self.tau }
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.predictor.max(self.corrector)
     }
-    fn order(&self) -> Option<usize> {
-        Some(if self.corrector == 0 { self.predictor } else { self.predictor.min(self.corrector) + 1 })
+    fn order(&self) -> usize {
+        if self.corrector == 0 { self.predictor } else { self.predictor.min(self.corrector) + 1 }
     }
-    fn tau(&self) -> f64 {
-        self.tau
-    }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        let used = &nodes[..nodes.len().min(self.predictor)];
-        let mut weights = exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau, used, nodes[0], to);
-        weights.resize(nodes.len(), 0.0);
+    fn weights(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+        let used = &points[..points.len().min(self.predictor)];
+        let mut weights = self.integral().weights(schedule, used, points[0], to);
+        weights.resize(points.len(), 0.0);
         weights
     }
     fn corrects(&self) -> bool {
         self.corrector > 0
     }
-    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
+    fn correct(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Option<Vec<f64>> {
         if self.corrector == 0 {
             return None;
         }
-        let from = *nodes.first()?;
-        let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied().take(self.corrector)).collect();
-        let mut weights = exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau, &places, from, to);
-        weights.resize(nodes.len() + 1, 0.0);
+        let from = *points.first()?;
+        let used: Vec<TimePoint> = std::iter::once(to).chain(points.iter().copied().take(self.corrector)).collect();
+        let mut weights = self.integral().weights(schedule, &used, from, to);
+        weights.resize(points.len() + 1, 0.0);
         Some(weights)
     }
-    fn check(&self) -> Result<(), Error> {
-        if (1..=4).contains(&self.predictor) && self.corrector <= 4 && self.tau >= 0.0 && self.tau.is_finite() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "sa-solver needs a predictor of 1 to 4 words, a corrector of 0 to 4 and a finite tau of 0 or more, but predictor = {}, \
-             corrector = {} and tau = {}",
-            self.predictor, self.corrector, self.tau
-        )))
+    fn check(&self) -> Result<()> {
+        let Self { predictor, corrector, tau } = *self;
+        require((1..=4).contains(&predictor), "predictor", || format!("must be 1 to 4 outputs, got {predictor}"))?;
+        require(corrector <= 4, "corrector", || format!("must be 0 to 4 outputs, got {corrector}"))?;
+        require(tau >= 0.0 && tau.is_finite(), "tau", || format!("must be a finite number of 0 or more, got {tau}"))
     }
 }

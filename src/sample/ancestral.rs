@@ -1,126 +1,210 @@
-//! Ancestral forms of the solvers: each step goes down too far, and noise brings it back up.
-use super::{Past, Sampler, dpm, fresh, path, straight};
-use crate::{
-    denoise::Denoiser,
-    error::Error,
-    noise::Noise,
-    rng::Rng,
-    schedule::{Scales, Schedule},
+//! Ancestral forms of the solvers: each step goes down to less noise than x_s has, and fresh noise makes up the rest.
+use super::{
+    Evaluation, Properties, Sampler, TimePoint, TimeStep, dpm, gaussian_schedule, noise_like, require_gaussian,
+    sampler::require,
 };
+use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// A step to `to` split into a flow down to smaller noise and fresh noise on top: the scales below, and the std of the
-/// noise. With `r = σ/α`: `r_up = min(r_s, η √(r_s² (r_t² − r_s²)/r_t²))`, `r_down = √(r_s² − r_up²)`.
-fn split(eta: f64, from: Scales, to: Scales) -> (Scales, f64) {
-    // r_s/r_t, which is 0 where α_t is.
-    let share = to.sigma * from.alpha / (to.alpha * from.sigma);
+/// Standard normal noise ξ shaped like its argument: a stream's, or given numbers to compare with another program's.
+pub type NoiseSource<'a, const D: usize> = dyn FnMut(&Tensor<D>) -> Tensor<D> + 'a;
+
+/// A step of the probability flow between two points.
+type FlowStep<const D: usize> = fn(&dyn Denoiser<D>, Tensor<D>, TimePoint, TimePoint) -> Tensor<D>;
+
+/// The point below `to` and the standard deviation of the noise on top. With `r = σ/α`:
+/// `r_up = min(r_s, η √(r_s² (r_t² − r_s²)/r_t²))`, `r_down = √(r_s² − r_up²)`.
+#[doc(alias = "get_ancestral_step")]
+fn down_and_up(eta: f64, from: TimePoint, to: TimePoint) -> (TimePoint, f64) {
+    let (a, b) = (from.scales, to.scales);
+    // r_s/r_t, which is 0 if α_t is.
+    let share = b.sigma * a.alpha / (b.alpha * a.sigma);
     let up = (eta * (1.0 - share * share).max(0.0).sqrt()).min(1.0);
-    let down = Scales { sigma: to.sigma * ((1.0 - up) * (1.0 + up)).sqrt(), ..to };
-    (down, to.sigma * up)
+    let down = Scales { sigma: b.sigma * ((1.0 - up) * (1.0 + up)).sqrt(), ..b };
+    (TimePoint::with_scales(to.t, down), b.sigma * up)
 }
 
-/// Standard noise shaped like its argument: a stream's, or a test's own.
-pub type Draw<'a, const D: usize> = dyn FnMut(&Tensor<D>) -> Tensor<D> + 'a;
-
-/// How a step flows down.
-type Flow<const D: usize> = fn(&dyn Denoiser<D>, &dyn Schedule, Tensor<D>, f64, Scales) -> Tensor<D>;
-
-fn ancestral<const D: usize>(
-    flow: Flow<D>,
+/// A step down by `flow`, and noise on top.
+fn ancestral_step<const D: usize>(
+    flow: FlowStep<D>,
     eta: f64,
     model: &dyn Denoiser<D>,
     z: Tensor<D>,
-    t: f64,
-    s: f64,
-    draw: &mut Draw<'_, D>,
+    at: TimeStep,
+    noise: &mut NoiseSource<'_, D>,
 ) -> Tensor<D> {
-    let path = path(model);
-    let (down, up) = split(eta, path.at(t), path.at(s));
-    let z = flow(model, path, z, t, down);
+    let (from, to) = at.ends(gaussian_schedule(model));
+    let (down, up) = down_and_up(eta, from, to);
+    let z = flow(model, z, from, down);
     if up == 0.0 {
         return z;
     }
-    let noise = draw(&z);
-    combine!([(1.0, z), (up, noise)])
+    let xi = noise(&z);
+    combine!([(1.0, z), (up, xi)])
 }
 
-fn euler<const D: usize>(model: &dyn Denoiser<D>, path: &dyn Schedule, z: Tensor<D>, t: f64, to: Scales) -> Tensor<D> {
-    let x = model.denoise(z.clone(), &[t]).mean;
-    straight(z, x, path.at(t), to)
+/// What the three declare: a solver of order p is one of weak order p with noise, here with p network evaluations per step.
+fn properties(eta: f64, order: usize) -> Properties {
+    Properties { order: (eta == 0.0).then_some(order), ..Properties::sde(order, order) }
 }
 
-macro_rules! ancestral {
-    ($(#[$doc:meta])* $name:ident, $flow:path, $calls:expr, $called:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            /// η: 0 is the flow, 1 the posterior's noise.
-            pub eta: f64,
-        }
-        impl Default for $name {
-            fn default() -> Self {
-                Self { eta: 1.0 }
-            }
-        }
-        impl $name {
-            /// [`Sampler::step`] with noise of one's own.
-            pub fn step_with<const D: usize>(
-                &self,
-                model: &dyn Denoiser<D>,
-                z: Tensor<D>,
-                t: f64,
-                s: f64,
-                draw: &mut Draw<'_, D>,
-            ) -> Tensor<D> {
-                ancestral($flow, self.eta, model, z, t, s, draw)
-            }
-        }
-        impl<const D: usize> Sampler<D> for $name {
-            fn step(
-                &self,
-                model: &dyn Denoiser<D>,
-                z: Tensor<D>,
-                t: f64,
-                s: f64,
-                _: &mut Past<D>,
-                rng: &mut Rng,
-            ) -> Tensor<D> {
-                self.step_with(model, z, t, s, &mut |z: &Tensor<D>| fresh(rng, z))
-            }
-            fn order(&self) -> Option<usize> {
-                (self.eta == 0.0).then_some($calls)
-            }
-            fn weak_order(&self) -> usize {
-                $calls
-            }
-            fn calls(&self) -> usize {
-                $calls
-            }
-            fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-                super::gaussian(self, noise)?;
-                if self.eta >= 0.0 && self.eta.is_finite() {
-                    return Ok(());
-                }
-                Err(Error::invalid(format!(concat!("the eta of ", $called, " is 0 or more, not {}"), self.eta)))
-            }
-        }
-    };
+fn check(eta: f64) -> Result<()> {
+    let problem = || format!("must be a finite number of 0 or more, got {eta}");
+    require(eta >= 0.0 && eta.is_finite(), "eta", problem)
+        .map_err(|error| error.with_remedy("0 adds no noise, 1 as much as the posterior"))
 }
 
-ancestral! {
-    /// Euler's step down, noise up: [`Ddim`](super::Ddim) with the same η, as k-diffusion writes it.
-    ///
-    /// `x_s = α_s x̂ + σ_down ε̂ + σ_up ξ`, with `σ_up = η σ_s √(1 − (r_s/r_t)²)`, `σ_down² = σ_s² − σ_up²`, `r = σ/α`.
-    EulerAncestral, euler, 1, "euler-ancestral"
+fn euler<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, from: TimePoint, to: TimePoint) -> Tensor<D> {
+    Evaluation::new(model, z, from).euler(to.scales)
 }
-ancestral! {
-    /// [`Dpm2`](super::Dpm2)'s step down, noise up.
-    Dpm2Ancestral, dpm::midpoint_noise, 2, "dpm2-ancestral"
+
+/// Euler's step down, noise up: [`Ddim`](super::Ddim) with the same η, as k-diffusion writes it.
+///
+/// `x_s = α_s x̂ + σ_down ε̂ + σ_up ξ`, with `σ_up = η σ_s √(1 − (r_s/r_t)²)`, `σ_down² = σ_s² − σ_up²`, `r = σ/α`. One network
+/// evaluation per step; weak order 1.
+///
+/// ```
+/// use tweedie::sample::{EulerAncestral, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&EulerAncestral::default()), Properties::sde(1, 1));
+/// ```
+///
+/// Crowson, k-diffusion, `sample_euler_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[doc(alias = "EulerAncestralDiscreteScheduler")]
+#[doc(alias = "sample_euler_ancestral")]
+pub struct EulerAncestral {
+    /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
+    pub eta: f64,
 }
-ancestral! {
-    /// [`DpmSolverPp2S`](super::DpmSolverPp2S)'s step down, noise up.
-    DpmSolverPp2SAncestral, dpm::midpoint_data, 2, "dpm-solver++2s-ancestral"
+impl Default for EulerAncestral {
+    fn default() -> Self {
+        Self { eta: 1.0 }
+    }
+}
+impl EulerAncestral {
+    /// [`Sampler::step`] with given noise.
+    pub fn step_with<const D: usize>(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        at: TimeStep,
+        noise: &mut NoiseSource<'_, D>,
+    ) -> Tensor<D> {
+        ancestral_step(euler, self.eta, model, z, at, noise)
+    }
+}
+impl<const D: usize> Sampler<D> for EulerAncestral {
+    fn properties(&self) -> Properties {
+        properties(self.eta, 1)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        check(self.eta)
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))
+    }
+}
+
+/// [`Dpm2`](super::Dpm2)'s step down, noise up.
+///
+/// `x_s = α_s (x_t/α_t + (r_down − r_t) ε̂_m) + σ_up ξ`, with σ_up and r_down = σ_down/α_s of [`EulerAncestral`] and ε̂_m at
+/// `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
+///
+/// ```
+/// use tweedie::sample::{Dpm2Ancestral, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Dpm2Ancestral::default()), Properties::sde(2, 2));
+/// ```
+///
+/// Crowson, k-diffusion, `sample_dpm_2_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[doc(alias = "KDPM2AncestralDiscreteScheduler")]
+#[doc(alias = "sample_dpm_2_ancestral")]
+pub struct Dpm2Ancestral {
+    /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
+    pub eta: f64,
+}
+impl Default for Dpm2Ancestral {
+    fn default() -> Self {
+        Self { eta: 1.0 }
+    }
+}
+impl Dpm2Ancestral {
+    /// [`Sampler::step`] with given noise.
+    pub fn step_with<const D: usize>(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        at: TimeStep,
+        noise: &mut NoiseSource<'_, D>,
+    ) -> Tensor<D> {
+        ancestral_step(dpm::midpoint_epsilon, self.eta, model, z, at, noise)
+    }
+}
+impl<const D: usize> Sampler<D> for Dpm2Ancestral {
+    fn properties(&self) -> Properties {
+        properties(self.eta, 2)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        check(self.eta)
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))
+    }
+}
+
+/// [`DpmSolverPp2S`](super::DpmSolverPp2S)'s step down, noise up.
+///
+/// `x_s = (σ_down/σ_t) x_t − α_s (e^(−h) − 1) x̂_m + σ_up ξ`, `h = ln(α_s/σ_down) − λ_t`, with σ_up and σ_down of
+/// [`EulerAncestral`] and x̂_m half-way in λ. Two network evaluations per step; weak order 2.
+///
+/// ```
+/// use tweedie::sample::{DpmSolverPp2SAncestral, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&DpmSolverPp2SAncestral::default()), Properties::sde(2, 2));
+/// ```
+///
+/// Crowson, k-diffusion, `sample_dpmpp_2s_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[doc(alias = "sample_dpmpp_2s_ancestral")]
+pub struct DpmSolverPp2SAncestral {
+    /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
+    pub eta: f64,
+}
+impl Default for DpmSolverPp2SAncestral {
+    fn default() -> Self {
+        Self { eta: 1.0 }
+    }
+}
+impl DpmSolverPp2SAncestral {
+    /// [`Sampler::step`] with given noise.
+    pub fn step_with<const D: usize>(
+        &self,
+        model: &dyn Denoiser<D>,
+        z: Tensor<D>,
+        at: TimeStep,
+        noise: &mut NoiseSource<'_, D>,
+    ) -> Tensor<D> {
+        ancestral_step(dpm::midpoint_x0, self.eta, model, z, at, noise)
+    }
+}
+impl<const D: usize> Sampler<D> for DpmSolverPp2SAncestral {
+    fn properties(&self) -> Properties {
+        properties(self.eta, 2)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        check(self.eta)
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))
+    }
 }

@@ -1,93 +1,91 @@
 //! EDM's stochastic sampler.
-use super::{Past, Sampler, ancestral::Draw, fresh, ode::heun, path};
-use crate::{denoise::Denoiser, error::Error, noise::Noise, rng::Rng};
+use super::{
+    NoiseSource, Properties, Sampler, TimePoint, TimeStep, gaussian_schedule, noise_like, ode::heun, require_gaussian,
+    sampler::require,
+};
+use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// EDM's algorithm 2: before each of [`Heun`](super::Heun)'s steps the noise is raised by the factor 1 + γ.
+/// EDM's stochastic sampler: before each of [`Heun`](super::Heun)'s steps the noise level is raised by the factor 1 + γ.
 ///
-/// `γ = min(churn/N, √2 − 1)` where `min ≤ σ/α ≤ max`, else 0; the fresh noise is `noise`·√(σ̂² − σ²) strong. The noise is
-/// never raised above that of t = 1, and where α = 0 there is none to raise it to, whatever `max`.
+/// ```text
+/// γ = min(S_churn/N, √2 − 1) if S_tmin ≤ σ/α ≤ S_tmax, else 0
+/// x̃ = x + S_noise √(σ̃² − σ²) ξ,  σ̃ = (1 + γ) σ      in units of α = 1
+/// ```
 ///
-/// Karras et al. (2022), algorithm 2; the constants are its CIFAR-10 ones, <https://arxiv.org/abs/2206.00364>.
+/// N is the number of steps. The noise is never raised above that of t = 1, and if α = 0 not at all, whatever S_tmax. Two network
+/// evaluations per step; weak order 2, order 2 if S_churn = 0.
+///
+/// ```
+/// use tweedie::sample::{Churn, Properties, Sampler};
+/// let churn = Churn { s_noise: 1.0, ..Churn::default() };
+/// assert_eq!(Sampler::<4>::properties(&churn), Properties::sde(2, 2));
+/// ```
+///
+/// Karras et al. (2022), algorithm 2; the defaults are its constants for CIFAR-10, <https://arxiv.org/abs/2206.00364>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "EDMEulerScheduler")]
+#[doc(alias = "KarrasVeScheduler")]
+#[doc(alias = "sample_heun")]
 pub struct Churn {
-    /// S_churn ≥ 0, spread over the steps.
-    pub churn: f64,
-    /// S_min.
-    pub min: f64,
-    /// S_max.
-    pub max: f64,
-    /// S_noise.
-    pub noise: f64,
+    /// S_churn ≥ 0, the amount of noise over all steps. Default: 30.
+    #[schemars(range(min = 0.0))]
+    pub s_churn: f64,
+    /// S_tmin, the lowest σ/α at which noise is raised. Default: 0.01.
+    pub s_tmin: f64,
+    /// S_tmax, the highest. Default: 1.
+    pub s_tmax: f64,
+    /// S_noise, the standard deviation of ξ. Default: 1.007.
+    #[schemars(range(min = 0.0))]
+    pub s_noise: f64,
 }
 impl Default for Churn {
     fn default() -> Self {
-        Self { churn: 30.0, min: 0.01, max: 1.0, noise: 1.007 }
+        Self { s_churn: 30.0, s_tmin: 0.01, s_tmax: 1.0, s_noise: 1.007 }
     }
 }
 impl Churn {
-    /// [`Sampler::step`] with noise of one's own, of a walk of `steps` steps.
+    /// [`Sampler::step`] with given noise.
     pub fn step_with<const D: usize>(
         &self,
         model: &dyn Denoiser<D>,
         z: Tensor<D>,
-        t: f64,
-        s: f64,
-        steps: usize,
-        draw: &mut Draw<'_, D>,
+        at: TimeStep,
+        noise: &mut NoiseSource<'_, D>,
     ) -> Tensor<D> {
-        let path = path(model);
-        let from = path.at(t);
-        let r = from.sigma / from.alpha;
-        let gamma = (self.churn / steps as f64).min(std::f64::consts::SQRT_2 - 1.0);
-        if gamma == 0.0 || !(self.min..=self.max).contains(&r) || r.is_infinite() {
-            return heun(model, z, (t, from), (s, path.at(s)));
+        let schedule = gaussian_schedule(model);
+        let (from, to) = at.ends(schedule);
+        let r = from.ratio();
+        let gamma = (self.s_churn / at.count as f64).min(std::f64::consts::SQRT_2 - 1.0);
+        if gamma == 0.0 || !(self.s_tmin..=self.s_tmax).contains(&r) || r.is_infinite() {
+            return heun(model, z, from, to);
         }
-        let raised = path.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln());
-        let above = path.at(raised);
-        let kept = above.alpha / from.alpha;
-        let added = (above.sigma.powi(2) - (kept * from.sigma).powi(2)).max(0.0).sqrt();
-        let noise = draw(&z);
-        let z = combine!([(kept, z), (added * self.noise, noise)]);
-        heun(model, z, (raised, above), (s, path.at(s)))
+        let raised = TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln()));
+        let kept = raised.scales.alpha / from.scales.alpha;
+        let added = (raised.scales.sigma.powi(2) - (kept * from.scales.sigma).powi(2)).max(0.0).sqrt();
+        let xi = noise(&z);
+        let z = combine!([(kept, z), (added * self.s_noise, xi)]);
+        heun(model, z, raised, to)
     }
 }
 impl<const D: usize> Sampler<D> for Churn {
-    fn step(
-        &self,
-        model: &dyn Denoiser<D>,
-        z: Tensor<D>,
-        t: f64,
-        s: f64,
-        past: &mut Past<D>,
-        rng: &mut Rng,
-    ) -> Tensor<D> {
-        self.step_with(model, z, t, s, past.steps(), &mut |z: &Tensor<D>| fresh(rng, z))
+    fn properties(&self) -> Properties {
+        // Of the variance of x_t, the raised part is S_noise² too large.
+        let bias = if self.s_churn == 0.0 { 0.0 } else { (self.s_noise * self.s_noise - 1.0).abs() };
+        Properties { order: (self.s_churn == 0.0).then_some(2), bias, ..Properties::sde(2, 2) }
     }
-    fn order(&self) -> Option<usize> {
-        (self.churn == 0.0).then_some(2)
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        let Self { s_churn, s_tmin, s_tmax, s_noise } = *self;
+        require(s_churn >= 0.0, "s_churn", || format!("must be 0 or more, got {s_churn}"))?;
+        let problem = || format!("must be a finite number of 0 or more, got {s_noise}");
+        require(s_noise >= 0.0 && s_noise.is_finite(), "s_noise", problem)?;
+        require(s_tmin <= s_tmax, "s_tmin", || format!("must be at most s_tmax, got {s_tmin} and s_tmax = {s_tmax}"))
     }
-    fn calls(&self) -> usize {
-        2
-    }
-    fn weak_order(&self) -> usize {
-        2
-    }
-    /// Of the variance of x_t, the raised part is `noise`² too large.
-    fn bias(&self) -> f64 {
-        if self.churn == 0.0 { 0.0 } else { (self.noise * self.noise - 1.0).abs() }
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        super::gaussian(self, noise)?;
-        if self.churn >= 0.0 && self.noise >= 0.0 && self.noise.is_finite() && self.min <= self.max {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "the churn and noise of `churn` are 0 or more, the noise finite, and min ≤ max, but churn = {}, noise = {}, min = {}, max = {}",
-            self.churn, self.noise, self.min, self.max
-        )))
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))
     }
 }

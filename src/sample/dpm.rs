@@ -1,10 +1,11 @@
-//! Lu's solvers: exponential integrators in `λ = ln(α/σ)`, in one step and in several.
+//! DPM-Solver and DPM-Solver++: exponential integrators in `λ = ln(α/σ)`, one-step and multistep.
 use super::{
-    Clock, Multistep, Node, Past, Sampler, SolverPrediction, exact_weights, fresh, noise_terms, path, straight, sum,
+    Combination, Evaluation, Multistep, Properties, Sampler, SolverPrediction, StepIntegral, TimePoint, TimeStep,
+    Variable, gaussian_schedule, noise_like, require_gaussian, sampler::require,
 };
 use crate::{
     denoise::Denoiser,
-    error::Error,
+    error::Result,
     noise::Noise,
     rng::Rng,
     schedule::{Scales, Schedule},
@@ -13,31 +14,40 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// λ = ln(α/σ).
-fn lambda(c: Scales) -> f64 {
-    (c.alpha / c.sigma).ln()
+/// The point a `part` of the way in λ; `None` if λ is infinite at an end.
+fn between(schedule: &dyn Schedule, from: TimePoint, to: TimePoint, part: f64) -> Option<TimePoint> {
+    let (a, b) = (from.lambda(), to.lambda());
+    (a.is_finite() && b.is_finite()).then(|| TimePoint::at_lambda(schedule, a + part * (b - a)))
 }
 
-/// The node at the fraction `part` of the way in λ; none where λ is infinite at an end.
-fn between(path: &dyn Schedule, from: Scales, to: Scales, part: f64) -> Option<Node> {
-    let (a, b) = (lambda(from), lambda(to));
-    (a.is_finite() && b.is_finite()).then(|| Node::new(path, path.time_at_log_snr(2.0 * (a + part * (b - a)))))
-}
-
-/// DPM-Solver in one step: exponential Runge–Kutta on ε̂, of order 1, 2 or 3 with as many calls.
+/// DPM-Solver in one step: exponential Runge–Kutta on ε̂, of order 1, 2 or 3 with as many network evaluations per step.
 ///
-/// With `h = λ_s − λ_t` and φ's of h, order 2 asks at the middle λ and order 3 at a third and two thirds:
+/// With `h = λ_s − λ_t` and m the point half-way in λ (order 2), or p and q those a third and two thirds of the way (order 3):
 ///
 /// ```text
-/// z_s = (α_s/α_t) z − σ_s (eʰ − 1) ε̂_t − σ_s/r ((eʰ − 1)/h − 1) (ε̂_r − ε̂_t)      order 3, r = 2/3
+/// z_s = (α_s/α_t) z − σ_s (eʰ − 1) ε̂_t − σ_s (eʰ − 1) (ε̂_m − ε̂_t)                 order 2
+/// z_q = (α_q/α_t) z − σ_q (e^(2h/3) − 1) ε̂_t − 2 σ_q ((e^(2h/3) − 1)/(2h/3) − 1) (ε̂_p − ε̂_t)
+/// z_s = (α_s/α_t) z − σ_s (eʰ − 1) ε̂_t − (3/2) σ_s ((eʰ − 1)/h − 1) (ε̂_q − ε̂_t)    order 3
 /// ```
 ///
-/// Where λ is infinite at an end of the step, it is of first order. Lu et al., "DPM-Solver" (2022), algorithms 1 and 2,
-/// <https://arxiv.org/abs/2206.00927>. Its multistep form is `AdamsBashforth { word: Noise, clock: LogSnr }`.
+/// and z_m and z_p by the step of order 1. If λ is infinite at an end of the step, it is of first order. The multistep form is
+/// [`AdamsBashforth`](super::AdamsBashforth) on ε̂ in log-SNR.
+///
+/// ```
+/// use tweedie::sample::{DpmSolver, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&DpmSolver { order: 3 }), Properties::ode(3, 3));
+/// ```
+///
+/// Lu et al., "DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around 10 Steps" (2022),
+/// algorithms 1 and 2, <https://arxiv.org/abs/2206.00927>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "DPMSolverSinglestepScheduler")]
+#[doc(alias = "sample_dpm_fast")]
 pub struct DpmSolver {
-    /// 1, 2 or 3.
+    /// The order: 1, 2 or 3. Default: 2.
+    #[doc(alias = "solver_order")]
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
 }
 impl Default for DpmSolver {
@@ -46,96 +56,90 @@ impl Default for DpmSolver {
     }
 }
 impl<const D: usize> Sampler<D> for DpmSolver {
-    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
-        let path = path(model);
-        let (from, to) = (path.at(t), path.at(s));
-        let x = model.denoise(z.clone(), &[t]).mean;
+    fn properties(&self) -> Properties {
+        Properties::ode(self.order, self.order)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        require((1..=3).contains(&self.order), "order", || {
+            format!("of DpmSolver must be 1, 2 or 3, got {}", self.order)
+        })
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
+        let schedule = gaussian_schedule(model);
+        let (from, to) = at.ends(schedule);
+        let here = Evaluation::new(model, z, from);
         let third = if self.order == 3 { 1.0 / 3.0 } else { 0.5 };
-        let Some(first) = (self.order > 1).then(|| between(path, from, to, third)).flatten() else {
-            return straight(z, x, from, to);
+        let Some(first) = (self.order > 1).then(|| between(schedule, from, to, third)).flatten() else {
+            return here.euler(to.scales);
         };
-        // (α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂_t + bend (ε̂ − ε̂_t), with ε̂ that of a later point and its guess.
-        let turned = |to: Scales, bend: f64, ahead: Tensor<D>, guess: Tensor<D>, node: Node| {
-            let kept = to.alpha / from.alpha;
-            let [(old, z), x] = noise_terms(to.sigma - from.sigma * kept - bend, z.clone(), x.clone(), from);
-            sum([(kept + old, z), x].into_iter().chain(noise_terms(bend, ahead, guess, node.scales)))
+        // (α/α_t) z + (σ − σ_t α/α_t) ε̂_t + bend (ε̂ − ε̂_t); in σ and λ the second weight is −σ (eʰ − 1).
+        let bent = |to: Scales, bend: f64, there: Evaluation<D>| {
+            let kept = to.alpha / from.scales.alpha;
+            let whole = to.sigma - from.scales.sigma * kept;
+            Combination::new().z_and_epsilon(kept, whole - bend, here.clone()).epsilon(bend, there).total()
         };
-        let ask = |z: &Tensor<D>, node: Node| model.denoise(z.clone(), &[node.t]).mean;
-        let h = lambda(to) - lambda(from);
-        let ahead = straight(z.clone(), x.clone(), from, first.scales);
-        let guess = ask(&ahead, first);
+        let h = to.lambda() - from.lambda();
+        let at_first = Evaluation::new(model, here.clone().euler(first.scales), first);
         if self.order == 2 {
-            return turned(to, -to.sigma * h.exp_m1(), ahead, guess, first);
+            return bent(to.scales, -to.scales.sigma * h.exp_m1(), at_first);
         }
-        let second = between(path, from, to, 2.0 / 3.0).expect("the ends are finite");
+        let second = between(schedule, from, to, 2.0 / 3.0).expect("the ends are finite");
         let part = 2.0 / 3.0 * h;
-        // r₂/r₁ = 2.
-        let bend = -2.0 * second.scales.sigma * (part.exp_m1() / part - 1.0);
-        let ahead = turned(second.scales, bend, ahead, guess, first);
-        let guess = ask(&ahead, second);
-        turned(to, -to.sigma * 1.5 * (h.exp_m1() / h - 1.0), ahead, guess, second)
-    }
-    fn order(&self) -> Option<usize> {
-        Some(self.order)
-    }
-    fn calls(&self) -> usize {
-        self.order
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        super::gaussian(self, noise)?;
-        if (1..=3).contains(&self.order) {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("the order of dpm-solver is 1, 2 or 3, not {}", self.order)))
+        let z = bent(second.scales, -2.0 * second.scales.sigma * (part.exp_m1() / part - 1.0), at_first);
+        let at_second = Evaluation::new(model, z, second);
+        bent(to.scales, -to.scales.sigma * 1.5 * (h.exp_m1() / h - 1.0), at_second)
     }
 }
 
-/// The midpoint method in σ/α, asked at the geometric middle: second order, two calls.
+/// The midpoint method in σ/α, evaluated at the geometric middle `r_m = √(r_t r_s)`.
 ///
-/// `x_s = α_s (x_t/α_t + (r_s − r_t) ε̂_m)`, ε̂_m at Euler's point at `r_m = √(r_t r_s)`. A step to σ = 0 is Euler's.
+/// `x_s = α_s (x_t/α_t + (r_s − r_t) ε̂_m)`, `r = σ/α`, ε̂_m at Euler's point at r_m. Order 2, two network evaluations per step.
+/// A step to σ = 0 is Euler's.
 ///
-/// Karras et al. (2022), inspired by DPM-Solver-2; DPM2 of k-diffusion.
+/// ```
+/// use tweedie::sample::{Dpm2, Properties, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Dpm2 {}), Properties::ode(2, 2));
+/// ```
+///
+/// Karras et al. (2022), inspired by DPM-Solver-2, <https://arxiv.org/abs/2206.00364>; DPM2 of k-diffusion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[doc(alias = "KDPM2DiscreteScheduler")]
+#[doc(alias = "sample_dpm_2")]
 pub struct Dpm2 {}
 impl<const D: usize> Sampler<D> for Dpm2 {
-    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, _: &mut Rng) -> Tensor<D> {
-        let path = path(model);
-        midpoint_noise(model, path, z, t, path.at(s))
+    fn properties(&self) -> Properties {
+        Properties::ode(2, 2)
     }
-    fn order(&self) -> Option<usize> {
-        Some(2)
-    }
-    fn calls(&self) -> usize {
-        2
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
+        let (from, to) = at.ends(gaussian_schedule(model));
+        midpoint_epsilon(model, z, from, to)
     }
 }
 
 /// [`Dpm2`]'s step to any scales.
-pub(super) fn midpoint_noise<const D: usize>(
+pub(super) fn midpoint_epsilon<const D: usize>(
     model: &dyn Denoiser<D>,
-    path: &dyn Schedule,
     z: Tensor<D>,
-    t: f64,
-    to: Scales,
+    from: TimePoint,
+    to: TimePoint,
 ) -> Tensor<D> {
-    let from = path.at(t);
-    let x = model.denoise(z.clone(), &[t]).mean;
-    let Some(middle) = between(path, from, to, 0.5) else {
-        return straight(z, x, from, to);
+    let here = Evaluation::new(model, z.clone(), from);
+    let Some(middle) = between(gaussian_schedule(model), from, to, 0.5) else {
+        return here.euler(to.scales);
     };
-    let ahead = straight(z.clone(), x, from, middle.scales);
-    let x = model.denoise(ahead.clone(), &[middle.t]).mean;
-    let kept = to.alpha / from.alpha;
-    let [(turn, ahead), (pull, x)] = noise_terms(to.sigma - from.sigma * kept, ahead, x, middle.scales);
-    combine!([(kept, z), (turn, ahead), (pull, x)])
+    let there = Evaluation::new(model, here.euler(middle.scales), middle);
+    let kept = to.scales.alpha / from.scales.alpha;
+    Combination::new().term(kept, z).epsilon(to.scales.sigma - from.scales.sigma * kept, there).total()
 }
 
-/// DPM-Solver++ (2S): the midpoint method in λ on x̂, second order, two calls.
+/// DPM-Solver++ (2S): the midpoint method in λ on x̂.
 ///
-/// `x_s = (σ_s/σ_t) x_t − α_s (e^(−h) − 1) x̂_m`, x̂_m half-way in λ. A step to σ = 0 is of first order.
+/// `x_s = (σ_s/σ_t) x_t − α_s (e^(−h) − 1) x̂_m`, x̂_m half-way in λ, `h = λ_s − λ_t`. Order 2, two network evaluations per step.
+/// A step to σ = 0 is of first order.
 ///
-/// With η > 0, of the process whose noise is η (as in [`DpmSolverPp`]), with `k = h/2` and two fresh noises:
+/// With η > 0, of the SDE whose noise is η (as in [`DpmSolverPp`]), with `k = h/2` and two fresh noises, weak order 2:
 ///
 /// ```text
 /// n_m = σ_m √(1 − e^(−2ηk)) ξ₁      n_s = (σ_s/σ_m) e^(−ηk) n_m + σ_s √(1 − e^(−2ηk)) ξ₂
@@ -143,107 +147,125 @@ pub(super) fn midpoint_noise<const D: usize>(
 /// z_s = (σ_s/σ_t) e^(−ηh) z_t + α_s (1 − e^(−(1+η)h)) x̂_m + n_s
 /// ```
 ///
-/// The noise of the step is that of its first half carried on, so both points are of one path, exactly where x̂ stands still.
+/// The noise of the step is that of its first half carried on, so both points are of one path, exactly if x̂ is constant.
 /// `dpmpp_sde` of k-diffusion is a relative, whose noise is the ancestral samplers' and correlated by a Brownian tree.
 ///
-/// Lu et al., "DPM-Solver++" (2022), algorithm 1 with r = ½, <https://arxiv.org/abs/2211.01095>.
+/// ```
+/// use tweedie::sample::{DpmSolverPp2S, Sampler};
+/// let [flow, sde] = [0.0, 1.0].map(|eta| Sampler::<4>::properties(&DpmSolverPp2S { eta }));
+/// assert_eq!((flow.order, sde.order, sde.weak_order, sde.nfe_per_step), (Some(2), None, 2, 2));
+/// ```
+///
+/// Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (2022), algorithm 1 with r = ½,
+/// <https://arxiv.org/abs/2211.01095>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "DPMSolverSDEScheduler")]
+#[doc(alias = "DPMSolverSinglestepScheduler")]
+#[doc(alias = "sample_dpmpp_sde")]
 pub struct DpmSolverPp2S {
-    /// η ≥ 0: 0 is the flow, 1 the reverse process.
+    /// η ≥ 0: 0 is the probability flow, 1 the reverse SDE. Default: 0.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
 }
 impl<const D: usize> Sampler<D> for DpmSolverPp2S {
-    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, rng: &mut Rng) -> Tensor<D> {
-        let path = path(model);
-        let (from, to) = (path.at(t), path.at(s));
-        let Some(middle) = between(path, from, to, 0.5).filter(|_| self.eta > 0.0) else {
-            return midpoint_data(model, path, z, t, to);
+    fn properties(&self) -> Properties {
+        Properties { order: (self.eta == 0.0).then_some(2), ..Properties::sde(2, 2) }
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        require_eta(self.eta)
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        let schedule = gaussian_schedule(model);
+        let (from, to) = at.ends(schedule);
+        let Some(middle) = between(schedule, from, to, 0.5).filter(|_| self.eta > 0.0) else {
+            return midpoint_x0(model, z, from, to);
         };
-        let whole = lambda(to) - lambda(from);
-        // The part of a stretch h of the way that is z's, times σ; x̂'s, times α; and the fresh noise's, times σ.
-        let kept = |h: f64| (-self.eta * h).exp();
+        let (t, m, s) = (from.scales, middle.scales, to.scales);
+        let h = to.lambda() - from.lambda();
+        let k1 = middle.lambda() - from.lambda();
+        let k2 = h - k1;
+        // e^(−ηh), 1 − e^(−(1+η)h) and √(1 − e^(−2ηh)).
+        let decay = |h: f64| (-self.eta * h).exp();
         let pull = |h: f64| -(-(1.0 + self.eta) * h).exp_m1();
         let added = |h: f64| (-(-2.0 * self.eta * h).exp_m1()).sqrt();
-        let first = lambda(middle.scales) - lambda(from);
-        let (second, m) = (whole - first, middle.scales);
-        let x = model.denoise(z.clone(), &[t]).mean;
-        let noise = fresh(rng, &z);
-        let half = m.sigma * added(first);
-        let ahead = combine!([
-            (m.sigma / from.sigma * kept(first), z.clone()),
-            (m.alpha * pull(first), x),
-            (half, noise.clone())
-        ]);
-        let x = model.denoise(ahead, &[middle.t]).mean;
-        let newer = fresh(rng, &z);
+        let x = model.denoise(z.clone(), &[from.t]).mean;
+        let xi = noise_like(rng, &z);
+        let n_m = m.sigma * added(k1);
+        let z_m = combine!([(m.sigma / t.sigma * decay(k1), z.clone()), (m.alpha * pull(k1), x), (n_m, xi.clone())]);
+        let x = model.denoise(z_m, &[middle.t]).mean;
+        let xi2 = noise_like(rng, &z);
         combine!([
-            (to.sigma / from.sigma * kept(whole), z),
-            (to.alpha * pull(whole), x),
-            (to.sigma / m.sigma * kept(second) * half, noise),
-            (to.sigma * added(second), newer)
+            (s.sigma / t.sigma * decay(h), z),
+            (s.alpha * pull(h), x),
+            (s.sigma / m.sigma * decay(k2) * n_m, xi),
+            (s.sigma * added(k2), xi2)
         ])
     }
-    fn order(&self) -> Option<usize> {
-        (self.eta == 0.0).then_some(2)
-    }
-    fn weak_order(&self) -> usize {
-        2
-    }
-    fn calls(&self) -> usize {
-        2
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        super::gaussian(self, noise)?;
-        if self.eta >= 0.0 && self.eta.is_finite() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "the eta of dpm-solver++2s is a finite number of 0 or more: 0 is the flow, 1 the reverse process; it is {}",
-            self.eta
-        )))
-    }
+}
+
+/// η ≥ 0 and finite.
+fn require_eta(eta: f64) -> Result<()> {
+    let problem = || format!("must be a finite number of 0 or more, got {eta}");
+    require(eta >= 0.0 && eta.is_finite(), "eta", problem)
+        .map_err(|error| error.with_remedy("0 is the probability flow, 1 the reverse SDE"))
 }
 
 /// [`DpmSolverPp2S`]'s step to any scales, without noise.
-pub(super) fn midpoint_data<const D: usize>(
+pub(super) fn midpoint_x0<const D: usize>(
     model: &dyn Denoiser<D>,
-    path: &dyn Schedule,
     z: Tensor<D>,
-    t: f64,
-    to: Scales,
+    from: TimePoint,
+    to: TimePoint,
 ) -> Tensor<D> {
-    let from = path.at(t);
-    let x = model.denoise(z.clone(), &[t]).mean;
-    let Some(middle) = between(path, from, to, 0.5) else {
-        return straight(z, x, from, to);
+    let here = Evaluation::new(model, z.clone(), from);
+    let Some(middle) = between(gaussian_schedule(model), from, to, 0.5) else {
+        return here.euler(to.scales);
     };
-    let ahead = straight(z.clone(), x, from, middle.scales);
-    let x = model.denoise(ahead, &[middle.t]).mean;
-    straight(z, x, from, to)
+    let x = model.denoise(here.euler(middle.scales), &[middle.t]).mean;
+    Evaluation { z, x, scales: from.scales }.euler(to.scales)
 }
 
-/// DPM-Solver++ in several steps on x̂: 1S, 2M and 3M, and with η > 0 their stochastic forms.
+/// DPM-Solver++ multistep on x̂: 1S, 2M and 3M, and with η > 0 their SDE forms.
 ///
 /// With `h = λ_s − λ_t`, `r = (λ_t − λ_u)/h` for the time u before, and `τ² = η`, order 2 is
 ///
 /// ```text
-/// z_s = (σ_s/σ_t) e^(−ηh) z_t + α_s (1 − e^(−(1+η)h)) [(1 + 1/(2r)) x̂_t − 1/(2r) x̂_u] + σ_s √(1 − e^(−2ηh)) ξ.
+/// z_s = (σ_s/σ_t) e^(−ηh) z_t + α_s (1 − e^(−(1+η)h)) [(1 + 1/(2r)) x̂_t − 1/(2r) x̂_u] + σ_s √(1 − e^(−2ηh)) ξ
 /// ```
 ///
-/// Order 3 integrates the parabola through three words exactly. The formula that is usually printed for it halves the
-/// second difference, and so converges with order 2 only.
+/// Order 3 integrates the parabola through three outputs exactly. The formula that is usually printed for it halves the
+/// second difference, and so converges with order 2 only. One network evaluation per step; with η > 0 of weak order 2.
+///
+/// ```
+/// use tweedie::sample::{DpmSolverPp, Sampler};
+/// let dpmpp_3m = DpmSolverPp { order: 3, ..DpmSolverPp::default() };
+/// let dpmpp_3m_sde = DpmSolverPp { eta: 1.0, ..dpmpp_3m };
+/// assert_eq!(Sampler::<4>::properties(&dpmpp_3m).order, Some(3));
+/// assert_eq!(Sampler::<4>::properties(&dpmpp_3m_sde).weak_order, 2);
+/// ```
 ///
 /// Lu et al. (2022), algorithm 2, <https://arxiv.org/abs/2211.01095>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "DPMSolverMultistepScheduler")]
+#[doc(alias = "sample_dpmpp_2m")]
+#[doc(alias = "sample_dpmpp_2m_sde")]
+#[doc(alias = "sample_dpmpp_3m_sde")]
+#[doc(alias = "CosineDPMSolverMultistepScheduler")]
+#[doc(alias = "EDMDPMSolverMultistepScheduler")]
 pub struct DpmSolverPp {
-    /// 1, 2 or 3.
+    /// The order: 1, 2 or 3. Default: 2.
+    #[doc(alias = "solver_order")]
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
-    /// η ≥ 0: 0 is the flow, 1 the reverse process.
+    /// η ≥ 0: 0 is the probability flow, 1 the reverse SDE. Default: 0.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
-    /// Whether the last step is of first order and, with order 3, the one before of second: this helps at few steps, and
-    /// order 3 converges with second. Order 1 stays as it is.
+    /// Whether the last step is of first order and, if the order is 3, the one before of second: this helps at few steps, and
+    /// order 3 converges with second. Order 1 stays as it is. Default: false.
+    #[doc(alias = "lower_order_final")]
     pub lower_final: bool,
 }
 impl Default for DpmSolverPp {
@@ -252,34 +274,25 @@ impl Default for DpmSolverPp {
     }
 }
 impl Multistep for DpmSolverPp {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::X0
+    fn integral(&self) -> StepIntegral {
+        StepIntegral { prediction: SolverPrediction::X0, variable: Variable::LogSnr, tau: self.eta.sqrt() }
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
-    }
-    fn tau(&self) -> f64 {
-        self.eta.sqrt()
     }
     fn lower_final(&self) -> bool {
         self.lower_final
     }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        if nodes.len() != 2 {
-            return exact_weights(path, SolverPrediction::X0, Clock::LogSnr, self.tau(), nodes, nodes[0], to);
-        }
-        let h = to.lambda() - nodes[0].lambda();
-        let half = 0.5 * h / (nodes[0].lambda() - nodes[1].lambda());
-        let whole = -to.scales.alpha * (-(1.0 + self.eta) * h).exp_m1();
-        vec![whole * (1.0 + half), -whole * half]
+    fn weights(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+        let [t, u] = *points else { return self.integral().weights(schedule, points, points[0], to) };
+        let h = to.lambda() - t.lambda();
+        let half_over_r = 0.5 * h / (t.lambda() - u.lambda());
+        let pull = -to.scales.alpha * (-(1.0 + self.eta) * h).exp_m1();
+        vec![pull * (1.0 + half_over_r), -pull * half_over_r]
     }
-    fn check(&self) -> Result<(), Error> {
-        if (1..=3).contains(&self.order) && self.eta >= 0.0 && self.eta.is_finite() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "the order of dpm-solver++ is 1, 2 or 3 and its eta a finite number of 0 or more, but order = {} and eta = {}",
-            self.order, self.eta
-        )))
+    fn check(&self) -> Result<()> {
+        let order = self.order;
+        require((1..=3).contains(&order), "order", || format!("of DpmSolverPp must be 1, 2 or 3, got {order}"))?;
+        require_eta(self.eta)
     }
 }

@@ -1,430 +1,290 @@
-//! One engine for every linear multistep method: charts and weights are the data.
+//! Linear multistep methods: one engine, to which a method gives its integral and its weights.
 //!
-//! Two exact forms of the probability flow, with `λ = ln(α/σ)` and `h = λ_s − λ_t`:
+//! A method replaces a model output m (x̂ or ε̂) in the exact form of the probability flow ([`StepIntegral`]) by a polynomial
+//! through its last few values in some [`Variable`](super::Variable) and integrates it:
 //!
 //! ```text
-//! z_s = (α_s/α_t) z_t + α_s ∫ ε̂ d(σ/α)      on the noise
-//! z_s = (σ_s/σ_t) z_t + σ_s ∫ x̂ d(α/σ)      on the data
+//! z_s = k z_t + Σ wⱼ mⱼ + c ξ
 //! ```
 //!
-//! A method replaces the word (ε̂ or x̂) by a polynomial through its last few values in some clock and integrates it:
-//! `z_s = (m_s/m_t) z_t + Σ wⱼ wordⱼ`. With `H = −h` on the data, `H = h` on the noise and `c = α_s` or `σ_s`, both forms
-//! have the same moments in λ, `∫ θᵏ = −c H k! φ_{k+1}(H)`, `θ = (λ − λ_t)/h`. A stochastic method on the data has
-//! `H = −(1 + τ²) h`, keeps `σ_s/σ_t · e^(−τ² h)` of z and adds `σ_s √(1 − e^(−2 τ² h)) ξ`.
-use super::{Past, Sampler, fresh, gaussian, noise_of, path, straight, sum};
-use crate::{
-    denoise::Denoiser,
-    error::Error,
-    noise::Noise,
-    rng::Rng,
-    schedule::{Scales, Schedule},
+//! with the factor k and the noise c of the integral ([`StepIntegral::decay`]).
+use super::{
+    Evaluation, History, Properties, Sampler, SamplerState, TimePoint, TimeStep, gaussian_schedule, noise_like,
+    require_gaussian,
+    sampler::{require, type_name},
 };
+use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng, schedule::Schedule};
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// Which of the model's words is taken for a polynomial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SolverPrediction {
-    /// x̂.
-    #[default]
-    #[serde(alias = "data")]
-    X0,
-    /// ε̂.
-    #[serde(alias = "noise")]
-    Epsilon,
-}
+mod integral;
+pub use integral::{SolverPrediction, StepIntegral};
 
-/// The variable in which the word is a polynomial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Clock {
-    /// λ = ln(α/σ).
-    #[default]
-    LogSnr,
-    /// r = σ/α, the noise level of unscaled data.
-    Ratio,
-    /// t.
-    Time,
-    /// arctan(σ/α), which is finite at both ends of every schedule.
-    Angle,
-}
-
-/// A time and its scales.
-#[derive(Clone, Copy, Debug)]
-pub struct Node {
-    /// t.
-    pub t: f64,
-    /// α, σ and their slopes there.
-    pub scales: Scales,
-    lambda: f64,
-}
-impl Node {
-    /// The node of a schedule at `t`.
-    pub fn new(path: &dyn Schedule, t: f64) -> Self {
-        let scales = path.at(t);
-        Self { t, scales, lambda: (scales.alpha / scales.sigma).ln() }
-    }
-    /// λ = ln(α/σ): infinite where α or σ vanishes.
-    pub fn lambda(self) -> f64 {
-        self.lambda
-    }
-    /// r = σ/α.
-    pub fn ratio(self) -> f64 {
-        self.scales.sigma / self.scales.alpha
-    }
-    /// The value of a clock.
-    pub fn clock(self, clock: Clock) -> f64 {
-        match clock {
-            Clock::LogSnr => self.lambda(),
-            Clock::Ratio => self.ratio(),
-            Clock::Time => self.t,
-            Clock::Angle => self.scales.sigma.atan2(self.scales.alpha),
-        }
-    }
-}
-
-/// The highest order accepted: the highest that is stable in 60 steps from noise to data, on both words in every clock.
+/// The highest order accepted: the highest that is stable in 60 steps from noise to data, on both outputs in every variable.
 const HIGHEST: usize = 6;
 
-/// A linear multistep method: which word it looks at, and with which weights. Everything else is the engine's. Orders, the one
-/// that a corrector adds included, go up to 6.
+/// A linear multistep method: an integral, and the weights of the model outputs in it. It is a [`Sampler`]; history, corrector,
+/// noise and the ends of the schedule are the engine's ([`MultistepState`]). Orders, with that of a corrector, go up to 6.
 ///
-/// Where the clock or the chart is infinite at one end of the step (λ at σ = 0 and at α = 0, r at α = 0) the engine takes
-/// the step of first order, which holds there, and it leaves out remembered words from such an end.
+/// If the variable or the integral is infinite at one end of a step (λ at σ = 0 and at α = 0, r at α = 0), the engine takes
+/// the step of first order, which is finite there, and it leaves past outputs from such a time out.
+///
+/// The two-step Adams–Bashforth method in σ/α on ε̂, of order 2, one network evaluation per step:
+///
+/// ```
+/// use tweedie::{
+///     laws,
+///     sample::{Multistep, SolverPrediction, StepIntegral, TimePoint, Variable},
+///     schedule::Schedule,
+/// };
+/// #[derive(Debug)]
+/// struct Ab2;
+/// impl Multistep for Ab2 {
+///     fn integral(&self) -> StepIntegral {
+///         StepIntegral::new(SolverPrediction::Epsilon, Variable::Ratio)
+///     }
+///     fn history_len(&self) -> usize {
+///         2
+///     }
+///     // These are the default, the weights of the integral's polynomial.
+///     fn weights(&self, _: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+///         let h = to.scales.alpha * (to.ratio() - points[0].ratio());
+///         let [t, u] = *points else { return vec![h] };
+///         let half = 0.5 * (to.ratio() - t.ratio()) / (t.ratio() - u.ratio());
+///         vec![h * (1.0 + half), -h * half]
+///     }
+/// }
+/// assert!(laws::sampler(&Ab2).iter().all(laws::Check::holds));
+/// ```
 pub trait Multistep: Debug + Send + Sync {
-    /// Which word.
-    fn word(&self) -> SolverPrediction;
+    /// The integral that a step approximates.
+    fn integral(&self) -> StepIntegral;
 
-    /// In which clock.
-    fn clock(&self) -> Clock {
-        Clock::LogSnr
+    /// How many model outputs a step uses, the newest included.
+    fn history_len(&self) -> usize;
+
+    /// The order of convergence if every step is of full order. Default: as many as there are outputs.
+    fn order(&self) -> usize {
+        self.history_len()
     }
 
-    /// How many words a step uses.
-    fn keeps(&self) -> usize;
-
-    /// The order of convergence where all steps are of full order.
-    fn order(&self) -> Option<usize> {
-        Some(self.keeps())
+    /// The weights of the model outputs at `points`, latest first, in the step from `points[0]` to `to`. There are
+    /// [`history_len`](Multistep::history_len) points, or fewer at the start of a trajectory. Default:
+    /// [`StepIntegral::weights`].
+    fn weights(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+        self.integral().weights(schedule, points, points[0], to)
     }
 
-    /// The weights of the words at `nodes`, latest first and one each, in the step from `nodes[0]` to `to`. There are
-    /// [`keeps`](Multistep::keeps) nodes, or fewer at the ends of a walk.
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64>;
-
-    /// The weights with which the same step is taken again once its end is a node too: that of `to`, and then those of `nodes`.
-    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
-        let _ = (path, nodes, to);
+    /// The weights of a corrector, which takes the same step again once the output at its end is known: that of `to`, and then
+    /// those of `points`. Default: no corrector.
+    fn correct(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Option<Vec<f64>> {
+        let _ = (schedule, points, to);
         None
     }
 
-    /// Whether [`correct`](Multistep::correct) ever answers.
+    /// Whether [`correct`](Multistep::correct) ever returns weights. Default: false.
     fn corrects(&self) -> bool {
         false
     }
 
-    /// τ: how much noise of its own a step adds, in units of the reverse process's. Methods on the data only.
-    fn tau(&self) -> f64 {
-        0.0
-    }
-
-    /// Whether the last step is of first order and, with three words, the one before of second, and so on: with k steps left
-    /// a step looks at k words at most. The whole walk is then of second order at most.
+    /// Whether the last step is of first order and, if the order is 3, the one before of second, and so on: with k steps left
+    /// a step uses k outputs at most. The whole trajectory is then of second order at most. Default: false.
+    #[doc(alias = "lower_order_final")]
     fn lower_final(&self) -> bool {
         false
     }
 
-    /// Whether the parameters make a method.
+    /// Checks the settings.
     ///
     /// # Errors
     ///
     /// What is wrong with them.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<()> {
         Ok(())
     }
 }
 
 impl<const D: usize, M: Multistep> Sampler<D> for M {
-    fn step(
-        &self,
-        model: &dyn Denoiser<D>,
-        z: Tensor<D>,
-        t: f64,
-        s: f64,
-        past: &mut Past<D>,
+    fn properties(&self) -> Properties {
+        let tau = self.integral().tau;
+        // A last step of first order is wrong by O(h²), and so is the trajectory.
+        let most = if self.lower_final() { 2 } else { usize::MAX };
+        Properties {
+            order: (tau == 0.0).then(|| self.order().min(most)),
+            weak_order: self.order().min(2),
+            ..Properties::default()
+        }
+    }
+    fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
+        Sampler::<D>::check(self, noise)?;
+        Ok(Box::new(MultistepState::new(self)))
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        super::first_step(self, model, z, at, rng)
+    }
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_gaussian(self, noise)?;
+        Multistep::check(self)?;
+        let (order, name) = (self.history_len().max(Multistep::order(self)), type_name(self));
+        let range = || format!("of {name} must be 1 to {HIGHEST}, the one that a corrector adds included, got {order}");
+        require(self.history_len() > 0, "order", || format!("of {name} must be 1 to {HIGHEST}, got 0"))?;
+        require(order <= HIGHEST, "order", range).map_err(|error| {
+            error.with_remedy(
+                "use fewer outputs: above, the weights grow, and what they gain at small steps is lost to instability at large \
+                 ones",
+            )
+        })
+    }
+}
+
+/// The state of a multistep method's trajectory, and the method's step:
+///
+/// ```text
+/// m       ← x̂ or ε̂ at (z, t)
+/// z       ← the last step taken again with m, if there is a corrector
+/// history ← m, then the past outputs
+/// if the integral is infinite at an end of the step
+///     z_s ← Euler's step
+/// else
+///     z_s ← k z + Σ wⱼ mⱼ + c ξ
+/// ```
+#[derive(Debug)]
+pub struct MultistepState<'a, M: ?Sized, const D: usize> {
+    method: &'a M,
+    history: History<D>,
+    /// `k z + c ξ` of the last step, if a corrector takes it again.
+    base: Option<Tensor<D>>,
+}
+
+impl<M: ?Sized, const D: usize> Clone for MultistepState<'_, M, D> {
+    fn clone(&self) -> Self {
+        Self { method: self.method, history: self.history.clone(), base: self.base.clone() }
+    }
+}
+
+/// A sum that is not computed yet.
+type Terms<const D: usize> = Vec<(f64, Tensor<D>)>;
+
+impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
+    /// The state before the first step.
+    pub fn new(method: &'a M) -> Self {
+        // A corrector looks back one output further than the predictor.
+        Self { method, history: History::new(method.history_len() + 1), base: None }
+    }
+
+    /// The past outputs.
+    pub fn history(&self) -> &History<D> {
+        &self.history
+    }
+
+    /// Adds an output that a step of another kind computed.
+    pub fn remember(&mut self, point: TimePoint, output: Tensor<D>) {
+        self.history.push(point, output);
+    }
+
+    /// Corrects z by the output at its time, and adds that output to the history.
+    fn update(&mut self, schedule: &dyn Schedule, here: &Evaluation<D>, from: TimePoint) -> Terms<D> {
+        let integral = self.method.integral();
+        let output = match integral.prediction {
+            SolverPrediction::X0 => here.x.clone(),
+            SolverPrediction::Epsilon => here.epsilon(),
+        };
+        let past = self.usable_points();
+        let correction = self.base.take().and_then(|base| Some((base, self.method.correct(schedule, &past, from)?)));
+        self.history.push(from, output);
+        let Some((base, weights)) = correction else { return vec![(1.0, here.z.clone())] };
+        one_each("correct", &weights, past.len() + 1);
+        std::iter::once((1.0, base)).chain(self.weighted(weights)).collect()
+    }
+
+    /// Euler's step, which is finite at the ends of every schedule.
+    fn limit(z: Terms<D>, here: Evaluation<D>, to: TimePoint) -> Tensor<D> {
+        Evaluation { z: super::combine(z), ..here }.euler(to.scales)
+    }
+
+    /// `k z + Σ wⱼ mⱼ + c ξ`.
+    fn combine(
+        &mut self,
+        schedule: &dyn Schedule,
+        mut z: Terms<D>,
+        (from, to): (TimePoint, TimePoint),
+        left: usize,
         rng: &mut Rng,
     ) -> Tensor<D> {
-        let path = path(model);
-        let (from, to) = (past.node(path, t), past.node(path, s));
-        let guess = model.denoise(z.clone(), &[t]).mean;
-        let word = match self.word() {
-            SolverPrediction::X0 => guess.clone(),
-            SolverPrediction::Epsilon => noise_of(z.clone(), guess.clone(), from.scales),
-        };
-        // Where the clock and σ/α (or α/σ) are numbers.
-        let timed = |node: &Node| node.clock(self.clock()).is_finite();
-        let finite = |node: &Node| {
-            let charted = match self.word() {
-                SolverPrediction::X0 => node.scales.sigma > 0.0,
-                SolverPrediction::Epsilon => node.scales.alpha > 0.0,
-            };
-            charted && timed(node)
-        };
-        // Nodes with a finite clock that the last step was taken from, latest first.
-        let remembered = 0..past.words.len().min(self.keeps());
-        let mut nodes: Vec<Node> = remembered.map(|k| past.node(path, past.words[k].0)).take_while(finite).collect();
-        let base = past.base.take();
-        let correction = base.and_then(|base| Some((base, self.correct(path, &nodes, from)?)));
-        if let Some((_, weights)) = &correction {
-            one_each("correct", weights, nodes.len() + 1);
-        }
-        // A corrector looks back one word further than the predictor before it.
-        past.push(t, word, self.keeps() + 1);
-        let add = |parts: &mut Vec<_>, weights: Vec<f64>, past: &Past<D>| {
-            parts.extend(weights.into_iter().zip(past.words.iter().map(|(_, word)| word.clone())));
-        };
-        // z, as what it is the sum of.
-        let mut parts = Vec::with_capacity(self.keeps() + 3);
-        match correction {
-            Some((base, weights)) => {
-                parts.push((1.0, base));
-                add(&mut parts, weights, past);
-            }
-            None => parts.push((1.0, z)),
-        }
-        // Of z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ)) the limit σ_s → 0 is a number.
-        let reached = finite(&to) || self.word() == SolverPrediction::X0 && timed(&to);
-        if !(finite(&from) && reached) {
-            return straight(sum(parts), guess, from.scales, to.scales);
-        }
-        nodes.insert(0, from);
-        let reach = if self.lower_final() { self.keeps().min(past.left().max(1)) } else { self.keeps() };
-        nodes.truncate(reach);
-        let (kept, noise) = decay(self.word(), self.tau(), from, to);
-        for (weight, _) in &mut parts {
-            *weight *= kept;
-        }
+        let (kept, noise) = self.method.integral().decay(from, to);
+        z.iter_mut().for_each(|(weight, _)| *weight *= kept);
         if noise > 0.0 {
-            let fresh = fresh(rng, &parts[0].1);
-            parts.push((noise, fresh));
+            let xi = noise_like(rng, &z[0].1);
+            z.push((noise, xi));
         }
-        let weights = self.weights(path, &nodes, to);
-        one_each("weights", &weights, nodes.len());
-        if self.corrects() {
-            let base = sum(parts.drain(..));
-            past.base = Some(base.clone());
-            parts.push((1.0, base));
+        let mut points = self.usable_points();
+        if self.method.lower_final() {
+            points.truncate(left.max(1));
         }
-        add(&mut parts, weights, past);
-        sum(parts)
+        let weights = self.method.weights(schedule, &points, to);
+        one_each("weights", &weights, points.len());
+        if self.method.corrects() {
+            let base = super::combine(z.drain(..));
+            self.base = Some(base.clone());
+            z.push((1.0, base));
+        }
+        super::combine(z.into_iter().chain(self.weighted(weights)))
     }
-    fn order(&self) -> Option<usize> {
-        // A last step of first order is wrong by O(h²), and so is the walk.
-        let most = if self.lower_final() { 2 } else { usize::MAX };
-        Multistep::order(self).filter(|_| self.tau() == 0.0).map(|order| order.min(most))
+
+    /// The times of the history, latest first, as far back as the integral is finite there.
+    fn usable_points(&self) -> Vec<TimePoint> {
+        self.history.points().take(self.method.history_len()).take_while(|point| self.finite(point)).collect()
     }
-    fn weak_order(&self) -> usize {
-        Multistep::order(self).unwrap_or(1).min(2)
+
+    /// The outputs of the history with their weights.
+    fn weighted(&self, weights: Vec<f64>) -> impl Iterator<Item = (f64, Tensor<D>)> {
+        weights.into_iter().zip(self.history.outputs().cloned())
     }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        gaussian(self, noise)?;
-        Multistep::check(self)?;
-        let order = self.keeps().max(Multistep::order(self).unwrap_or(0));
-        let name = super::called(self);
-        if self.keeps() == 0 {
-            return Err(Error::invalid(format!(
-                "{name} was given order 0, but a multistep method looks at one word of the model or more: its order is 1 to {HIGHEST}"
-            )));
+
+    /// Whether the variable, and σ/α on ε̂ or α/σ on x̂, are finite.
+    fn finite(&self, point: &TimePoint) -> bool {
+        let integral = self.method.integral();
+        let scale = match integral.prediction {
+            SolverPrediction::X0 => point.scales.sigma,
+            SolverPrediction::Epsilon => point.scales.alpha,
+        };
+        scale > 0.0 && point.value(integral.variable).is_finite()
+    }
+
+    /// Whether a step can end at a point: of `z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ))` the limit σ_s → 0 is finite too.
+    fn reachable(&self, point: &TimePoint) -> bool {
+        let integral = self.method.integral();
+        let limit = integral.prediction == SolverPrediction::X0 && point.value(integral.variable).is_finite();
+        limit || self.finite(point)
+    }
+}
+
+impl<M: Multistep + ?Sized, const D: usize> SamplerState<D> for MultistepState<'_, M, D> {
+    fn step(&mut self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        let schedule = gaussian_schedule(model);
+        let (from, to) = at.ends(schedule);
+        let here = Evaluation::new(model, z, from);
+        let z = self.update(schedule, &here, from);
+        if !(self.finite(&from) && self.reachable(&to)) {
+            return Self::limit(z, here, to);
         }
-        if order > HIGHEST {
-            return Err(Error::invalid(format!(
-                "{name} was given order {order}, but a multistep method is of order 1 to {HIGHEST}, the one that a corrector adds \
-                 included: above, the weights grow, and what they gain at small steps is lost to instability at large ones; \
-                 ask for fewer words"
-            )));
-        }
-        Ok(())
+        // So that the sum can take z's memory.
+        drop(here);
+        self.combine(schedule, z, (from, to), at.left(), rng)
+    }
+    fn z_replaced(&mut self) {
+        self.base = None;
     }
 }
 
 /// # Panics
 ///
-/// If a method does not weigh each word: what is missing or left over would be lost without a sound.
-fn one_each(method: &str, weights: &[f64], words: usize) {
+/// If a method does not give one weight to each output: what is missing or left over would be lost in silence.
+fn one_each(method: &str, weights: &[f64], outputs: usize) {
     assert_eq!(
         weights.len(),
-        words,
-        "`Multistep::{method}` gives one weight to each of {words} words, not {}",
+        outputs,
+        "`Multistep::{method}` must return one weight for each of {outputs} outputs, got {}",
         weights.len()
     );
 }
-
-/// What a step keeps of z, and how much fresh noise it adds.
-fn decay(word: SolverPrediction, tau: f64, from: Node, to: Node) -> (f64, f64) {
-    let (a, b) = (from.scales, to.scales);
-    match word {
-        SolverPrediction::Epsilon => (b.alpha / a.alpha, 0.0),
-        SolverPrediction::X0 if tau == 0.0 => (b.sigma / a.sigma, 0.0),
-        SolverPrediction::X0 => {
-            let h = tau * tau * (to.lambda() - from.lambda());
-            (b.sigma / a.sigma * (-h).exp(), b.sigma * (-(-2.0 * h).exp_m1()).sqrt())
-        }
-    }
-}
-
-/// H and c of the moments `−c H k! φ_{k+1}(H)`.
-pub(super) fn stretch(word: SolverPrediction, tau: f64, from: Node, to: Node) -> (f64, f64) {
-    let h = to.lambda() - from.lambda();
-    match word {
-        SolverPrediction::X0 => (-(1.0 + tau * tau) * h, to.scales.alpha),
-        SolverPrediction::Epsilon => (h, to.scales.sigma),
-    }
-}
-
-/// φ₁ … φ_n at x, where φ_k(x) = (φ_{k−1}(x) − 1/(k−1)!)/x and φ₀ = eˣ: `∫₀¹ e^((1−u)x) u^(k−1)/(k−1)! du`.
-pub(super) fn phi(n: usize, x: f64) -> Vec<f64> {
-    let mut factorial: f64 = (1..=n).map(|k| k as f64).product();
-    let mut values = vec![0.0; n];
-    if x.abs() < 1.0 + n as f64 * 0.5 {
-        // The last by Σ xⁱ/(i + n)!, where the recursion upwards would cancel, and downwards from it.
-        let (mut term, mut value) = (factorial.recip(), 0.0_f64);
-        for i in 0..60 {
-            value += term;
-            term *= x / (i + n + 1) as f64;
-            if term.abs() < 1e-18 * value.abs() {
-                break;
-            }
-        }
-        for k in (1..=n).rev() {
-            values[k - 1] = value;
-            factorial /= k as f64;
-            value = x * value + factorial.recip();
-        }
-        return values;
-    }
-    let mut value = x.exp();
-    factorial = 1.0;
-    for k in 1..=n {
-        value = (value - factorial.recip()) / x;
-        factorial *= k as f64;
-        values[k - 1] = value;
-    }
-    values
-}
-
-/// Solves `Σⱼ wⱼ θⱼᵏ = momentₖ` for the weights w (Björck and Pereyra's algorithm on the dual Vandermonde system).
-pub(super) fn vandermonde(theta: &[f64], mut moments: Vec<f64>) -> Vec<f64> {
-    let n = theta.len();
-    for k in 0..n.saturating_sub(1) {
-        for i in (k + 1..n).rev() {
-            moments[i] -= theta[k] * moments[i - 1];
-        }
-    }
-    for k in (0..n.saturating_sub(1)).rev() {
-        for i in k + 1..n {
-            moments[i] /= theta[i] - theta[i - k - 1];
-        }
-        for i in k..n - 1 {
-            moments[i] -= moments[i + 1];
-        }
-    }
-    moments
-}
-
-/// The weights of words at `places` in the exact integral, from `from` to `to`, of the polynomial through them in `clock`.
-///
-/// Adams–Bashforth for places at and before `from`, Adams–Moulton where `to` is among them; exponential where the clock
-/// is λ. In the clock t the integral is Gauss and Legendre's of eight points, exact in its zeroth moment.
-pub fn exact_weights(
-    path: &dyn Schedule,
-    word: SolverPrediction,
-    clock: Clock,
-    tau: f64,
-    places: &[Node],
-    from: Node,
-    to: Node,
-) -> Vec<f64> {
-    let (start, length) = (from.clock(clock), to.clock(clock) - from.clock(clock));
-    let theta: Vec<f64> = places.iter().map(|node| (node.clock(clock) - start) / length).collect();
-    vandermonde(&theta, moments(path, word, clock, tau, places.len(), from, to))
-}
-
-fn moments(
-    path: &dyn Schedule,
-    word: SolverPrediction,
-    clock: Clock,
-    tau: f64,
-    n: usize,
-    from: Node,
-    to: Node,
-) -> Vec<f64> {
-    let (a, b) = (from.scales, to.scales);
-    // m_s (q_s − q_t).
-    let whole = match word {
-        SolverPrediction::X0 => b.alpha - a.alpha * b.sigma / a.sigma,
-        SolverPrediction::Epsilon => b.sigma - a.sigma * b.alpha / a.alpha,
-    };
-    match (word, clock) {
-        (_, Clock::LogSnr) => {
-            let (stretch, scale) = stretch(word, tau, from, to);
-            let mut factorial = 1.0;
-            let higher = phi(n, stretch).into_iter().enumerate().skip(1).map(|(k, phi)| {
-                factorial *= k as f64;
-                -scale * stretch * factorial * phi
-            });
-            std::iter::once(-scale * stretch.exp_m1()).chain(higher).collect()
-        }
-        (SolverPrediction::Epsilon, Clock::Ratio) => (0..n).map(|k| whole / (k + 1) as f64).collect(),
-        (SolverPrediction::X0, Clock::Ratio) | (_, Clock::Time | Clock::Angle) => {
-            // ∫ θᵏ dq with q = σ/α (or α/σ) = whole·[1 − k ∫ θ^(k−1) share dθ], where share = (q − q_t)/(q_s − q_t): by
-            // parts, so that no slope of q is asked for.
-            let (start, length) = (from.clock(clock), to.clock(clock) - from.clock(clock));
-            let share = |theta: f64| {
-                let place = start + theta * length;
-                let (alpha, sigma) = match clock {
-                    Clock::Time => {
-                        let c = path.at(place);
-                        (c.alpha, c.sigma)
-                    }
-                    Clock::Angle => (place.cos(), place.sin()),
-                    _ => (1.0, place),
-                };
-                match word {
-                    SolverPrediction::Epsilon => b.alpha * (sigma / alpha - a.sigma / a.alpha) / whole,
-                    SolverPrediction::X0 => b.sigma * (alpha / sigma - a.alpha / a.sigma) / whole,
-                }
-            };
-            // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their own.
-            let panels: &[(f64, f64)] = match clock {
-                Clock::Angle => &[(0.0, 0.5), (0.5, 0.25), (0.75, 0.125), (0.875, 0.125)],
-                _ => &[(0.0, 1.0)],
-            };
-            let points = panels
-                .iter()
-                .flat_map(|(start, length)| GAUSS.map(|(node, weight)| (start + length * node, length * weight)));
-            let mut parts = vec![0.0; n];
-            for (place, weight) in points {
-                let mut term = weight * share(place);
-                for part in &mut parts[1..] {
-                    *part += term;
-                    term *= place;
-                }
-            }
-            parts.iter().enumerate().map(|(k, part)| whole * (1.0 - k as f64 * part)).collect()
-        }
-    }
-}
-
-/// Nodes and weights of Gauss and Legendre's rule of eight points on [0, 1].
-const GAUSS: [(f64, f64); 8] = [
-    (0.019_855_071_751_231_9, 0.050_614_268_145_188_1),
-    (0.101_666_761_293_186_6, 0.111_190_517_226_687_2),
-    (0.237_233_795_041_835_5, 0.156_853_322_938_943_6),
-    (0.408_282_678_752_175_1, 0.181_341_891_689_181),
-    (0.591_717_321_247_825, 0.181_341_891_689_181),
-    (0.762_766_204_958_164_5, 0.156_853_322_938_943_6),
-    (0.898_333_238_706_813_4, 0.111_190_517_226_687_2),
-    (0.980_144_928_248_768_1, 0.050_614_268_145_188_1),
-];

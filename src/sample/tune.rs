@@ -1,29 +1,30 @@
-//! Times found by trying.
+//! Timesteps optimized for a sampler and a model.
 use super::{Sampler, Trajectory, trajectory_from};
-use crate::{denoise::Denoiser, distribution::host, error::Error, rng::Rng};
+use crate::{denoise::Denoiser, distribution::host, error::Result, rng::Rng};
 use burn::tensor::Tensor;
 
-/// What [`tune`] found.
+/// The timesteps that [`tune`] found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuned {
-    /// The falling times.
+    /// The decreasing times.
     pub times: Vec<f64>,
-    /// The mean over the rows of the root mean square distance from the ends they should have, on these times.
+    /// The error on these times: the mean over rows of the root mean square distance from the exact ends.
     pub error: f64,
-    /// The same on the times that were begun with.
+    /// The error on the times that the search started with.
     pub before: f64,
 }
 
-/// Moves the times of a walk, but for the first and the last, so that walks from `start` end as near to `end` as may be.
+/// Optimizes the times of a trajectory, except the first and the last, so that trajectories from `start` end as close to `end` as
+/// possible.
 ///
-/// Each time in turn is tried nearer to both its neighbours and stays where the error, the mean over rows of the root mean
-/// square distance, is least; the moves get smaller from round to round. A round costs up to two walks of n steps, half of
-/// each on the average, for every time. With `end` a solution of high accuracy, the times are those at which this sampler
-/// follows the flow of this model best in so many steps; whether they do so from other starts is to be measured on others,
-/// and 64 rows are usually enough that they do.
+/// Coordinate search: each time in turn is moved towards both its neighbors and stays where the error, the mean over rows of the
+/// root mean square distance, is least; the moves get smaller from round to round. A round costs up to two trajectories of n
+/// steps, half of each on the average, for every time. With `end` a solution of high accuracy, the times are those at which this
+/// sampler follows the probability flow of this model best in so many steps; whether they do so from other starts is to be
+/// measured on others, and 64 rows are usually enough that they do.
 ///
 /// The idea is that of Tong et al., "Learning to Discretize Denoising Diffusion ODEs" (2024),
-/// <https://arxiv.org/abs/2405.15506>; here no gradient is asked for.
+/// <https://arxiv.org/abs/2405.15506>; here no gradient is needed.
 ///
 /// ```
 /// use tweedie::{laws, Rng, sample::{Deis, DormandPrince, trajectory_from, tune}, schedule::VariancePreserving, spacing::{Spacing, Uniform}};
@@ -49,30 +50,30 @@ pub fn tune<const D: usize, M: Denoiser<D> + ?Sized>(
     end: &Tensor<D>,
     rounds: usize,
     rng: &Rng,
-) -> Result<Tuned, Error> {
-    let off = |walk: Trajectory<'_, D, M>| {
-        let last = walk.last().expect("a walk has points").1;
+) -> Result<Tuned> {
+    let off = |trajectory: Trajectory<'_, D, M>| {
+        let last = trajectory.last().expect("a trajectory has points").1;
         let rows = last.dims()[0];
         let squares = (last - end.clone()).square().reshape([rows as i32, -1]).mean_dim(1);
         let error = host(squares.sqrt().mean())[0];
         if error.is_nan() { f64::INFINITY } else { error }
     };
-    let mut walk = trajectory_from(model, sampler, times, start, rng)?;
-    let before = off(walk.clone());
+    let mut tuned = trajectory_from(model, sampler, times, start, rng)?;
+    let before = off(tuned.clone());
     let (mut best, mut share) = (before, 0.4);
     for _ in 0..rounds {
         let begun = best;
-        // The walk as it is before step i; what comes earlier need not be walked again.
-        let mut here = walk.clone();
+        // The trajectory as it is before step i; earlier steps need not be taken again.
+        let mut here = tuned.clone();
         here.next();
-        for i in 1..walk.times.len() - 1 {
-            let [above, t, below] = [i - 1, i, i + 1].map(|i| walk.times[i]);
+        for i in 1..tuned.times.len() - 1 {
+            let [above, t, below] = [i - 1, i, i + 1].map(|i| tuned.times[i]);
             for other in [t + share * (above - t), t + share * (below - t)] {
                 let mut trial = here.clone();
                 trial.times[i] = other;
                 let error = off(trial);
                 if error < best {
-                    (best, walk.times[i], here.times[i]) = (error, other, other);
+                    (best, tuned.times[i], here.times[i]) = (error, other, other);
                     break;
                 }
             }
@@ -82,5 +83,5 @@ pub fn tune<const D: usize, M: Denoiser<D> + ?Sized>(
             share *= 0.5;
         }
     }
-    Ok(Tuned { times: walk.times, error: best, before })
+    Ok(Tuned { times: tuned.times, error: best, before })
 }

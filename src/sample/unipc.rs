@@ -1,12 +1,13 @@
-//! UniPC: a predictor of order p, and a corrector that costs no call.
-use super::{Clock, Multistep, Node, SolverPrediction, exact_weights, multistep::stretch};
-use crate::{error::Error, schedule::Schedule};
+//! UniPC: a predictor of order p, and a corrector that costs no network evaluation.
+use super::{Multistep, SolverPrediction, StepIntegral, TimePoint, Variable, sampler::require};
+use crate::{error::Result, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
-/// B(h) of UniPC, which matters where a formula has one difference only.
+/// B(h) of UniPC, which matters in the formulas with one difference only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Variant {
+#[doc(alias = "solver_type")]
+pub enum UniPcVariant {
     /// B(h) = h: better at very few steps.
     Bh1,
     /// B(h) = eʰ − 1.
@@ -14,81 +15,100 @@ pub enum Variant {
     Bh2,
 }
 
-/// UniPC of order p: predicts with p words, and corrects the last step with the word at its end, for order p + 1.
+/// UniPC of order p: predicts from p model outputs, and corrects the last step with the output at its end.
 ///
-/// The weights of the differences solve a Vandermonde system, so from p = 3 (corrector: 2) on they are those of the exact
-/// integral of the polynomial; the formulas with one difference take it half, times B(h).
+/// On x̂, with `h = λ_s − λ_t` and `D = (x̂_u − x̂_t)/r` for the time u before, `r = (λ_u − λ_t)/h`, p = 2 is
+///
+/// ```text
+/// z_s = (σ_s/σ_t) z_t − α_s (e^(−h) − 1) x̂_t − ½ α_s B(−h) D
+/// ```
+///
+/// Order p + 1, p without a corrector; one network evaluation per step. The weights of the differences solve a Vandermonde
+/// system, so from p = 3 (corrector: 2) on they are those of the exact integral of the polynomial; the formulas with one
+/// difference take ½ B(h).
+///
+/// ```
+/// use tweedie::sample::{Sampler, UniPc};
+/// assert_eq!(Sampler::<4>::properties(&UniPc::default()).order, Some(3));
+/// ```
 ///
 /// Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models" (2023),
 /// algorithms 1 to 8, <https://arxiv.org/abs/2302.04867>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[doc(alias = "UniPCMultistepScheduler")]
+#[doc(alias = "uni_pc")]
 pub struct UniPc {
-    /// p: 1, 2 or 3.
+    /// The order p of the predictor: 1, 2 or 3. Default: 2.
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
-    /// B(h).
-    pub variant: Variant,
-    /// x̂, as is usual, or ε̂.
-    pub word: SolverPrediction,
-    /// Whether the corrector is used.
+    /// B(h). Default: bh2.
+    pub variant: UniPcVariant,
+    /// The model output that is interpolated. Default: x0.
+    pub prediction: SolverPrediction,
+    /// Whether the corrector is used. Default: true.
     pub corrector: bool,
-    /// Whether the last prediction, which nothing corrects, is of first order and, with p = 3, the one before of second: this
-    /// helps at few steps, and the walk is of second order at most. p = 1 stays as it is.
+    /// Whether the last prediction, which nothing corrects, is of first order and, if p = 3, the one before of second: this helps
+    /// at few steps, and the trajectory is then of second order at most. p = 1 stays as it is. Default: false.
+    #[doc(alias = "lower_order_final")]
     pub lower_final: bool,
 }
 impl Default for UniPc {
     fn default() -> Self {
-        Self { order: 2, variant: Variant::Bh2, word: SolverPrediction::X0, corrector: true, lower_final: false }
+        Self {
+            order: 2,
+            variant: UniPcVariant::Bh2,
+            prediction: SolverPrediction::X0,
+            corrector: true,
+            lower_final: false,
+        }
     }
 }
 impl UniPc {
-    /// The weights of [m₀, m₁] for half a difference (m₁ − m₀)/r.
-    fn half(&self, r: f64, from: Node, to: Node) -> [f64; 2] {
-        let (stretch, scale) = stretch(self.word, 0.0, from, to);
+    /// The weights of [m₀, m₁] for the term `½ B(H) (m₁ − m₀)/r`.
+    fn one_difference(&self, r: f64, from: TimePoint, to: TimePoint) -> [f64; 2] {
+        let (h, scale) = self.integral().exponent(from, to);
         let b = match self.variant {
-            Variant::Bh1 => stretch,
-            Variant::Bh2 => stretch.exp_m1(),
+            UniPcVariant::Bh1 => h,
+            UniPcVariant::Bh2 => h.exp_m1(),
         };
-        let turn = -scale * b * 0.5 / r;
-        [-scale * stretch.exp_m1() - turn, turn]
+        let difference = -scale * b * 0.5 / r;
+        [-scale * h.exp_m1() - difference, difference]
     }
 }
 impl Multistep for UniPc {
-    fn word(&self) -> SolverPrediction {
-        self.word
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(self.prediction, Variable::LogSnr)
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         self.order
     }
-    fn order(&self) -> Option<usize> {
-        Some(self.order + usize::from(self.corrector))
+    fn order(&self) -> usize {
+        self.order + usize::from(self.corrector)
     }
     fn lower_final(&self) -> bool {
         self.lower_final
     }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        if let [from, before] = *nodes {
+    fn weights(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+        if let [from, before] = *points {
             let r = (before.lambda() - from.lambda()) / (to.lambda() - from.lambda());
-            return self.half(r, from, to).to_vec();
+            return self.one_difference(r, from, to).to_vec();
         }
-        exact_weights(path, self.word, Clock::LogSnr, 0.0, nodes, nodes[0], to)
+        self.integral().weights(schedule, points, points[0], to)
     }
     fn corrects(&self) -> bool {
         self.corrector
     }
-    fn correct(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Option<Vec<f64>> {
-        let from = *nodes.first().filter(|_| self.corrector)?;
-        if nodes.len() == 1 {
-            let [old, new] = self.half(1.0, from, to);
+    fn correct(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Option<Vec<f64>> {
+        let from = *points.first().filter(|_| self.corrector)?;
+        if points.len() == 1 {
+            let [old, new] = self.one_difference(1.0, from, to);
             return Some(vec![new, old]);
         }
-        let places: Vec<Node> = std::iter::once(to).chain(nodes.iter().copied()).collect();
-        Some(exact_weights(path, self.word, Clock::LogSnr, 0.0, &places, from, to))
+        let points: Vec<TimePoint> = std::iter::once(to).chain(points.iter().copied()).collect();
+        Some(self.integral().weights(schedule, &points, from, to))
     }
-    fn check(&self) -> Result<(), Error> {
-        if (1..=3).contains(&self.order) {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("the order of unipc is 1, 2 or 3, not {}", self.order)))
+    fn check(&self) -> Result<()> {
+        require((1..=3).contains(&self.order), "order", || format!("of UniPc must be 1, 2 or 3, got {}", self.order))
     }
 }

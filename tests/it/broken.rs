@@ -6,7 +6,7 @@ use tweedie::{
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
     noise::{DynDistribution, Estimate, Gaussian, Noise},
-    sample::{Ancestral, Heun, Multistep, Node, Past, Sampler, SdeHeun, SolverPrediction},
+    sample::{Ancestral, Heun, Multistep, Properties, Sampler, SdeHeun, StepIntegral, TimePoint, TimeStep},
     schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule},
 };
 
@@ -184,23 +184,12 @@ fn a_noise_that_breaks_a_law_is_told_which() {
     }
 }
 
-/// Heun's method that says it asks once.
+/// Heun's method that declares one network evaluation per step.
 #[derive(Debug)]
 struct Miscounted;
 impl Sampler<2> for Miscounted {
-    fn step(
-        &self,
-        model: &dyn Denoiser<2>,
-        z: Tensor<2>,
-        t: f64,
-        s: f64,
-        past: &mut Past<2>,
-        rng: &mut Rng,
-    ) -> Tensor<2> {
-        Heun {}.step(model, z, t, s, past, rng)
-    }
-    fn order(&self) -> Option<usize> {
-        None
+    fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
+        Heun {}.step(model, z, at, rng)
     }
 }
 
@@ -208,21 +197,10 @@ impl Sampler<2> for Miscounted {
 #[derive(Debug)]
 struct Wide(f64);
 impl Sampler<2> for Wide {
-    fn step(
-        &self,
-        model: &dyn Denoiser<2>,
-        z: Tensor<2>,
-        t: f64,
-        s: f64,
-        past: &mut Past<2>,
-        rng: &mut Rng,
-    ) -> Tensor<2> {
-        let z = if t < 1.0 { z / self.0 } else { z };
-        let z = Ancestral {}.step(model, z, t, s, past, rng);
-        if s > 0.0 { z * self.0 } else { z }
-    }
-    fn order(&self) -> Option<usize> {
-        None
+    fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
+        let z = if at.t < 1.0 { z / self.0 } else { z };
+        let z = Ancestral {}.step(model, z, at, rng);
+        if at.s > 0.0 { z * self.0 } else { z }
     }
 }
 
@@ -243,19 +221,12 @@ enum Flawy {
     Leak,
     /// Heun's method for the reverse process with the g of t for that of both ends.
     Left,
-    /// Heun's method that says it is of first order.
+    /// Heun's method that declares order 1.
     Modest,
 }
 impl Sampler<2> for Flawy {
-    fn step(
-        &self,
-        model: &dyn Denoiser<2>,
-        z: Tensor<2>,
-        t: f64,
-        s: f64,
-        past: &mut Past<2>,
-        rng: &mut Rng,
-    ) -> Tensor<2> {
+    fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
+        let TimeStep { t, s, .. } = at;
         let path = model.noise().path().unwrap();
         let (from, to) = (path.at(t), path.at(s));
         let x = model.denoise(z.clone(), &[t]).mean;
@@ -281,7 +252,7 @@ impl Sampler<2> for Flawy {
                 let x = xi(rng) * spread + laws::plane(&[[mean[0], mean[1]]]);
                 x * to.alpha + xi(rng) * to.sigma
             }
-            Self::Left if s == 0.0 || from.alpha == 0.0 => SdeHeun {}.step(model, z, t, s, past, rng),
+            Self::Left if s == 0.0 || from.alpha == 0.0 => SdeHeun {}.step(model, z, at, rng),
             Self::Left => {
                 // f z + g² ε̂/σ.
                 let drift = |z: Tensor<2>, t: f64| {
@@ -294,25 +265,23 @@ impl Sampler<2> for Flawy {
                 let second = drift(z.clone() + first.clone() * (s - t) + noise.clone(), s);
                 z + (first + second) * (0.5 * (s - t)) + noise
             }
-            Self::Modest => Heun {}.step(model, z, t, s, past, rng),
+            Self::Modest => Heun {}.step(model, z, at, rng),
         }
     }
-    fn order(&self) -> Option<usize> {
-        (*self == Self::Modest).then_some(1)
-    }
-    fn weak_order(&self) -> usize {
-        if *self == Self::Left { 2 } else { 1 }
+    fn properties(&self) -> Properties {
+        let weak_order = if *self == Self::Left { 2 } else { 1 };
+        Properties { order: (*self == Self::Modest).then_some(1), weak_order, ..Properties::default() }
     }
 }
 
 #[test]
-fn a_sampler_that_breaks_a_law_of_its_law_is_told_which() {
+fn a_flawed_sampler_fails_the_laws_of_its_moments_order_and_rows() {
     const ORDER: &str = "the order of convergence is the declared one";
-    const WEAK: &str = "moments converge with the declared order";
-    const LIMIT: &str = "in the limit moments are those of x_t";
-    const SHAPE: &str = "samples are distributed as the data";
+    const WEAK: &str = "mean and variance converge with the declared weak order";
+    const LIMIT: &str = "mean and variance converge to those of x_t";
+    const SHAPE: &str = "samples have the data's distribution";
     const LEFT: &str = "no noise is left at t = 0";
-    const ROW: &str = "a row is the same alone as in a batch";
+    const ROW: &str = "a row does not depend on the rest of the batch";
     let of = |flaw: Flawy| broken(&laws::sampler(&flaw));
     assert_eq!(of(Flawy::Sound), [""; 0]);
     // A walk of right moments: it is the shape that tells.
@@ -327,40 +296,40 @@ fn a_sampler_that_breaks_a_law_of_its_law_is_told_which() {
     }
 }
 
-/// A multistep method that gives so many weights.
+/// A multistep method that returns so many weights.
 #[derive(Debug)]
 struct Weights(usize);
 impl Multistep for Weights {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::X0
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::default()
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         2
     }
-    fn weights(&self, _: &dyn Schedule, _: &[Node], _: Node) -> Vec<f64> {
+    fn weights(&self, _: &dyn Schedule, _: &[TimePoint], _: TimePoint) -> Vec<f64> {
         vec![0.1; self.0]
     }
 }
 
 #[test]
-#[should_panic(expected = "`Multistep::weights` gives one weight to each of 1 words, not 0")]
-fn a_method_with_too_few_weights_is_told_so() {
-    laws::walk(&Weights(0));
+#[should_panic(expected = "`Multistep::weights` must return one weight for each of 1 outputs, got 0")]
+fn a_multistep_method_with_too_few_weights_panics() {
+    laws::trajectory(&Weights(0));
 }
 
 #[test]
-#[should_panic(expected = "`Multistep::weights` gives one weight to each of 1 words, not 2")]
-fn a_method_with_too_many_weights_is_told_so() {
-    laws::walk(&Weights(2));
+#[should_panic(expected = "`Multistep::weights` must return one weight for each of 1 outputs, got 2")]
+fn a_multistep_method_with_too_many_weights_panics() {
+    laws::trajectory(&Weights(2));
 }
 
 #[test]
-fn a_sampler_that_breaks_a_law_is_told_which() {
-    assert_eq!(broken(&laws::walk(&Miscounted)), ["a step asks the model as often as is said"]);
-    assert_eq!(broken(&laws::walk(&Wide(1.0))), [""; 0]);
-    assert_eq!(broken(&laws::walk(&Wide(1.15))), ["half-way a walk has the spread of x_t"]);
+fn a_flawed_sampler_fails_the_laws_of_trajectories() {
+    assert_eq!(broken(&laws::trajectory(&Miscounted)), ["the measured NFE per step is the declared one"]);
+    assert_eq!(broken(&laws::trajectory(&Wide(1.0))), [""; 0]);
+    assert_eq!(broken(&laws::trajectory(&Wide(1.15))), ["half-way the standard deviation is that of x_t"]);
     for sampler in crate::samplers::all() {
-        let checks = laws::walk(&*sampler);
+        let checks = laws::trajectory(&*sampler);
         assert!(broken(&checks).is_empty(), "{sampler:?}: {checks:?}");
     }
 }

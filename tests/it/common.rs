@@ -11,7 +11,7 @@ use tweedie::{
     laws::Check,
     net::{Classes, Net},
     noise::Gaussian,
-    sample::{Past, Sampler},
+    sample::{Sampler, TimeStep},
 };
 
 /// The CPU.
@@ -93,10 +93,9 @@ pub fn latents() -> Tensor<2> {
 }
 /// The last point of a trajectory through `times`, without the denoised estimate that ends it.
 pub fn walk(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>, times: &[f64], mut z: Tensor<2>) -> Tensor<2> {
-    let mut past = Past::of(times.len() - 1);
-    for pair in times.windows(2) {
-        z = sampler.step(model, z, pair[0], pair[1], &mut past, &mut Rng::new(0));
-        past.advance();
+    let mut state = sampler.start(model.noise()).expect("the sampler fits the noise");
+    for at in TimeStep::along(times) {
+        z = state.step(model, z, at, &mut Rng::new(0));
     }
     z
 }

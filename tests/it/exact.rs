@@ -10,7 +10,7 @@ use tweedie::{
     noise::Gaussian,
     sample::{
         Churn, Dpm2, Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Euler,
-        EulerAncestral, Heun, Sampler,
+        EulerAncestral, Heun, Sampler, TimeStep,
     },
     schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, Schedule, VarianceExploding},
 };
@@ -142,9 +142,11 @@ fn ancestral_samplers_end_where_those_of_k_diffusion_do() {
     let times = even(9);
     type Step<'a> = &'a dyn Fn(Tensor<2>, f64, f64, &mut dyn FnMut(&Tensor<2>) -> Tensor<2>) -> Tensor<2>;
     let samplers: [(&str, Step); 3] = [
-        ("euler_ancestral", &|z, t, s, draw| EulerAncestral::default().step_with(&model, z, t, s, draw)),
-        ("dpm_2_ancestral", &|z, t, s, draw| Dpm2Ancestral::default().step_with(&model, z, t, s, draw)),
-        ("dpmpp_2s_ancestral", &|z, t, s, draw| DpmSolverPp2SAncestral::default().step_with(&model, z, t, s, draw)),
+        ("euler_ancestral", &|z, t, s, draw| EulerAncestral::default().step_with(&model, z, TimeStep::new(t, s), draw)),
+        ("dpm_2_ancestral", &|z, t, s, draw| Dpm2Ancestral::default().step_with(&model, z, TimeStep::new(t, s), draw)),
+        ("dpmpp_2s_ancestral", &|z, t, s, draw| {
+            DpmSolverPp2SAncestral::default().step_with(&model, z, TimeStep::new(t, s), draw)
+        }),
     ];
     for (name, step) in samplers {
         let mut z = latents() * 20.0;
@@ -169,10 +171,11 @@ fn churn_ends_where_edms_sampler_does() {
     let model = mixture(Gaussian::new(wide));
     let mut times: Vec<f64> = even(17).iter().map(|&t| wide.time_at_log_snr(levels().at(t).log_snr())).collect();
     times[17] = 0.0;
-    let churn = Churn { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 };
+    let churn = Churn { s_churn: 40.0, s_tmin: 0.05, s_tmax: 50.0, s_noise: 1.003 };
     let mut z = latents() * 20.0;
     for (k, pair) in times.windows(2).enumerate() {
-        z = churn.step_with(&model, z, pair[0], pair[1], 18, &mut |_: &Tensor<2>| noise(k));
+        let at = TimeStep { t: pair[0], s: pair[1], index: k, count: 18 };
+        z = churn.step_with(&model, z, at, &mut |_: &Tensor<2>| noise(k));
     }
     let error = gap(model.denoise(z, &[0.0]).mean, points(&REFERENCE.edm["churn"]));
     assert!(error < 1e-9, "{error:.2e}");

@@ -13,10 +13,11 @@ use tweedie::{
     spacing::{Karras, Levels, Spacing},
 };
 
-/// Either word, in every clock, without and with a corrector.
-fn ways() -> Vec<(SolverPrediction, Clock, bool)> {
-    let clocks = [Clock::LogSnr, Clock::Ratio, Clock::Time, Clock::Angle];
-    let each = |word| clocks.into_iter().flat_map(move |clock| [(word, clock, false), (word, clock, true)]);
+/// Either model output, in every integration variable, without and with a corrector.
+fn ways() -> Vec<(SolverPrediction, Variable, bool)> {
+    let variables = [Variable::LogSnr, Variable::Ratio, Variable::Time, Variable::Angle];
+    let each =
+        |output| variables.into_iter().flat_map(move |variable| [(output, variable, false), (output, variable, true)]);
     [SolverPrediction::X0, SolverPrediction::Epsilon].into_iter().flat_map(each).collect()
 }
 
@@ -37,7 +38,7 @@ pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
         Box::new(Dpm2Ancestral::default()),
         Box::new(DpmSolverPp2SAncestral::default()),
         Box::new(Churn::default()),
-        Box::new(Churn { min: 0.0, max: f64::INFINITY, ..Churn::default() }),
+        Box::new(Churn { s_tmin: 0.0, s_tmax: f64::INFINITY, ..Churn::default() }),
         Box::new(EulerMaruyama {}),
         Box::new(SdeHeun {}),
         Box::new(PredictorCorrector { snr: 0.05, corrections: 1 }),
@@ -55,26 +56,26 @@ pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
                 all.push(Box::new(DpmSolverPp { order, eta, lower_final }));
             }
         }
-        for variant in [Variant::Bh1, Variant::Bh2] {
-            for word in [SolverPrediction::X0, SolverPrediction::Epsilon] {
+        for variant in [UniPcVariant::Bh1, UniPcVariant::Bh2] {
+            for prediction in [SolverPrediction::X0, SolverPrediction::Epsilon] {
                 for corrector in [false, true] {
                     for lower_final in [false, true] {
-                        all.push(Box::new(UniPc { order, variant, word, corrector, lower_final }));
+                        all.push(Box::new(UniPc { order, variant, prediction, corrector, lower_final }));
                     }
                 }
             }
         }
     }
-    for words in 1..=4 {
-        all.push(Box::new(Ipndm { words }));
+    for order in 1..=4 {
+        all.push(Box::new(Ipndm { order }));
     }
     for order in 1..=5 {
         all.push(Box::new(Lms { order }));
-        for (word, clock, corrector) in ways() {
+        for (prediction, variable, corrector) in ways() {
             // This one's slopes on the second problem have not settled where rounding begins; it has a test of its own.
-            let late = order == 4 && (word, clock) == (SolverPrediction::Epsilon, Clock::Ratio);
+            let late = order == 4 && (prediction, variable) == (SolverPrediction::Epsilon, Variable::Ratio);
             if !corrector || order < 4 || order == 4 && !late {
-                all.push(Box::new(AdamsBashforth { order, word, clock, corrector }));
+                all.push(Box::new(AdamsBashforth { order, prediction, variable, corrector }));
             }
         }
     }
@@ -83,8 +84,8 @@ pub(super) fn all() -> Vec<Box<dyn Sampler<2>>> {
         all.push(Box::new(Deis { order }));
     }
     all.push(Box::new(SaSolver { predictor: 4, corrector: 4, tau: 0.0 }));
-    for (word, clock, _) in ways() {
-        all.push(Box::new(AdamsBashforth { order: 6, word, clock, corrector: false }));
+    for (prediction, variable, _) in ways() {
+        all.push(Box::new(AdamsBashforth { order: 6, prediction, variable, corrector: false }));
     }
     all
 }
@@ -107,26 +108,25 @@ fn every_sampler_obeys_its_laws() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The highest order that is accepted, by five words and by four with a corrector.
-/// Orders too high to be measured are proven by what they are made for: polynomials of the word are integrated exactly.
+/// Orders too high to be measured follow from what the weights are made for: polynomials are integrated exactly.
 #[test]
 fn weights_integrate_polynomials_exactly() {
     let path = VariancePreserving::default();
-    let places = [0.6, 0.63, 0.67, 0.7, 0.76, 0.8].map(|t| Node::new(&path, t));
-    let to = Node::new(&path, 0.55);
-    for (word, clock, _) in ways() {
-        // m_s ∫ ((clock − clock_t)/(clock_s − clock_t))ᵏ dq by Simpson's rule.
+    let places = [0.6, 0.63, 0.67, 0.7, 0.76, 0.8].map(|t| TimePoint::new(&path, t));
+    let to = TimePoint::new(&path, 0.55);
+    for (prediction, variable, _) in ways() {
+        // m_s ∫ ((v − v_t)/(v_s − v_t))ᵏ dq by Simpson's rule.
         let integral = |k: i32| {
             let value = |t: f64| {
-                let node = Node::new(&path, t);
+                let node = TimePoint::new(&path, t);
                 let c = node.scales;
                 let turn = c.sigma_dot * c.alpha - c.sigma * c.alpha_dot;
-                let slope = match word {
+                let slope = match prediction {
                     SolverPrediction::Epsilon => to.scales.alpha * turn / c.alpha.powi(2),
                     SolverPrediction::X0 => -to.scales.sigma * turn / c.sigma.powi(2),
                 };
-                let start = places[0].clock(clock);
-                ((node.clock(clock) - start) / (to.clock(clock) - start)).powi(k) * slope
+                let start = places[0].value(variable);
+                ((node.value(variable) - start) / (to.value(variable) - start)).powi(k) * slope
             };
             let (panels, from) = (2000, places[0].t);
             let h = (to.t - from) / f64::from(panels);
@@ -134,27 +134,28 @@ fn weights_integrate_polynomials_exactly() {
             (0..=panels).map(|i| weight(i) * value(from + f64::from(i) * h)).sum::<f64>() * h / 3.0
         };
         for n in 1..=6 {
-            let weights = exact_weights(&path, word, clock, 0.0, &places[..n], places[0], to);
-            let start = places[0].clock(clock);
+            let weights = StepIntegral::new(prediction, variable).weights(&path, &places[..n], places[0], to);
+            let start = places[0].value(variable);
             for k in 0..n as i32 {
-                let power = |node: &Node| ((node.clock(clock) - start) / (to.clock(clock) - start)).powi(k);
+                let power = |node: &TimePoint| ((node.value(variable) - start) / (to.value(variable) - start)).powi(k);
                 let sum: f64 = weights.iter().zip(&places).map(|(w, node)| w * power(node)).sum();
                 let exact = integral(k);
                 let size = weights.iter().zip(&places).map(|(w, node)| (w * power(node)).abs()).sum::<f64>();
                 assert!(
                     (sum - exact).abs() < 1e-9 * size.max(0.1),
-                    "{word:?}, {clock:?}, {n} words, power {k}: {sum} for {exact}"
+                    "{prediction:?}, {variable:?}, {n} outputs, power {k}: {sum} for {exact}"
                 );
             }
         }
     }
 }
 
+/// The highest measured order, by five outputs and by four with a corrector.
 #[test]
-fn the_fifth_order_is_one_in_every_clock() {
+fn fifth_order_methods_converge_with_order_five_in_every_variable() {
     let model = laws::problem(VariancePreserving { beta_min: 0.1, beta_max: 8.0 });
-    for (word, clock, corrector) in ways() {
-        let sampler = AdamsBashforth { order: 5 - usize::from(corrector), word, clock, corrector };
+    for (prediction, variable, corrector) in ways() {
+        let sampler = AdamsBashforth { order: 5 - usize::from(corrector), prediction, variable, corrector };
         let measured = laws::order_of(&sampler, &model, [0.8, 0.2]);
         assert!((measured - 5.0).abs() < 0.1, "{sampler:?}: {measured}");
     }
@@ -163,7 +164,7 @@ fn the_fifth_order_is_one_in_every_clock() {
 #[test]
 fn a_row_does_not_depend_on_its_batch() {
     for sampler in all() {
-        let allowed = if sampler.rowwise() { 1e-12 } else { 1e-2 };
+        let allowed = if sampler.properties().rowwise { 1e-12 } else { 1e-2 };
         let gap = laws::row_alone(&*sampler);
         assert!(gap <= allowed, "{sampler:?}: {gap:.2e}");
     }
@@ -173,15 +174,15 @@ fn a_row_does_not_depend_on_its_batch() {
 #[derive(Debug)]
 struct Printed3M;
 impl Multistep for Printed3M {
-    fn word(&self) -> SolverPrediction {
-        SolverPrediction::X0
+    fn integral(&self) -> StepIntegral {
+        StepIntegral::new(SolverPrediction::X0, Variable::LogSnr)
     }
-    fn keeps(&self) -> usize {
+    fn history_len(&self) -> usize {
         3
     }
-    fn weights(&self, path: &dyn Schedule, nodes: &[Node], to: Node) -> Vec<f64> {
-        let [from, one, two] = *nodes else {
-            return DpmSolverPp::default().weights(path, nodes, to);
+    fn weights(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
+        let [from, one, two] = *points else {
+            return DpmSolverPp::default().weights(schedule, points, to);
         };
         let h = to.lambda() - from.lambda();
         let (r0, r1) = ((from.lambda() - one.lambda()) / h, (one.lambda() - two.lambda()) / h);
@@ -204,27 +205,28 @@ fn the_printed_third_order_converges_with_second_order() {
 
 /// Samplers that are the same by algebra.
 #[test]
-fn samplers_that_are_equal_are_equal() {
+fn samplers_equal_by_algebra_give_equal_samples() {
     let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
     let times: Vec<f64> = (1..=9).rev().map(|i| f64::from(i) / 10.0).collect();
     let end = |sampler: &dyn Sampler<2>| walk(sampler, &model, &times, latents());
     let predictor = UniPc { corrector: false, ..UniPc::default() };
+    let adams = AdamsBashforth { order: 3, corrector: false, ..AdamsBashforth::default() };
     let pairs: [(&dyn Sampler<2>, &dyn Sampler<2>); 8] = [
         (&Euler {}, &Ddim { eta: 0.0 }),
         (&Ddim { eta: 1.0 }, &EulerAncestral { eta: 1.0 }),
         (&DpmSolverPp::default(), &predictor),
         (
             &Lms { order: 3 },
-            &AdamsBashforth { order: 3, word: SolverPrediction::Epsilon, clock: Clock::Ratio, corrector: false },
+            &AdamsBashforth { prediction: SolverPrediction::Epsilon, variable: Variable::Ratio, ..adams },
         ),
         (
             &Deis { order: 3 },
-            &AdamsBashforth { order: 3, word: SolverPrediction::Epsilon, clock: Clock::Time, corrector: false },
+            &AdamsBashforth { prediction: SolverPrediction::Epsilon, variable: Variable::Time, ..adams },
         ),
         (&SaSolver { predictor: 1, corrector: 0, tau: 1.0 }, &DpmSolverPp { order: 1, eta: 1.0, lower_final: false }),
         // One step of the reverse process on x̂ is the posterior's.
         (&DpmSolverPp { order: 1, eta: 1.0, lower_final: false }, &Ancestral {}),
-        (&Churn { churn: 0.0, ..Churn::default() }, &Heun {}),
+        (&Churn { s_churn: 0.0, ..Churn::default() }, &Heun {}),
     ];
     for (a, b) in pairs {
         let error = gap(end(a), end(b));
@@ -250,10 +252,10 @@ fn inversion_is_the_inverse_of_ddim() {
     assert!(error < 0.1, "{error:.2e}");
 }
 
-/// Where x̂ stands still the steps are exact, and the whole has the noise of its halves, draw by draw.
+/// If x̂ is constant the steps are exact, and the whole step adds the noise of its halves, normal by normal.
 #[test]
-fn a_stochastic_midpoint_step_is_two_steps_where_the_guess_stands_still() {
-    /// A model that says one x whatever it is asked.
+fn a_stochastic_midpoint_step_equals_two_steps_if_the_estimate_is_constant() {
+    /// A model whose x̂ is the same everywhere.
     struct Same(Gaussian, Tensor<2>);
     impl Denoiser<2> for Same {
         fn noise(&self) -> &dyn Noise<2> {
@@ -273,9 +275,9 @@ fn a_stochastic_midpoint_step_is_two_steps_where_the_guess_stands_still() {
     for eta in [0.3, 1.0] {
         let single = DpmSolverPp { order: 1, eta, lower_final: false };
         let (mut one, mut two) = (Rng::new(4), Rng::new(4));
-        let whole = DpmSolverPp2S { eta }.step(&model, z.clone(), t, s, &mut Past::of(1), &mut one);
-        let half = single.step(&model, z.clone(), t, middle, &mut Past::of(1), &mut two);
-        let halves = single.step(&model, half, middle, s, &mut Past::of(1), &mut two);
+        let whole = DpmSolverPp2S { eta }.step(&model, z.clone(), TimeStep::new(t, s), &mut one);
+        let half = single.step(&model, z.clone(), TimeStep::new(t, middle), &mut two);
+        let halves = single.step(&model, half, TimeStep::new(middle, s), &mut two);
         let error = gap(whole, halves);
         assert!(error < 1e-12, "{eta}: {error:.2e}");
     }
@@ -283,7 +285,7 @@ fn a_stochastic_midpoint_step_is_two_steps_where_the_guess_stands_still() {
 
 /// PNDM by the paper's equations 11 to 13, written once more and by hand.
 #[test]
-fn pndm_is_the_papers() {
+fn pndm_follows_its_equations_11_to_13() {
     let model = mixture(Gaussian::new(VariancePreserving::default()));
     let path = VariancePreserving::default();
     let eps = |z: &Tensor<2>, t: f64| {
@@ -298,20 +300,20 @@ fn pndm_is_the_papers() {
     };
     let times = [0.9, 0.75, 0.6, 0.5, 0.35, 0.2, 0.1];
     let mut z = latents();
-    let mut words: Vec<Tensor<2>> = vec![];
+    let mut outputs: Vec<Tensor<2>> = vec![];
     for pair in times.windows(2) {
         let (t, s) = (pair[0], pair[1]);
         let m = (t + s) / 2.0;
-        words.push(eps(&z, t));
-        let n = words.len();
-        let word = |k: usize| words[n - 1 - k].clone();
+        outputs.push(eps(&z, t));
+        let n = outputs.len();
+        let past = |k: usize| outputs[n - 1 - k].clone();
         let mean = if n <= 3 {
-            let e2 = eps(&phi(&z, &word(0), t, m), m);
+            let e2 = eps(&phi(&z, &past(0), t, m), m);
             let e3 = eps(&phi(&z, &e2, t, m), m);
             let e4 = eps(&phi(&z, &e3, t, s), s);
-            (word(0) + e2 * 2.0 + e3 * 2.0 + e4) / 6.0
+            (past(0) + e2 * 2.0 + e3 * 2.0 + e4) / 6.0
         } else {
-            (word(0) * 55.0 - word(1) * 59.0 + word(2) * 37.0 - word(3) * 9.0) / 24.0
+            (past(0) * 55.0 - past(1) * 59.0 + past(2) * 37.0 - past(3) * 9.0) / 24.0
         };
         z = phi(&z, &mean, t, s);
     }
@@ -319,7 +321,7 @@ fn pndm_is_the_papers() {
     assert!(error < 1e-12, "{error:.2e}");
 }
 
-/// A denoiser that counts how often it is asked.
+/// A denoiser that counts its evaluations.
 struct Counted<'a>(&'a dyn Denoiser<2>, Cell<usize>);
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
@@ -331,9 +333,9 @@ impl Denoiser<2> for Counted<'_> {
     }
 }
 
-/// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one call a level.
+/// Song's algorithm 1 on EDM's levels, where x_ε is the end of the flow: x ← f(x + √(τ² − ε²) ξ, τ), one evaluation per level.
 #[test]
-fn consistency_on_levels_that_end_above_zero_is_songs_loop() {
+fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
     let edm = Edm { sigma_min: 0.05, sigma_max: 20.0, rho: 7.0 };
     let model = laws::problem(edm);
     let exact = FlowEnd(&model);
@@ -353,7 +355,7 @@ fn consistency_on_levels_that_end_above_zero_is_songs_loop() {
     }
     let error = gap(ours, x);
     assert!(error < 1e-12, "{error:.2e}");
-    // Others end with x̂, one call more, and a shared sampler is what it holds.
+    // Other samplers end with x̂, by one more evaluation, and a shared sampler behaves as the one it holds.
     let counted = Counted(&model, Cell::new(0));
     let start = latents();
     trajectory_from(&counted, &Euler {}, times.to_vec(), start.clone(), &rng).unwrap().last();
@@ -372,7 +374,7 @@ fn an_exact_consistency_model_needs_one_step() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn samplers_refuse_categorical_noise_and_invalid_settings() {
     let noise = tweedie::noise::Discrete::uniform(Linear::new(10), 2);
     let check = |sampler: &dyn Sampler<2>| sampler.check(&noise).unwrap_err().to_string();
     for sampler in all() {
@@ -382,30 +384,33 @@ fn what_does_not_fit_is_refused() {
     }
     let gaussian = Gaussian::new(Linear::new(10));
     let wrong: [(&dyn Sampler<2>, &str); 16] = [
-        (&DpmSolver { order: 4 }, "order of dpm-solver"),
-        (&UniPc { order: 0, ..UniPc::default() }, "order of unipc"),
-        (&Ipndm { words: 5 }, "1 to 4 words"),
-        (&SaSolver { tau: -1.0, ..SaSolver::default() }, "tau"),
+        (&DpmSolver { order: 4 }, "`order` of DpmSolver must be 1, 2 or 3, got 4"),
+        (&UniPc { order: 0, ..UniPc::default() }, "`order` of UniPc must be 1, 2 or 3, got 0"),
+        (&Ipndm { order: 5 }, "`order` of Ipndm must be 1 to 4, got 5"),
+        (&SaSolver { tau: -1.0, ..SaSolver::default() }, "`tau` must be a finite number of 0 or more, got -1"),
         (&Restart { low: 1.0, high: 0.5, repeats: 1, steps: 1 }, "0 < low < high"),
-        (&AdamsBashforth { order: 0, ..AdamsBashforth::default() }, "AdamsBashforth was given order 0, but"),
-        (&Deis { order: 0 }, "Deis was given order 0, but"),
-        (&AdamsBashforth { order: 7, ..AdamsBashforth::default() }, "AdamsBashforth was given order 7, but"),
-        (&AdamsBashforth { order: 6, corrector: true, ..AdamsBashforth::default() }, "order 7"),
-        (&SaSolver { corrector: 5, ..SaSolver::default() }, "corrector of 0 to 4"),
-        (&DpmSolverPp2S { eta: -1.0 }, "eta"),
-        (&DpmSolverPp { order: 0, ..DpmSolverPp::default() }, "order of dpm-solver++"),
-        (&Churn { noise: f64::INFINITY, ..Churn::default() }, "the noise finite"),
-        (&PredictorCorrector { snr: 1.0, corrections: 1 }, "between 0 and 1, not 1:"),
-        (&PredictorCorrector { snr: 0.0, corrections: 1 }, "between 0 and 1, not 0:"),
-        (&PredictorCorrector { snr: f64::NAN, corrections: 1 }, "between 0 and 1, not NaN:"),
+        (&AdamsBashforth { order: 0, ..AdamsBashforth::default() }, "`order` of AdamsBashforth must be 1 to 6, got 0"),
+        (&Deis { order: 0 }, "`order` of Deis must be 1 to 6, got 0"),
+        (&AdamsBashforth { order: 7, ..AdamsBashforth::default() }, "`order` of AdamsBashforth must be 1 to 6"),
+        (&AdamsBashforth { order: 6, corrector: true, ..AdamsBashforth::default() }, "got 7"),
+        (&SaSolver { corrector: 5, ..SaSolver::default() }, "`corrector` must be 0 to 4 outputs, got 5"),
+        (&DpmSolverPp2S { eta: -1.0 }, "`eta` must be a finite number of 0 or more, got -1"),
+        (&DpmSolverPp { order: 0, ..DpmSolverPp::default() }, "`order` of DpmSolverPp must be 1, 2 or 3, got 0"),
+        (
+            &Churn { s_noise: f64::INFINITY, ..Churn::default() },
+            "`s_noise` must be a finite number of 0 or more, got inf",
+        ),
+        (&PredictorCorrector { snr: 1.0, corrections: 1 }, "`snr` must be between 0 and 1, got 1;"),
+        (&PredictorCorrector { snr: 0.0, corrections: 1 }, "`snr` must be between 0 and 1, got 0;"),
+        (&PredictorCorrector { snr: f64::NAN, corrections: 1 }, "`snr` must be between 0 and 1, got NaN;"),
     ];
     for (sampler, why) in wrong {
-        let said = sampler.check(&gaussian).unwrap_err().to_string();
-        assert!(said.contains(why) && !said.contains('{'), "{sampler:?}: {said}");
+        let message = sampler.check(&gaussian).unwrap_err().to_string();
+        assert!(message.contains(why) && !message.contains('{'), "{sampler:?}: {message}");
     }
 }
 
-/// diffusers' deterministic dummy model: word = z τ/(τ + 1), τ the number of the training step, from 0.
+/// diffusers' deterministic dummy model: output = z τ/(τ + 1), τ the number of the training step, from 0.
 struct Dummy {
     noise: Gaussian,
     tau: Box<dyn Fn(f64) -> f64>,
@@ -423,7 +428,7 @@ impl Denoiser<2> for Dummy {
 /// Sums of |x| of diffusers 0.40's schedulers after ten steps on the dummy model, from x = i/768. Its models run in single
 /// precision, so to 1e-4.
 #[test]
-fn the_sums_of_diffusers() {
+fn sums_on_the_dummy_model_are_those_of_diffusers() {
     let start: Tensor<2> = Tensor::from_data(
         TensorData::new((0..768).map(|i| f64::from(i) / 768.0).collect::<Vec<_>>(), [1, 768]),
         (&Device::flex(), DType::F64),
@@ -521,7 +526,7 @@ fn the_sums_of_diffusers() {
             walk(&Heun {}, &model, &times, start.clone() * first)
         }),
         // Theirs clips x̂ but keeps the ε̂ of the x̂ that was not, which no x̂ and z go together with: this sum, of the first
-        // nine steps, is by a step of theirs. The dummy's last word is 0, and so is the sum after ten.
+        // nine steps, is by a step of theirs. The dummy's last output is 0, and so is the sum after ten.
         ("DDIM, sample, nine steps", 548.6595942820422, {
             let model = dummy(X0);
             leading[..10].windows(2).fold(start.clone(), |z, pair| {
@@ -552,9 +557,9 @@ fn the_sums_of_diffusers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Thresholds and times of one's own are a denoiser's and a list's business: every sampler takes them.
+/// Thresholding belongs to the denoiser and the times are a list: every sampler works with both.
 #[test]
-fn every_sampler_takes_thresholds_and_any_times() {
+fn every_sampler_works_with_thresholding_and_uneven_times() {
     let uneven = [1.0, 0.93, 0.52, 0.5, 0.11, 0.0];
     for (name, model) in [
         ("flow matching", laws::problem(FlowMatching {})),
@@ -574,24 +579,134 @@ fn every_sampler_takes_thresholds_and_any_times() {
     }
 }
 
-/// What a walk holds is the same after ten steps and after a hundred.
+/// The state of a trajectory holds as many tensors after ten steps as after a hundred.
 #[test]
-fn nothing_grows_with_the_number_of_steps() {
+fn the_state_does_not_grow_with_the_number_of_steps() {
     let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
     for sampler in all() {
         let held = |steps: usize| {
-            let (mut past, rng) = (Past::of(steps), Rng::new(0));
+            let (mut state, rng) = (sampler.start(model.noise()).unwrap(), Rng::new(0));
             let mut z = latents();
             let mut most = 0;
-            for i in 0..steps {
-                let time = |i: usize| 0.9 - 0.8 * i as f64 / steps as f64;
-                z = sampler.step(&model, z, time(i), time(i + 1), &mut past, &mut rng.at(i as u64));
-                past.advance();
-                most = most.max(past.len());
+            let times: Vec<f64> = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
+            for at in TimeStep::along(&times) {
+                z = state.step(&model, z, at, &mut rng.at(at.index as u64));
+                most = most.max(format!("{state:?}").matches("Tensor").count());
             }
             most
         };
         let (few, many) = (held(10), held(100));
-        assert!(few == many && few <= 9, "{sampler:?}: {few} and {many} words");
+        assert!(few == many && few <= 9, "{sampler:?}: {few} and {many} tensors");
     }
+}
+
+/// A sampler that declares something unusual in every field, and counts in its state how often z was replaced.
+#[derive(Debug)]
+struct Unusual;
+const UNUSUAL: Properties = Properties {
+    order: Some(7),
+    weak_order: 5,
+    bias: 0.25,
+    rowwise: false,
+    nfe_per_step: 11,
+    adaptive: true,
+    consistency: true,
+};
+#[derive(Clone, Debug, Default)]
+struct Replaced(f64);
+impl<const D: usize> SamplerState<D> for Replaced {
+    /// Adds nothing to z but how often it was replaced.
+    fn step(&mut self, _: &dyn Denoiser<D>, z: Tensor<D>, _: TimeStep, _: &mut Rng) -> Tensor<D> {
+        z + self.0
+    }
+    fn z_replaced(&mut self) {
+        self.0 += 1.0;
+    }
+}
+impl<const D: usize> Sampler<D> for Unusual {
+    fn properties(&self) -> Properties {
+        UNUSUAL
+    }
+    fn check(&self, _: &dyn Noise<D>) -> tweedie::Result<()> {
+        Ok(())
+    }
+    fn start(&self, _: &dyn Noise<D>) -> tweedie::Result<Box<dyn SamplerState<D> + '_>> {
+        Ok(Box::new(Replaced::default()))
+    }
+    fn step(&self, _: &dyn Denoiser<D>, z: Tensor<D>, _: TimeStep, _: &mut Rng) -> Tensor<D> {
+        z
+    }
+}
+
+#[test]
+fn wrappers_keep_all_properties_and_pass_on_that_z_was_replaced() {
+    let noise = tweedie::noise::Discrete::absorbing(FlowMatching {}, 3, 2);
+    let model = tweedie::exact::Joint::new(noise, vec![(vec![0, 0], 1.0)]).unwrap();
+    let unknown = Tensor::<3>::from_data([[[-1.0], [-1.0]]], &Device::flex());
+    let unusual: Box<dyn Sampler<3>> = Box::new(Unusual);
+    let (boxed, borrowed): (Box<dyn Sampler<3>>, &dyn Sampler<3>) = (Box::new(Unusual), &Unusual);
+    let wrappers: [Box<dyn Sampler<3> + '_>; 9] = [
+        Box::new(Arc::new(Unusual)),
+        Box::new(boxed),
+        Box::new(borrowed),
+        Box::new(Cached { sampler: Unusual }),
+        Box::new(Cached { sampler: Arc::new(Unusual) }),
+        Box::new(Cached { sampler: unusual }),
+        Box::new(Blocks { sampler: Unusual, block: 2, window: None }),
+        Box::new(Infill { sampler: Box::new(Unusual), known: unknown.clone() }),
+        Box::new(Infill { sampler: Box::new(Cached { sampler: Unusual }), known: unknown }),
+    ];
+    for sampler in wrappers {
+        assert_eq!(sampler.properties(), UNUSUAL, "{sampler:?}");
+        let mut state = sampler.start(model.noise()).unwrap();
+        state.z_replaced();
+        // A copy goes on from the same state.
+        let mut copy = state.clone();
+        let z = || Tensor::<3>::zeros([1, 2, 1], &Device::flex());
+        let at = TimeStep::new(0.9, 0.5);
+        for state in [&mut state, &mut copy] {
+            let end = numbers(state.step(&model, z(), at, &mut Rng::new(0)));
+            assert!(end.iter().all(|x| *x >= 1.0), "{sampler:?}: {end:?}");
+        }
+    }
+}
+
+/// Stepping by hand does not need `check` first: `start` refuses what `check` does, with the same reason.
+#[test]
+fn a_trajectory_on_a_noise_that_does_not_fit_does_not_start() {
+    let noise = tweedie::noise::Discrete::uniform(Linear::new(10), 2);
+    for sampler in all() {
+        let (checked, started) = (sampler.check(&noise), sampler.start(&noise).map(|_| ()));
+        let text = |result: tweedie::Result<()>| result.err().map(|error| error.to_string());
+        assert_eq!(text(checked), text(started), "{sampler:?}");
+    }
+    let wrong = DpmSolverPp { order: 9, ..DpmSolverPp::default() };
+    let error = Sampler::<2>::start(&wrong, &Gaussian::new(Linear::new(10))).map(|_| ()).unwrap_err();
+    assert_eq!(error.field(), Some("order"));
+}
+
+#[test]
+#[should_panic(expected = "the sampler Deis needs Gaussian noise")]
+fn a_single_step_on_a_noise_that_does_not_fit_panics_with_the_reason() {
+    let noise = tweedie::noise::Discrete::absorbing(FlowMatching {}, 3, 2);
+    let model = tweedie::exact::Joint::new(noise, vec![(vec![0, 0], 1.0)]).unwrap();
+    let z = Tensor::<3>::zeros([1, 2, 1], &Device::flex());
+    Deis::default().step(&model, z, TimeStep::new(0.9, 0.5), &mut Rng::new(0));
+}
+
+/// A corrector takes the last step again unless z was replaced since.
+#[test]
+fn a_corrector_leaves_a_replaced_z_as_it_is() {
+    let model = mixture(Gaussian::new(VariancePreserving::default()));
+    let (corrected, plain) = (UniPc::default(), UniPc { corrector: false, ..UniPc::default() });
+    let run = |sampler: &dyn Sampler<2>, replaced: bool| {
+        let mut state = sampler.start(model.noise()).unwrap();
+        state.step(&model, latents(), TimeStep::new(0.8, 0.65), &mut Rng::new(0));
+        if replaced {
+            state.z_replaced();
+        }
+        state.step(&model, latents() * 0.9, TimeStep::new(0.65, 0.45), &mut Rng::new(0))
+    };
+    assert!(gap(run(&corrected, true), run(&plain, false)) < 1e-12);
+    assert!(gap(run(&corrected, false), run(&plain, false)) > 1e-3);
 }

@@ -1,4 +1,5 @@
-//! Steps of samplers written once more and by hand, with the same noises: what laws of whole walks leave free.
+//! Steps of samplers against their formulas, written a second time by hand and with the same noise: details that laws of whole
+//! trajectories do not determine.
 use crate::common::{gap, latents, mixture, walk};
 use burn::tensor::{DType, Device, Tensor};
 use std::cell::RefCell;
@@ -51,23 +52,23 @@ impl<S: Schedule + Clone + 'static> Hand<S> {
     }
     /// A step of a sampler, and how far it is from another's.
     fn off(&self, sampler: &dyn Sampler<2>, t: f64, s: f64, other: Tensor<2>) -> f64 {
-        gap(sampler.step(&self.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4)), other)
+        gap(sampler.step(&self.model, latents(), TimeStep::new(t, s), &mut Rng::new(4)), other)
     }
 }
 
-/// The k-th draw of the stream of [`Hand::off`].
+/// The k-th normal of the stream of [`Hand::off`].
 fn xi(k: usize) -> Tensor<2> {
     let mut rng = Rng::new(4);
-    let mut draw = || rng.normal_tensor(latents().dims(), &Device::flex(), DType::F64);
-    (0..k).for_each(|_| drop(draw()));
-    draw()
+    let mut next = || rng.normal_tensor(latents().dims(), &Device::flex(), DType::F64);
+    (0..k).for_each(|_| drop(next()));
+    next()
 }
 
 const NEAR: f64 = 1e-12;
 
 /// x_s = α_s x̂ + √(σ_s² − c²) ε̂ + c ξ, c = η √(posterior's variance).
 #[test]
-fn eta_is_the_share_of_the_posteriors_spread() {
+fn eta_scales_the_posteriors_standard_deviation() {
     let hand = Hand::new(Linear::new(100));
     let (t, s, eta) = (0.7, 0.4, 0.5);
     let (from, to) = (hand.at(t), hand.at(s));
@@ -85,24 +86,24 @@ fn eta_is_the_share_of_the_posteriors_spread() {
 }
 
 #[test]
-fn stochastic_dpm_solver_plus_plus_in_two_words_is_its_formula() {
+fn dpm_solver_pp_2m_sde_is_its_formula() {
     let hand = Hand::new(VariancePreserving::default());
     let (u, t, s, eta) = (0.8, 0.65, 0.45, 0.5);
     let (from, to) = (hand.at(t), hand.at(s));
     let sampler = DpmSolverPp { order: 2, eta, lower_final: false };
-    let (mut past, mut rng) = (Past::of(2), Rng::new(4));
+    let (mut state, mut rng) = (Sampler::start(&sampler, hand.model.noise()).unwrap(), Rng::new(4));
     let before = latents();
-    let z = sampler.step(&hand.model, before.clone(), u, t, &mut past, &mut rng);
-    past.advance();
-    let ours = sampler.step(&hand.model, z.clone(), t, s, &mut past, &mut rng);
+    let [first, second] = [0, 1].map(|i| TimeStep { t: [u, t][i], s: [t, s][i], index: i, count: 2 });
+    let z = state.step(&hand.model, before.clone(), first, &mut rng);
+    let ours = state.step(&hand.model, z.clone(), second, &mut rng);
     let h = hand.lambda(s) - hand.lambda(t);
     let r = (hand.lambda(t) - hand.lambda(u)) / h;
-    let word = hand.x(&z, t) * (1.0 + 0.5 / r) - hand.x(&before, u) * (0.5 / r);
+    let output = hand.x(&z, t) * (1.0 + 0.5 / r) - hand.x(&before, u) * (0.5 / r);
     let end = z * (to.sigma / from.sigma * (-eta * h).exp())
-        + word * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
+        + output * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
         + xi(1) * (to.sigma * (1.0 - (-2.0 * eta * h).exp()).sqrt());
     assert!(gap(ours, end) < NEAR);
-    // And its first step, of one word.
+    // And its first step, of one output.
     let (from, to, h) = (hand.at(u), hand.at(t), hand.lambda(t) - hand.lambda(u));
     let end = before.clone() * (to.sigma / from.sigma * (-eta * h).exp())
         + hand.x(&before, u) * (to.alpha * (1.0 - (-(1.0 + eta) * h).exp()))
@@ -115,25 +116,26 @@ fn stochastic_dpm_solver_plus_plus_in_two_words_is_its_formula() {
 fn unipc_is_its_formula_with_either_b() {
     let hand = Hand::new(VariancePreserving::default());
     let (u, t, s) = (0.8, 0.65, 0.45);
-    for (variant, b) in [(Variant::Bh1, (|h| h) as fn(f64) -> f64), (Variant::Bh2, |h: f64| h.exp() - 1.0)] {
+    for (variant, b) in [(UniPcVariant::Bh1, (|h| h) as fn(f64) -> f64), (UniPcVariant::Bh2, |h: f64| h.exp() - 1.0)] {
         for corrector in [false, true] {
             let sampler = UniPc { order: 2, variant, corrector, ..UniPc::default() };
-            let (mut past, mut rng) = (Past::of(2), Rng::new(0));
-            let ahead = sampler.step(&hand.model, latents(), u, t, &mut past, &mut rng);
-            let ours = sampler.step(&hand.model, ahead, t, s, &mut past, &mut rng);
-            let step = |z: Tensor<2>, t: f64, s: f64, word: Tensor<2>, difference: Tensor<2>| {
+            let (mut state, mut rng) = (Sampler::start(&sampler, hand.model.noise()).unwrap(), Rng::new(0));
+            let ahead = state.step(&hand.model, latents(), TimeStep::new(u, t), &mut rng);
+            let ours = state.step(&hand.model, ahead, TimeStep::new(t, s), &mut rng);
+            let step = |z: Tensor<2>, t: f64, s: f64, output: Tensor<2>, difference: Tensor<2>| {
                 let h = hand.lambda(s) - hand.lambda(t);
                 z * (hand.at(s).sigma / hand.at(t).sigma)
-                    - word * (hand.at(s).alpha * ((-h).exp() - 1.0))
+                    - output * (hand.at(s).alpha * ((-h).exp() - 1.0))
                     - difference * (hand.at(s).alpha * b(-h) * 0.5)
             };
             let first = hand.x(&latents(), u);
             let ahead = step(latents(), u, t, first.clone(), first.zeros_like());
-            let word = hand.x(&ahead, t);
-            // The corrector looks at the predicted point, and is not asked of the corrected one.
-            let z = if corrector { step(latents(), u, t, first.clone(), word.clone() - first.clone()) } else { ahead };
+            let output = hand.x(&ahead, t);
+            // The corrector uses x̂ at the predicted point; there is no evaluation at the corrected one.
+            let z =
+                if corrector { step(latents(), u, t, first.clone(), output.clone() - first.clone()) } else { ahead };
             let r = (hand.lambda(u) - hand.lambda(t)) / (hand.lambda(s) - hand.lambda(t));
-            let end = step(z, t, s, word.clone(), (first - word) / r);
+            let end = step(z, t, s, output.clone(), (first - output) / r);
             let error = gap(ours, end);
             assert!(error < NEAR, "{variant:?}, {corrector}: {error:.2e}");
         }
@@ -142,7 +144,7 @@ fn unipc_is_its_formula_with_either_b() {
 
 /// Algorithm 1 of Xu et al. in noise levels: x ← x + √(high² − low²) ξ, K times, and down again.
 #[test]
-fn restart_is_the_papers_loop() {
+fn restart_is_algorithm_1() {
     let sampler = Restart { low: 0.4, high: 1.5, repeats: 2, steps: 2 };
     let hand = Hand::new(VariancePreserving::default());
     let (t, s) = (hand.time(0.7), hand.time(0.2));
@@ -158,11 +160,11 @@ fn restart_is_the_papers_loop() {
     // Above and below it is Heun's.
     let other = hand.heun(&latents(), high, t);
     assert!(hand.off(&sampler, high, t, other) < NEAR);
-    // It asks as often as is said.
-    let counted = Counted { model: &hand.model, asked: RefCell::new(vec![]) };
-    sampler.step(&counted, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
-    let calls = Sampler::<2>::calls(&sampler);
-    assert_eq!(counted.asked.into_inner().len(), calls + 2 * 2 * 2 + 2);
+    // The network evaluations are as documented.
+    let counted = Counted { model: &hand.model, evaluated: RefCell::new(vec![]) };
+    sampler.step(&counted, latents(), TimeStep::new(t, s), &mut Rng::new(4));
+    let nfe = Sampler::<2>::properties(&sampler).nfe_per_step;
+    assert_eq!(counted.evaluated.into_inner().len(), nfe + 2 * 2 * 2 + 2);
 }
 
 /// Where the schedule ends below `high`, its end is as high as it goes.
@@ -173,24 +175,24 @@ fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
     let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3 };
     let (t, s) = (hand.time(0.7), hand.time(0.2));
     let (end, above) = (with(3.0), with(1e9));
-    let step = |sampler: Restart| sampler.step(&hand.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
+    let step = |sampler: Restart| sampler.step(&hand.model, latents(), TimeStep::new(t, s), &mut Rng::new(4));
     assert!(gap(step(end), step(above)) < NEAR);
     // One that ends below `low` never restarts.
     let heun = hand.heun(&latents(), t, s);
     assert!(hand.off(&Restart { low: 5.0, high: 9.0, repeats: 1, steps: 3 }, t, s, heun) < NEAR);
 }
 
-/// A model that notes when it is asked.
+/// A model that records the times of its evaluations.
 struct Counted<'a> {
     model: &'a Mixture,
-    asked: RefCell<Vec<f64>>,
+    evaluated: RefCell<Vec<f64>>,
 }
 impl Denoiser<2> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<2> {
         Denoiser::<2>::noise(self.model)
     }
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
-        self.asked.borrow_mut().push(t[0]);
+        self.evaluated.borrow_mut().push(t[0]);
         self.model.denoise(z, t)
     }
 }
@@ -207,22 +209,22 @@ fn pseudo_multistep_methods_average_as_adams_and_bashforth_do() {
         &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
     ];
     let by_hand = |most: usize, warm: bool| {
-        let (mut z, mut words) = (latents(), vec![]);
+        let (mut z, mut outputs) = (latents(), vec![]);
         for (i, pair) in times.windows(2).enumerate() {
-            words.insert(0, hand.eps(&z, pair[0]));
+            outputs.insert(0, hand.eps(&z, pair[0]));
             if warm && i == 0 {
                 z = hand.heun(&z, pair[0], pair[1]);
                 continue;
             }
             let row = rows[(i + 1).min(most) - 1];
-            let mean = row.iter().zip(&words).map(|(w, word)| word.clone() * *w).reduce(|a, b| a + b).unwrap();
+            let mean = row.iter().zip(&outputs).map(|(w, output)| output.clone() * *w).reduce(|a, b| a + b).unwrap();
             z = hand.euler(&z, mean, pair[0], pair[1]);
         }
         z
     };
-    for words in 1..=4 {
-        let error = gap(walk(&Ipndm { words }, &hand.model, &times, latents()), by_hand(words, false));
-        assert!(error < NEAR, "{words}: {error:.2e}");
+    for order in 1..=4 {
+        let error = gap(walk(&Ipndm { order }, &hand.model, &times, latents()), by_hand(order, false));
+        assert!(error < NEAR, "{order}: {error:.2e}");
     }
     let error = gap(walk(&Plms {}, &hand.model, &times, latents()), by_hand(4, true));
     assert!(error < NEAR, "PLMS: {error:.2e}");
@@ -230,7 +232,7 @@ fn pseudo_multistep_methods_average_as_adams_and_bashforth_do() {
 
 /// dz = [f z + g² ε̂/σ] dt + g dw, on schedules that preserve variance and that do not.
 #[test]
-fn steps_of_the_reverse_process_are_those_of_the_books() {
+fn sde_steps_are_euler_maruyamas_and_heuns() {
     fn check(hand: &Hand<impl Schedule + Clone + 'static>) {
         let (t, s) = (0.7, 0.6);
         let drift = |z: &Tensor<2>, t: f64| {
@@ -253,29 +255,28 @@ fn steps_of_the_reverse_process_are_those_of_the_books() {
     check(&Hand::new(Edm { sigma_min: 0.02, sigma_max: 20.0, rho: 7.0 }));
 }
 
-/// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², as often as is asked.
+/// z ← z + δ ∇ln q + √(2δ) ξ with ∇ln q = −ε̂/σ and δ = 2 (snr σ)², `corrections` times.
 #[test]
-fn corrections_are_langevins_steps() {
+fn corrections_are_langevin_steps() {
     let hand = Hand::new(FlowMatching {});
     let (t, s, snr) = (0.7, 0.5, 0.16);
     let sigma = hand.at(s).sigma;
     let delta = 2.0 * (snr * sigma).powi(2);
-    let mut z = Ancestral {}.step(&hand.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
+    let mut z = Ancestral {}.step(&hand.model, latents(), TimeStep::new(t, s), &mut Rng::new(4));
     for k in 1..=2 {
         z = z.clone() - hand.eps(&z, s) * (delta / sigma) + xi(k) * (2.0 * delta).sqrt();
     }
     assert!(hand.off(&PredictorCorrector { snr, corrections: 2 }, t, s, z) < NEAR);
 }
 
-/// γ is a share of the walk's steps, however many are left; fresh noise is √(σ̂² − σ²) strong in noise levels.
+/// γ is S_churn over the number of steps, however many are left; fresh noise is √(σ̂² − σ²) strong in noise levels.
 #[test]
-fn churn_is_spread_over_the_whole_walk() {
+fn s_churn_is_divided_by_the_number_of_steps() {
     let hand = Hand::new(VariancePreserving::default());
-    let churn = Churn { churn: 2.0, min: 0.0, max: f64::INFINITY, noise: 1.1 };
+    let churn = Churn { s_churn: 2.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.1 };
     let (t, s) = (0.6, 0.5);
-    let mut past = Past::of(10);
-    (0..6).for_each(|_| past.advance());
-    let ours = churn.step(&hand.model, latents(), t, s, &mut past, &mut Rng::new(4));
+    let seventh = TimeStep { t, s, index: 6, count: 10 };
+    let ours = churn.step(&hand.model, latents(), seventh, &mut Rng::new(4));
     let (level, raised) = (hand.ratio(t), hand.ratio(t) * (1.0 + 2.0 / 10.0));
     let above = hand.time(raised);
     let z = latents() / hand.at(t).alpha + xi(0) * (1.1 * (raised * raised - level * level).sqrt());
@@ -302,31 +303,31 @@ impl<S: Schedule> Schedule for Units<S> {
 #[test]
 fn a_relative_tolerance_is_relative_to_z() {
     let sampler = DormandPrince { absolute: 1e-12, relative: 1e-5 };
-    let walk = |units: f64| {
+    let run = |units: f64| {
         let model = mixture(Gaussian::new(Units(VariancePreserving::default(), units)));
-        let counted = Counted { model: &model, asked: RefCell::new(vec![]) };
+        let counted = Counted { model: &model, evaluated: RefCell::new(vec![]) };
         let start = latents() * units;
-        let end = sampler.step(&counted, start.clone(), 0.9, 0.2, &mut Past::of(1), &mut Rng::new(0));
+        let end = sampler.step(&counted, start.clone(), TimeStep::new(0.9, 0.2), &mut Rng::new(0));
         let exact = model.flow(start, 0.9, 0.2);
-        (counted.asked.into_inner(), gap(end / units, exact / units))
+        (counted.evaluated.into_inner(), gap(end / units, exact / units))
     };
-    let ((one, error), (large, same)) = (walk(1.0), walk(100.0));
+    let ((one, error), (large, same)) = (run(1.0), run(100.0));
     assert_eq!(one.len(), large.len());
     assert!(error < 1e-4 && (error - same).abs() < 1e-9, "{error:.1e} {same:.1e}");
 }
 
-/// A net that says what is no number makes x_s none, instead of ending the program.
+/// NaN from a network makes x_s NaN, without a panic.
 #[test]
-fn an_adaptive_step_of_no_number_is_none() {
+fn an_adaptive_step_of_nan_is_nan() {
     let hand = Hand::new(VariancePreserving::default());
     let start = latents() * f64::NAN;
-    let end = DormandPrince::default().step(&hand.model, start, 0.9, 0.2, &mut Past::of(1), &mut Rng::new(0));
+    let end = DormandPrince::default().step(&hand.model, start, TimeStep::new(0.9, 0.2), &mut Rng::new(0));
     assert!(crate::common::numbers(end).iter().all(|x| x.is_nan()));
 }
 
-/// Where α falls at once the drift has no bound, and a step from there or to there is drawn from p(x_s | x_t).
+/// Where α′ is infinite the drift is, and a step from there or to there is a sample of p(x_s | x_t).
 #[test]
-fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
+fn a_step_to_infinite_drift_samples_the_reverse_transition() {
     /// Its slope is infinite at ½.
     #[derive(Clone, Debug)]
     struct Steep;
@@ -338,7 +339,7 @@ fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
     }
     let hand = Hand::new(Steep);
     for (t, s) in [(0.8, 0.5), (0.5, 0.3)] {
-        let own = Ancestral {}.step(&hand.model, latents(), t, s, &mut Past::of(1), &mut Rng::new(4));
+        let own = Ancestral {}.step(&hand.model, latents(), TimeStep::new(t, s), &mut Rng::new(4));
         assert_eq!(hand.off(&SdeHeun {}, t, s, own.clone()), 0.0);
         assert!(crate::common::numbers(own).iter().all(|x| x.is_finite()));
     }
@@ -346,7 +347,7 @@ fn a_step_to_where_the_drift_has_no_bound_is_the_posteriors() {
 
 /// Data without noise have no ε̂: an inversion begins from that of α x, so x_t = α x + σ ε̂(α x).
 #[test]
-fn an_inversion_begins_with_the_noise_that_is_said_of_the_data() {
+fn inversion_from_data_starts_with_the_noise_estimate_of_alpha_x() {
     let hand = Hand::new(FlowMatching {});
     let (x, t) = (latents(), 0.05);
     let start = x.clone() * hand.at(t).alpha;

@@ -400,7 +400,7 @@ fn samplers_converge_at_the_order_they_declare() {
         for sampler in [&Ddim { eta: 0.0 } as &dyn Sampler<2>, &Euler {}, &Heun {}] {
             let (a, b) = (error_of(sampler, &model, 64), error_of(sampler, &model, 256));
             let order = (a / b).log2() / 2.0;
-            let declared = sampler.order().unwrap() as f64;
+            let declared = sampler.properties().order.unwrap() as f64;
             assert!(
                 (order - declared).abs() < 0.15,
                 "{sampler:?} on {:?}: order {order:.2} and not {declared}",

@@ -6,7 +6,7 @@ use tweedie::{
     Rng,
     denoise::{Denoiser, Guided, Truncated, Truncation},
     exact::Joint,
-    laws::{self, distance, draws},
+    laws::{self, sequence_counts, total_variation},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
     schedule::{CosineAngle, FlowMatching, Survival},
@@ -38,11 +38,11 @@ fn absorbing(schedule: impl Survival + 'static) -> Joint {
 fn uniform() -> Joint {
     Joint::new(Discrete::uniform(FlowMatching {}, 3), sequences()).unwrap()
 }
-/// The distance of `rows` draws from the data's law, over what chance allows.
+/// The distance of `rows` samples from the data's distribution, and the sampling error allowed.
 fn far(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize) -> (f64, f64) {
-    distance(model, &draws(model, sampler, steps, rows, &Rng::new(5)))
+    total_variation(model, &sequence_counts(model, sampler, steps, rows, &Rng::new(5)))
 }
-fn by(by: By) -> Ordered {
+fn by(by: UnmaskingOrder) -> Ordered {
     Ordered { by, temperature: 0.0 }
 }
 
@@ -53,17 +53,17 @@ fn all() -> Vec<Box<dyn Sampler<3>>> {
         Box::new(Analytic {}),
         Box::new(FirstHitting {}),
         Box::new(TauLeaping {}),
-        Box::new(by(By::Confidence)),
-        Box::new(Ordered { by: By::Confidence, temperature: 4.5 }),
-        Box::new(by(By::Entropy)),
-        Box::new(by(By::Margin)),
-        Box::new(by(By::Random)),
-        Box::new(by(By::Position)),
+        Box::new(by(UnmaskingOrder::Confidence)),
+        Box::new(Ordered { by: UnmaskingOrder::Confidence, temperature: 4.5 }),
+        Box::new(by(UnmaskingOrder::Entropy)),
+        Box::new(by(UnmaskingOrder::Margin)),
+        Box::new(by(UnmaskingOrder::Random)),
+        Box::new(by(UnmaskingOrder::Position)),
         Box::new(Remasking::default()),
         Box::new(Remasking { rule: Remask::Rescale, eta: 0.3, ..Remasking::default() }),
         Box::new(looped),
         Box::new(Blocks { sampler: Analytic {}, block: 2, window: None }),
-        Box::new(Blocks { sampler: by(By::Entropy), block: 1, window: None }),
+        Box::new(Blocks { sampler: by(UnmaskingOrder::Entropy), block: 1, window: None }),
         Box::new(Cached { sampler: Ancestral {} }),
         Box::new(Cached { sampler: Blocks { sampler: Analytic {}, block: 2, window: None } }),
     ]
@@ -83,17 +83,17 @@ fn every_sampler_of_categories_obeys_its_laws() {
 
 /// One entry a step, or its own times: the conditionals multiply to the joint.
 #[test]
-fn what_reveals_one_entry_a_step_draws_the_joint() {
+fn one_entry_per_step_samples_the_joint_distribution() {
     let model = absorbing(FlowMatching {});
     let blocks = Blocks { sampler: Analytic {}, block: 1, window: None };
     let exact: [(&dyn Sampler<3>, usize); 9] = [
         (&FirstHitting {}, 1),
         (&FirstHitting {}, 3),
-        (&by(By::Random), 4),
-        (&by(By::Position), 4),
-        (&by(By::Entropy), 4),
-        (&by(By::Margin), 4),
-        (&Ordered { by: By::Entropy, temperature: 2.0 }, 4),
+        (&by(UnmaskingOrder::Random), 4),
+        (&by(UnmaskingOrder::Position), 4),
+        (&by(UnmaskingOrder::Entropy), 4),
+        (&by(UnmaskingOrder::Margin), 4),
+        (&Ordered { by: UnmaskingOrder::Entropy, temperature: 2.0 }, 4),
         (&blocks, 4),
         (&blocks, 8),
     ];
@@ -101,19 +101,19 @@ fn what_reveals_one_entry_a_step_draws_the_joint() {
         let (far, chance) = far(&model, sampler, steps, 20_000);
         assert!(far < chance, "{sampler:?}, {steps} steps: {far:.4} of {chance:.4}");
     }
-    // Not so in one step, nor where the order looks at what was drawn.
-    let (tied, chance) = far(&model, &by(By::Entropy), 1, 20_000);
+    // Not in one step, nor if the order depends on the sampled categories.
+    let (tied, chance) = far(&model, &by(UnmaskingOrder::Entropy), 1, 20_000);
     assert!(tied > 0.3, "{tied:.4}");
-    let (biased, _) = far(&model, &by(By::Confidence), 4, 20_000);
+    let (biased, _) = far(&model, &by(UnmaskingOrder::Confidence), 4, 20_000);
     assert!(biased > 2.0 * chance, "{biased:.4}");
-    // Any schedule does for those with times of their own.
+    // Any schedule will do for the sampler with times of its own.
     let (far, chance) = far(&absorbing(CosineAngle {}), &FirstHitting {}, 2, 20_000);
     assert!(far < chance, "{far:.4}");
 }
 
-/// Steps that seldom change two entries: the distance falls as the step, and is chance's at the end.
+/// Fine steps rarely change two entries: the distance falls with the step, down to the sampling error.
 #[test]
-fn fine_steps_draw_the_joint() {
+fn fine_steps_sample_the_joint_distribution() {
     let rescaled = Remasking { rule: Remask::Rescale, eta: 0.05, ..Remasking::default() };
     let samplers: [(&dyn Sampler<3>, bool); 5] = [
         (&Ancestral {}, true),
@@ -135,13 +135,13 @@ fn fine_steps_draw_the_joint() {
     }
 }
 
-/// The probability of drawing what is no data, which is nought in the limit, halves with the step.
+/// The probability of a sample that is not in the data, 0 in the limit, halves with the step.
 #[test]
 fn tau_leaping_is_of_first_order() {
     for noise in [Discrete::absorbing(FlowMatching {}, 3, 2), Discrete::uniform(FlowMatching {}, 2)] {
         let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)]).unwrap();
         let errors = [16, 32, 64].map(|steps| {
-            let counts = draws(&model, &TauLeaping {}, steps, 100_000, &Rng::new(9));
+            let counts = sequence_counts(&model, &TauLeaping {}, steps, 100_000, &Rng::new(9));
             counts.iter().filter(|(x, _)| x[0] != x[1]).map(|(_, n)| *n as f64).sum::<f64>() / 1e5
         });
         for pair in errors.windows(2) {
@@ -151,29 +151,29 @@ fn tau_leaping_is_of_first_order() {
     }
 }
 
-/// A model that counts how often it is asked.
+/// A model that counts its evaluations.
 struct Counted<'a> {
     model: &'a Joint,
-    calls: RefCell<usize>,
+    evaluations: RefCell<usize>,
 }
 impl Denoiser<3> for Counted<'_> {
     fn noise(&self) -> &dyn Noise<3> {
         self.model.noise()
     }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
-        *self.calls.borrow_mut() += 1;
+        *self.evaluations.borrow_mut() += 1;
         self.model.denoise(z, t)
     }
 }
 
 #[test]
-fn remembered_guesses_spare_calls_and_change_nothing() {
+fn caching_saves_network_evaluations_and_changes_no_sample() {
     let joint = absorbing(FlowMatching {});
-    let walk = |sampler: &dyn Sampler<3>| {
-        let model = Counted { model: &joint, calls: RefCell::new(0) };
+    let run = |sampler: &dyn Sampler<3>| {
+        let model = Counted { model: &joint, evaluations: RefCell::new(0) };
         let points = trajectory(&model, sampler, grid(200), [3, 4, 1], &Rng::new(2), &Device::flex()).unwrap();
         let points: Vec<Vec<f64>> = points.map(|(_, z)| numbers(z)).collect();
-        (points, model.calls.into_inner())
+        (points, model.evaluations.into_inner())
     };
     let pairs: [(&dyn Sampler<3>, &dyn Sampler<3>); 3] = [
         (&Ancestral {}, &Cached { sampler: Ancestral {} }),
@@ -181,22 +181,22 @@ fn remembered_guesses_spare_calls_and_change_nothing() {
         (&Remasking::default(), &Cached { sampler: Remasking::default() }),
     ];
     for (plain, cached) in pairs {
-        let ((a, all), (b, few)) = (walk(plain), walk(cached));
+        let ((a, all), (b, few)) = (run(plain), run(cached));
         let changes = b.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert_eq!(a, b, "{cached:?}");
-        // The first guess, and one after each change that has a step behind it.
+        // The first estimate, and one after each change that a step follows.
         assert!(
             all == 200 && (few == changes || few == changes + 1) && few < 100,
-            "{cached:?}: {few} calls, {changes} changes"
+            "{cached:?}: {few} evaluations, {changes} changes"
         );
     }
-    // A step that reveals nothing asks nothing, without being told to remember.
-    assert_eq!(walk(&by(By::Entropy)).1, 4);
+    // A step that unmasks nothing evaluates nothing, without a cache.
+    assert_eq!(run(&by(UnmaskingOrder::Entropy)).1, 4);
 }
 
 /// Remasking leaves q(x_s) as it is: of one entry exactly, at every time.
 #[test]
-fn remasking_keeps_the_marginals() {
+fn remasking_preserves_the_marginals() {
     let letters = vec![(vec![0], 0.6), (vec![1], 0.3), (vec![2], 0.1)];
     let model = Joint::new(Discrete::absorbing(CosineAngle {}, 4, MASK), letters).unwrap();
     let rows = 20_000;
@@ -227,16 +227,16 @@ fn remasking_keeps_the_marginals() {
     }
 }
 
-/// Draws given the known entries have the exact conditional law, and known entries never change.
+/// Samples given known entries have the exact conditional distribution, and known entries never change.
 #[test]
-fn what_is_known_stays_and_the_rest_follows_it() {
+fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     let model = absorbing(FlowMatching {});
     let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
     let given: Vec<_> = sequences().into_iter().filter(|(x, _)| x[1] == 1).collect();
     let given = Joint::new(Discrete::absorbing(FlowMatching {}, 4, MASK), given).unwrap();
     fn check<S: Sampler<3> + 'static>(model: &Joint, given: &Joint, known: &Tensor<3>, sampler: S, steps: usize) {
         let infill = Infill { sampler: Box::new(sampler), known: known.clone() };
-        let (far, chance) = distance(given, &draws(model, &infill, steps, 6000, &Rng::new(8)));
+        let (far, chance) = total_variation(given, &sequence_counts(model, &infill, steps, 6000, &Rng::new(8)));
         assert!(far < chance + 0.02, "{infill:?}: {far:.4} of {chance:.4}");
         let z = infill.put(pages(&[&[MASK; 4][..]; 3]));
         for (s, z) in trajectory_from(model, &infill, grid(7), z, &Rng::new(1)).unwrap() {
@@ -244,19 +244,19 @@ fn what_is_known_stays_and_the_rest_follows_it() {
         }
     }
     check(&model, &given, &known, FirstHitting {}, 2);
-    check(&model, &given, &known, by(By::Entropy), 4);
+    check(&model, &given, &known, by(UnmaskingOrder::Entropy), 4);
     check(&model, &given, &known, Ancestral {}, 128);
     check(&model, &given, &known, Analytic {}, 128);
     check(&model, &given, &known, TauLeaping {}, 128);
     check(&model, &given, &known, Remasking::default(), 128);
     check(&model, &given, &known, Blocks { sampler: Analytic {}, block: 1, window: None }, 4);
     check(&model, &given, &known, Cached { sampler: Ancestral {} }, 128);
-    // A row of its own known entries each; where there is no mask they hold as well.
+    // Known entries per row; without a mask they are kept as well.
     let rows = pages(&[&[0, 1, 0, 0], &[2, 0, 0, 0]]).sub_scalar(1.0);
     let infill = Infill { sampler: Box::new(Ancestral {}), known: rows };
     let uniform = uniform();
-    let walk = trajectory(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
-    for (s, z) in walk.skip(1) {
+    let steps = trajectory(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
+    for (s, z) in steps.skip(1) {
         let z = numbers(z);
         assert!(z[1] == 0.0 && z[4] == 1.0, "{s}: {z:?}");
     }
@@ -295,14 +295,14 @@ impl Denoiser<3> for Chained {
 }
 
 #[test]
-fn blocks_go_on_for_any_length() {
+fn blocks_sample_sequences_longer_than_the_window() {
     let model = Chained { noise: Discrete::absorbing(FlowMatching {}, 4, MASK), reads: RefCell::default() };
     let blocks = Blocks { sampler: Analytic {}, block: 1, window: Some(3) };
     let rows = 2000;
-    let walk = trajectory(&model, &blocks, grid(11), [rows, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
-    let points: Vec<(f64, Vec<f64>)> = walk.map(|(s, z)| (s, numbers(z))).collect();
+    let steps = trajectory(&model, &blocks, grid(11), [rows, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
+    let points: Vec<(f64, Vec<f64>)> = steps.map(|(s, z)| (s, numbers(z))).collect();
     for (i, (s, z)) in points.iter().enumerate() {
-        // Left to right, one more each step, and nothing drawn is drawn again.
+        // Left to right, one more each step, and no sampled entry changes.
         assert!(z.chunks(11).all(|row| row.iter().enumerate().all(|(j, n)| (*n < 3.0) == (j < i))), "{s}");
     }
     assert!(model.reads.borrow().iter().all(|n| *n == 3));
@@ -313,9 +313,9 @@ fn blocks_go_on_for_any_length() {
     assert!(next + same == all && (next / all - 0.8).abs() < 5.0 * (0.16 / all).sqrt(), "{}", next / all);
     // Steps that do not fall on the blocks' borders, a last block that is shorter, more blocks than steps.
     for (block, window, steps) in [(4, Some(5), 7), (2, None, 4), (3, Some(20), 1), (11, Some(11), 3)] {
-        let blocks = Blocks { sampler: by(By::Confidence), block, window };
-        let walk = trajectory(&model, &blocks, grid(steps), [4, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
-        assert!(numbers(walk.last().unwrap().1).iter().all(|n| *n < 3.0), "{blocks:?}");
+        let blocks = Blocks { sampler: by(UnmaskingOrder::Confidence), block, window };
+        let steps = trajectory(&model, &blocks, grid(steps), [4, 11, 1], &Rng::new(6), &Device::flex()).unwrap();
+        assert!(numbers(steps.last().unwrap().1).iter().all(|n| *n < 3.0), "{blocks:?}");
     }
 }
 
@@ -327,7 +327,7 @@ fn near(a: &[f64], b: &[f64]) -> bool {
 }
 
 #[test]
-fn truncated_guesses_are_what_they_say() {
+fn truncation_keeps_the_likeliest_categories_and_sharpens_the_rest() {
     let p = probs(&[&[0.1, 0.4, 0.2, 0.3, 0.0], &[0.0, 0.0, 1.0, 0.0, 0.0]]);
     let apply = |truncation: Truncation| numbers(truncation.apply(p.clone()));
     let all = Truncation::default();
@@ -362,12 +362,12 @@ fn truncated_guesses_are_what_they_say() {
     }
 }
 
-/// A surest guess every time, one entry a step, is one sequence.
+/// At temperature 0, one entry per step gives one sequence.
 #[test]
-fn samplers_draw_from_what_was_truncated() {
+fn samplers_sample_from_truncated_distributions() {
     let model = absorbing(FlowMatching {});
     let sure = Truncated { model: &model, truncation: Truncation { temperature: 0.0, ..Truncation::default() } };
-    let x = trajectory(&sure, &by(By::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
+    let x = trajectory(&sure, &by(UnmaskingOrder::Position), grid(4), [50, 4, 1], &Rng::new(1), &Device::flex())
         .unwrap()
         .last()
         .unwrap()
@@ -378,14 +378,14 @@ fn samplers_draw_from_what_was_truncated() {
 }
 
 #[test]
-fn guided_guesses_are_the_tempered_conditional() {
+fn guidance_of_categories_is_the_tempered_conditional() {
     let noise = || Discrete::absorbing(FlowMatching {}, 4, MASK);
     let strong = Joint::new(noise(), vec![(vec![0, 1], 0.6), (vec![1, 1], 0.1), (vec![2, 0], 0.3)]).unwrap();
     let weak = Joint::new(noise(), vec![(vec![0, 1], 0.2), (vec![1, 1], 0.5), (vec![2, 0], 0.3)]).unwrap();
     let z = pages(&[&[MASK, 1], &[MASK, MASK]]);
     for scale in [0.0, 0.5, 1.0, 2.5] {
         let guided = Guided { strong: &strong, weak: &weak, scale };
-        let guess = numbers(guided.denoise(z.clone(), &[0.5]).mean);
+        let estimate = numbers(guided.denoise(z.clone(), &[0.5]).mean);
         let temper = |strong: &[f64], weak: &[f64]| {
             let p: Vec<f64> = strong.iter().zip(weak).map(|(s, w)| s.powf(scale) * w.powf(1.0 - scale)).collect();
             let total: f64 = p.iter().sum();
@@ -393,12 +393,12 @@ fn guided_guesses_are_the_tempered_conditional() {
         };
         let first = temper(&[6.0 / 7.0, 1.0 / 7.0], &[2.0 / 7.0, 5.0 / 7.0]);
         let both = temper(&[0.6, 0.1, 0.3], &[0.2, 0.5, 0.3]);
-        assert!(near(&guess[..4], &[first[0], first[1], 0.0, 0.0]), "{scale}: {guess:?} {first:?}");
-        // What was known is known still, and the mask is no data.
-        assert!(near(&guess[4..8], &[0.0, 1.0, 0.0, 0.0]), "{scale}: {guess:?}");
-        assert!(near(&guess[8..12], &[both[0], both[1], both[2], 0.0]), "{scale}: {guess:?} {both:?}");
+        assert!(near(&estimate[..4], &[first[0], first[1], 0.0, 0.0]), "{scale}: {estimate:?} {first:?}");
+        // An unmasked entry is certain, and the mask has probability 0.
+        assert!(near(&estimate[4..8], &[0.0, 1.0, 0.0, 0.0]), "{scale}: {estimate:?}");
+        assert!(near(&estimate[8..12], &[both[0], both[1], both[2], 0.0]), "{scale}: {estimate:?} {both:?}");
     }
-    // One entry alone is drawn from the tempered law.
+    // One entry alone has the tempered distribution.
     let letters = |p: [f64; 3]| Joint::new(noise(), (0..3).map(|i| (vec![i], p[i])).collect()).unwrap();
     let guided = Guided { strong: letters([0.6, 0.1, 0.3]), weak: letters([0.2, 0.5, 0.3]), scale: 2.0 };
     let goal = letters([1.8, 0.02, 0.3]);
@@ -407,45 +407,51 @@ fn guided_guesses_are_the_tempered_conditional() {
     for n in numbers(x.last().unwrap().1) {
         *counts.entry(vec![n as usize]).or_default() += 1;
     }
-    let (far, chance) = distance(&goal, &counts);
+    let (far, chance) = total_variation(&goal, &counts);
     assert!(far < chance, "{far:.4} of {chance:.4}");
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn samplers_refuse_other_noise_and_invalid_settings() {
     let masked = Discrete::absorbing(FlowMatching {}, 4, MASK);
     let plain = Discrete::uniform(FlowMatching {}, 4);
     let gaussian = Gaussian::new(FlowMatching {});
-    let said = |sampler: &dyn Sampler<3>, noise: &dyn Noise<3>| sampler.check(noise).unwrap_err().to_string();
+    let message = |sampler: &dyn Sampler<3>, noise: &dyn Noise<3>| sampler.check(noise).unwrap_err().to_string();
     for sampler in all() {
         assert!(sampler.check(&masked).is_ok());
         if format!("{sampler:?}") != "Ancestral" {
-            assert!(said(&*sampler, &gaussian).contains("not categorical"), "{sampler:?}");
+            assert!(message(&*sampler, &gaussian).contains("not categorical"), "{sampler:?}");
         }
     }
-    for sampler in
-        [&FirstHitting {} as &dyn Sampler<3>, &by(By::Entropy), &Remasking::default(), &Blocks::<Analytic>::default()]
-    {
-        assert!(said(sampler, &plain).contains("`ancestral`, `analytic` or `tau-leaping`"), "{sampler:?}");
+    for sampler in [
+        &FirstHitting {} as &dyn Sampler<3>,
+        &by(UnmaskingOrder::Entropy),
+        &Remasking::default(),
+        &Blocks::<Analytic>::default(),
+    ] {
+        assert!(message(sampler, &plain).contains("`ancestral`, `analytic` or `tau-leaping`"), "{sampler:?}");
     }
     let wrong: [(&dyn Sampler<3>, &str); 7] = [
-        (&Ordered { by: By::Entropy, temperature: -1.0 }, "temperature"),
-        (&Ordered { by: By::Random, temperature: 1.0 }, "by chance"),
-        (&Remasking { eta: 1.5, ..Remasking::default() }, "eta = 1.5"),
+        (&Ordered { by: UnmaskingOrder::Entropy, temperature: -1.0 }, "temperature"),
+        (&Ordered { by: UnmaskingOrder::Random, temperature: 1.0 }, "must be 0 if the order is random"),
+        (&Remasking { eta: 1.5, ..Remasking::default() }, "`eta` must be within [0, 1], got 1.5"),
         (&Remasking { from: 0.2, until: 0.5, ..Remasking::default() }, "until < from"),
         (&Remasking { hold: Some(0.9), ..Remasking::default() }, "0.9, 0.05 and 0.55"),
-        (&Blocks { sampler: Analytic {}, block: 0, window: None }, "block = 0"),
-        (&Blocks { sampler: Analytic {}, block: 8, window: Some(4) }, "window"),
+        (&Blocks { sampler: Analytic {}, block: 0, window: None }, "`block` must be 1 or more, got 0"),
+        (&Blocks { sampler: Analytic {}, block: 8, window: Some(4) }, "`window` must be at least block = 8, got 4"),
     ];
-    for (sampler, word) in wrong {
-        assert!(said(sampler, &masked).contains(word), "{sampler:?}: {}", said(sampler, &masked));
+    for (sampler, part) in wrong {
+        assert!(message(sampler, &masked).contains(part), "{sampler:?}: {}", message(sampler, &masked));
     }
     assert!(
         Sampler::<2>::check(&Blocks::<Analytic>::default(), &masked).unwrap_err().to_string().contains("second axis")
     );
     let known =
         |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()) };
-    assert!(said(&known(4.0), &masked).contains("entry 0 of what is known is 4"));
+    assert!(
+        message(&known(4.0), &masked)
+            .contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0")
+    );
     assert!(known(-1.0).check(&masked as &dyn Noise<3>).is_ok());
     let prior = Noise::<3>::stationary(&masked, [1, 2, 1], &Device::flex());
     assert_eq!(numbers(prior.sample(&mut Rng::new(0)).value), [3.0, 3.0]);

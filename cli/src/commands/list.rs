@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tweedie::{
     Error, Result,
     noise::{Discrete, Gaussian, Noise},
-    sample::Sampler,
+    sample::{Properties, Sampler},
     schedule::{Linear, VariancePreserving},
 };
 
@@ -230,9 +230,7 @@ fn fields(all: &[Field]) {
 struct Declared {
     continuous: bool,
     categorical: bool,
-    order: Option<usize>,
-    nfe_per_step: usize,
-    adaptive: bool,
+    properties: Properties,
 }
 impl Declared {
     fn of(modules: &Modules, name: &str) -> Option<Self> {
@@ -242,18 +240,16 @@ impl Declared {
         Some(Self {
             continuous: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
             categorical: categorical.into_iter().any(|noise| sampler.check(noise).is_ok()),
-            order: sampler.order(),
-            nfe_per_step: sampler.calls(),
-            adaptive: name == "dormand-prince",
+            properties: sampler.properties(),
         })
     }
     /// Whether it follows the probability-flow ODE.
     fn deterministic(&self) -> bool {
-        self.order.is_some() || self.adaptive
+        self.properties.order.is_some() || self.properties.adaptive
     }
     fn figures(&self) -> String {
-        let order = self.order.map_or(String::new(), |order| format!("order {order}, "));
-        format!("{order}{} NFE per step", self.nfe_per_step)
+        let order = self.properties.order.map_or(String::new(), |order| format!("order {order}, "));
+        format!("{order}{} NFE per step", self.properties.nfe_per_step)
     }
 }
 
@@ -294,8 +290,8 @@ fn entry(modules: &Modules, kind: Kind, module: &Description) -> Value {
     if let Some(own) = Declared::of(modules, &module.name).filter(|_| kind == Kind::Sampler) {
         entry["continuous"] = json!(own.continuous);
         entry["categorical"] = json!(own.categorical);
-        entry["order"] = json!(own.order);
-        entry["nfe_per_step"] = json!(own.nfe_per_step);
+        entry["order"] = json!(own.properties.order);
+        entry["nfe_per_step"] = json!(own.properties.nfe_per_step);
     }
     entry
 }

@@ -165,10 +165,10 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
 fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     let mut checks = laws::discrete_sampler(sequences);
     if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
-        checks.extend(if plane.jumps() {
+        checks.extend(if plane.properties().consistency {
             laws::consistency(plane)
         } else {
-            [laws::sampler(plane), laws::walk(plane)].concat()
+            [laws::sampler(plane), laws::trajectory(plane)].concat()
         });
     }
     checks

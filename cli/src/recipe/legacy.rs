@@ -30,6 +30,14 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
     ("schedule", "geometric", "max", "sigma_max"),
     ("schedule", "log-linear", "rest", "survival_min"),
     ("schedule", "decaying", "min", "alpha_min"),
+    ("sampler", "adams-bashforth", "word", "prediction"),
+    ("sampler", "adams-bashforth", "clock", "variable"),
+    ("sampler", "unipc", "word", "prediction"),
+    ("sampler", "ipndm", "words", "order"),
+    ("sampler", "churn", "churn", "s_churn"),
+    ("sampler", "churn", "min", "s_tmin"),
+    ("sampler", "churn", "max", "s_tmax"),
+    ("sampler", "churn", "noise", "s_noise"),
     ("net", "dit", "told", "cond_width"),
     ("net", "transformer", "told", "cond_width"),
     ("transform", "embedding", "normalised", "normalized"),
@@ -37,7 +45,10 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
 
 /// A value that was renamed: kind, module, key, the old value and the new one. Keys are those of today.
 const VALUES: &[(&str, &str, &str, &str, &str)] = &[
-    // LATER
+    ("sampler", "adams-bashforth", "prediction", "data", "x0"),
+    ("sampler", "adams-bashforth", "prediction", "noise", "epsilon"),
+    ("sampler", "unipc", "prediction", "data", "x0"),
+    ("sampler", "unipc", "prediction", "noise", "epsilon"),
 ];
 
 /// A key or a value that was read as what it is called now.

@@ -1,59 +1,76 @@
-//! Calls of the model spared.
-use super::super::{Ancestral, Past, Sampler};
+//! Network evaluations saved.
+use super::require_categories;
 use crate::{
     denoise::Denoiser,
     distribution::host,
-    error::Error,
+    error::Result,
     noise::{Estimate, Noise},
     rng::Rng,
+    sample::{Ancestral, Properties, Sampler, SamplerState, TimeStep},
 };
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
-/// Another sampler, which is given the last guess again while nothing in the batch has changed.
+/// Another sampler, which gets the last denoised estimate again as long as nothing in the batch has changed.
 ///
-/// For models whose guess does not read the time, as those of absorbing noise need not: their walks are the same to the
-/// last bit, with as many calls as there are steps that reveal something, however fine the grid. A model that reads the
-/// time answers as of the last change.
+/// For models whose output does not depend on t, as that of a model of absorbing noise need not: the trajectories are the same to the
+/// last bit, with as many network evaluations as there are steps that unmask something, however fine the grid. The estimate of a
+/// model whose output depends on t is that of the last change. Properties are the inner sampler's; its NFE is then the most.
+///
+/// ```
+/// use tweedie::sample::{Analytic, Cached, Sampler};
+/// let cached = Cached { sampler: Analytic {} };
+/// assert_eq!(Sampler::<3>::properties(&cached), Sampler::<3>::properties(&Analytic {}));
+/// ```
 ///
 /// Sahoo et al., "Simple and Effective Masked Diffusion Language Models" (2024), section 4.2,
 /// <https://arxiv.org/abs/2406.07524>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(bound = "S: Default + Serialize + schemars::JsonSchema")]
+#[doc(alias = "ddpm_cache")]
 pub struct Cached<S = Ancestral> {
-    /// The sampler.
+    /// The inner sampler. Default: ancestral.
     pub sampler: S,
 }
 impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
-    fn step(
-        &self,
-        model: &dyn Denoiser<D>,
-        z: Tensor<D>,
-        t: f64,
-        s: f64,
-        past: &mut Past<D>,
-        rng: &mut Rng,
-    ) -> Tensor<D> {
-        let model = Remembered { model, last: RefCell::new(past.guess.take()) };
-        let z = self.sampler.step(&model, z, t, s, past, rng);
-        past.guess = model.last.into_inner();
-        z
+    fn properties(&self) -> Properties {
+        self.sampler.properties()
     }
-    fn order(&self) -> Option<usize> {
-        self.sampler.order()
-    }
-    fn calls(&self) -> usize {
-        self.sampler.calls()
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        super::categories(self, noise)?;
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_categories(self, noise)?;
         self.sampler.check(noise)
+    }
+    fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
+        Sampler::<D>::check(self, noise)?;
+        Ok(Box::new(CachedState { inner: self.sampler.start(noise)?, last: None }))
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        self.sampler.step(model, z, at, rng)
     }
 }
 
-/// A denoiser that keeps its last guess.
+/// The trajectory of [`Cached`].
+#[derive(Clone, Debug)]
+struct CachedState<'a, const D: usize> {
+    inner: Box<dyn SamplerState<D> + 'a>,
+    /// z at the last network evaluation, and the estimate.
+    last: Option<(Tensor<D>, Estimate<D>)>,
+}
+impl<const D: usize> SamplerState<D> for CachedState<'_, D> {
+    fn step(&mut self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        let model = Remembered { model, last: RefCell::new(self.last.take()) };
+        let z = self.inner.step(&model, z, at, rng);
+        self.last = model.last.into_inner();
+        z
+    }
+    fn z_replaced(&mut self) {
+        self.inner.z_replaced();
+    }
+}
+
+/// A denoiser that remembers its last estimate.
 struct Remembered<'a, const D: usize> {
     model: &'a dyn Denoiser<D>,
     last: RefCell<Option<(Tensor<D>, Estimate<D>)>>,
@@ -64,14 +81,14 @@ impl<const D: usize> Denoiser<D> for Remembered<'_, D> {
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let mut last = self.last.borrow_mut();
-        if let Some((old, guess)) = &*last
+        if let Some((old, estimate)) = &*last
             && old.dims() == z.dims()
             && host(old.clone().not_equal(z.clone()).float().sum())[0] == 0.0
         {
-            return guess.clone();
+            return estimate.clone();
         }
-        let guess = self.model.denoise(z.clone(), t);
-        *last = Some((z, guess.clone()));
-        guess
+        let estimate = self.model.denoise(z.clone(), t);
+        *last = Some((z, estimate.clone()));
+        estimate
     }
 }

@@ -1,18 +1,34 @@
-//! The reverse process as a Markov chain in continuous time, its rates held for a step.
-use super::{Past, Sampler, categories, draw, guess, read, write};
-use crate::{denoise::Denoiser, distribution::host, error::Error, noise::Noise, rng::Rng};
+//! The reverse process as a Markov chain in continuous time, its rates constant over a step.
+use super::{
+    categories_of, clean_probabilities, extent, read_categories, require_categories, sample_categories,
+    write_categories,
+};
+use crate::{
+    denoise::Denoiser,
+    distribution::host,
+    error::{Error, Result},
+    noise::Noise,
+    rng::Rng,
+    sample::{Sampler, TimeStep},
+};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// Tau-leaping: an entry jumps within a step with probability `1 − exp(−(t − s) Σ_y R(y))`, to y ∝ R(y), with the rates of
-/// the reverse process at t. First order in the step.
+/// the reverse process at t. First order in the step, one network evaluation per step.
 ///
 /// ```text
 /// R(y) = R_t(y → z) Σ_x p(x | x_t) q(x_t = y | x)/q(x_t = z | x),   y ≠ z
 /// ```
 ///
-/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−α′/(1 − α) p(y | x_t)` on masks. The step to s = 0
-/// draws x from the guess.
+/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−ᾱ′/(1 − ᾱ) p(y | x_t)` on masks. The step to s = 0
+/// samples x from p(x ∣ x_t).
+///
+/// ```
+/// use tweedie::{noise::{Discrete, Noise}, sample::{Sampler, TauLeaping}, schedule::FlowMatching};
+/// let noise = Discrete::uniform(FlowMatching {}, 4);
+/// assert!(TauLeaping {}.check(&noise as &dyn Noise<3>).is_ok());
+/// ```
 ///
 /// Campbell et al., "A Continuous Time Framework for Discrete Denoising Models" (2022), section 4.3,
 /// <https://arxiv.org/abs/2205.14987>.
@@ -20,41 +36,37 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct TauLeaping {}
 impl<const D: usize> Sampler<D> for TauLeaping {
-    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, t: f64, s: f64, _: &mut Past<D>, rng: &mut Rng) -> Tensor<D> {
-        let noise = model.noise();
-        let mask = noise.categories().expect("checked before the first step").mask;
-        let p = guess(model, &z, &[t], mask);
-        let (rows, width) = super::extent(&z);
-        let mut page = read(&z);
+    fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
+        require_categories(self, noise)?;
+        if noise.chain().is_some_and(|chain| chain.continuous()) {
+            return Ok(());
+        }
+        Err(Error::invalid("tau-leaping needs the rates of a chain in continuous time, and the model's noise has none")
+            .with_remedy("use `ancestral` or `analytic`"))
+    }
+    fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, TimeStep { t, s, .. }: TimeStep, rng: &mut Rng) -> Tensor<D> {
+        let mask = categories_of(model).mask;
+        let p = clean_probabilities(model, &z, &[t], mask);
+        let (rows, width) = extent(&z);
+        let mut entries = read_categories(&z);
         if s == 0.0 {
-            let drawn = draw(p, rng);
-            for (entry, x) in page.iter_mut().zip(drawn).filter(|(z, _)| mask.is_none_or(|mask| **z == mask)) {
+            let drawn = sample_categories(p, rng);
+            for (entry, x) in entries.iter_mut().zip(drawn).filter(|(z, _)| mask.is_none_or(|mask| **z == mask)) {
                 *entry = x;
             }
-            return write(&page, &z);
+            return write_categories(&entries, &z);
         }
-        let rates = noise.chain().expect("checked before the first step").reverse_rates(p, z.clone(), &[t]);
+        let chain =
+            model.noise().chain().expect("tau-leaping needs a noise with rates: `Sampler::check` refuses others");
+        let rates = chain.reverse_rates(p, z.clone(), &[t]);
         let total = host(rates.clone().sum_dim(D - 1));
-        let drawn = draw(rates, rng);
+        let drawn = sample_categories(rates, rng);
         let u = rng.uniforms(rows, width);
-        for (i, entry) in page.iter_mut().enumerate() {
+        for (i, entry) in entries.iter_mut().enumerate() {
             if u[i] < -(-(t - s) * total[i]).exp_m1() {
                 *entry = drawn[i];
             }
         }
-        write(&page, &z)
-    }
-    fn order(&self) -> Option<usize> {
-        None
-    }
-    fn check(&self, noise: &dyn Noise<D>) -> Result<(), Error> {
-        categories(self, noise)?;
-        if noise.chain().is_some_and(|chain| chain.continuous()) {
-            return Ok(());
-        }
-        Err(Error::invalid(
-            "tau-leaping needs the rates of a chain in continuous time, and the model's noise has none: use `ancestral` or \
-             `analytic`",
-        ))
+        write_categories(&entries, &z)
     }
 }

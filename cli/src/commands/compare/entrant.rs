@@ -62,12 +62,12 @@ where
         let fits = own.check(noise);
         if all {
             // Samplers with noise of their own are measured by their samples alone.
-            if fits.is_err() || own.order().is_none() && args.samples.is_none() {
+            if fits.is_err() || own.properties().order.is_none() && args.samples.is_none() {
                 continue;
             }
         } else {
             fits.map_err(|error| recipe.at_field("sample.sampler", error))?;
-            if args.tune.is_some() && own.order().is_none() {
+            if args.tune.is_some() && own.properties().order.is_none() {
                 let why = "`--tune` moves times towards the end of the flow, and this sampler follows none: it has noise of its own";
                 return Err(recipe.at_field("sample.sampler", Error::invalid(why)));
             }

@@ -209,7 +209,7 @@ where
             Ok(errors)
         };
 
-        let cost = |entrant: &Entrant<D>, steps: usize| (entrant.sampler.calls() * steps) as f64;
+        let cost = |entrant: &Entrant<D>, steps: usize| (entrant.sampler.properties().nfe_per_step * steps) as f64;
         let all: f64 = entrants.iter().flat_map(|entrant| args.steps.iter().map(|&s| cost(entrant, s))).sum();
         let mut done = 0.0;
         let mut curves = vec![];
@@ -219,7 +219,7 @@ where
             for &steps in &args.steps {
                 bar.doing(format!("{}, {steps} steps", entrant.label));
                 let mut times = entrant::grid(entrant.times.as_ref(), noise, steps)?;
-                let practice = practice.as_ref().filter(|_| entrant.sampler.order().is_some() && steps > 1);
+                let practice = practice.as_ref().filter(|_| entrant.sampler.properties().order.is_some() && steps > 1);
                 if let Some((model, z, end)) = practice {
                     let rng = &starts[0].rng;
                     times = tune(&**model, &*entrant.sampler, times, z.clone(), end, ROUNDS, rng)?.times;
@@ -233,7 +233,7 @@ where
                     missed.push(squares(end, &start.end));
                 }
                 let calls = counting.calls.get() / starts.len();
-                let gap = match entrant.sampler.order() {
+                let gap = match entrant.sampler.properties().order {
                     None => None,
                     Some(_) => Some(Gap::new(&missed, baseline(calls)?.as_deref())),
                 };
