@@ -1,6 +1,7 @@
 //! `tweedie compare`: samplers on one model, measured against a high-accuracy reference solution and against data.
 mod case;
 mod entrant;
+mod measurement;
 mod output;
 mod picture;
 
@@ -16,7 +17,7 @@ use crate::{
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use case::Case;
-use output::Own;
+use measurement::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
     Error, Result, Rng, laws,

@@ -1,7 +1,7 @@
 //! The trajectories of `tweedie compare` and their measurement.
 use super::{
     entrant::{self, Entrant},
-    output::{Comparison, Curve, Floor, Gap, Own, Point, error_of},
+    measurement::{Comparison, Curve, Floor, Gap, Own, Point, error_of},
 };
 use crate::{
     args,

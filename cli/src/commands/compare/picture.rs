@@ -1,5 +1,5 @@
 //! The plot of `tweedie compare`: error over NFE, both logarithmic.
-use super::output::{Comparison, Curve};
+use super::measurement::{Comparison, Curve};
 use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
 
 /// Number of series colors of a theme; further series repeat them with dashes.
@@ -63,7 +63,7 @@ fn merged(curves: &[Curve], cap: f64) -> Vec<Series> {
 /// Ten times DDIM's largest error, so that diverging samplers do not compress the scale.
 fn cap(comparison: &Comparison<'_>) -> f64 {
     let mut all: Vec<f64> =
-        comparison.curves.iter().flat_map(|curve| &curve.points).filter_map(super::output::Point::error).collect();
+        comparison.curves.iter().flat_map(|curve| &curve.points).filter_map(super::measurement::Point::error).collect();
     all.sort_by(f64::total_cmp);
     let usual = comparison.largest.filter(|error| *error > 0.0 && error.is_finite());
     10.0 * usual.or(all.get(all.len() / 2).copied()).unwrap_or(1.0)
@@ -182,7 +182,7 @@ fn guides([left, right]: [f64; 2], from: f64, low: f64) -> Vec<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::{Gap, Point};
+    use super::super::measurement::{Gap, Point};
     use super::*;
 
     fn curve(label: &str, errors: [f64; 2]) -> Curve {
