@@ -1,4 +1,6 @@
 //! `tweedie train`: trains a model from a recipe, with checkpoints, evaluations, samples and a report.
+mod interrupt;
+
 use crate::{
     args,
     commands::sample,
@@ -8,6 +10,7 @@ use crate::{
     note,
     output::messages,
     output::picture,
+    output::progress::{Progress, TrainingProgress},
     output::report,
     output::text,
     recipe::plan::{DataSpec, Plan},
@@ -17,12 +20,7 @@ use crate::{
     say,
 };
 use burn::tensor::{Device, Tensor};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::{
-    io::IsTerminal,
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 use toml::Value;
 use tweedie::{
     Error, Result,
@@ -197,22 +195,6 @@ fn resume<const D: usize>(
     Ok(())
 }
 
-/// 1 once Ctrl-C has asked training to stop.
-static STOP: AtomicU8 = AtomicU8::new(0);
-/// Whether training handles Ctrl-C; otherwise it ends the process at once.
-static LISTENING: AtomicBool = AtomicBool::new(false);
-
-fn listen() {
-    STOP.store(0, Ordering::SeqCst);
-    LISTENING.store(true, Ordering::SeqCst);
-    // A second call finds the handler installed.
-    let _ = ctrlc::set_handler(|| {
-        if !LISTENING.load(Ordering::SeqCst) || STOP.swap(1, Ordering::SeqCst) > 0 {
-            std::process::exit(i32::from(crate::INTERRUPTED));
-        }
-    });
-}
-
 struct Run<'a, const D: usize> {
     args: &'a args::Train,
     plan: &'a Plan<D>,
@@ -228,8 +210,9 @@ impl<const D: usize> Run<'_, D> {
         let settings = &self.plan.run;
         let mut best = self.folder.best_so_far();
         let mut saved = session.done();
-        let mut bar = Progress::new(self.plan.train.steps, session.done(), self.plan.train.batch, self.args.quiet);
-        listen();
+        let mut bar =
+            TrainingProgress::new(self.plan.train.steps, session.done(), self.plan.train.batch, self.args.quiet);
+        interrupt::listen();
         loop {
             let begun = Instant::now();
             let step = match session.step() {
@@ -248,7 +231,7 @@ impl<const D: usize> Run<'_, D> {
             if settings.evaluate_every > 0 && (step.step.is_multiple_of(settings.evaluate_every) || last) {
                 self.evaluate(session, step.step, &mut metrics, &mut lines, &mut best)?;
             }
-            let stop = STOP.load(Ordering::SeqCst) > 0;
+            let stop = interrupt::requested();
             if stop || last || settings.checkpoint_every > 0 && step.step.is_multiple_of(settings.checkpoint_every) {
                 metrics.sync()?;
                 self.folder.save(&session.checkpoint(), &self.notes(None), settings.keep)?;
@@ -264,7 +247,7 @@ impl<const D: usize> Run<'_, D> {
                 return Ok(false);
             }
         }
-        LISTENING.store(false, Ordering::SeqCst);
+        interrupt::stop_listening();
         bar.clear();
         self.finish(session, &lines)?;
         Ok(true)
@@ -348,12 +331,12 @@ impl<const D: usize> Run<'_, D> {
         match error.kind() {
             ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
                 "{error}. The last checkpoint is that of step {saved}; resume from it with, for example: tweedie train \
-                 --resume --out {typed} --set train.rate={}",
+                 --resume --out {typed} --set train.lr={}",
                 self.plan.train.lr * 0.5
             )),
             ErrorKind::NotFinite => Error::invalid(format!(
                 "{error}. There is no checkpoint yet; start again from step 1 with, for example: tweedie train \
-                 --resume --out {typed} --set train.rate={}",
+                 --resume --out {typed} --set train.lr={}",
                 self.plan.train.lr * 0.5
             )),
             _ => error,
@@ -388,7 +371,7 @@ impl<const D: usize> Run<'_, D> {
             device: self.device,
         };
         let artist = session.artist();
-        let bar = crate::output::progress::Progress::new(self.args.quiet, "sampling");
+        let bar = Progress::new(self.args.quiet, "sampling");
         let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
         bar.clear();
         let drawn = drawn.expect("sampling without interruption");
@@ -421,61 +404,5 @@ impl<const D: usize> Run<'_, D> {
             ));
         }
         Ok(())
-    }
-}
-
-/// Progress of training on standard error: a bar on a terminal, occasional lines elsewhere, nothing with `--quiet`.
-struct Progress {
-    bar: Option<ProgressBar>,
-    lines: bool,
-    total: u64,
-    batch: usize,
-    begun: Instant,
-    last: Instant,
-    /// End times of recent steps, for the current speed.
-    recent: std::collections::VecDeque<Instant>,
-    loss: Option<f64>,
-}
-impl Progress {
-    fn new(total: u64, done: u64, batch: usize, quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = (terminal && !quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template("step {pos}/{len} {bar:28} {msg}").expect("the template is right");
-            bar.set_style(style.progress_chars("━╸ "));
-            bar.set_position(done);
-            bar
-        });
-        let now = Instant::now();
-        let lines = !terminal && !quiet;
-        Self { bar, lines, total, batch, begun: now, last: now, recent: [now].into(), loss: None }
-    }
-    fn step(&mut self, step: u64, loss: f64) {
-        let now = Instant::now();
-        let first = self.loss.is_none();
-        self.loss = Some(self.loss.map_or(loss, |old| old + 0.05 * (loss - old)));
-        self.recent.push_back(now);
-        if self.recent.len() > 50 {
-            self.recent.pop_front();
-        }
-        let rate = (self.recent.len() - 1) as f64 / (now - self.recent[0]).as_secs_f64().max(1e-9);
-        let left = messages::duration((self.total - step) as f64 / rate);
-        let loss = self.loss.unwrap_or(loss);
-        let speed = rate * self.batch as f64;
-        if let Some(bar) = &self.bar {
-            bar.set_position(step);
-            bar.set_message(format!("loss {loss:.4}  {speed:.0} samples/s  {left} left"));
-        }
-        // Every 10 seconds in the first minute, then every 30.
-        let pause = Duration::from_secs(if self.begun.elapsed().as_secs() < 60 { 10 } else { 30 });
-        if self.lines && (first || now - self.last > pause || step == self.total) {
-            note(&format!("step {step}/{}  loss {loss:.4}  {speed:.0} samples/s  {left} left", self.total));
-            self.last = now;
-        }
-    }
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
