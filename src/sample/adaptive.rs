@@ -37,7 +37,7 @@ use embedded_pair::{NODES, STAGES, adapt, error_weights};
 /// ```
 ///
 /// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980), <https://doi.org/10.1016/0771-050X(80)90013-3>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "RK45")]
 #[doc(alias = "dopri5")]
@@ -45,9 +45,11 @@ use embedded_pair::{NODES, STAGES, adapt, error_weights};
 pub struct DormandPrince {
     /// The absolute tolerance of a step. Default: 1e-4.
     #[doc(alias = "atol")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub absolute: f64,
     /// The relative tolerance of a step. Default: 1e-4.
     #[doc(alias = "rtol")]
+    #[schemars(range(min = 0.0))]
     pub relative: f64,
 }
 impl Default for DormandPrince {

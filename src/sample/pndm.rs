@@ -35,11 +35,12 @@ const FOUR: Ipndm = Ipndm { order: 4 };
 /// ```
 ///
 /// Zhang and Chen (2023), appendix H.2, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "IPNDMScheduler")]
 pub struct Ipndm {
     /// How many outputs are averaged, 1 to 4. Default: 4.
+    #[schemars(range(min = 1, max = 4))]
     pub order: usize,
 }
 impl Default for Ipndm {
@@ -78,7 +79,7 @@ impl Multistep for Ipndm {
 ///
 /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), <https://arxiv.org/abs/2202.09778>, as
 /// Rombach et al. start it; [`Pndm`] starts as the paper does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "PNDMScheduler")]
 #[doc(alias = "skip_prk_steps")]
@@ -139,7 +140,7 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
 ///
 /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), eq. 12 and 13,
 /// <https://arxiv.org/abs/2202.09778>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "PNDMScheduler")]
 pub struct Pndm {}

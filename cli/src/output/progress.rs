@@ -1,5 +1,5 @@
 //! Progress on standard error.
-use crate::{note, output::messages};
+use crate::output::{console::note, messages};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     collections::VecDeque,
