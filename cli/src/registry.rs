@@ -45,7 +45,7 @@ pub use any_schedule::AnySchedule;
 
 use crate::{
     data::{Facts, Source},
-    dyn_model::Maker,
+    dyn_model::NetBuilder,
     dyn_transform::TransformMaker,
     registry::{
         module::{Description, Kind, Registry},
@@ -74,7 +74,7 @@ pub(crate) struct Ranked<const D: usize> {
     pub noises: Registry<NoiseOn<D>>,
     pub losses: Registry<Arc<dyn Loss<D>>>,
     pub samplers: Registry<Box<dyn Sampler<D>>>,
-    pub nets: Registry<Box<dyn Maker<D>>>,
+    pub nets: Registry<Box<dyn NetBuilder<D>>>,
     pub transforms: Registry<Box<dyn TransformMaker<D>>>,
 }
 impl<const D: usize> Default for Ranked<D> {
@@ -243,7 +243,7 @@ impl Modules {
     where
         Self: Rank<D>,
     {
-        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn Maker<D>>);
+        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn NetBuilder<D>>);
         self.registered(Kind::Net, name)
     }
     /// Adds a loss: `[[loss]]`.

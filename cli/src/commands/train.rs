@@ -3,15 +3,16 @@ mod interrupt;
 
 use crate::{
     args,
-    commands::sample,
-    data::{Facts, Loaded, Set, Split, told},
+    commands::{for_rank, of_rank, sample},
+    data::{Facts, Set, Split, told},
     device,
-    dyn_model::{Order, Parts, Session, draw},
+    dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
     output::console::{note, say},
     output::messages,
     output::picture,
     output::progress::{Progress, TrainingProgress},
     output::report,
+    output::sample_files,
     output::text,
     recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
@@ -57,20 +58,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
     };
     let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
-    match set {
-        Loaded::Two(set) => setting.train::<2>(&*set, |loaded| match loaded {
-            Loaded::Two(set) => Some(set),
-            _ => None,
-        }),
-        Loaded::Three(set) => setting.train::<3>(&*set, |loaded| match loaded {
-            Loaded::Three(set) => Some(set),
-            _ => None,
-        }),
-        Loaded::Four(set) => setting.train::<4>(&*set, |loaded| match loaded {
-            Loaded::Four(set) => Some(set),
-            _ => None,
-        }),
-    }
+    for_rank!(set, set => setting.train(&*set))
 }
 
 /// Writes the command line's values into the recipe.
@@ -108,7 +96,7 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn train<const D: usize>(self, set: &dyn Set<D>, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<bool>
+    fn train<const D: usize>(self, set: &dyn Set<D>) -> Result<bool>
     where
         Modules: Rank<D>,
     {
@@ -116,40 +104,40 @@ impl Setting<'_> {
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
         let held_out =
-            if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank) } else { None };
-        let parts = Parts {
+            if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank::<D>) } else { None };
+        let parts = TrainingParts {
             data: set as &dyn Data<Tensor<D>, Classes>,
             held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
-            made: plan.made(),
+            model: plan.model_parts(),
             objective: plan.objective.clone(),
             times: plan.times.clone(),
             train: plan.train.clone(),
             device: device.clone(),
         };
-        let mut session = plan.net.session(parts).map_err(|error| recipe.at_field("net", error))?;
+        let mut trainer = plan.net.trainer(parts).map_err(|error| recipe.at_field("net", error))?;
         let text = plan.text();
         let folder = match folder {
             None => RunDir::create(args.out.as_deref(), name, &text)?,
             Some(folder) => {
-                resume(&folder, &mut *session, device, recipe, &plan, args)?;
+                resume(&folder, &mut *trainer, device, recipe, &plan, args)?;
                 folder
             }
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
-            say(&format!("net     {} parameters", messages::grouped(session.parameters())));
+            say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
             let begun =
-                if session.done() > 0 { format!(", resuming from step {}", session.done()) } else { String::new() };
+                if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
         }
-        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *session)
+        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *trainer)
     }
 }
 
-/// Restores a session from the latest checkpoint and writes the recipe back if flags changed it.
+/// Restores a trainer from the latest checkpoint and writes the recipe back if flags changed it.
 fn resume<const D: usize>(
     folder: &RunDir,
-    session: &mut dyn Session<D>,
+    trainer: &mut dyn DynTrainer<D>,
     device: &Device,
     recipe: &Recipe,
     plan: &Plan<D>,
@@ -171,7 +159,7 @@ fn resume<const D: usize>(
                 );
                 return Err(recipe.fail("train.steps", Part::Value, &message));
             }
-            session.restore(read.checkpoint).map_err(|error| match error {
+            trainer.restore(read.checkpoint).map_err(|error| match error {
                 _ if error.kind() == ErrorKind::Invalid => {
                     Error::invalid(format!("{place} does not fit the recipe: {error}"))
                 }
@@ -204,17 +192,17 @@ struct Run<'a, const D: usize> {
 }
 
 impl<const D: usize> Run<'_, D> {
-    fn go(&self, session: &mut dyn Session<D>) -> Result<bool> {
-        let (mut metrics, mut lines) = self.folder.metrics_from(session.done())?;
+    fn go(&self, trainer: &mut dyn DynTrainer<D>) -> Result<bool> {
+        let (mut metrics, mut lines) = self.folder.metrics_from(trainer.done())?;
         let settings = &self.plan.run;
         let mut best = self.folder.best_so_far();
-        let mut saved = session.done();
+        let mut saved = trainer.done();
         let mut bar =
-            TrainingProgress::new(self.plan.train.steps, session.done(), self.plan.train.batch, self.args.quiet);
+            TrainingProgress::new(self.plan.train.steps, trainer.done(), self.plan.train.batch, self.args.quiet);
         interrupt::listen();
         loop {
             let begun = Instant::now();
-            let step = match session.step() {
+            let step = match trainer.step() {
                 None => break,
                 Some(Ok(step)) => step,
                 Some(Err(error)) => {
@@ -228,12 +216,12 @@ impl<const D: usize> Run<'_, D> {
             bar.step(step.step, step.loss);
             let last = step.step >= self.plan.train.steps;
             if settings.evaluate_every > 0 && (step.step.is_multiple_of(settings.evaluate_every) || last) {
-                self.evaluate(session, step.step, &mut metrics, &mut lines, &mut best)?;
+                self.evaluate(trainer, step.step, &mut metrics, &mut lines, &mut best)?;
             }
             let stop = interrupt::requested();
             if stop || last || settings.checkpoint_every > 0 && step.step.is_multiple_of(settings.checkpoint_every) {
                 metrics.sync()?;
-                self.folder.save(&session.checkpoint(), &self.notes(None), settings.keep)?;
+                self.folder.save(&trainer.checkpoint(), &self.notes(None), settings.keep)?;
                 saved = step.step;
             }
             if stop && !last {
@@ -248,7 +236,7 @@ impl<const D: usize> Run<'_, D> {
         }
         interrupt::stop_listening();
         bar.clear();
-        self.finish(session, &lines)?;
+        self.finish(trainer, &lines)?;
         Ok(true)
     }
 
@@ -264,52 +252,39 @@ impl<const D: usize> Run<'_, D> {
 
     fn evaluate(
         &self,
-        session: &dyn Session<D>,
+        trainer: &dyn DynTrainer<D>,
         step: u64,
         metrics: &mut Metrics,
         lines: &mut Vec<Line>,
         best: &mut Option<f64>,
     ) -> Result<()> {
-        let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
+        let Some(held_out) = trainer.evaluate(self.plan.run.evaluate_rows) else { return Ok(()) };
         if !held_out.loss.is_finite() {
             let place = "the loss on held-out data";
             return Err(Error::not_finite(step, place));
         }
-        let line = Line::evaluated(step, &held_out, session.lag());
+        let line = Line::evaluated(step, &held_out, trainer.ema_distance());
         metrics.push(&line)?;
         lines.push(line);
-        self.picture(session, step)?;
+        self.picture(trainer, step)?;
         let held_out = held_out.loss;
         if best.is_none_or(|best| held_out < best) {
             *best = Some(held_out);
-            self.folder.save_best(&session.checkpoint(), &self.notes(Some(held_out)))?;
+            self.folder.save_best(&trainer.checkpoint(), &self.notes(Some(held_out)))?;
         }
         Ok(())
     }
 
     /// Writes a few samples of the current model: `progress/step-N.png`, or `.txt`.
-    fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
+    fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::in_turn(self.facts, n);
-        let order = Order {
-            sampler: &self.plan.sampler,
-            steps,
-            times: None,
-            guidance: sample.guidance,
-            truncation: sample.truncation(),
-            threshold: sample.threshold,
-            known: None,
-            classes: &classes,
-            n,
-            batch: sample.batch,
-            seed: 0,
-            keep: &[steps],
-            device: self.device,
-        };
-        let drawn = draw(&*session.artist(), &self.plan.x.shape, &order, &mut |_| true)?
-            .expect("sampling without interruption");
-        let last = drawn.frames.last().expect("the last timestep is recorded");
+        let classes = sample::cycled(self.facts, n);
+        let recorded = [steps];
+        let request =
+            SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
+        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_| ())?;
+        let last = samples.last();
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
@@ -342,39 +317,24 @@ impl<const D: usize> Run<'_, D> {
     }
 
     /// Writes weights, samples and the report.
-    fn finish(&self, session: &dyn Session<D>, lines: &[Line]) -> Result<()> {
+    fn finish(&self, trainer: &dyn DynTrainer<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
-        let checkpoint: Checkpoint = session.checkpoint();
+        let checkpoint: Checkpoint = trainer.checkpoint();
         let mut notes = self.notes(None);
         notes.push(("step", checkpoint.step.to_string()));
         checkpoint.save_weights(&folder.model(), &notes)?;
 
         let sample = &self.plan.sample;
-        let classes = sample::in_turn(self.facts, sample.n);
-        let keep = sample::spread(sample.steps, sample::FRAMES);
-        let order = Order {
-            sampler: &self.plan.sampler,
-            steps: sample.steps,
-            times: self.plan.walk.as_deref(),
-            guidance: sample.guidance,
-            truncation: sample.truncation(),
-            threshold: sample.threshold,
-            known: None,
-            classes: &classes,
-            n: sample.n,
-            batch: sample.batch,
-            seed: 0,
-            keep: &keep,
-            device: self.device,
-        };
-        let artist = session.artist();
+        let classes = sample::cycled(self.facts, sample.n);
+        let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
+        let request = sample::request(self.plan, &classes, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");
-        let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
+        let model = trainer.model();
+        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |fraction| bar.at(fraction))?;
         bar.clear();
-        let drawn = drawn.expect("sampling without interruption");
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
-        let shown = sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
-        let walk = sample::write_trajectory(&folder.0, self.facts, &drawn, &classes, &title)?;
+        let shown = sample_files::write(&folder.0, self.facts, &samples, &classes, sample.n)?;
+        let trajectory = sample_files::write_trajectory(&folder.0, self.facts, &samples, &classes, &title)?;
         report::write(&report::Report {
             folder,
             title: &title,
@@ -382,10 +342,10 @@ impl<const D: usize> Run<'_, D> {
             recipe: self.text,
             lines,
             batch: self.plan.train.batch,
-            parameters: session.parameters(),
+            parameters: trainer.num_params(),
         })?;
         if !self.args.quiet {
-            let pictures: String = [shown.filter(|_| walk.is_some()), walk]
+            let pictures: String = [shown.filter(|_| trajectory.is_some()), trajectory]
                 .into_iter()
                 .flatten()
                 .map(|name| format!("{name}, "))

@@ -3,9 +3,9 @@ mod output;
 
 use crate::{
     args,
-    commands::list::pretty,
+    commands::{for_rank, list::pretty},
     data::categories::Categories,
-    data::{Facts, Loaded, Set, Split},
+    data::{Facts, Set, Split},
     output::console::say,
     output::messages,
     recipe::Recipe,
@@ -189,14 +189,10 @@ where
 fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
     let data = DataSpec::new(recipe, modules)?;
     let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::invalid("the recipe's data are empty"))?;
-    match &loaded {
-        Loaded::Two(set) => of_rank::<2>(recipe, modules, &data, &**set),
-        Loaded::Three(set) => of_rank::<3>(recipe, modules, &data, &**set),
-        Loaded::Four(set) => of_rank::<4>(recipe, modules, &data, &**set),
-    }
+    for_rank!(loaded, set => of_plan(recipe, modules, &data, &*set))
 }
 
-fn of_rank<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
+fn of_plan<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
 where
     Modules: Rank<D>,
 {
@@ -230,7 +226,7 @@ where
         let x = x.clone().cast(DType::F32);
         verified.push(("loss", name(&["loss", &i]), laws::loss(&**loss, &*plan.noise, &x)));
     }
-    for (times, path) in [(&plan.times, &["times"][..]), (&plan.walk, &["sample", "times"])] {
+    for (times, path) in [(&plan.times, &["times"][..]), (&plan.sample_times, &["sample", "times"])] {
         if let Some(times) = times {
             verified.push(("spacing", name(path), laws::spacing(&**times)));
         }

@@ -14,7 +14,7 @@ impl Progress {
         Self((!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
             let style = ProgressStyle::with_template("{bar:28} {percent} %  {eta} left  {msg}");
-            bar.set_style(style.expect("the template is right").progress_chars("━╸ "));
+            bar.set_style(style.expect("the template is valid").progress_chars("━╸ "));
             bar.set_message(doing.to_owned());
             bar
         }))
@@ -31,12 +31,11 @@ impl Progress {
             bar.reset_eta();
         }
     }
-    /// Sets the completed fraction; always true, to be used as a callback that continues.
-    pub fn at(&self, share: f64) -> bool {
+    /// Sets the completed fraction.
+    pub fn at(&self, fraction: f64) {
         if let Some(bar) = &self.0 {
-            bar.set_position((share * 1000.0) as u64);
+            bar.set_position((fraction * 1000.0) as u64);
         }
-        true
     }
     pub fn clear(&self) {
         if let Some(bar) = &self.0 {
@@ -63,7 +62,7 @@ impl TrainingProgress {
         let terminal = std::io::stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template("step {pos}/{len} {bar:28} {msg}").expect("the template is right");
+            let style = ProgressStyle::with_template("step {pos}/{len} {bar:28} {msg}").expect("the template is valid");
             bar.set_style(style.progress_chars("━╸ "));
             bar.set_position(done);
             bar

@@ -2,7 +2,7 @@
 use crate::{
     args,
     commands::sample,
-    dyn_model::from_noise,
+    dyn_model::timesteps,
     recipe::Recipe,
     recipe::build,
     registry::{AnySchedule, Modules, Rank, module::Kind},
@@ -33,7 +33,7 @@ pub(super) fn grid<const D: usize>(
 ) -> Result<Vec<f64>> {
     match times {
         None => Ok(tweedie::spacing::sampling_grid(noise, steps)),
-        Some(times) => from_noise(&**times, steps),
+        Some(times) => timesteps(&**times, steps),
     }
 }
 
@@ -87,7 +87,7 @@ where
                 let (spacing, table) = build::spacing(&recipe, modules, "sample.times", &named)?;
                 // Checked before any sampling.
                 for &steps in &args.steps {
-                    from_noise(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
+                    timesteps(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
                 }
                 (times, on_times) = (Some(spacing), sorted(table));
             }

@@ -75,7 +75,14 @@ fn noised(x: &[f64], schedule: &dyn Schedule, t: f64, kind: Kind, rng: &Rng) -> 
 const MASK: f64 = -1.3;
 
 /// The page: noisy images at five times, and with a slider.
-pub fn page(picture: &Pixels, schedule: &dyn Schedule, name: &str, kind: Kind, frames: usize, seed: u64) -> Result<Page> {
+pub fn page(
+    picture: &Pixels,
+    schedule: &dyn Schedule,
+    name: &str,
+    kind: Kind,
+    frames: usize,
+    seed: u64,
+) -> Result<Page> {
     let (x, rng) = (picture.values(), Rng::new(seed));
     let at = |t: f64| {
         let values = noised(&x, schedule, t, kind, &rng);

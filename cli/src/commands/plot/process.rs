@@ -81,8 +81,10 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
         at.chunks(2).flat_map(|z| model.closed_form(z, c).eps.into_iter().map(move |eps| -eps / c.sigma)).collect()
     };
     let middle = times.len() - 1;
-    let labels =
-        path.iter().enumerate().map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
+    let labels = path
+        .iter()
+        .enumerate()
+        .map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
     let name = format!("{shape:?}").to_lowercase();
     let process = Process {
         labels: labels.collect(),

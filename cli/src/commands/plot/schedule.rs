@@ -1,8 +1,8 @@
 //! Noise schedules.
 use super::code;
 use std::sync::Arc;
-use tweedie::schedule::Schedule;
 use tweedie::Result;
+use tweedie::schedule::Schedule;
 use tweedie_plot::Page;
 use tweedie_plot::gallery::{self, Curves};
 
