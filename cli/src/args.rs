@@ -1,4 +1,4 @@
-//! The command line as typed.
+//! The arguments of the command line.
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, str::FromStr};
 
@@ -38,7 +38,7 @@ pub enum Command {
 /// `tweedie train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// TOML file, as in `recipes/`; without one, the built-in recipe for handwritten digits
+    /// TOML file, as in `recipes/` [default: the built-in recipe for handwritten digits]
     pub recipe: Option<PathBuf>,
     /// Folder of the run [default: runs/NAME; if it exists, the first free of runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
@@ -77,7 +77,7 @@ pub struct Sample {
     /// Number of samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: Option<usize>,
-    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes in turn]
+    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes, in turn]
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub class: Vec<String>,
     /// Random seed: the same seed gives the same samples, bit for bit
@@ -86,7 +86,7 @@ pub struct Sample {
     /// Name of a sampler, or a table such as '{ name = "ddim", eta = 1 }' [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub sampler: Option<String>,
-    /// Timestep spacing by name, as in arcsine or karras, or a table such as '{ name = "karras", rho = 5 }' [default: the
+    /// Timestep spacing by name, such as arcsine or karras, or a table such as '{ name = "karras", rho = 5 }' [default: the
     /// recipe's]
     #[arg(long, value_name = "NAME")]
     pub times: Option<String>,
@@ -115,10 +115,10 @@ pub struct Sample {
     /// Temperature of the predicted distribution of categories; below 1 sharpens it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
-    /// Sample among the N most probable categories only (top-k) [default: the recipe's]
+    /// Top-k: sample only among the N most probable categories [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub top_k: Option<usize>,
-    /// Sample among the most probable categories with total probability X only (top-p, nucleus) [default: the recipe's]
+    /// Top-p (nucleus): sample only among the most probable categories with total probability X [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
     /// Also write the sampling trajectory at this many timesteps: trajectory.npy, times.npy and trajectory.png (.html for text)

@@ -31,14 +31,14 @@ pub(crate) struct RunDir(pub PathBuf);
 /// A line of `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    /// Steps done.
+    /// The number of training steps taken.
     pub step: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub train: Option<Train>,
-    /// The mean objective on held-out data.
+    /// The mean loss on held-out data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
-    /// The same within equal ranges of t.
+    /// The same for each of several equal ranges of t.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub loss_by_noise: BTreeMap<String, f64>,
     /// Relative distance of the EMA weights from the trained ones.
@@ -123,9 +123,9 @@ impl RunDir {
         };
         for path in choices {
             let folder = Self(path);
-            let taken = fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
-            if !taken {
-                folder.found(recipe)?;
+            let occupied = fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
+            if !occupied {
+                folder.write_new(recipe)?;
                 return Ok(folder);
             }
             if out.is_some() {
@@ -144,7 +144,7 @@ impl RunDir {
         unreachable!("one of infinitely many folders is free")
     }
 
-    fn found(&self, recipe: &str) -> Result<()> {
+    fn write_new(&self, recipe: &str) -> Result<()> {
         let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(Error::io(parent, "create the folder"))?;
         let mut name = std::ffi::OsString::from(".");
@@ -193,8 +193,8 @@ impl RunDir {
             .map(|path| format!("`{}`", path.display()))
             .collect();
         runs.sort();
-        let there = if runs.is_empty() { String::new() } else { format!("; existing runs: {}", runs.join(", ")) };
-        Err(Error::invalid(format!("{} {what}{there}: {remedy}", path.display())))
+        let existing = if runs.is_empty() { String::new() } else { format!("; existing runs: {}", runs.join(", ")) };
+        Err(Error::invalid(format!("{} {what}{existing}: {remedy}", path.display())))
     }
 
     /// Removes the partial files of interrupted writes.
@@ -260,7 +260,7 @@ impl RunDir {
         checkpoint.save(&self.best(), notes)
     }
 
-    /// The mean objective of the best checkpoint on held-out data.
+    /// The mean loss of the best checkpoint on held-out data.
     pub fn best_so_far(&self) -> Option<f64> {
         let facts = facts_of(&self.best()).ok()?;
         facts.get("held_out")?.parse().ok()
@@ -282,7 +282,7 @@ impl RunDir {
         let lines = self.read_metrics(step);
         let mut text = String::new();
         for line in &lines {
-            text.push_str(&serde_json::to_string(line).expect("numbers are JSON"));
+            text.push_str(&serde_json::to_string(line).expect("metrics can be written as JSON"));
             text.push('\n');
         }
         let path = self.metrics();
@@ -300,7 +300,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Appends a line immediately, so that the metrics of a step are on disk before its checkpoint.
     pub fn push(&mut self, line: &Line) -> Result<()> {
-        let mut text = serde_json::to_string(line).expect("numbers are JSON");
+        let mut text = serde_json::to_string(line).expect("metrics can be written as JSON");
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(Error::io(&self.path, "write"))
     }

@@ -147,8 +147,8 @@ impl Results {
     fn json(&self) -> Value {
         let mut all = json!({
             "rows": self.rows,
-            "objective": self.loss.value,
-            "objective_error": self.loss.error,
+            "loss": self.loss.value,
+            "loss_error": self.loss.error,
         });
         let Some(bits) = &self.bits else { return all };
         all["bits_per_token"] = json!(bits.per_token.value);

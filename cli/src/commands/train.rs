@@ -260,8 +260,7 @@ impl<const D: usize> Run<'_, D> {
     ) -> Result<()> {
         let Some(held_out) = trainer.evaluate(self.plan.run.evaluate_rows) else { return Ok(()) };
         if !held_out.loss.is_finite() {
-            let place = "the loss on held-out data";
-            return Err(Error::not_finite(step, place));
+            return Err(Error::not_finite(step, "the loss on held-out data"));
         }
         let line = Line::evaluated(step, &held_out, trainer.ema_distance());
         metrics.push(&line)?;

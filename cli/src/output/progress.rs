@@ -19,7 +19,7 @@ impl Progress {
             bar
         }))
     }
-    /// Sets the message beside the bar.
+    /// Sets the message after the bar.
     pub fn doing(&self, what: String) {
         if let Some(bar) = &self.0 {
             bar.set_message(what);

@@ -97,7 +97,7 @@ fn end_of<const D: usize>(
     Ok(trajectory_from(model, sampler, times, z, rng)?.last().expect("a trajectory has at least two points").1)
 }
 
-fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
+fn values<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
     x.clone().try_into_vec_as().expect("a tensor can be read back")
 }
 
@@ -105,12 +105,12 @@ fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
 fn squares<const D: usize>(x: Tensor<D>, y: &Tensor<D>) -> Vec<f64> {
     let width = x.dims()[1..].iter().product();
     let mean = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64;
-    numbers(&(x - y.clone())).chunks(width).map(mean).collect()
+    values(&(x - y.clone())).chunks(width).map(mean).collect()
 }
 
 fn distances<const D: usize>(x: &Tensor<D>, y: &Tensor<D>) -> [f64; 2] {
     let width = x.dims()[1..].iter().product();
-    distance_of(&numbers(x), &numbers(y), width)
+    distance_of(&values(x), &values(y), width)
 }
 fn distance_of(x: &[f64], y: &[f64], width: usize) -> [f64; 2] {
     let sliced = distance::sliced_wasserstein(x, y, width, DIRECTIONS, &mut Rng::new(0).stream("directions"));
@@ -122,7 +122,7 @@ fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
     let width: usize = own.dims()[1..].iter().product();
     let rows: Vec<Vec<f64>> = [own, other]
         .iter()
-        .flat_map(|set| numbers(set).chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>())
+        .flat_map(|set| values(set).chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>())
         .collect();
     let used = own.dims()[0];
     let split_rows = used.min(SPLIT_ROWS);
