@@ -211,7 +211,7 @@ pub struct Compare {
     /// Sampler by name, or a table such as '{ name = "deis", order = 2 }'; repeatable [default: every deterministic sampler]
     #[arg(long, value_name = "NAME")]
     pub sampler: Vec<String>,
-    /// Timestep spacing by name, or a table; repeatable [default: uniform, on the grid of the schedule's table; and arcsine for
+    /// Timestep spacing by name, or a table; repeatable [default: even, uniform on the grid of the schedule's table; and arcsine for
     /// deis, unipc and dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub times: Vec<String>,

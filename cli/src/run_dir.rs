@@ -339,3 +339,21 @@ pub(crate) fn data_of(notes: &HashMap<String, String>, path: &Path) -> Result<Fa
         Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_older_versions_are_read_and_written_with_new_keys() {
+        let old = r#"{"step":3,"epoch":0.5,"loss":2.0,"terms":[2.0],"gradient":0.25,"rate":0.001,"seconds":0.1}"#;
+        let line: Line = serde_json::from_str(old).unwrap();
+        let train = line.train.as_ref().unwrap();
+        assert_eq!((train.grad_norm, train.lr), (0.25, 0.001));
+        let new = serde_json::to_string(&line).unwrap();
+        assert!(new.contains(r#""grad_norm":0.25,"lr":0.001"#), "{new}");
+        let evaluated: Line = serde_json::from_str(r#"{"step":3,"held_out":1.5,"ema_lag":0.125}"#).unwrap();
+        assert_eq!((evaluated.held_out, evaluated.ema_distance), (Some(1.5), Some(0.125)));
+        assert!(serde_json::to_string(&evaluated).unwrap().contains(r#""ema_distance":0.125"#));
+    }
+}
