@@ -7,8 +7,8 @@
 //! }
 //! ```
 //!
-//! [`Modules`] is the registry of names: built-in and custom modules are registered by the same methods, and recipes, error
-//! messages and `tweedie list` include both.
+//! [`Modules`] is the registry of names: built-in and custom modules are registered by the same methods, and recipes,
+//! error messages and `tweedie list` include both.
 mod args;
 mod commands;
 mod data;
@@ -37,8 +37,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command line with the given modules.
 ///
-/// Exit status: 0 on success, 1 for errors in the recipe, the data or files, 2 for errors in the command line, 130 if training
-/// was stopped by Ctrl-C.
+/// Exit status: 0 on success, 1 for errors in the recipe, the data or files, 2 for errors in the command line, 130 if
+/// training was stopped by Ctrl-C.
 pub fn run(modules: Modules) -> ExitCode {
     run_from(modules, std::env::args_os())
 }

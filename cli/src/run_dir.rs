@@ -108,7 +108,8 @@ impl RunDir {
         if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
     }
 
-    /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
+    /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is
+    /// free.
     ///
     /// The folder appears with its recipe in it, so that the run can be resumed whenever it is interrupted.
     pub fn create(out: Option<&Path>, name: &str, recipe: &str) -> Result<Self> {
@@ -123,7 +124,8 @@ impl RunDir {
         };
         for path in choices {
             let folder = Self(path);
-            let occupied = fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
+            let occupied =
+                fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
             if !occupied {
                 folder.write_new(recipe)?;
                 return Ok(folder);
@@ -131,8 +133,8 @@ impl RunDir {
             if out.is_some() {
                 return Err(Error::invalid(if folder.is_run() {
                     format!(
-                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train --resume --out {}`, \
-                         or choose another folder with `--out`",
+                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train \
+                         --resume --out {}`, or choose another folder with `--out`",
                         folder.0.display(),
                         folder.typed()
                     )
@@ -169,8 +171,8 @@ impl RunDir {
             let last = (1..).map(numbered).take_while(|folder| folder.0.exists()).filter(Self::is_run).last();
             return last.ok_or_else(|| {
                 Error::invalid(format!(
-                    "there is no run to resume: runs/{name} does not exist; leave out `--resume` to start one, or name its \
-                     folder with `--out`"
+                    "there is no run to resume: runs/{name} does not exist; leave out `--resume` to start one, or name \
+                     its folder with `--out`"
                 ))
             });
         };

@@ -1,8 +1,8 @@
 //! `tweedie evaluate`: a trained run on held-out data.
 //!
-//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
-//! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
-//! baselines are measured in the same way.
+//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a
+//! bound. The bits of a line of text include its end token, and bits per character divide them by its characters plus
+//! one; the n-gram baselines are measured in the same way.
 use crate::{
     args,
     commands::list::pretty,
@@ -37,8 +37,8 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?;
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
         return Err(Error::invalid(format!(
-            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` (one \
-             sample of ten) in `[data]`",
+            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` \
+             (one sample of ten) in `[data]`",
             args.run.display()
         )));
     };

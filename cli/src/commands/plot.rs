@@ -163,7 +163,8 @@ pub enum What {
     },
     /// Noise schedules: signal and noise scale, log-SNR, β(t), weights
     Schedule {
-        /// Schedules by name, as in `tweedie list schedule` [default: linear, cosine, sqrt, flow-matching and ornstein-uhlenbeck]
+        /// Schedules by name, as in `tweedie list schedule` [default: linear, cosine, sqrt, flow-matching and
+        /// ornstein-uhlenbeck]
         names: Vec<String>,
     },
     /// The forward process on points, and the probability-flow ODE back with an exact denoiser
@@ -293,8 +294,8 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
     if let Some(folder) = run {
         pages.push(run::page(folder)?);
     }
-    let text = "Figures on Gaussians, noise schedules and diffusion processes. Every figure is interactive, and its page shows \
-                the code behind it.";
+    let text = "Figures on Gaussians, noise schedules and diffusion processes. Every figure is interactive, and its \
+                page shows the code behind it.";
     Ok(Site { title: "tweedie: gallery".into(), text: text.into(), pages })
 }
 

@@ -91,7 +91,8 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
         Some(read) if finished.is_none_or(|finished| read.checkpoint.step > finished) => Ok((read.path, folder.0)),
         _ if finished.is_some() => Ok((folder.model(), folder.0)),
         _ => Err(Error::invalid(format!(
-            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train --resume --out {}`",
+            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train \
+             --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),
@@ -180,8 +181,8 @@ impl Case<'_> {
             let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
             if length == 0 || length > shape[0] && window > shape[0] as i64 {
                 return Err(Error::invalid(format!(
-                    "`--length {length}`: the model generates 1 to {most} tokens at once; sample longer text block by block with \
-                     --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
+                    "`--length {length}`: the model generates 1 to {most} tokens at once; sample longer text block by \
+                     block with --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
                     most = shape[0],
                     half = shape[0].div_ceil(2),
                 )));
@@ -232,8 +233,8 @@ impl Case<'_> {
         let not_finite = samples.frames.iter().flatten().filter(|x| !x.is_finite()).count();
         if not_finite > 0 {
             return Err(Error::invalid(format!(
-                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's weights are \
-                 damaged; `--sampler ddim` tells which",
+                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's \
+                 weights are damaged; `--sampler ddim` tells which",
                 messages::count(not_finite, "value")
             )));
         }
@@ -293,7 +294,8 @@ pub(crate) fn request<'a, const D: usize>(
     }
 }
 
-/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would hide.
+/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would
+/// hide.
 fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
     if !plan.facts.bounded || plan.facts.categories.is_some() {
         return None;
@@ -308,8 +310,9 @@ fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> 
         if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
     let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
     Some(format!(
-        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At t = 1 this \
-         schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more steps{why}.",
+        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At \
+         t = 1 this schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more \
+         steps{why}.",
         100.0 * share,
         name.unwrap_or("of the recipe"),
         messages::count(plan.sample.steps, "step"),
@@ -348,7 +351,8 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
                     Err(_) => messages::meant(name, &facts.classes),
                 };
                 return Err(Error::invalid(format!(
-                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional samples.",
+                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional \
+                     samples.",
                     few(&facts.classes)
                 )));
             }

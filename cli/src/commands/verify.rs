@@ -47,8 +47,8 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             }
             None => {
                 return Err(Error::invalid(format!(
-                    "`{what}` is not a kind of module with laws{} The kinds are {}; `tweedie verify FILE.toml` and `tweedie verify RUN` \
-                     check the modules of a recipe or a run.",
+                    "`{what}` is not a kind of module with laws{} The kinds are {}; `tweedie verify FILE.toml` and \
+                     `tweedie verify RUN` check the modules of a recipe or a run.",
                     messages::meant(what, &KINDS),
                     messages::list(&KINDS)
                 )));
@@ -160,8 +160,8 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     })
 }
 
-/// The laws of a sampler on exact problems: points in the plane and sequences of categories, if it supports their noise. A
-/// sampler of consistency models is checked on the exact consistency model.
+/// The laws of a sampler on exact problems: points in the plane and sequences of categories, if it supports their
+/// noise. A sampler of consistency models is checked on the exact consistency model.
 fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     let mut checks = laws::discrete_sampler(sequences);
     if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
@@ -188,7 +188,9 @@ where
 /// The laws of the modules that a recipe names, with its settings and for its data.
 fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
     let data = DataSpec::new(recipe, modules)?;
-    let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::invalid("the data set of the recipe has no training part"))?;
+    let loaded = data
+        .load(recipe, Split::Train)?
+        .ok_or_else(|| Error::invalid("the data set of the recipe has no training part"))?;
     for_rank!(loaded, set => of_plan(recipe, modules, &data, &*set))
 }
 

@@ -67,7 +67,8 @@ pub(crate) trait DynModel<const D: usize> {
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean loss. Default of `times`: the training times of the noise.
     fn mean_loss(&self, set: &EvaluationSet<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean;
-    /// The variational bound on −log₂ p(x) of each row of categorical data, estimated from `num_times` timesteps per row.
+    /// The variational bound on −log₂ p(x) of each row of categorical data, estimated from `num_times` timesteps per
+    /// row.
     fn bound_bits(&self, set: &EvaluationSet<'_, D>, num_times: usize) -> Result<Vec<f64>>;
 }
 impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N, DynTransform<D>> {

@@ -61,8 +61,8 @@ pub(crate) fn thresholded<'a, const D: usize>(
 
 /// The timesteps of `steps` sampling steps: the grid of the spacing, with 1 as its first.
 ///
-/// Sampling starts from pure noise. A grid that starts below t = 1 (`leading`, or noise levels below those of the schedule) would
-/// expect signal in it.
+/// Sampling starts from pure noise. A grid that starts below t = 1 (`leading`, or noise levels below those of the
+/// schedule) would expect signal in it.
 pub(crate) fn timesteps(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
     let mut grid = times.grid(steps);
     if let Some(first) = grid.first_mut() {
@@ -74,7 +74,8 @@ pub(crate) fn timesteps(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
     }
     grid.dedup();
     Err(Error::invalid(format!(
-        "{steps} sampling steps need {} decreasing timesteps from 1 to 0, and this spacing gives {}: use {}, or another spacing",
+        "{steps} sampling steps need {} decreasing timesteps from 1 to 0, and this spacing gives {}: use {}, or \
+         another spacing",
         steps + 1,
         grid.len(),
         messages::count(grid.len().saturating_sub(1), "step")

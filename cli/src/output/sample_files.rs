@@ -8,8 +8,8 @@ use std::path::Path;
 use tweedie::{Result, net::Classes, train::write_atomically};
 use tweedie_data::npy;
 
-/// Writes `samples.npy`, `classes.npy` and, depending on the data, `samples.png` or `samples.txt`; returns the name of the
-/// latter.
+/// Writes `samples.npy`, `classes.npy` and, depending on the data, `samples.png` or `samples.txt`; returns the name of
+/// the latter.
 pub(crate) fn write(
     folder: &Path,
     facts: &Facts,

@@ -105,7 +105,10 @@ fn a_trajectory_goes_from_noise_to_the_samples() {
     done(at, "sample run --n 6 --steps 8 --trajectory 5 --out s -q");
     let trajectory = npy::load::<f32>(at.join("s/trajectory.npy")).unwrap();
     let times = npy::load::<f64>(at.join("s/times.npy")).unwrap();
-    assert_eq!((trajectory.shape.as_slice(), times.data.as_slice()), (&[5, 6, 2][..], &[1.0, 0.75, 0.5, 0.25, 0.0][..]));
+    assert_eq!(
+        (trajectory.shape.as_slice(), times.data.as_slice()),
+        (&[5, 6, 2][..], &[1.0, 0.75, 0.5, 0.25, 0.0][..])
+    );
     let samples = npy::load::<f32>(at.join("s/samples.npy")).unwrap();
     assert_eq!(trajectory.data[trajectory.data.len() - 12..], samples.data);
     assert!(at.join("s/trajectory.png").exists());

@@ -115,13 +115,14 @@ fn an_untrained_network_has_the_bits_of_the_uniform_distribution() {
     let at = folder.path();
     fs::write(at.join("names.txt"), NAMES).unwrap();
     for schedule in ["name = \"flow-matching\"", "name = \"cosine-mask\"", "name = \"jsd\"\nsteps = 100"] {
-        let recipe = recipe(schedule, "name = \"absorbing\"", "cross-entropy", "")
-            .replace("batch = 8", "batch = 8\nlr = 1e-12");
+        let recipe =
+            recipe(schedule, "name = \"absorbing\"", "cross-entropy", "").replace("batch = 8", "batch = 8\nlr = 1e-12");
         fs::write(at.join("r.toml"), recipe).unwrap();
         let _ = fs::remove_dir_all(at.join("run"));
         done(at, "train r.toml --out run -q");
         let results: Value = serde_json::from_str(&text(&done(at, "evaluate run --json --times 1000").stdout)).unwrap();
-        // Nine tokens of twenty categories per row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their ends.
+        // Nine tokens of twenty categories per row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their
+        // ends.
         let (bits, even) = (results["bits_per_char"].as_f64().unwrap(), 5.0 * 9.0 * 20f64.log2() / 34.0);
         assert!((bits / even - 1.0).abs() < 0.06, "{schedule}: {bits}, not {even}");
     }

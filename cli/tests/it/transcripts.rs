@@ -1,8 +1,8 @@
 //! The exact output of the tool: the transcripts in `tests/cmd`.
 //!
-//! `NAME.md` is run in a copy of the folder `NAME`. The lines after `$ tweedie …` are the expected output, standard output before
-//! standard error, preceded by `? 1` if the exit status is 1 and not 0. `[..]` matches anything within a line. With `UPDATE=1` in
-//! the environment the transcripts are rewritten, to be read before they are committed.
+//! `NAME.md` is run in a copy of the folder `NAME`. The lines after `$ tweedie …` are the expected output, standard
+//! output before standard error, preceded by `? 1` if the exit status is 1 and not 0. `[..]` matches anything within a
+//! line. With `UPDATE=1` in the environment the transcripts are rewritten, to be read before they are committed.
 use super::{text, tweedie};
 use std::{fs, path::Path};
 use tempfile::tempdir;

@@ -132,8 +132,8 @@ fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
         distance_of(&part(&order[..split_rows]), &part(&order[used..rows.len().min(used + SPLIT_ROWS)]), width)
     };
     let splits: Vec<[f64; 2]> = (0..SPLITS).map(split).collect();
-    // The standard deviation of a distance between samples of one distribution falls as 1/√n, that of its square (the energy
-    // distance is one) as 1/n.
+    // The standard deviation of a distance between samples of one distribution falls as 1/√n, that of its square (the
+    // energy distance is one) as 1/n.
     let fewer = split_rows as f64 / used as f64;
     let spread = [(0, fewer.sqrt()), (1, fewer)].map(|(k, scale)| {
         let mean = splits.iter().map(|split| split[k]).sum::<f64>() / SPLITS as f64;

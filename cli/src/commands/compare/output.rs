@@ -214,8 +214,8 @@ impl Comparison<'_> {
         if self.curves.iter().any(|curve| curve.points.iter().any(|point| point.error().is_some())) {
             let on = self.args.times.first().map_or("uniform".into(), |text| entrant::short(text).unwrap_or_default());
             say(&format!(
-                "Sorted by error at NFE {}. vs ddim: error of ddim with {on} timesteps at equal NFE, divided by the error. *: Pareto \
-                 optimal, no lower error at this NFE or less.",
+                "Sorted by error at NFE {}. vs ddim: error of ddim with {on} timesteps at equal NFE, divided by the \
+                 error. *: Pareto optimal, no lower error at this NFE or less.",
                 self.about()
             ));
         }
@@ -226,10 +226,8 @@ impl Comparison<'_> {
             if self.args.seeds > 1 {
                 say(&format!("Distances use samples of seed {} only.", self.args.seed));
             }
-            say(
-                "The energy distance is an unbiased estimate and may be slightly negative. ± std: standard deviation over random splits \
-                 of the data into halves.",
-            );
+            say("The energy distance is an unbiased estimate and may be slightly negative. ± std: standard deviation \
+                 over random splits of the data into halves.");
         }
     }
 

@@ -158,7 +158,8 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
         slug: "compare".into(),
         title: format!("Samplers on {}", comparison.title),
         text: format!(
-            "Distance from the solution of the probability-flow ODE with the same initial noise; {}. Sorted by error at NFE {}.",
+            "Distance from the solution of the probability-flow ODE with the same initial noise; {}. Sorted by error \
+             at NFE {}.",
             comparison.estimate,
             comparison.about()
         ),

@@ -118,22 +118,22 @@ pub fn page(
     let (slug, text, formula) = match kind {
         Kind::Gaussian => (
             "forward",
-            "Each step scales the values down and adds Gaussian noise; the histogram of the values converges to N(0, 1), \
-             whatever the image. Because sums of independent Gaussians are Gaussian, any number of steps can be taken at \
-             once.",
+            "Each step scales the values down and adds Gaussian noise; the histogram of the values converges to N(0, \
+             1), whatever the image. Because sums of independent Gaussians are Gaussian, any number of steps can be \
+             taken at once.",
             "xₜ = αₜ x + σₜ ε,  ε ~ N(0, I)        (one step: xₜ = √(1 − β) xₛ + √β ε)",
         ),
         Kind::Uniform => (
             "forward-uniform",
-            "Each value survives with probability ᾱ and is otherwise resampled uniformly from 256 levels; the histogram \
-             converges to the uniform distribution.",
+            "Each value survives with probability ᾱ and is otherwise resampled uniformly from 256 levels; the \
+             histogram converges to the uniform distribution.",
             "q(xₜ | x) = Cat(ᾱₜ x + (1 − ᾱₜ) π),  π uniform",
         ),
         Kind::Absorbing => (
             "forward-absorbing",
-            "Each pixel survives with probability ᾱ and is otherwise masked, here black; a masked pixel stays masked. The \
-             histogram of the unmasked values loses area and keeps its shape. A model predicts the masked pixels from the \
-             unmasked ones.",
+            "Each pixel survives with probability ᾱ and is otherwise masked, here black; a masked pixel stays masked. \
+             The histogram of the unmasked values loses area and keeps its shape. A model predicts the masked pixels \
+             from the unmasked ones.",
             "q(xₜ | x) = Cat(ᾱₜ x + (1 − ᾱₜ) π),  π(mask) = 1",
         ),
     };

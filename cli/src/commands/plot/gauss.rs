@@ -45,12 +45,15 @@ pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> R
     Ok(Page {
         slug: "univariate".into(),
         title: "Univariate normal distribution".into(),
-        text: "The mean μ is the location of the density and the standard deviation σ its width; the area under the density \
-               is always one, so a wider density is lower. The probability of an interval is the area above it: about \
-               68 % within one σ of the mean, about 95 % within two."
+        text: "The mean μ is the location of the density and the standard deviation σ its width; the area under the \
+               density is always one, so a wider density is lower. The probability of an interval is the area above \
+               it: about 68 % within one σ of the mean, about 95 % within two."
             .into(),
         formula: "N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)\nP(a ≤ x ≤ b) = Φ((b − μ)/σ) − Φ((a − μ)/σ)".into(),
-        figures: vec![one, gallery::families(&[("Varying the mean μ", means), ("Varying the standard deviation σ", stds)])],
+        figures: vec![
+            one,
+            gallery::families(&[("Varying the mean μ", means), ("Varying the standard deviation σ", stds)]),
+        ],
         code: code(SOURCE, "univariate"),
     })
 }
@@ -120,9 +123,9 @@ pub fn bivariate(correlation: f64, std: [f64; 2], seed: u64) -> Result<Page> {
     Ok(Page {
         slug: "bivariate".into(),
         title: "Bivariate normal distribution".into(),
-        text: "If the covariance is positive, large values of one coordinate tend to come with large values of the other; if \
-               it is negative, with small ones. For jointly normal variables zero covariance implies independence, which is \
-               not true in general. With equal variances as well, the density is isotropic."
+        text: "If the covariance is positive, large values of one coordinate tend to come with large values of the \
+               other; if it is negative, with small ones. For jointly normal variables zero covariance implies \
+               independence, which is not true in general. With equal variances as well, the density is isotropic."
             .into(),
         formula: "N(x; μ, Σ) = exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)) / √((2π)² |Σ|),   Σ = ( σ₁²  ρσ₁σ₂ ; ρσ₁σ₂  σ₂² )".into(),
         figures: vec![
@@ -154,9 +157,9 @@ pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usiz
     Ok(Page {
         slug: "conditional".into(),
         title: "Conditional normal distribution".into(),
-        text: "The density of x₁ given x₂ = a is the slice of the joint density along the line x₂ = a, normalized to area one. \
-               It is normal. Its mean is linear in a; its variance is at most that of x₁ and does not depend on a. Move the \
-               slider to change a."
+        text: "The density of x₁ given x₂ = a is the slice of the joint density along the line x₂ = a, normalized to \
+               area one. It is normal. Its mean is linear in a; its variance is at most that of x₁ and does not depend \
+               on a. Move the slider to change a."
             .into(),
         formula: "x₁ | x₂ = a  ~  N( μ₁ + Σ₁₂ Σ₂₂⁻¹ (a − μ₂),  Σ₁₁ − Σ₁₂ Σ₂₂⁻¹ Σ₂₁ )".into(),
         figures: vec![pair.plot(|joint| gallery::conditional(joint, &given))],
@@ -276,10 +279,10 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
     Ok(Page {
         slug: "convolution".into(),
         title: "Convolution: sums of independent variables".into(),
-        text: "The density of a sum of independent random variables is the convolution of their densities; on a grid it is \
-               computed as a product of Fourier transforms. Adding Gaussian noise smooths a density, and the sum of two \
-               independent normal variables is normal with the sum of their variances. Every step of the forward process is \
-               such a convolution, after scaling."
+        text: "The density of a sum of independent random variables is the convolution of their densities; on a grid \
+               it is computed as a product of Fourier transforms. Adding Gaussian noise smooths a density, and the sum \
+               of two independent normal variables is normal with the sum of their variances. Every step of the \
+               forward process is such a convolution, after scaling."
             .into(),
         formula: "(p ∗ q)(z) = ∫ p(x) q(z − x) dx,   N(μ₁, σ₁²) ∗ N(μ₂, σ₂²) = N(μ₁ + μ₂, σ₁² + σ₂²)".into(),
         figures: vec![figure],

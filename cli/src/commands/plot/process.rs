@@ -98,10 +98,11 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     Ok(Page {
         slug: format!("process-{name}"),
         title: format!("Forward and reverse process, {name}"),
-        text: "The forward process adds random noise. In reverse, the points follow the deterministic probability-flow ODE, \
-               whose velocity depends on the score of the noisy data, and end at data. The data are a mixture of Gaussians, \
-               so the score is exact and there is no network error."
-            .into(),
+        text:
+            "The forward process adds random noise. In reverse, the points follow the deterministic probability-flow \
+               ODE, whose velocity depends on the score of the noisy data, and end at data. The data are a mixture of \
+               Gaussians, so the score is exact and there is no network error."
+                .into(),
         formula: "dx = f x dt + g dw  (forward),   dx/dt = f x − ½ g² ∇ ln p(xₜ)  (reverse)".into(),
         figures: vec![gallery::process("Points in the forward and reverse process", &process)],
         code: code(include_str!("process.rs"), "process"),

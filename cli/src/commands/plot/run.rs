@@ -81,8 +81,9 @@ pub fn page(folder: &Path) -> Result<Page> {
     Ok(Page {
         slug: "run".into(),
         title: format!("Run: {}", run.title),
-        text: "Training curves. The loss of a single step is noisy, because every step uses a different batch and different \
-               noise levels; the smoothed curve is an exponential moving average over about a fiftieth of the run."
+        text: "Training curves. The loss of a single step is noisy, because every step uses a different batch and \
+               different noise levels; the smoothed curve is an exponential moving average over about a fiftieth of \
+               the run."
             .into(),
         formula: "θ ← θ − lr · AdamW(∇ loss),   EMA ← ema_decay · EMA + (1 − ema_decay) · θ".into(),
         figures,

@@ -29,9 +29,9 @@ pub fn page(all: &[(String, Arc<dyn Schedule>)]) -> Result<Page> {
     Ok(Page {
         slug: "schedule".into(),
         title: "Noise schedules".into(),
-        text: "A noise schedule gives the signal scale α(t) and the noise scale σ(t). Up to scaling, two schedules with the \
-               same range of signal-to-noise ratios differ only in their time variable. With t uniform, training is \
-               concentrated on noise levels at which the log-SNR decreases slowly."
+        text: "A noise schedule gives the signal scale α(t) and the noise scale σ(t). Up to scaling, two schedules \
+               with the same range of signal-to-noise ratios differ only in their time variable. With t uniform, \
+               training is concentrated on noise levels at which the log-SNR decreases slowly."
             .into(),
         formula: "xₜ = α(t) x + σ(t) ε,   SNR = α²/σ²,   β(t) = −2 α′/α,   p(λ) = −dt/dλ for λ = ln SNR".into(),
         figures: vec![gallery::schedules(&all)],
