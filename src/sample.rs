@@ -20,8 +20,9 @@
 //! [`DpmSolverPp2SAncestral`], [`Churn`], [`EulerMaruyama`], [`SdeHeun`], [`SaSolver`], [`PredictorCorrector`],
 //! [`Restart`] and [`Consistency`].
 //!
-//! Of the samplers of categories [`Ancestral`], [`Analytic`] and [`TauLeaping`] reverse every categorical noise, and the
-//! others unmask absorbing noise. "Exact" says when samples have the data's joint distribution, given exact conditionals:
+//! Of the samplers of categories [`Ancestral`], [`Analytic`] and [`TauLeaping`] reverse every categorical noise, and
+//! the others unmask absorbing noise. "Exact" says when samples have the data's joint distribution, given exact
+//! conditionals:
 //!
 //! | sampler | a step | exact |
 //! |---|---|---|
@@ -32,11 +33,11 @@
 //! | [`Ordered`] | unmasks in order of confidence, as many as the schedule says | one entry per step, unless the order depends on the sampled categories |
 //! | [`Remasking`] | unmasks more, and masks some again | in the limit |
 //!
-//! and around them: [`Cached`] saves network evaluations while nothing changes, [`Blocks`] goes left to right through any
-//! length, [`Infill`] keeps known entries.
+//! and around them: [`Cached`] saves network evaluations while nothing changes, [`Blocks`] goes left to right through
+//! any length, [`Infill`] keeps known entries.
 //!
-//! [`trajectory`] runs any of them. A sampler of your own implements [`Sampler`], or [`Multistep`] if it is a linear multistep
-//! method; both pages have an example.
+//! [`trajectory`] runs any of them. A sampler of your own implements [`Sampler`], or [`Multistep`] if it is a linear
+//! multistep method; both pages have an example.
 mod adams;
 mod adaptive;
 mod ancestral;

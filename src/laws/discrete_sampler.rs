@@ -11,7 +11,8 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// Counts the sequences among `rows` samples, by `steps` even steps of a sampler from t = 1; empty if the sampler refuses the noise.
+/// Counts the sequences among `rows` samples, by `steps` even steps of a sampler from t = 1; empty if the sampler
+/// refuses the noise.
 pub fn sequence_counts(
     model: &Joint,
     sampler: &dyn Sampler<3>,
@@ -27,8 +28,8 @@ pub fn sequence_counts(
     counts
 }
 
-/// The total variation distance of samples from the distribution of a model, and the sampling error allowed: half the sum of five
-/// standard deviations per sequence.
+/// The total variation distance of samples from the distribution of a model, and the sampling error allowed: half the
+/// sum of five standard deviations per sequence.
 pub fn total_variation(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f64, f64) {
     let all = counts.values().sum::<usize>() as f64;
     if all == 0.0 {
@@ -52,8 +53,8 @@ fn end_of(model: &Joint, sampler: &dyn Sampler<3>, steps: usize, rows: usize, rn
     (last.dims() == shape).then(|| host(last).into_iter().map(|n| n as usize).collect())
 }
 
-/// Samplers of categories, on the noises that they do not refuse: samples have no mask, single entries have the data's distribution,
-/// rare sequences are sampled rarely, and a row depends on its own stream alone.
+/// Samplers of categories, on the noises that they do not refuse: samples have no mask, single entries have the data's
+/// distribution, rare sequences are sampled rarely, and a row depends on its own stream alone.
 ///
 /// Joint distributions are not compared, since some samplers prefer likely data on purpose: compare those of another by
 /// [`total_variation`]. A sampler that refuses both absorbing and uniform noise has no laws here.

@@ -1,8 +1,8 @@
 //! Exact moments of samplers that add noise.
 //!
-//! On Gaussian data x̂ is linear in z, so a trajectory is linear in its start and in every normal ξ that it adds:
-//! `z₀ = b + a₀ ξ₀ + Σ aᵢ ξᵢ`. The normals of a keyed stream can be computed again, so b and a are found by least squares over
-//! some rows, without residue, and b and Σ a² are the mean and variance of the end, without sampling error.
+//! On Gaussian data x̂ is linear in z, so a trajectory is linear in its start and in every normal ξ that it adds: `z₀ =
+//! b + a₀ ξ₀ + Σ aᵢ ξᵢ`. The normals of a keyed stream can be computed again, so b and a are found by least squares
+//! over some rows, without residue, and b and Σ a² are the mean and variance of the end, without sampling error.
 use super::Checks;
 use crate::{
     denoise::Denoiser,
@@ -17,9 +17,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use nalgebra::{DMatrix, DVector};
 use std::sync::Arc;
 
-/// The mean and the variance at the end of a trajectory of `steps` even steps in t that starts with the distribution of x_t at
-/// `from`, on data from one isotropic Gaussian in the plane with both means equal. `None` if the trajectory is not linear in normals
-/// of the shape of z, or the sampler refuses the noise.
+/// The mean and the variance at the end of a trajectory of `steps` even steps in t that starts with the distribution of
+/// x_t at `from`, on data from one isotropic Gaussian in the plane with both means equal. `None` if the trajectory is
+/// not linear in normals of the shape of z, or the sampler refuses the noise.
 pub fn moments_of(
     sampler: &dyn Sampler<2>,
     model: &dyn Denoiser<2>,
@@ -68,11 +68,13 @@ pub fn moments_of(
     (residue < 1e-6 * (1.0 + end.amax())).then(|| [found[0], found.iter().skip(1).map(|a| a * a).sum()])
 }
 
-/// Compares the mean and variance of a sampler that adds noise with those of x_t: they converge to them with the declared weak order.
+/// Compares the mean and variance of a sampler that adds noise with those of x_t: they converge to them with the
+/// declared weak order.
 ///
-/// The order is that at which errors fall from 40 to 80 to 160 steps, extrapolated; it is not measured for a sampler with a bias,
-/// whose errors do not vanish, nor from errors that are rounding. The error of trajectories down to little noise may in the limit,
-/// by Richardson's extrapolation, be the bias and half a percent. A sampler that is not linear is not measured.
+/// The order is that at which errors fall from 40 to 80 to 160 steps, extrapolated; it is not measured for a sampler
+/// with a bias, whose errors do not vanish, nor from errors that are rounding. The error of trajectories down to little
+/// noise may in the limit, by Richardson's extrapolation, be the bias and half a percent. A sampler that is not linear
+/// is not measured.
 pub(super) fn declared(
     sampler: &dyn Sampler<2>,
     wrap: &impl for<'a> Fn(&'a Mixture) -> Box<dyn Denoiser<2> + 'a>,

@@ -27,16 +27,17 @@ pub(crate) fn latents(n: usize, seed: u64) -> Tensor<2> {
     Rng::new(seed).normal_tensor([n, 2], &Device::flex(), DType::F64)
 }
 
-/// The measured order of convergence of a sampler on a model: the slope of ln error against −ln n, for the error at `to` of
-/// trajectories of n even steps from `from`.
+/// The measured order of convergence of a sampler on a model: the slope of ln error against −ln n, for the error at
+/// `to` of trajectories of n even steps from `from`.
 ///
-/// The first few points of a multistep method, whose first steps would be of lower order, are those of the exact flow. Of the
-/// slopes between n and 2n steps, n = 20, 40, …, 1280, the last two are extrapolated to n → ∞; errors below 1e-14 per step, which
-/// are rounding, are left out. NaN if the sampler refuses the model's noise.
+/// The first few points of a multistep method, whose first steps would be of lower order, are those of the exact flow.
+/// Of the slopes between n and 2n steps, n = 20, 40, …, 1280, the last two are extrapolated to n → ∞; errors below
+/// 1e-14 per step, which are rounding, are left out. NaN if the sampler refuses the model's noise.
 ///
 /// ```
 /// use tweedie::{laws, sample::Heun, schedule::VariancePreserving};
-/// let order = laws::order_of(&Heun {}, &laws::problem(VariancePreserving::default()), [0.8, 0.2]);
+/// let problem = laws::problem(VariancePreserving::default());
+/// let order = laws::order_of(&Heun {}, &problem, [0.8, 0.2]);
 /// assert!((order - 2.0).abs() < 0.1);
 /// ```
 pub fn order_of(sampler: &dyn Sampler<2>, model: &Mixture, [from, to]: [f64; 2]) -> f64 {

@@ -15,15 +15,15 @@ use crate::{
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-/// Samplers of Gaussian noise: the measured order of convergence on three exact problems is the declared one, samples of one to
-/// three steps are finite on schedules with every kind of end, no noise is left at t = 0, samples have the data's moments and
-/// distribution, a row does not depend on its batch if the sampler [declares so](crate::sample::Properties::rowwise), and the same
-/// seed gives the same sample. If a sampler adds noise, its [exact moments](super::moments_of) converge to those of x_t with the
-/// declared weak order.
+/// Samplers of Gaussian noise: the measured order of convergence on three exact problems is the declared one, samples
+/// of one to three steps are finite on schedules with every kind of end, no noise is left at t = 0, samples have the
+/// data's moments and distribution, a row does not depend on its batch if the sampler [declares
+/// so](crate::sample::Properties::rowwise), and the same seed gives the same sample. If a sampler adds noise, its
+/// [exact moments](super::moments_of) converge to those of x_t with the declared weak order.
 ///
-/// The measured order may differ from the declared one by 0.1; above 5 it must be 5 at least, since rounding errors set in before
-/// the slopes have converged. The mean and the standard deviation of samples of 60 steps may differ from the data's by the
-/// error of the steps, up to 6 % and 8 % of the standard deviation, and by sampling error.
+/// The measured order may differ from the declared one by 0.1; above 5 it must be 5 at least, since rounding errors set
+/// in before the slopes have converged. The mean and the standard deviation of samples of 60 steps may differ from the
+/// data's by the error of the steps, up to 6 % and 8 % of the standard deviation, and by sampling error.
 ///
 /// ```
 /// use tweedie::{laws, sample::Euler};
@@ -33,7 +33,8 @@ pub fn sampler(sampler: &dyn Sampler<2>) -> Vec<Check> {
     measure(sampler, |model| Box::new(model.clone()))
 }
 
-/// [`sampler`] for samplers of consistency models: the model is the exact end of the probability flow. No order is measured.
+/// [`sampler`] for samplers of consistency models: the model is the exact end of the probability flow. No order is
+/// measured.
 pub fn consistency(sampler: &dyn Sampler<2>) -> Vec<Check> {
     measure(sampler, |model| Box::new(FlowEnd(model)))
 }
@@ -85,7 +86,8 @@ fn measure(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<d
     }
     let truth = model.sample(rows as usize, &mut Rng::new(12)).concat();
     let apart = energy(&x, &truth, 2);
-    // Between two sets of 1000 samples of the data it exceeds 0.023 once in a thousand times; the steps' error adds a little.
+    // Between two sets of 1000 samples of the data it exceeds 0.023 once in a thousand times; the steps' error adds a
+    // little.
     checks.note("samples have the data's distribution", "energy distance of 1000 samples", apart, 0.03);
     no_noise_left(sampler, &wrap, &mut checks);
     if sampler.properties().rowwise {

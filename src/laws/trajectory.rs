@@ -40,11 +40,11 @@ fn measured_nfe(model: &dyn Denoiser<2>, sampler: &dyn Sampler<2>) -> f64 {
     counts[2..40].iter().min().map_or(f64::NAN, |least| *least as f64)
 }
 
-/// Trajectories of a sampler of Gaussian noise: the measured NFE per step is the declared one, and half-way the moments are those
-/// of x_t.
+/// Trajectories of a sampler of Gaussian noise: the measured NFE per step is the declared one, and half-way the moments
+/// are those of x_t.
 ///
-/// At t = ½, after 40 steps, the mean and the standard deviation may be off by 2 % and 3 % of the standard deviation, and by three
-/// standard errors of 2500 rows, 6 % and 4 %.
+/// At t = ½, after 40 steps, the mean and the standard deviation may be off by 2 % and 3 % of the standard deviation,
+/// and by three standard errors of 2500 rows, 6 % and 4 %.
 ///
 /// ```
 /// use tweedie::{laws, sample::Heun};
@@ -53,7 +53,8 @@ fn measured_nfe(model: &dyn Denoiser<2>, sampler: &dyn Sampler<2>) -> f64 {
 pub fn trajectory(sampler: &dyn Sampler<2>) -> Vec<Check> {
     let mut checks = Checks::default();
     let model = problem(OrnsteinUhlenbeck {});
-    // One evaluation too many or too few of four is more than a fifth; an adaptive pair has one more at the start of a step.
+    // One evaluation too many or too few of four is more than a fifth; an adaptive pair has one more at the start of a
+    // step.
     let (declared, measured) = (sampler.properties().nfe_per_step as f64, measured_nfe(&model, sampler));
     let place = format!("{measured} for {declared}");
     checks.note("the measured NFE per step is the declared one", place, (measured / declared - 1.0).abs(), 0.2);

@@ -22,13 +22,14 @@ mod embedded_pair;
 pub(crate) use embedded_pair::integrate;
 use embedded_pair::{NODES, STAGES, adapt, error_weights};
 
-/// Dormand and Prince's embedded pair of orders 5 and 4 with adaptive step size: within each step of the trajectory it takes as
-/// many steps of its own as the tolerances require, of six network evaluations each.
+/// Dormand and Prince's embedded pair of orders 5 and 4 with adaptive step size: within each step of the trajectory it
+/// takes as many steps of its own as the tolerances require, of six network evaluations each.
 ///
-/// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at either end of
-/// any schedule. In single precision, in which smaller errors cannot be told apart, tolerances below 1e-6 are taken as 1e-6. A
-/// trajectory to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those of the worst row, so a row
-/// depends on its batch, within the tolerances. If no step is short enough, because x̂ is not finite or not smooth, x_s is NaN.
+/// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at
+/// either end of any schedule. In single precision, in which smaller errors cannot be told apart, tolerances below 1e-6
+/// are taken as 1e-6. A trajectory to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those
+/// of the worst row, so a row depends on its batch, within the tolerances. If no step is short enough, because x̂ is
+/// not finite or not smooth, x_s is NaN.
 ///
 /// ```
 /// use tweedie::sample::{DormandPrince, Sampler};
@@ -147,8 +148,8 @@ impl<const D: usize> SamplerState<D> for Adaptive {
             z = combine!([(n / norm, z)]);
             let mut x = model.denoise(z.clone(), &[here.0]).mean;
             let last_step = adapt(begin, stop, self.last_step, |step| {
-                // w and its slope are sums of z and of the estimates so far at every stage: one sum of tensors each, of scalars
-                // otherwise.
+                // w and its slope are sums of z and of the estimates so far at every stage: one sum of tensors each, of
+                // scalars otherwise.
                 let mut terms = Terms::default();
                 terms.push(z.clone());
                 terms.push(x.clone());

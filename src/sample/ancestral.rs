@@ -45,7 +45,8 @@ fn ancestral_step<const D: usize>(
     combine!([(1.0, z), (up, xi)])
 }
 
-/// What the three declare: a solver of order p is one of weak order p with noise, here with p network evaluations per step.
+/// What the three declare: a solver of order p is one of weak order p with noise, here with p network evaluations per
+/// step.
 fn properties(eta: f64, order: usize) -> Properties {
     Properties { order: (eta == 0.0).then_some(order), ..Properties::sde(order, order) }
 }
@@ -62,8 +63,8 @@ fn euler<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, from: TimePoint,
 
 /// Euler's step down, noise up: [`Ddim`](super::Ddim) with the same η, as k-diffusion writes it.
 ///
-/// `x_s = α_s x̂ + σ_down ε̂ + σ_up ξ`, with `σ_up = η σ_s √(1 − (r_s/r_t)²)`, `σ_down² = σ_s² − σ_up²`, `r = σ/α`. One network
-/// evaluation per step; weak order 1.
+/// `x_s = α_s x̂ + σ_down ε̂ + σ_up ξ`, with `σ_up = η σ_s √(1 − (r_s/r_t)²)`, `σ_down² = σ_s² − σ_up²`, `r = σ/α`. One
+/// network evaluation per step; weak order 1.
 ///
 /// ```
 /// use tweedie::sample::{EulerAncestral, Properties, Sampler};
@@ -112,8 +113,8 @@ impl<const D: usize> Sampler<D> for EulerAncestral {
 
 /// [`Dpm2`](super::Dpm2)'s step down, noise up.
 ///
-/// `x_s = α_s (x_t/α_t + (r_down − r_t) ε̂_m) + σ_up ξ`, with σ_up and r_down = σ_down/α_s of [`EulerAncestral`] and ε̂_m at
-/// `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
+/// `x_s = α_s (x_t/α_t + (r_down − r_t) ε̂_m) + σ_up ξ`, with σ_up and r_down = σ_down/α_s of [`EulerAncestral`] and
+/// ε̂_m at `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
 ///
 /// ```
 /// use tweedie::sample::{Dpm2Ancestral, Properties, Sampler};
@@ -167,7 +168,8 @@ impl<const D: usize> Sampler<D> for Dpm2Ancestral {
 ///
 /// ```
 /// use tweedie::sample::{DpmSolverPp2SAncestral, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&DpmSolverPp2SAncestral::default()), Properties::sde(2, 2));
+/// let sampler = DpmSolverPp2SAncestral::default();
+/// assert_eq!(Sampler::<4>::properties(&sampler), Properties::sde(2, 2));
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpmpp_2s_ancestral`, <https://github.com/crowsonkb/k-diffusion>.

@@ -8,15 +8,16 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// EDM's stochastic sampler: before each of [`Heun`](super::Heun)'s steps the noise level is raised by the factor 1 + γ.
+/// EDM's stochastic sampler: before each of [`Heun`](super::Heun)'s steps the noise level is raised by the factor 1 +
+/// γ.
 ///
 /// ```text
 /// γ = min(S_churn/N, √2 − 1) if S_tmin ≤ σ/α ≤ S_tmax, else 0
 /// x̃ = x + S_noise √(σ̃² − σ²) ξ,  σ̃ = (1 + γ) σ      in units of α = 1
 /// ```
 ///
-/// N is the number of steps. The noise is never raised above that of t = 1, and if α = 0 not at all, whatever S_tmax. Two network
-/// evaluations per step; weak order 2, order 2 if S_churn = 0.
+/// N is the number of steps. The noise is never raised above that of t = 1, and if α = 0 not at all, whatever S_tmax.
+/// Two network evaluations per step; weak order 2, order 2 if S_churn = 0.
 ///
 /// ```
 /// use tweedie::sample::{Churn, Properties, Sampler};

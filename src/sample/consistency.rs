@@ -5,12 +5,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// Multistep consistency sampling: the consistency function f(x_t, t), the end of the probability flow, with fresh noise for the
-/// next time.
+/// Multistep consistency sampling: the consistency function f(x_t, t), the end of the probability flow, with fresh
+/// noise for the next time.
 ///
-/// `x_s = α_s x̂ + √(σ_s² − (α_s σ_0/α_0)²) ξ`, where α_0 x̂ = α_0 f(x_t, t) is the flow's point at t = 0, whose noise σ_0 (EDM,
-/// variance exploding) is part of σ_s already; the last step gives α_0 x̂, and no evaluation follows it. One network evaluation per
-/// step; one step is the model itself. For consistency models only: with a model of E[x ∣ x_t] the samples are wrong.
+/// `x_s = α_s x̂ + √(σ_s² − (α_s σ_0/α_0)²) ξ`, where α_0 x̂ = α_0 f(x_t, t) is the flow's point at t = 0, whose noise
+/// σ_0 (EDM, variance exploding) is part of σ_s already; the last step gives α_0 x̂, and no evaluation follows it. One
+/// network evaluation per step; one step is the model itself. For consistency models only: with a model of E[x ∣ x_t]
+/// the samples are wrong.
 ///
 /// ```
 /// use tweedie::sample::{Consistency, Sampler};

@@ -13,10 +13,11 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// Ancestral sampling from the reverse transitions `p(x_s ∣ x_t)`: DDPM's sampler for Gaussian noise, D3PM's for categories.
+/// Ancestral sampling from the reverse transitions `p(x_s ∣ x_t)`: DDPM's sampler for Gaussian noise, D3PM's for
+/// categories.
 ///
-/// `x_s ~ q(x_s ∣ x_t, x̂)`, x̂ = E[x ∣ x_t] in the place of x; the last step of a Gaussian noise returns the mean. One network
-/// evaluation per step; weak order 1.
+/// `x_s ~ q(x_s ∣ x_t, x̂)`, x̂ = E[x ∣ x_t] in the place of x; the last step of a Gaussian noise returns the mean. One
+/// network evaluation per step; weak order 1.
 ///
 /// ```
 /// use tweedie::sample::{Ancestral, Properties, Sampler};
@@ -42,8 +43,8 @@ impl<const D: usize> Sampler<D> for Ancestral {
 
 /// Denoising diffusion implicit models: the noise of a step is chosen from none (η = 0) to the posterior's (η = 1).
 ///
-/// `x_s = α_s x̂ + √(σ_s² − c²) ε̂ + c ξ`, `c = η σ_s √(1 − (α_t σ_s / (α_s σ_t))²)`, `ε̂ = (x_t − α_t x̂)/σ_t`. One network
-/// evaluation per step; order 1 with η = 0, weak order 1 above.
+/// `x_s = α_s x̂ + √(σ_s² − c²) ε̂ + c ξ`, `c = η σ_s √(1 − (α_t σ_s / (α_s σ_t))²)`, `ε̂ = (x_t − α_t x̂)/σ_t`. One
+/// network evaluation per step; order 1 with η = 0, weak order 1 above.
 ///
 /// ```
 /// use tweedie::sample::{Ddim, Properties, Sampler};
@@ -84,9 +85,10 @@ impl<const D: usize> Sampler<D> for Ddim {
 
 /// DDIM inversion: from data to the noise it comes from, by DDIM's step backwards over increasing `times` from 0 on.
 ///
-/// `x_t` solves `x_s = α_s x̂(x_t) + σ_s ε̂(x_t)`, by `rounds` rounds of fixed-point iteration that begin with x̂ at s; with one round
-/// it is the explicit inversion in use, with more it is the inverse of [`Ddim`] (η = 0) to the rounds' accuracy. The first
-/// step, of which DDIM keeps nothing (σ = 0), begins from α x. Order 1, `rounds` network evaluations per step.
+/// `x_t` solves `x_s = α_s x̂(x_t) + σ_s ε̂(x_t)`, by `rounds` rounds of fixed-point iteration that begin with x̂ at s;
+/// with one round it is the explicit inversion in use, with more it is the inverse of [`Ddim`] (η = 0) to the rounds'
+/// accuracy. The first step, of which DDIM keeps nothing (σ = 0), begins from α x. Order 1, `rounds` network
+/// evaluations per step.
 ///
 /// ```
 /// use tweedie::{laws, sample::invert, schedule::FlowMatching};
@@ -117,7 +119,8 @@ pub fn invert<const D: usize>(
         || times[times.len() - 1] > 1.0
     {
         return Err(Error::invalid(format!(
-            "an inversion needs one round or more and two or more times that increase within [0, 1], got {rounds} and {}",
+            "an inversion needs one round or more and two or more times that increase within [0, 1], got {rounds} and \
+             {}",
             few(times)
         )));
     }

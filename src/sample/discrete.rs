@@ -168,19 +168,29 @@ fn extent<const D: usize>(z: &Tensor<D>) -> (usize, usize) {
     (dims[0], dims[1..D - 1].iter().product())
 }
 
-/// Samples each entry from `q(x_s ∣ x_t) = Σ_x p(x ∣ x_t) q(x_s ∣ x_t, x)`, its own conditional distribution to the last digit.
+/// Samples each entry from `q(x_s ∣ x_t) = Σ_x p(x ∣ x_t) q(x_s ∣ x_t, x)`, its own conditional distribution to the
+/// last digit.
 ///
-/// An x is sampled from p(x ∣ x_t), and x_s from the posterior of that x. For absorbing noise this unmasks an entry with probability
-/// `(ᾱ_s − ᾱ_t)/(1 − ᾱ_t)`, ᾱ the survival probability. Entries are sampled independently of each other, so their joint distribution
-/// is exact in the limit of steps that change one entry at most. One network evaluation per step.
+/// An x is sampled from p(x ∣ x_t), and x_s from the posterior of that x. For absorbing noise this unmasks an entry
+/// with probability `(ᾱ_s − ᾱ_t)/(1 − ᾱ_t)`, ᾱ the survival probability. Entries are sampled independently of each
+/// other, so their joint distribution is exact in the limit of steps that change one entry at most. One network
+/// evaluation per step.
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use tweedie::{Rng, exact::Joint, noise::Discrete, sample::{Analytic, trajectory}, schedule::FlowMatching};
+/// use tweedie::{
+///     Rng,
+///     exact::Joint,
+///     noise::Discrete,
+///     sample::{Analytic, trajectory},
+///     schedule::FlowMatching,
+/// };
 /// let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
 /// let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)])?;
 /// let times = vec![1.0, 0.5, 0.0];
-/// let (_, x) = trajectory(&model, &Analytic {}, times, [8, 2, 1], &Rng::new(0), &Device::flex())?.last().unwrap();
+/// let rng = Rng::new(0);
+/// let steps = trajectory(&model, &Analytic {}, times, [8, 2, 1], &rng, &Device::flex())?;
+/// let (_, x) = steps.last().unwrap();
 /// assert!(x.into_data().to_vec::<f32>().unwrap().iter().all(|n| *n < 2.0));
 /// # Ok::<(), tweedie::Error>(())
 /// ```

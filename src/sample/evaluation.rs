@@ -64,13 +64,15 @@ impl<const D: usize> Evaluation<D> {
     pub fn epsilon(&self) -> Tensor<D> {
         Combination::new().epsilon(1.0, self.clone()).total()
     }
-    /// `x_s = α_s x̂ + σ_s ε̂`: Euler's step in σ/α (DDIM's), of first order, which is finite at both ends of every schedule.
+    /// `x_s = α_s x̂ + σ_s ε̂`: Euler's step in σ/α (DDIM's), of first order, which is finite at both ends of every
+    /// schedule.
     pub fn euler(self, to: Scales) -> Tensor<D> {
         Combination::new().x_and_epsilon(to.alpha, to.sigma, self).total()
     }
 }
 
-/// A linear combination of tensors, denoised estimates x̂ and noise estimates ε̂, built term by term and computed in one pass.
+/// A linear combination of tensors, denoised estimates x̂ and noise estimates ε̂, built term by term and computed in
+/// one pass.
 ///
 /// A term in ε̂ is written as such and added as `(z − α x̂)/σ`, with one weight for each tensor that appears in it:
 /// `a z + b ε̂` has the weights `a + b/σ` of z and `−(b/σ) α` of x̂.
@@ -78,7 +80,8 @@ impl<const D: usize> Evaluation<D> {
 /// ```
 /// use tweedie::{laws, sample::{Combination, Evaluation, TimePoint}, schedule::FlowMatching};
 /// let model = laws::problem(FlowMatching {});
-/// let here = Evaluation::new(&model, laws::plane(&[[0.5, -1.0]]), TimePoint::new(&FlowMatching {}, 0.6));
+/// let from = TimePoint::new(&FlowMatching {}, 0.6);
+/// let here = Evaluation::new(&model, laws::plane(&[[0.5, -1.0]]), from);
 /// let sum = here.z.clone() * 2.0 + here.epsilon() * 3.0;
 /// let same = Combination::new().z_and_epsilon(2.0, 3.0, here).total();
 /// let gap: f64 = (same - sum).abs().max().into_scalar();

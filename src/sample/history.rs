@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 /// use tweedie::{sample::{History, TimePoint}, schedule::FlowMatching};
 /// let mut history = History::<1>::new(2);
 /// for t in [0.9, 0.8, 0.7] {
-///     history.push(TimePoint::new(&FlowMatching {}, t), Tensor::from_floats([t as f32], &Device::flex()));
+///     let output = Tensor::from_floats([t as f32], &Device::flex());
+///     history.push(TimePoint::new(&FlowMatching {}, t), output);
 /// }
 /// assert_eq!(history.len(), 2);
 /// assert_eq!(history.points().map(|point| point.t).collect::<Vec<_>>(), [0.7, 0.8]);

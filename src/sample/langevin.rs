@@ -10,8 +10,8 @@ use tweedie_kernels::combine;
 
 /// [`Ancestral`]'s step, then Langevin steps at the new time, which move x_s towards its own distribution.
 ///
-/// `z ← z − δ ε̂/σ + √(2δ) ξ` with `δ = 2 (snr σ)²`; none at σ = 0. 1 + `corrections` network evaluations per step; weak order 1,
-/// with a bias of the variance of snr²/(1 − snr²) that does not vanish with the steps.
+/// `z ← z − δ ε̂/σ + √(2δ) ξ` with `δ = 2 (snr σ)²`; none at σ = 0. 1 + `corrections` network evaluations per step;
+/// weak order 1, with a bias of the variance of snr²/(1 − snr²) that does not vanish with the steps.
 ///
 /// ```
 /// use tweedie::sample::{PredictorCorrector, Sampler};
@@ -48,13 +48,13 @@ impl<const D: usize> Sampler<D> for PredictorCorrector {
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
-        require(0.0 < self.snr && self.snr < 1.0, "snr", || format!("must be between 0 and 1, got {}", self.snr)).map_err(
-            |error| {
-                error.with_remedy(
-                    "a Langevin step replaces 2 snr² of z, and from 1 on it makes z larger instead of moving it towards the data",
-                )
-            },
-        )
+        let problem = || format!("must be between 0 and 1, got {}", self.snr);
+        require(0.0 < self.snr && self.snr < 1.0, "snr", problem).map_err(|error| {
+            error.with_remedy(
+                "a Langevin step replaces 2 snr² of z, and from 1 on it makes z larger instead of moving it towards the \
+                 data",
+            )
+        })
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         let mut z = Ancestral {}.step(model, z, at, rng);

@@ -1,7 +1,7 @@
 //! Linear multistep methods: one engine, to which a method gives its integral and its weights.
 //!
-//! A method replaces a model output m (x̂ or ε̂) in the exact form of the probability flow ([`StepIntegral`]) by a polynomial
-//! through its last few values in some [`Variable`](super::Variable) and integrates it:
+//! A method replaces a model output m (x̂ or ε̂) in the exact form of the probability flow ([`StepIntegral`]) by a
+//! polynomial through its last few values in some [`Variable`](super::Variable) and integrates it:
 //!
 //! ```text
 //! z_s = k z_t + Σ wⱼ mⱼ + c ξ
@@ -20,14 +20,16 @@ use std::fmt::Debug;
 mod integral;
 pub use integral::{SolverPrediction, StepIntegral};
 
-/// The highest order accepted: the highest that is stable in 60 steps from noise to data, on both outputs in every variable.
+/// The highest order accepted: the highest that is stable in 60 steps from noise to data, on both outputs in every
+/// variable.
 const HIGHEST: usize = 6;
 
-/// A linear multistep method: an integral, and the weights of the model outputs in it. It is a [`Sampler`]; history, corrector,
-/// noise and the ends of the schedule are the engine's ([`MultistepState`]). Orders, with that of a corrector, go up to 6.
+/// A linear multistep method: an integral, and the weights of the model outputs in it. It is a [`Sampler`]; history,
+/// corrector, noise and the ends of the schedule are the engine's ([`MultistepState`]). Orders, with that of a
+/// corrector, go up to 6.
 ///
-/// If the variable or the integral is infinite at one end of a step (λ at σ = 0 and at α = 0, r at α = 0), the engine takes
-/// the step of first order, which is finite there, and it leaves past outputs from such a time out.
+/// If the variable or the integral is infinite at one end of a step (λ at σ = 0 and at α = 0, r at α = 0), the engine
+/// takes the step of first order, which is finite there, and it leaves past outputs from such a time out.
 ///
 /// The two-step Adams–Bashforth method in σ/α on ε̂, of order 2, one network evaluation per step:
 ///
@@ -75,8 +77,8 @@ pub trait Multistep: Debug + Send + Sync {
         self.integral().weights(schedule, points, points[0], to)
     }
 
-    /// The weights of a corrector, which takes the same step again once the output at its end is known: that of `to`, and then
-    /// those of `points`. Default: no corrector.
+    /// The weights of a corrector, which takes the same step again once the output at its end is known: that of `to`,
+    /// and then those of `points`. Default: no corrector.
     fn correct(&self, schedule: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Option<Vec<f64>> {
         let _ = (schedule, points, to);
         None
@@ -87,8 +89,8 @@ pub trait Multistep: Debug + Send + Sync {
         false
     }
 
-    /// Whether the last step is of first order and, if the order is 3, the one before of second, and so on: with k steps left
-    /// a step uses k outputs at most. The whole trajectory is then of second order at most. Default: false.
+    /// Whether the last step is of first order and, if the order is 3, the one before of second, and so on: with k
+    /// steps left a step uses k outputs at most. The whole trajectory is then of second order at most. Default: false.
     #[doc(alias = "lower_order_final")]
     fn lower_final(&self) -> bool {
         false
@@ -130,8 +132,8 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
         require(self.history_len() > 0, "order", || format!("of {name} must be 1 to {HIGHEST}, got 0"))?;
         require(order <= HIGHEST, "order", range).map_err(|error| {
             error.with_remedy(
-                "use fewer outputs: above, the weights grow, and what they gain at small steps is lost to instability at large \
-                 ones",
+                "use fewer outputs: above, the weights grow, and what they gain at small steps is lost to instability \
+                 at large ones",
             )
         })
     }

@@ -38,7 +38,8 @@ impl<const D: usize> Sampler<D> for Euler {
 /// x_s = x′ + ½ (σ_s − σ_t α_s/α_t) (ε̂_s − ε̂_t)        ε̂_s at x′
 /// ```
 ///
-/// Order 2, two network evaluations per step. A step to σ = 0 or from α = 0, where ε̂_s or σ/α is not defined, is Euler's.
+/// Order 2, two network evaluations per step. A step to σ = 0 or from α = 0, where ε̂_s or σ/α is not defined, is
+/// Euler's.
 ///
 /// ```
 /// use tweedie::sample::{Heun, Properties, Sampler};

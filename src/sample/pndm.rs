@@ -26,8 +26,9 @@ const FOUR: Ipndm = Ipndm { order: 4 };
 
 /// The improved pseudo numerical method: ε̂ is averaged by Adams–Bashforth weights, and the step is DDIM's.
 ///
-/// `z_s = (α_s/α_t) z + (σ_s − σ_t α_s/α_t) Σ cⱼ ε̂ⱼ`, c = (55, −59, 37, −9)/24 with four outputs. The weights are those of
-/// even steps in σ/α, which the steps are not: from two outputs on the method is of order 2. One network evaluation per step.
+/// `z_s = (α_s/α_t) z + (σ_s − σ_t α_s/α_t) Σ cⱼ ε̂ⱼ`, c = (55, −59, 37, −9)/24 with four outputs. The weights are
+/// those of even steps in σ/α, which the steps are not: from two outputs on the method is of order 2. One network
+/// evaluation per step.
 ///
 /// ```
 /// use tweedie::sample::{Ipndm, Properties, Sampler};
@@ -117,7 +118,8 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
     }
 }
 
-/// Pseudo numerical methods as they were first published: three pseudo Runge–Kutta steps, then [`Ipndm`] with four outputs.
+/// Pseudo numerical methods as they were first published: three pseudo Runge–Kutta steps, then [`Ipndm`] with four
+/// outputs.
 ///
 /// With `φ(z, ε̂, t, s) = (α_s/α_t) z + (σ_s − σ_t α_s/α_t) ε̂`, DDIM's transfer, and `m = (t + s)/2`, a first step is
 ///
@@ -128,10 +130,10 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
 /// ε̂₄ = ε̂(φ(z, ε̂₃, t, s), s)      z_s = φ(z, (ε̂₁ + 2 ε̂₂ + 2 ε̂₃ + ε̂₄)/6, t, s)
 /// ```
 ///
-/// of four network evaluations, so nine more in a trajectory than one per step; ε̂₁ is what the history holds. Fourth-order
-/// weights, but of even steps in σ/α, which the steps are not: the method is of order 2. A step from α = 0, where φ is not
-/// defined, is DDIM's and does not enter the history; a step to σ = 0, where ε̂₄ is not defined, is the multistep method's with
-/// the outputs there are.
+/// of four network evaluations, so nine more in a trajectory than one per step; ε̂₁ is what the history holds.
+/// Fourth-order weights, but of even steps in σ/α, which the steps are not: the method is of order 2. A step from α =
+/// 0, where φ is not defined, is DDIM's and does not enter the history; a step to σ = 0, where ε̂₄ is not defined, is
+/// the multistep method's with the outputs there are.
 ///
 /// ```
 /// use tweedie::sample::{Pndm, Properties, Sampler};

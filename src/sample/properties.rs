@@ -2,8 +2,8 @@
 
 /// The declared properties of a [`Sampler`](super::Sampler): order of convergence, network evaluations and the like.
 ///
-/// One value, so that a wrapper passes all of it on. The laws of samplers ([`laws::sampler`](crate::laws::sampler)) measure
-/// what is declared.
+/// One value, so that a wrapper passes all of it on. The laws of samplers ([`laws::sampler`](crate::laws::sampler))
+/// measure what is declared.
 ///
 /// ```
 /// use tweedie::sample::Properties;
@@ -12,29 +12,30 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Properties {
-    /// The order of convergence p of the final point, error = O(hᵖ), of a solver of the probability-flow ODE; `None` for
-    /// samplers that add noise and for adaptive ones. Default: `None`.
+    /// The order of convergence p of the final point, error = O(hᵖ), of a solver of the probability-flow ODE; `None`
+    /// for samplers that add noise and for adaptive ones. Default: `None`.
     ///
-    /// A multistep method starts with fewer past outputs than it uses. Its first step is of first order, wrong by O(h²) where
-    /// σ/α is smooth, and a whole trajectory started that way is of order 2 at most. The order meant here is that of a
-    /// trajectory whose first points are exact, as [`order_of`](crate::laws::order_of) measures it. A last step of first order
-    /// (`lower_final`) does count.
+    /// A multistep method starts with fewer past outputs than it uses. Its first step is of first order, wrong by O(h²)
+    /// where σ/α is smooth, and a whole trajectory started that way is of order 2 at most. The order meant here is that
+    /// of a trajectory whose first points are exact, as [`order_of`](crate::laws::order_of) measures it. A last step of
+    /// first order (`lower_final`) does count.
     pub order: Option<usize>,
-    /// The weak order: mean and variance of the final point converge as O(hᵖ) on Gaussian data. Of samplers that add noise;
-    /// their points have no limit each. Default: 1.
+    /// The weak order: mean and variance of the final point converge as O(hᵖ) on Gaussian data. Of samplers that add
+    /// noise; their points have no limit each. Default: 1.
     pub weak_order: usize,
-    /// The relative error of the variance that stays however small the steps are, for samplers whose corrections have a size
-    /// of their own. Default: 0.
+    /// The relative error of the variance that stays however small the steps are, for samplers whose corrections have a
+    /// size of their own. Default: 0.
     pub bias: f64,
     /// Whether row i of a batch depends on row i alone. Default: true.
     pub rowwise: bool,
     /// Network evaluations (NFE) of a step. Default: 1.
     pub nfe_per_step: usize,
-    /// Whether the sampler takes steps of its own within each step, as many as its tolerances require; `nfe_per_step` is then
-    /// that of one of its own steps. Default: false.
+    /// Whether the sampler takes steps of its own within each step, as many as its tolerances require; `nfe_per_step`
+    /// is then that of one of its own steps. Default: false.
     pub adaptive: bool,
-    /// Whether the sampler is for consistency models, whose output is the end of the probability flow instead of E[x ∣ x_t]: its
-    /// step to t = 0 is that end, and no final evaluation follows if the schedule leaves noise at t = 0. Default: false.
+    /// Whether the sampler is for consistency models, whose output is the end of the probability flow instead of E[x ∣
+    /// x_t]: its step to t = 0 is that end, and no final evaluation follows if the schedule leaves noise at t = 0.
+    /// Default: false.
     pub consistency: bool,
 }
 impl Default for Properties {

@@ -8,17 +8,19 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
-/// [`Heun`](super::Heun)'s steps; the one that passes `σ/α = low` stops there for `repeats` rounds of fresh noise up to `high`
-/// and `steps` steps, even in ln(σ/α), down again, so that earlier errors are forgotten, and then goes on to its end.
+/// [`Heun`](super::Heun)'s steps; the one that passes `σ/α = low` stops there for `repeats` rounds of fresh noise up to
+/// `high` and `steps` steps, even in ln(σ/α), down again, so that earlier errors are forgotten, and then goes on to its
+/// end.
 ///
 /// ```text
-/// x ← x + √(high² − low²) ξ, then Heun's steps from high to low      in units of α = 1, `repeats` times
+/// repeat: x ← x + √(high² − low²) ξ, then Heun's steps from high to low      (α = 1)
 /// ```
 ///
-/// If a schedule ends below `high`, noise is raised to its end; if it ends below `low` or stays above it, there is no restart. The
-/// step with the restart takes `2 repeats·steps + 2` more network evaluations than Heun's two, or `2 repeats·steps` if it ends at
-/// `low`, so a trajectory of n steps takes 2 n + 2 repeats·steps + 2 at most. The steps of a round are as many in a long trajectory
-/// as in a short one: their error is a bias. Weak order 2, order 2 without rounds.
+/// If a schedule ends below `high`, noise is raised to its end; if it ends below `low` or stays above it, there is no
+/// restart. The step with the restart takes `2 repeats·steps + 2` more network evaluations than Heun's two, or `2
+/// repeats·steps` if it ends at `low`, so a trajectory of n steps takes 2 n + 2 repeats·steps + 2 at most. The steps of
+/// a round are as many in a long trajectory as in a short one: their error is a bias. Weak order 2, order 2 without
+/// rounds.
 ///
 /// ```
 /// use tweedie::sample::{Restart, Sampler};
@@ -49,7 +51,8 @@ impl Default for Restart {
 }
 impl<const D: usize> Sampler<D> for Restart {
     fn properties(&self) -> Properties {
-        // Heun's error in a round of steps h long in ln(σ/α), at the data's worst variance: 0.22 to 0.27 h² for small h.
+        // Heun's error in a round of steps h long in ln(σ/α), at the data's worst variance: 0.22 to 0.27 h² for small
+        // h.
         let square = ((self.high / self.low).ln() / self.steps as f64).powi(2);
         let bias = if self.repeats == 0 { 0.0 } else { 0.3 * square * (1.0 + 0.5 * square) };
         // The network evaluations are those of all steps but the one with the restart.

@@ -16,7 +16,10 @@ use std::{fmt::Debug, sync::Arc};
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use tweedie::{Rng, denoise::Denoiser, laws, sample::{Evaluation, Properties, Sampler, TimeStep, gaussian_schedule}};
+/// use tweedie::{
+///     Rng, denoise::Denoiser, laws,
+///     sample::{Evaluation, Properties, Sampler, TimeStep, gaussian_schedule},
+/// };
 ///
 /// /// Euler's method in σ/α.
 /// #[derive(Debug)]
@@ -25,7 +28,13 @@ use std::{fmt::Debug, sync::Arc};
 ///     fn properties(&self) -> Properties {
 ///         Properties::ode(1, 1)
 ///     }
-///     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
+///     fn step(
+///         &self,
+///         model: &dyn Denoiser<D>,
+///         z: Tensor<D>,
+///         at: TimeStep,
+///         _: &mut Rng,
+///     ) -> Tensor<D> {
 ///         let (from, to) = at.ends(gaussian_schedule(model));
 ///         Evaluation::new(model, z, from).euler(to.scales)
 ///     }
@@ -33,12 +42,12 @@ use std::{fmt::Debug, sync::Arc};
 /// assert!(laws::sampler(&MyEuler).iter().all(laws::Check::holds));
 /// ```
 ///
-/// One that remembers something from step to step also gives its trajectories a state: a type of its own that is [`Clone`] and
-/// implements [`SamplerState`]. A two-step Adams–Bashforth method in r = σ/α, `dy/dr = ε̂` for `y = z/α`, whose first step is
-/// Euler's:
+/// One that remembers something from step to step also gives its trajectories a state: a type of its own that is
+/// [`Clone`] and implements [`SamplerState`]. A two-step Adams–Bashforth method in r = σ/α, `dy/dr = ε̂` for `y = z/α`,
+/// with u the time before t, whose first step is Euler's:
 ///
 /// ```text
-/// y_s = y_t + (r_s − r_t) [(1 + ½ ρ) ε̂_t − ½ ρ ε̂_u],   ρ = (r_s − r_t)/(r_t − r_u),   u the time before t
+/// y_s = y_t + (r_s − r_t) [(1 + ½ ρ) ε̂_t − ½ ρ ε̂_u],   ρ = (r_s − r_t)/(r_t − r_u)
 /// ```
 ///
 /// ```
@@ -89,7 +98,13 @@ use std::{fmt::Debug, sync::Arc};
 ///         Sampler::<D>::check(self, noise)?;
 ///         Ok(Box::new(Ab2State::default()))
 ///     }
-///     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
+///     fn step(
+///         &self,
+///         model: &dyn Denoiser<D>,
+///         z: Tensor<D>,
+///         at: TimeStep,
+///         rng: &mut Rng,
+///     ) -> Tensor<D> {
 ///         sample::first_step(self, model, z, at, rng)
 ///     }
 /// }
@@ -118,8 +133,8 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
         Ok(Box::new(Stateless(self)))
     }
 
-    /// Order of convergence, network evaluations and what else is known of the sampler. Default: [`Properties::default`], one
-    /// network evaluation per step and noise of weak order 1.
+    /// Order of convergence, network evaluations and what else is known of the sampler. Default:
+    /// [`Properties::default`], one network evaluation per step and noise of weak order 1.
     fn properties(&self) -> Properties {
         Properties::default()
     }
@@ -141,8 +156,8 @@ pub trait SamplerState<const D: usize>: CloneState<D> + Debug + Send {
     /// x_s from x_t = `z`.
     fn step(&mut self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D>;
 
-    /// Notes that z was changed from outside since the last step, by inpainting say, so that a corrector must not take that step
-    /// again. Default: does nothing.
+    /// Notes that z was changed from outside since the last step, by inpainting say, so that a corrector must not take
+    /// that step again. Default: does nothing.
     fn z_replaced(&mut self) {}
 }
 
@@ -217,7 +232,8 @@ macro_rules! forward {
 impl<const D: usize, S: Sampler<D> + ?Sized> Sampler<D> for Arc<S> {
     forward!();
 }
-// Of `Box<S>` and `&S` the trait objects alone: another crate may implement `Multistep` for `Box` and `&` of its own types.
+// Of `Box<S>` and `&S` the trait objects alone: another crate may implement `Multistep` for `Box` and `&` of its own
+// types.
 /// The sampler behind the pointer, with all of its properties.
 impl<'s, const D: usize> Sampler<D> for Box<dyn Sampler<D> + 's> {
     forward!();

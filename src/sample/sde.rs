@@ -22,8 +22,8 @@ fn reverse_transition<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, at:
 
 /// Euler and Maruyama's method in t for the reverse SDE.
 ///
-/// `z_s = z − (t − s)(f z + g² ε̂/σ) + g √(t − s) ξ`, without ξ in the last step. Weak order 1, one network evaluation per step. A
-/// step from α = 0, where the drift is infinite, is a sample of p(x_s ∣ x_t).
+/// `z_s = z − (t − s)(f z + g² ε̂/σ) + g √(t − s) ξ`, without ξ in the last step. Weak order 1, one network evaluation
+/// per step. A step from α = 0, where the drift is infinite, is a sample of p(x_s ∣ x_t).
 ///
 /// ```
 /// use tweedie::sample::{EulerMaruyama, Properties, Sampler};
@@ -60,8 +60,8 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
 /// z_s = z − (t − s) ½ (a_t + ã_s) + √(t − s) √(½ (g_t² + g_s²)) ξ
 /// ```
 ///
-/// Weak order 2, two network evaluations per step. The last step, and one from or to a time at which the drift is infinite, is
-/// [`EulerMaruyama`]'s.
+/// Weak order 2, two network evaluations per step. The last step, and one from or to a time at which the drift is
+/// infinite, is [`EulerMaruyama`]'s.
 ///
 /// ```
 /// use tweedie::sample::{Properties, Sampler, SdeHeun};

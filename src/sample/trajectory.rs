@@ -7,10 +7,11 @@ use crate::{
 };
 use burn::tensor::{Device, Tensor};
 
-/// A sampling trajectory from x₁ to x₀: an iterator over (time, x_t) that starts with the noise and holds one x_t at a time.
+/// A sampling trajectory from x₁ to x₀: an iterator over (time, x_t) that starts with the noise and holds one x_t at a
+/// time.
 ///
-/// If the schedule leaves noise at t = 0 (σ(0) > 0: variance exploding, EDM), the last point is x̂ there, by one more network
-/// evaluation, except for samplers of [consistency models](super::Properties::consistency).
+/// If the schedule leaves noise at t = 0 (σ(0) > 0: variance exploding, EDM), the last point is x̂ there, by one more
+/// network evaluation, except for samplers of [consistency models](super::Properties::consistency).
 #[derive(Debug)]
 #[doc(alias = "sampling loop")]
 pub struct Trajectory<'a, const D: usize, M: ?Sized> {
@@ -24,17 +25,23 @@ pub struct Trajectory<'a, const D: usize, M: ?Sized> {
     rng: Rng,
 }
 
-/// Starts a trajectory over decreasing `times` from a sample of the stationary distribution; if they start below t = 1, from
-/// noise of the standard deviation there.
+/// Starts a trajectory over decreasing `times` from a sample of the stationary distribution; if they start below t = 1,
+/// from noise of the standard deviation there.
 ///
 /// Row i of the trajectory depends on row i of `rng` alone.
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use tweedie::{Rng, laws, sample::{DpmSolverPp, trajectory}, schedule::VariancePreserving, spacing::{Spacing, Uniform}};
+/// use tweedie::{
+///     Rng, laws,
+///     sample::{DpmSolverPp, trajectory},
+///     schedule::VariancePreserving,
+///     spacing::{Spacing, Uniform},
+/// };
 /// let model = laws::problem(VariancePreserving::default());
 /// let times = Uniform::default().grid(20);
-/// let steps = trajectory(&model, &DpmSolverPp::default(), times, [64, 2], &Rng::new(0), &Device::flex())?;
+/// let (sampler, rng) = (DpmSolverPp::default(), Rng::new(0));
+/// let steps = trajectory(&model, &sampler, times, [64, 2], &rng, &Device::flex())?;
 /// let (t, x) = steps.last().unwrap();
 /// assert_eq!((t, x.dims()), (0.0, [64, 2]));
 /// # Ok::<(), tweedie::Error>(())

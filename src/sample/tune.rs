@@ -14,25 +14,31 @@ pub struct Tuned {
     pub before: f64,
 }
 
-/// Optimizes the times of a trajectory, except the first and the last, so that trajectories from `start` end as close to `end` as
-/// possible.
+/// Optimizes the times of a trajectory, except the first and the last, so that trajectories from `start` end as close
+/// to `end` as possible.
 ///
-/// Coordinate search: each time in turn is moved towards both its neighbors and stays where the error, the mean over rows of the
-/// root mean square distance, is least; the moves get smaller from round to round. A round costs up to two trajectories of n
-/// steps, half of each on the average, for every time. With `end` a solution of high accuracy, the times are those at which this
-/// sampler follows the probability flow of this model best in so many steps; whether they do so from other starts is to be
-/// measured on others, and 64 rows are usually enough that they do.
+/// Coordinate search: each time in turn is moved towards both its neighbors and stays where the error, the mean over
+/// rows of the root mean square distance, is least; the moves get smaller from round to round. A round costs up to two
+/// trajectories of n steps, half of each on the average, for every time. With `end` a solution of high accuracy, the
+/// times are those at which this sampler follows the probability flow of this model best in so many steps; whether they
+/// do so from other starts is to be measured on others, and 64 rows are usually enough that they do.
 ///
 /// The idea is that of Tong et al., "Learning to Discretize Denoising Diffusion ODEs" (2024),
 /// <https://arxiv.org/abs/2405.15506>; here no gradient is needed.
 ///
 /// ```
-/// use tweedie::{laws, Rng, sample::{Deis, DormandPrince, trajectory_from, tune}, schedule::VariancePreserving, spacing::{Spacing, Uniform}};
+/// use tweedie::{
+///     Rng, laws,
+///     sample::{Deis, DormandPrince, trajectory_from, tune},
+///     schedule::VariancePreserving,
+///     spacing::{Spacing, Uniform},
+/// };
 /// use burn::tensor::{DType, Device};
 /// let model = laws::problem(VariancePreserving::default());
 /// let z = Rng::new(0).normal_tensor([32, 2], &Device::flex(), DType::F64);
 /// let exact = DormandPrince { absolute: 1e-8, relative: 1e-8 };
-/// let end = trajectory_from(&model, &exact, vec![1.0, 0.0], z.clone(), &Rng::new(0))?.last().unwrap().1;
+/// let steps = trajectory_from(&model, &exact, vec![1.0, 0.0], z.clone(), &Rng::new(0))?;
+/// let end = steps.last().unwrap().1;
 /// let even = Uniform::default().grid(6);
 /// let tuned = tune(&model, &Deis::default(), even, z, &end, 3, &Rng::new(0))?;
 /// assert!(tuned.error < 0.8 * tuned.before);

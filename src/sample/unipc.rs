@@ -23,9 +23,9 @@ pub enum UniPcVariant {
 /// z_s = (σ_s/σ_t) z_t − α_s (e^(−h) − 1) x̂_t − ½ α_s B(−h) D
 /// ```
 ///
-/// Order p + 1, p without a corrector; one network evaluation per step. The weights of the differences solve a Vandermonde
-/// system, so from p = 3 (corrector: 2) on they are those of the exact integral of the polynomial; the formulas with one
-/// difference take ½ B(h).
+/// Order p + 1, p without a corrector; one network evaluation per step. The weights of the differences solve a
+/// Vandermonde system, so from p = 3 (corrector: 2) on they are those of the exact integral of the polynomial; the
+/// formulas with one difference take ½ B(h).
 ///
 /// ```
 /// use tweedie::sample::{Sampler, UniPc};
@@ -48,8 +48,9 @@ pub struct UniPc {
     pub prediction: SolverPrediction,
     /// Whether the corrector is used. Default: true.
     pub corrector: bool,
-    /// Whether the last prediction, which nothing corrects, is of first order and, if p = 3, the one before of second: this helps
-    /// at few steps, and the trajectory is then of second order at most. p = 1 stays as it is. Default: false.
+    /// Whether the last prediction, which nothing corrects, is of first order and, if p = 3, the one before of second:
+    /// this helps at few steps, and the trajectory is then of second order at most. p = 1 stays as it is. Default:
+    /// false.
     #[doc(alias = "lower_order_final")]
     pub lower_final: bool,
 }

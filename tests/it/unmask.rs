@@ -456,3 +456,43 @@ fn samplers_refuse_other_noise_and_invalid_settings() {
     let prior = Noise::<3>::stationary(&masked, [1, 2, 1], &Device::flex());
     assert_eq!(numbers(prior.sample(&mut Rng::new(0)).value), [3.0, 3.0]);
 }
+#[test]
+#[ignore]
+fn zz_bits() {
+    use std::hash::{Hash, Hasher};
+    let mut lines = vec![];
+    for model in [absorbing(FlowMatching {}), absorbing(CosineAngle {}), uniform()] {
+        for (i, sampler) in all().iter().enumerate() {
+            if sampler.check(model.noise()).is_err() {
+                continue;
+            }
+            for n in [1usize, 3, 8, 20] {
+                let mut h = std::collections::hash_map::DefaultHasher::new();
+                let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
+                let _ = &known;
+                for (_, z) in trajectory(&model, &**sampler, grid(n), [9, 4, 1], &Rng::new(3), &Device::flex()).unwrap()
+                {
+                    for x in numbers(z) {
+                        x.to_bits().hash(&mut h);
+                    }
+                }
+                lines.push(format!("{i} {n} {:016x}", h.finish()));
+            }
+        }
+    }
+    let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
+    let model = absorbing(FlowMatching {});
+    for (i, sampler) in all().into_iter().enumerate() {
+        let infill = Infill { sampler, known: known.clone() };
+        for n in [1usize, 5] {
+            let mut h = std::collections::hash_map::DefaultHasher::new();
+            for (_, z) in trajectory(&model, &infill, grid(n), [9, 4, 1], &Rng::new(3), &Device::flex()).unwrap() {
+                for x in numbers(z) {
+                    x.to_bits().hash(&mut h);
+                }
+            }
+            lines.push(format!("infill {i} {n} {:016x}", h.finish()));
+        }
+    }
+    std::fs::write(std::env::var("BITS").unwrap() + ".unmask", lines.join("\n")).unwrap();
+}

@@ -51,10 +51,11 @@ pub(super) fn error_weights() -> [f64; 7] {
 
 /// Solves `dy/du = f(u, y)` from `from` to `to` by Dormand and Prince's pair of orders 5 and 4.
 ///
-/// The estimated error of a step is at most `absolute + relative·|y|` in every number. The last step tried is returned with the
-/// solution: `first_step` of a call that continues from there.
+/// The estimated error of a step is at most `absolute + relative·|y|` in every number. The last step tried is returned
+/// with the solution: `first_step` of a call that continues from there.
 ///
-/// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980), <https://doi.org/10.1016/0771-050X(80)90013-3>.
+/// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980),
+/// <https://doi.org/10.1016/0771-050X(80)90013-3>.
 ///
 /// # Panics
 ///
@@ -112,8 +113,8 @@ impl Trial {
     }
 }
 
-/// Goes from `from` to `to` by steps that are tried by `attempt`, which returns the error over its tolerance and accepts the step
-/// if it is 1 or less. Returns the last step tried, or the place at which none was short enough.
+/// Goes from `from` to `to` by steps that are tried by `attempt`, which returns the error over its tolerance and
+/// accepts the step if it is 1 or less. Returns the last step tried, or the place at which none was short enough.
 pub(super) fn adapt(
     from: f64,
     to: f64,

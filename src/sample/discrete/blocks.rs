@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 
 /// Another sampler, block by block from left to right: semi-autoregressive sampling, of any length.
 ///
-/// The entries lie along the second axis. Each block of `block` of them (the last may be shorter) is sampled given all blocks before
-/// it; the model reads `window` entries that hold the block: those before it, and for the first blocks also masks behind it. So a
-/// sequence can be longer than the model's context.
+/// The entries lie along the second axis. Each block of `block` of them (the last may be shorter) is sampled given all
+/// blocks before it; the model reads `window` entries that hold the block: those before it, and for the first blocks
+/// also masks behind it. So a sequence can be longer than the model's context.
 ///
-/// The trajectory from 1 to 0 is cut into as many equal parts as there are blocks, each of which takes its block from 1 to 0: of n
-/// even steps each block has its share, and a step over a border ends one block and begins the next. The inner sampler starts anew
-/// with each block. Properties are the inner sampler's.
+/// The trajectory from 1 to 0 is cut into as many equal parts as there are blocks, each of which takes its block from 1
+/// to 0: of n even steps each block has its share, and a step over a border ends one block and begins the next. The
+/// inner sampler starts anew with each block. Properties are the inner sampler's.
 ///
 /// ```
 /// use tweedie::sample::{Analytic, Blocks, Sampler};

@@ -14,9 +14,10 @@ use std::cell::RefCell;
 
 /// Another sampler, which gets the last denoised estimate again as long as nothing in the batch has changed.
 ///
-/// For models whose output does not depend on t, as that of a model of absorbing noise need not: the trajectories are the same to the
-/// last bit, with as many network evaluations as there are steps that unmask something, however fine the grid. The estimate of a
-/// model whose output depends on t is that of the last change. Properties are the inner sampler's; its NFE is then the most.
+/// For models whose output does not depend on t, as that of a model of absorbing noise need not: the trajectories are
+/// the same to the last bit, with as many network evaluations as there are steps that unmask something, however fine
+/// the grid. The estimate of a model whose output depends on t is that of the last change. Properties are the inner
+/// sampler's; its NFE is then the most.
 ///
 /// ```
 /// use tweedie::sample::{Analytic, Cached, Sampler};

@@ -13,21 +13,28 @@ use crate::{
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// First-hitting sampling of absorbing noise: the time at which a row's next entry is unmasked is sampled, then which one, then its
-/// category.
+/// First-hitting sampling of absorbing noise: the time at which a row's next entry is unmasked is sampled, then which
+/// one, then its category.
 ///
-/// Of n masks at t the next is unmasked at `1 − ᾱ(τ) = (1 − ᾱ(t)) u^(1/n)`, u uniform. One network evaluation per unmasked entry, with a
-/// time of each row's own, so the joint distribution of the samples is that of the model's conditionals at any number of steps, one
-/// included.
+/// Of n masks at t the next is unmasked at `1 − ᾱ(τ) = (1 − ᾱ(t)) u^(1/n)`, u uniform. One network evaluation per
+/// unmasked entry, with a time of each row's own, so the joint distribution of the samples is that of the model's
+/// conditionals at any number of steps, one included.
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use tweedie::{Rng, exact::Joint, noise::Discrete, sample::{FirstHitting, trajectory}, schedule::FlowMatching};
+/// use tweedie::{
+///     Rng,
+///     exact::Joint,
+///     noise::Discrete,
+///     sample::{FirstHitting, trajectory},
+///     schedule::FlowMatching,
+/// };
 /// let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
 /// let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)])?;
 /// let one_step = vec![1.0, 0.0];
-/// let (_, x) =
-///     trajectory(&model, &FirstHitting {}, one_step, [8, 2, 1], &Rng::new(0), &Device::flex())?.last().unwrap();
+/// let rng = Rng::new(0);
+/// let steps = trajectory(&model, &FirstHitting {}, one_step, [8, 2, 1], &rng, &Device::flex())?;
+/// let (_, x) = steps.last().unwrap();
 /// assert!(x.into_data().to_vec::<f32>().unwrap().chunks(2).all(|row| row[0] == row[1]));
 /// # Ok::<(), tweedie::Error>(())
 /// ```

@@ -10,20 +10,28 @@ use crate::{
 };
 use burn::tensor::Tensor;
 
-/// Another sampler, with known entries that hold their category from the first step to the last: infilling, inpainting, prompts.
+/// Another sampler, with known entries that hold their category from the first step to the last: infilling, inpainting,
+/// prompts.
 ///
-/// With absorbing noise the rest is sampled from the model's own conditional distribution given the known entries, as exactly as the
-/// inner sampler does. Without a mask that marks what is corrupted, the model takes known entries for noisy ones, and trusts them the
-/// more the less noise is left. Properties are the inner sampler's.
+/// With absorbing noise the rest is sampled from the model's own conditional distribution given the known entries, as
+/// exactly as the inner sampler does. Without a mask that marks what is corrupted, the model takes known entries for
+/// noisy ones, and trusts them the more the less noise is left. Properties are the inner sampler's.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, exact::Joint, noise::Discrete, sample::{Analytic, Infill, trajectory}, schedule::FlowMatching};
+/// use tweedie::{
+///     Rng,
+///     exact::Joint,
+///     noise::Discrete,
+///     sample::{Analytic, Infill, trajectory},
+///     schedule::FlowMatching,
+/// };
 /// let noise = Discrete::absorbing(FlowMatching {}, 3, 2);
 /// let model = Joint::new(noise, vec![(vec![0, 0], 0.5), (vec![1, 1], 0.5)])?;
 /// let known = Tensor::from_floats([[[-1.0], [1.0]]], &Device::flex());
 /// let infill = Infill { sampler: Box::new(Analytic {}), known };
-/// let steps = trajectory(&model, &infill, vec![1.0, 0.5, 0.0], [1, 2, 1], &Rng::new(0), &Device::flex())?;
+/// let (times, rng) = (vec![1.0, 0.5, 0.0], Rng::new(0));
+/// let steps = trajectory(&model, &infill, times, [1, 2, 1], &rng, &Device::flex())?;
 /// let (_, x) = steps.last().unwrap();
 /// assert_eq!(x.into_data().to_vec::<f32>().unwrap(), [1.0, 1.0]);
 /// # Ok::<(), tweedie::Error>(())

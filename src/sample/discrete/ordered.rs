@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnmaskingOrder {
-    /// ln p of the category that was sampled for it: MaskGIT's. The only one that depends on the sampled categories, and so the only
-    /// one whose samples favor likely data even with one entry per step.
+    /// ln p of the category that was sampled for it: MaskGIT's. The only one that depends on the sampled categories,
+    /// and so the only one whose samples favor likely data even with one entry per step.
     #[default]
     #[doc(alias = "low_confidence")]
     Confidence,
@@ -33,12 +33,13 @@ pub enum UnmaskingOrder {
     Position,
 }
 
-/// Confidence-ordered unmasking: as many masks per step as the schedule asks for, those of the highest score first, each sampled from
-/// p(x ∣ x_t).
+/// Confidence-ordered unmasking: as many masks per step as the schedule asks for, those of the highest score first,
+/// each sampled from p(x ∣ x_t).
 ///
-/// Of M entries `⌊M (1 − ᾱ(s))⌉` stay masked at s, ᾱ the survival probability, so M steps of a linear one unmask one each; M is what
-/// the masks at the start make it. One network evaluation per step, none in a step that unmasks nothing. A `temperature` adds
-/// `temperature · s · Gumbel noise` to the score, so that the order is the more random the earlier.
+/// Of M entries `⌊M (1 − ᾱ(s))⌉` stay masked at s, ᾱ the survival probability, so M steps of a linear one unmask one
+/// each; M is what the masks at the start make it. One network evaluation per step, none in a step that unmasks
+/// nothing. A `temperature` adds `temperature · s · Gumbel noise` to the score, so that the order is the more random
+/// the earlier.
 ///
 /// ```
 /// use tweedie::sample::{Ordered, UnmaskingOrder};
@@ -54,7 +55,8 @@ pub enum UnmaskingOrder {
 pub struct Ordered {
     /// The score of the order. Default: confidence.
     pub by: UnmaskingOrder,
-    /// How random the order is: 0 not at all, 4.5 in the source's code; must be 0 if the order is random or by position. Default: 0.
+    /// How random the order is: 0 not at all, 4.5 in the source's code; must be 0 if the order is random or by
+    /// position. Default: 0.
     #[doc(alias = "choice_temperature")]
     #[schemars(range(min = 0.0))]
     pub temperature: f64,

@@ -25,20 +25,23 @@ pub enum Remask {
     Rescale,
 }
 
-/// Remasking diffusion (ReMDM): unmasks more than the posterior does, and masks as much again, so that q(x_s) stays the same.
+/// Remasking diffusion (ReMDM): unmasks more than the posterior does, and masks as much again, so that q(x_s) stays the
+/// same.
 ///
 /// ```text
-/// q(x_s | x_t, x) = (1 − σ) x_t + σ mask                                       if x_t is unmasked
-///                 = [ᾱ_s − (1 − σ) ᾱ_t] x/(1 − ᾱ_t) + the rest of 1 on the mask   if x_t is the mask
+/// q(x_s | x_t, x) = (1 − σ) x_t + σ mask                           if x_t is unmasked
+///                 = p x + (1 − p) mask                             if x_t is the mask
+/// p               = [ᾱ_s − (1 − σ) ᾱ_t]/(1 − ᾱ_t)
 /// ```
 ///
-/// `from` and `until` bound the times at which σ > 0. With `hold` the trajectory loops: it goes down to ᾱ = `hold` by `from`,
-/// stays there, remasking, until `until`, and goes down from there; the time of a point of the trajectory is then not its
-/// noise's. With η = 0 it is [`Analytic`](super::Analytic). One network evaluation per step.
+/// `from` and `until` bound the times at which σ > 0. With `hold` the trajectory loops: it goes down to ᾱ = `hold` by
+/// `from`, stays there, remasking, until `until`, and goes down from there; the time of a point of the trajectory is
+/// then not its noise's. With η = 0 it is [`Analytic`](super::Analytic). One network evaluation per step.
 ///
 /// ```
 /// use tweedie::sample::{Remask, Remasking};
-/// let looping = Remasking { eta: 0.1, from: 0.55, until: 0.05, hold: Some(0.9), ..Remasking::default() };
+/// let often = Remasking { eta: 0.1, ..Remasking::default() };
+/// let looping = Remasking { from: 0.55, until: 0.05, hold: Some(0.9), ..often };
 /// assert_eq!(looping.rule, Remask::Cap);
 /// ```
 ///

@@ -14,18 +14,22 @@ use crate::{
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Tau-leaping: an entry jumps within a step with probability `1 − exp(−(t − s) Σ_y R(y))`, to y ∝ R(y), with the rates of
-/// the reverse process at t. First order in the step, one network evaluation per step.
+/// Tau-leaping: an entry jumps within a step with probability `1 − exp(−(t − s) Σ_y R(y))`, to y ∝ R(y), with the rates
+/// of the reverse process at t. First order in the step, one network evaluation per step.
 ///
 /// ```text
 /// R(y) = R_t(y → z) Σ_x p(x | x_t) q(x_t = y | x)/q(x_t = z | x),   y ≠ z
 /// ```
 ///
-/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−ᾱ′/(1 − ᾱ) p(y | x_t)` on masks. The step to s = 0
-/// samples x from p(x ∣ x_t).
+/// with R_t of the noise's [`Chain`](crate::noise::Chain); for absorbing noise `−ᾱ′/(1 − ᾱ) p(y | x_t)` on masks. The
+/// step to s = 0 samples x from p(x ∣ x_t).
 ///
 /// ```
-/// use tweedie::{noise::{Discrete, Noise}, sample::{Sampler, TauLeaping}, schedule::FlowMatching};
+/// use tweedie::{
+///     noise::{Discrete, Noise},
+///     sample::{Sampler, TauLeaping},
+///     schedule::FlowMatching,
+/// };
 /// let noise = Discrete::uniform(FlowMatching {}, 4);
 /// assert!(TauLeaping {}.check(&noise as &dyn Noise<3>).is_ok());
 /// ```

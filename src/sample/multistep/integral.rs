@@ -25,8 +25,8 @@ pub enum SolverPrediction {
     Epsilon,
 }
 
-/// The integral over one step that a multistep method approximates: of which model output, interpolated in which variable,
-/// with how much noise.
+/// The integral over one step that a multistep method approximates: of which model output, interpolated in which
+/// variable, with how much noise.
 ///
 /// ```text
 /// z_s = (α_s/α_t) z_t + α_s ∫ ε̂ d(σ/α)      on ε̂
@@ -36,7 +36,8 @@ pub enum SolverPrediction {
 /// and on x̂ with noise of strength τ, `h = λ_s − λ_t`:
 ///
 /// ```text
-/// z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂ dλ + σ_s √(1 − e^(−2 τ² h)) ξ
+/// z_s = (σ_s/σ_t) e^(−τ² h) z_t + (1 + τ²) α_s ∫ e^((1 + τ²)(λ − λ_s)) x̂ dλ
+///       + σ_s √(1 − e^(−2 τ² h)) ξ
 /// ```
 ///
 /// ```
@@ -76,10 +77,11 @@ impl StepIntegral {
         }
     }
 
-    /// The weights of the model outputs at `points` in the exact integral, from `from` to `to`, of the polynomial through them.
+    /// The weights of the model outputs at `points` in the exact integral, from `from` to `to`, of the polynomial
+    /// through them.
     ///
-    /// Adams–Bashforth for points at and before `from`, Adams–Moulton if `to` is among them; exponential in λ. In t the integral
-    /// is by Gauss and Legendre's rule of eight points, exact in its zeroth moment.
+    /// Adams–Bashforth for points at and before `from`, Adams–Moulton if `to` is among them; exponential in λ. In t the
+    /// integral is by Gauss and Legendre's rule of eight points, exact in its zeroth moment.
     #[doc(alias = "linear_multistep_coeff")]
     pub fn weights(self, schedule: &dyn Schedule, points: &[TimePoint], from: TimePoint, to: TimePoint) -> Vec<f64> {
         let (start, length) = (from.value(self.variable), to.value(self.variable) - from.value(self.variable));
@@ -87,8 +89,8 @@ impl StepIntegral {
         vandermonde(&theta, self.moments(schedule, points.len(), from, to))
     }
 
-    /// H and c of the moments in λ, `∫ θᵏ = −c H k! φ_{k+1}(H)`: H = −(1 + τ²) h and c = α_s on x̂, H = h and c = σ_s on ε̂,
-    /// `h = λ_s − λ_t`.
+    /// H and c of the moments in λ, `∫ θᵏ = −c H k! φ_{k+1}(H)`: H = −(1 + τ²) h and c = α_s on x̂, H = h and c = σ_s
+    /// on ε̂, `h = λ_s − λ_t`.
     pub fn exponent(self, from: TimePoint, to: TimePoint) -> (f64, f64) {
         let h = to.lambda() - from.lambda();
         match self.prediction {
@@ -126,8 +128,8 @@ impl StepIntegral {
         }
     }
 
-    /// `∫ θᵏ dq = whole·[1 − k ∫ θ^(k−1) share dθ]` with `share = (q − q_t)/(q_s − q_t)`: by parts, so that no slope of q is
-    /// needed.
+    /// `∫ θᵏ dq = whole·[1 − k ∫ θ^(k−1) share dθ]` with `share = (q − q_t)/(q_s − q_t)`: by parts, so that no slope of
+    /// q is needed.
     fn moments_by_quadrature(self, schedule: &dyn Schedule, n: usize, from: TimePoint, to: TimePoint) -> Vec<f64> {
         let (a, b) = (from.scales, to.scales);
         let whole = self.zeroth_moment(from, to);
@@ -147,7 +149,8 @@ impl StepIntegral {
                 SolverPrediction::X0 => b.sigma * (alpha / sigma - a.alpha / a.sigma) / whole,
             }
         };
-        // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their own.
+        // In the angle the share rises late in a step towards σ = 0: halves and eighths of the way have rules of their
+        // own.
         let panels: &[(f64, f64)] = match self.variable {
             Variable::Angle => &[(0.0, 0.5), (0.5, 0.25), (0.75, 0.125), (0.875, 0.125)],
             _ => &[(0.0, 1.0)],
