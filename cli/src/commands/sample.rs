@@ -234,7 +234,7 @@ impl Case<'_> {
         if not_finite > 0 {
             return Err(Error::invalid(format!(
                 "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's \
-                 weights are damaged; `--sampler ddim` tells which",
+                 weights are damaged; if `--sampler ddim` fails too, it is the weights",
                 messages::count(not_finite, "value")
             )));
         }

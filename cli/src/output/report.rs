@@ -203,9 +203,9 @@ fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> St
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 4.0
     );
-    let line = |points: &[(f64, f64)], colour: &str, width: f64| {
+    let line = |points: &[(f64, f64)], color: &str, width: f64| {
         format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--{colour})\" stroke-width=\"{width}\" \
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--{color})\" stroke-width=\"{width}\" \
              stroke-linejoin=\"round\"/>",
             path(points)
         )

@@ -118,7 +118,7 @@ fn distance_of(x: &[f64], y: &[f64], width: usize) -> [f64; 2] {
 }
 
 /// The distance of two sets of data, and its standard deviation over random splits of their union.
-fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
+fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], requested: usize) -> Floor {
     let width: usize = own.dims()[1..].iter().product();
     let rows: Vec<Vec<f64>> = [own, other]
         .iter()
@@ -139,7 +139,7 @@ fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
         let mean = splits.iter().map(|split| split[k]).sum::<f64>() / SPLITS as f64;
         scale * (splits.iter().map(|split| (split[k] - mean).powi(2)).sum::<f64>() / (SPLITS - 1) as f64).sqrt()
     });
-    Floor { distances: distances(other, own), spread, used, asked }
+    Floor { distances: distances(other, own), spread, used, requested }
 }
 
 impl<const D: usize> Case<'_, D>

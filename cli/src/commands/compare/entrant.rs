@@ -50,12 +50,12 @@ where
     let shelf = &Rank::<D>::ranked(modules).samplers;
     let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
-    let asked = match all {
+    let texts = match all {
         true => shelf.names().into_iter().map(str::to_owned).collect(),
         false => args.sampler.clone(),
     };
     let (mut entrants, mut known) = (vec![], vec![]);
-    for text in &asked {
+    for text in &texts {
         let mut recipe = Recipe::parse("the sampler", String::new())?;
         recipe.put("sample.sampler", Value::Table(sample::module_of(text)?), format!("--sampler {text}"))?;
         let (own, settings) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;

@@ -84,7 +84,7 @@ pub(super) struct Floor {
     pub spread: [f64; 2],
     /// Number of samples used, and number requested.
     pub used: usize,
-    pub asked: usize,
+    pub requested: usize,
 }
 
 /// A run that `tweedie sample` can sample: its folder as typed, and the modules that its recipe names.
@@ -146,10 +146,10 @@ impl Comparison<'_> {
 
     fn entry(&self) -> serde_json::Value {
         let rows = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.entry(&curve.label)));
-        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], spread, used, asked }| {
+        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], spread, used, requested }| {
             json!({
                 "wasserstein": sliced, "energy": energy, "wasserstein_std": spread[0], "energy_std": spread[1],
-                "samples": used, "asked": asked,
+                "samples": used, "requested": requested,
             })
         });
         let best = self.best().map(|(curve, point)| {
@@ -219,9 +219,11 @@ impl Comparison<'_> {
                 self.about()
             ));
         }
-        if let Some(Floor { used, asked, .. }) = self.floor {
-            if used < asked {
-                say(&format!("Distances use {used} samples and {used} data, all there are of the {asked} requested."));
+        if let Some(Floor { used, requested, .. }) = self.floor {
+            if used < requested {
+                say(&format!(
+                    "Distances use {used} samples and {used} data: there are fewer than the {requested} requested."
+                ));
             }
             if self.args.seeds > 1 {
                 say(&format!("Distances use samples of seed {} only.", self.args.seed));

@@ -3,7 +3,7 @@ use super::output::{Comparison, Curve};
 use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
 
 /// Number of series colors of a theme; further series repeat them with dashes.
-const COLOURS: usize = 7;
+const COLORS: usize = 7;
 
 /// Number of colored curves; the others are gray.
 const BRIGHT: usize = 12;
@@ -135,7 +135,7 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
     for (i, own) in all.iter().enumerate().filter(|(i, own)| bright(*i) && own.end().is_some()) {
         let name = own.name();
         let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(&name).series(i);
-        let line = if i / COLOURS % 2 == 1 { line.dashed() } else { line };
+        let line = if i / COLORS % 2 == 1 { line.dashed() } else { line };
         let dots = Mark::points(own.nfe.clone(), own.errors.clone()).name(&name).unlisted();
         panel = panel.mark(line).mark(dots.series(i).width(7.0).opacity(1.0));
     }

@@ -25,7 +25,7 @@ fn landscape(side: usize) -> Pixels {
     let hill = |x: f64, base: f64, tall: f64, turns: f64, shift: f64| base - tall * (turns * x + shift).sin();
     // Rendered at three times the resolution and downscaled, for smooth edges.
     let fine = 3 * side;
-    let colour = |x: f64, y: f64| {
+    let color = |x: f64, y: f64| {
         let mut at = mix([30.0, 42.0, 98.0], [250.0, 176.0, 110.0], (y / 0.62).powf(1.4));
         let far = ((x - 0.68).powi(2) + (y - 0.4).powi(2)).sqrt();
         at = mix(at, [255.0, 226.0, 150.0], 0.55 * (-12.0 * (far - 0.11).max(0.0)).exp());
@@ -45,7 +45,7 @@ fn landscape(side: usize) -> Pixels {
         at
     };
     let unit = |i: usize| (i as f64 + 0.5) / fine as f64;
-    let bytes = (0..fine * fine).flat_map(|i| colour(unit(i % fine), unit(i / fine))).map(|v| v.round() as u8);
+    let bytes = (0..fine * fine).flat_map(|i| color(unit(i % fine), unit(i / fine))).map(|v| v.round() as u8);
     Pixels::rgb(fine, fine, bytes.collect()).shrunk(side)
 }
 

@@ -49,9 +49,9 @@ fn reverse(model: &Mixture, z: Vec<f64>, times: &[f64]) -> Result<Vec<Vec<f64>>>
 pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, seed: u64) -> Result<Page> {
     let rng = Rng::new(seed);
     let noise = Gaussian::new(schedule.clone());
-    let centres: Vec<Vec<f64>> =
+    let centers: Vec<Vec<f64>> =
         points(shape, COMPONENTS, &rng.stream("density")).chunks(2).map(<[f64]>::to_vec).collect();
-    let model = Mixture::empirical(noise, centres, 0.08)?;
+    let model = Mixture::empirical(noise, centers, 0.08)?;
     // Sampled from the density whose score is exact.
     let x: Vec<f64> = model.sample(n, &mut rng.stream("data")).concat();
     // Uniform in log-SNR, in which the picture changes most evenly.
@@ -118,8 +118,8 @@ mod tests {
     fn the_forward_process_ends_in_noise_and_the_reverse_in_data() {
         let schedule: Arc<dyn Schedule> = Arc::new(VariancePreserving::default());
         let rng = Rng::new(2);
-        let centres: Vec<Vec<f64>> = points(Shape::Gaussians, 40, &rng).chunks(2).map(<[f64]>::to_vec).collect();
-        let model = Mixture::empirical(Gaussian::new(schedule.clone()), centres.clone(), 0.08).unwrap();
+        let centers: Vec<Vec<f64>> = points(Shape::Gaussians, 40, &rng).chunks(2).map(<[f64]>::to_vec).collect();
+        let model = Mixture::empirical(Gaussian::new(schedule.clone()), centers.clone(), 0.08).unwrap();
         let x = model.sample(400, &mut rng.stream("data")).concat();
         let times: Vec<f64> = gallery::grid(0.0, 1.0, 60);
         let noising = forward(&x, &times, &*schedule, &rng);
@@ -128,7 +128,7 @@ mod tests {
         let denoising = reverse(&model, noising[59].clone(), &times).unwrap();
         assert_eq!((denoising.len(), &denoising[0]), (60, &noising[59]));
         // Nearly all points end within five standard deviations of a component.
-        let near = |z: &[f64]| centres.iter().any(|c| (z[0] - c[0]).hypot(z[1] - c[1]) < 0.4);
+        let near = |z: &[f64]| centers.iter().any(|c| (z[0] - c[0]).hypot(z[1] - c[1]) < 0.4);
         let ended = denoising[59].chunks(2).filter(|z| near(z)).count();
         assert!(ended > 385, "{ended} of 400 points ended in the data");
     }

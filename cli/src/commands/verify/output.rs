@@ -41,7 +41,7 @@ struct Line {
 impl Line {
     fn of(check: &Check) -> Self {
         if let Some(Compared { declared, found }) = check.compared {
-            // The bound may be below the declared value, as of high orders, which double precision cannot tell apart.
+            // The bound may be below the declared value, for example for high orders, which double precision cannot resolve.
             let least = found + check.measured - check.allowed;
             let (law, allowed) = (format!("{}, {declared}", check.law), format!("≥ {least:.1}"));
             return Self { law, measured: format!("{found:.2}"), allowed };
