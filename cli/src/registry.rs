@@ -46,7 +46,7 @@ pub use any_schedule::AnySchedule;
 use crate::{
     data::{Facts, Source},
     dyn_model::NetBuilder,
-    dyn_transform::TransformMaker,
+    dyn_transform::TransformBuilder,
     registry::{
         module::{Description, Kind, Registry},
         schema::{Field, Range, Type},
@@ -75,7 +75,7 @@ pub(crate) struct Ranked<const D: usize> {
     pub losses: Registry<Arc<dyn Loss<D>>>,
     pub samplers: Registry<Box<dyn Sampler<D>>>,
     pub nets: Registry<Box<dyn NetBuilder<D>>>,
-    pub transforms: Registry<Box<dyn TransformMaker<D>>>,
+    pub transforms: Registry<Box<dyn TransformBuilder<D>>>,
 }
 impl<const D: usize> Default for Ranked<D> {
     fn default() -> Self {
@@ -198,7 +198,7 @@ impl Modules {
         Self: Rank<D>,
     {
         let transforms = &mut Rank::<D>::ranked_mut(&mut self).transforms;
-        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformMaker<D>>);
+        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformBuilder<D>>);
         self.mark(Kind::Transform, name, C::CATEGORICAL).registered(Kind::Transform, name)
     }
     /// Adds a schedule of α and σ, for continuous data: `[schedule]`.

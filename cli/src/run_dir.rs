@@ -264,8 +264,7 @@ impl RunDir {
 
     /// The mean loss of the best checkpoint on held-out data.
     pub fn best_so_far(&self) -> Option<f64> {
-        let facts = facts_of(&self.best()).ok()?;
-        facts.get("held_out")?.parse().ok()
+        read_metadata(&self.best()).ok()?.get("held_out")?.parse().ok()
     }
 
     /// The metrics up to a step; reading stops at a truncated line.
@@ -312,9 +311,9 @@ impl Metrics {
     }
 }
 
-/// The metadata of a safetensors file.
-pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
-    // A header is eight bytes of length and as much JSON.
+/// Reads the metadata of a safetensors file.
+pub(crate) fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    // The file starts with the length of the header in eight bytes, and the header as JSON.
     let read = || -> std::io::Result<Vec<u8>> {
         use std::io::Read;
         let mut file = File::open(path)?;
@@ -336,7 +335,7 @@ pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
 }
 
 /// The description of the training data in the metadata of a checkpoint.
-pub(crate) fn data_of(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
+pub(crate) fn facts_from(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
     notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
         Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
     })

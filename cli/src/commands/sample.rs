@@ -12,7 +12,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, settings::Part},
-    run_dir::{RunDir, data_of, facts_of},
+    run_dir::{RunDir, facts_from, read_metadata},
 };
 use burn::tensor::Device;
 use std::{
@@ -57,8 +57,8 @@ pub(crate) struct Opened {
 /// Opens a run, or one of its checkpoints.
 pub(crate) fn open(run: &Path) -> Result<Opened> {
     let (weights, base) = weights(run)?;
-    let notes = facts_of(&weights)?;
-    let facts = data_of(&notes, &weights)?;
+    let notes = read_metadata(&weights)?;
+    let facts = facts_from(&notes, &weights)?;
     let text = notes.get("recipe").cloned().unwrap_or_default();
     let recipe = Recipe::parse(&format!("the recipe of {}", run.display()), text)?;
     Ok(Opened { weights, base, facts, recipe })
@@ -78,7 +78,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     let folder = RunDir::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let device = Device::flex();
     let mut warn = |text: String| note(&format!("warning: {text}"));
-    let step = |path: &Path| facts_of(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
+    let step = |path: &Path| read_metadata(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
     let finished = step(&folder.model());
     // A resumed run has checkpoints that are newer than the final weights of the run before.
     let newest = folder.newest_step();

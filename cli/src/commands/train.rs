@@ -17,7 +17,7 @@ use crate::{
     recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
     registry::{Modules, Rank},
-    run_dir::{Line, Metrics, RunDir, data_of, facts_of},
+    run_dir::{Line, Metrics, RunDir, facts_from, read_metadata},
 };
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
@@ -148,7 +148,7 @@ fn resume<const D: usize>(
     match folder.latest(device, &mut warn) {
         Some(read) => {
             let place = read.path.display().to_string();
-            let known = data_of(&facts_of(&read.path)?, &read.path)?;
+            let known = facts_from(&read_metadata(&read.path)?, &read.path)?;
             known.fit(&plan.facts).map_err(|error| recipe.at_field("data", error))?;
             let step = read.checkpoint.step;
             let steps = plan.train.steps;

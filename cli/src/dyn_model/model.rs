@@ -2,7 +2,7 @@
 use super::evaluation::EvaluationSet;
 use crate::{
     data::{Facts, categories::Categories},
-    dyn_transform::{DynTransform, TransformMaker, Untransformed},
+    dyn_transform::{DynTransform, TransformBuilder, Untransformed},
     registry::settings::NetConfig,
 };
 use burn::tensor::{Device, Tensor};
@@ -27,7 +27,7 @@ pub(crate) struct ModelParts<'a, const D: usize> {
     pub data: &'a Facts,
     /// The properties of x, the transformed data.
     pub x: &'a Facts,
-    pub transform: Option<&'a dyn TransformMaker<D>>,
+    pub transform: Option<&'a dyn TransformBuilder<D>>,
     pub noise: Arc<dyn Noise<D>>,
 }
 

@@ -2,7 +2,7 @@
 use crate::{
     data::{Facts, Loaded, Source, Split, levels::Levels},
     dyn_model::{ModelParts, NetBuilder},
-    dyn_transform::TransformMaker,
+    dyn_transform::TransformBuilder,
     recipe::{
         build::{module, section, spacing},
         check,
@@ -51,7 +51,7 @@ impl DataSpec {
 
 /// Everything a recipe says beside the data, for data of one rank.
 pub(crate) struct Plan<const D: usize> {
-    pub transform: Option<Box<dyn TransformMaker<D>>>,
+    pub transform: Option<Box<dyn TransformBuilder<D>>>,
     /// What is known of the data, and of x.
     pub facts: Facts,
     pub x: Facts,
@@ -80,7 +80,7 @@ impl<const D: usize> Plan<D> {
         let mut resolved = Resolved(Table::new());
         resolved.push("data", Value::Table(data.table.clone()));
 
-        let mut transform: Option<Box<dyn TransformMaker<D>>> = None;
+        let mut transform: Option<Box<dyn TransformBuilder<D>>> = None;
         let mut x = facts.clone();
         if recipe.get("transform").is_some() {
             let (made, table) = module(recipe, modules, Kind::Transform, "transform", &ranked.transforms)?;
