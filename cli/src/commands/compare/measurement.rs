@@ -79,7 +79,7 @@ pub(super) struct Floor {
     pub spread: [f64; 2],
     /// Number of samples used, and number requested.
     pub used: usize,
-    pub asked: usize,
+    pub requested: usize,
 }
 
 /// A run that `tweedie sample` can sample: its folder as typed, and the modules that its recipe names.

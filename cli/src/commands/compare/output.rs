@@ -36,10 +36,10 @@ impl Comparison<'_> {
 
     fn entry(&self) -> serde_json::Value {
         let rows = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.entry(&curve.label)));
-        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], spread, used, asked }| {
+        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], spread, used, requested }| {
             json!({
                 "wasserstein": sliced, "energy": energy, "wasserstein_std": spread[0], "energy_std": spread[1],
-                "samples": used, "asked": asked,
+                "samples": used, "requested": requested,
             })
         });
         let best = self.best().map(|(curve, point)| {
@@ -104,22 +104,22 @@ impl Comparison<'_> {
         if self.curves.iter().any(|curve| curve.points.iter().any(|point| point.error().is_some())) {
             let on = self.args.times.first().map_or("uniform".into(), |text| entrant::short(text).unwrap_or_default());
             say(&format!(
-                "Sorted by error at NFE {}. vs ddim: error of ddim with {on} timesteps at equal NFE, divided by the error. *: Pareto \
-                 optimal, no lower error at this NFE or less.",
+                "Sorted by error at NFE {}. vs ddim: error of ddim with {on} timesteps at equal NFE, divided by the \
+                 error. *: Pareto optimal, no lower error at this NFE or less.",
                 self.about()
             ));
         }
-        if let Some(Floor { used, asked, .. }) = self.floor {
-            if used < asked {
-                say(&format!("Distances use {used} samples and {used} data, all there are of the {asked} requested."));
+        if let Some(Floor { used, requested, .. }) = self.floor {
+            if used < requested {
+                say(&format!(
+                    "Distances use {used} samples and {used} data: there are fewer than the {requested} requested."
+                ));
             }
             if self.args.seeds > 1 {
                 say(&format!("Distances use samples of seed {} only.", self.args.seed));
             }
-            say(
-                "The energy distance is an unbiased estimate and may be slightly negative. ± std: standard deviation over random splits \
-                 of the data into halves.",
-            );
+            say("The energy distance is an unbiased estimate and may be slightly negative. ± std: standard deviation \
+                 over random splits of the data into halves.");
         }
     }
 
