@@ -1,5 +1,8 @@
 #![doc = include_str!("tutorial/introduction.md")]
 
+#[doc = include_str!("tutorial/getting_started_tool.md")]
+pub mod getting_started_tool {}
+
 #[doc = include_str!("tutorial/getting_started.md")]
 pub mod getting_started {}
 

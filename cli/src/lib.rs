@@ -19,6 +19,9 @@ mod recipe;
 mod registry;
 mod run_dir;
 
+#[doc = include_str!("tutorial/registering.md")]
+pub mod registering {}
+
 pub use data::categories::{Categories, Shown, TextSet};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
 pub use dyn_model::NetConfig;
