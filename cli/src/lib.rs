@@ -23,10 +23,6 @@ mod run_dir;
 #[doc = include_str!("tutorial/registering.md")]
 pub mod registering {}
 
-pub use data::categories::{Categories, Shown, TextSet};
-pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
-pub use dyn_model::NetConfig;
-pub use registry::{AnySchedule, Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
 pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
 pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
