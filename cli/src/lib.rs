@@ -20,6 +20,9 @@ mod recipe;
 mod registry;
 mod run_dir;
 
+#[doc = include_str!("tutorial/registering.md")]
+pub mod registering {}
+
 pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
 pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
