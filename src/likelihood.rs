@@ -14,6 +14,7 @@ pub use ode::log_likelihood;
 pub(crate) use ode::transport;
 
 use crate::{
+    Dual,
     denoise::Denoiser,
     distribution::host,
     error::Error,
@@ -149,7 +150,7 @@ fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: BoundTime
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let survival = |t: f64| categories.schedule.survival(crate::Dual::time(t)).value;
+    let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     let rows = x.dims()[0];
     let cross_entropy = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];

@@ -139,7 +139,7 @@ fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
 }
 
 /// Even times from `from` to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Uniform {
     /// The smallest time, in [0, 1).
@@ -171,7 +171,7 @@ impl Spacing for Uniform {
 /// assert_eq!(Steps(1000).at(0.4996), 0.5);
 /// assert_eq!(Steps(10).grid(5), [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steps(pub usize);
 impl Spacing for Steps {
@@ -193,7 +193,7 @@ impl Spacing for Steps {
 /// Times that are finer near the data: `t = u²`.
 ///
 /// Song, Meng and Ermon (2021), appendix D.2, <https://arxiv.org/abs/2010.02502>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quadratic {}
 impl Spacing for Quadratic {
@@ -206,7 +206,7 @@ impl Spacing for Quadratic {
 ///
 /// Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis" (2024), section 3.1,
 /// <https://arxiv.org/abs/2403.03206>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitNormal {
     /// The mean of the logit.
@@ -233,7 +233,7 @@ impl Spacing for LogitNormal {
 /// Times of a beta distribution; 0.6 and 0.6, for which most times are near both ends, unless said otherwise.
 ///
 /// Lee et al., "Beta Sampling is All You Need" (2024), <https://arxiv.org/abs/2407.12173>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Beta {
     /// The exponent at t = 0.

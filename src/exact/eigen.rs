@@ -2,7 +2,8 @@
 
 /// Computes the orthonormal eigenvectors and the eigenvalues of a symmetric matrix by Jacobi rotations.
 ///
-/// Results are accurate to the last digits also for eigenvalues that are small compared with the largest.
+/// Small eigenvalues are accurate to the last digits too, and the order of the vectors, in which samples are drawn, is that of
+/// the axes they rotate from, not that of the values.
 pub(super) fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>) {
     let n = a.len();
     let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();

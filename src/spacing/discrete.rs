@@ -90,7 +90,7 @@ impl Spacing for Listed {
 /// | [`Steps`](super::Steps) | trailing: 1, 1 − 1/n, …, each at the nearest step |
 /// | [`Leading`] | the step numbers 0, T/n, 2T/n, … and `offset`: times `(i ⌊T/n⌋ + offset + 1)/T`, below 1 but for large offsets |
 /// | [`Linspace`] | step numbers even from 0 to T − 1, rounded |
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Leading {
     /// T.
@@ -119,7 +119,7 @@ impl Spacing for Leading {
 }
 
 /// Step numbers of a table even from 0 to T − 1, rounded; see [`Leading`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linspace {
     /// T.

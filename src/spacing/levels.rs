@@ -103,7 +103,7 @@ fn rising(min: f64, max: f64) -> Result<(), Error> {
 /// Levels whose ρ-th root is even: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`; EDM's constants unless said otherwise.
 ///
 /// Karras et al. (2022), eq. 5, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Karras {
     /// The smallest level.
@@ -132,7 +132,7 @@ impl Levels for Karras {
 /// Levels even in ln(σ/α), and so in the log-SNR and in Lu's λ = ln(α/σ): those three names are one spacing.
 ///
 /// Lu et al. (2022), section 3.4, <https://arxiv.org/abs/2206.00927>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exponential {
     /// The smallest level.
@@ -157,7 +157,7 @@ impl Levels for Exponential {
 /// Levels of a log-normal distribution, which EDM trains on: `ln r ~ N(mean, std²)`; −1.2 and 1.2 unless said otherwise.
 ///
 /// Karras et al. (2022), table 1, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogNormal {
     /// The mean of ln r.
@@ -188,7 +188,7 @@ impl Levels for LogNormal {
 /// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u) + ln data_std`, the angle even between those of `min` and `max`.
 ///
 /// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CosineInterpolated {
     /// The width of the images.
@@ -234,7 +234,7 @@ impl Levels for CosineInterpolated {
 ///
 /// Sabour, Fidler and Kreis, "Align Your Steps: Optimizing Sampling Schedules in Diffusion Models" (2024),
 /// <https://arxiv.org/abs/2404.14507>; the figures of its supplementary page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlignYourSteps {
     /// Stable Diffusion 1.5.
