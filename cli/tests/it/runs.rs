@@ -143,7 +143,7 @@ fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
     fs::write(at.join("r.toml"), DIGITS).unwrap();
     done(at, "train r.toml --out run --steps 4 -q");
     let good = fs::read(at.join("run/checkpoints/step-00000004.safetensors")).unwrap();
-    let error = refused(at, "train --resume --out run --steps 20 --set train.rate=1e30 --set run.evaluate_every=0 -q");
+    let error = refused(at, "train --resume --out run --steps 20 --set train.lr=1e30 --set run.evaluate_every=0 -q");
     assert!(error.starts_with("error: step ") && error.contains("is not finite"), "{error}");
     assert!(
         error.contains("the last checkpoint is that of step") || error.contains("The last checkpoint is that of step"),
@@ -151,7 +151,7 @@ fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
     );
     assert_eq!(fs::read(at.join("run/checkpoints/step-00000004.safetensors")).unwrap(), good);
     // What the sentence says to do works.
-    done(at, "train --resume --out run --steps 8 --set train.rate=1e-3 -q");
+    done(at, "train --resume --out run --steps 8 --set train.lr=1e-3 -q");
 }
 
 #[test]
