@@ -42,8 +42,8 @@ impl Facts {
             let (known, found) = (what(known), what(found));
             let found = if known == found { "others".into() } else { found };
             return Err(Error::invalid(format!(
-                "the model was made for a vocabulary of {known}, and the data have {found}: take the data that it was trained \
-                 on, or train anew"
+                "the model was made for a vocabulary of {known}, and the data have {found}: use the data that it was \
+                 trained on, or train a new model"
             )));
         }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
