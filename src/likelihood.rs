@@ -120,7 +120,7 @@ pub fn bound<const D: usize>(
             BoundTimes::Continuous => shift.iter().map(stratum).collect(),
             BoundTimes::Steps(n) => shift.iter().map(|u| ((stratum(u) * n as f64).floor() + 1.0) / n as f64).collect(),
         };
-        let noisy = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at(j as u64));
+        let noisy = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at_step(j as u64));
         let terms = terms(model, loss, &x, noisy.value, noisy.eps, &t);
         sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term / samples as f64);
     }
@@ -150,7 +150,7 @@ fn ends<const D: usize>(model: &dyn Denoiser<D>, x: &Tensor<D>, times: BoundTime
     let Some(categories) = noise.categories() else {
         return vec![host(prior_term(noise, x.clone()))];
     };
-    let survival = |t: f64| categories.schedule.survival(crate::Dual::time(t)).value;
+    let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     let rows = x.dims()[0];
     let cross_entropy = |z: Tensor<D>, t: f64| terms(model, &CrossEntropy {}, x, z, None, &vec![t; rows]);
     let mut all = vec![];

@@ -14,7 +14,7 @@ use tweedie_kernels::{fill_normals, ops, unwritten};
 
 /// A stream of random numbers, known by a seed and the purposes it was split by.
 ///
-/// Drawing moves the stream on by one draw, however much was drawn. [`stream`](Rng::stream) and [`at`](Rng::at)
+/// Drawing moves the stream on by one draw, however much was drawn. [`stream`](Rng::stream) and [`at_step`](Rng::at_step)
 /// split without moving.
 ///
 /// ```
@@ -49,7 +49,7 @@ impl Rng {
     }
 
     /// The stream of one step of this purpose: what it gives depends on the step's number, not on the steps before.
-    pub fn at(&self, step: u64) -> Self {
+    pub fn at_step(&self, step: u64) -> Self {
         Self { key: mix(self.key.wrapping_add(mix(step.wrapping_add(0x9e37_79b9_7f4a_7c15)))), draw: 0, row: self.row }
     }
 
@@ -61,7 +61,7 @@ impl Rng {
     /// Key, number and first row of the next draw.
     fn advance(&mut self) -> ([u32; 2], u32, u64) {
         let draw = self.draw;
-        self.draw = draw.checked_add(1).expect("a stream gives 2³² draws: split it by `at(step)`");
+        self.draw = draw.checked_add(1).expect("a stream gives 2³² draws: split it by `at_step(step)`");
         ([self.key as u32, (self.key >> 32) as u32], draw, self.row)
     }
 

@@ -329,7 +329,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> fo
         let times = times.unwrap_or(&*own);
         let mut losses = vec![];
         for (raw, y, rng) in trial.batches() {
-            let t = times.draw(raw.dims()[0], &mut rng.stream("times"));
+            let t = times.sample(raw.dims()[0], &mut rng.stream("times"));
             let batch = self.losses(raw, &t, &y, objective, &rng, false);
             losses.extend(batch.total().try_into_vec_as::<f64>().expect("a tensor can be read back"));
         }
@@ -365,7 +365,7 @@ impl<const D: usize> Trial<'_, D> {
     fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Classes, Rng)> {
         let rng = Rng::new(self.seed).stream("evaluate");
         self.rows.chunks(self.batch).enumerate().map(move |(i, rows)| {
-            let rng = rng.at(i as u64);
+            let rng = rng.at_step(i as u64);
             let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
             (raw, y, rng)
         })

@@ -39,7 +39,7 @@ pub fn moments_of(
         let mut state = sampler.start(model.noise()).ok()?;
         let mut counts = vec![];
         for i in 0..steps {
-            let (mut own, mut again) = (rng.at(i as u64), rng.at(i as u64));
+            let (mut own, mut again) = (rng.at_step(i as u64), rng.at_step(i as u64));
             z = state.step(model, z, TimeStep { t: time(i), s: time(i + 1), index: i, count: steps }, &mut own);
             // A stream knows its position.
             counts.push((0..64).find(|_| again == own || again.normals(1, 2).is_empty())?);
@@ -58,7 +58,7 @@ pub fn moments_of(
     let mut columns = vec![1.0; 2 * rows];
     columns.extend(start);
     for (i, count) in counts.into_iter().enumerate() {
-        let mut again = rng.at(i as u64);
+        let mut again = rng.at_step(i as u64);
         (0..count).for_each(|_| columns.extend(again.normals(rows, 2)));
     }
     let columns = DMatrix::from_vec(2 * rows, unknowns, columns);

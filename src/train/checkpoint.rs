@@ -27,7 +27,7 @@ pub struct Checkpoint {
     pub average: Option<Parameters>,
     /// The optimizer's state.
     pub moments: Moments,
-    /// The losses that timesteps are importance-sampled by ([`Memory`](crate::spacing::Memory)); empty if they are not.
+    /// The losses that timesteps are importance-sampled by ([`LossHistory`](crate::spacing::LossHistory)); empty if they are not.
     pub losses: Vec<f64>,
 }
 

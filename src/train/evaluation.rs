@@ -26,9 +26,9 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
         let part = (self.settings.batch / self.settings.accumulate).max(1);
         let mut sums = [(0.0, 0); Evaluation::RANGES];
         for (i, rows) in rows.chunks(part).enumerate() {
-            let rng = rng.at(i as u64);
+            let rng = rng.at_step(i as u64);
             let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
-            let t = self.times.draw(rows.len(), &mut rng.stream("times"));
+            let t = self.times.sample(rows.len(), &mut rng.stream("times"));
             let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
             let losses = losses.total().try_into_vec_as::<f64>().expect("a tensor can be read back");
             for (t, loss) in t.iter().zip(losses) {

@@ -138,7 +138,7 @@ fn tables_from_files_and_lists() {
 #[test]
 fn sections_are_those_of_improved_diffusion() {
     let numbers = |steps: usize, counts: &[usize], n| -> Vec<usize> {
-        let grid = tweedie::spacing::Listed::sections(steps, counts).unwrap().grid(n);
+        let grid = tweedie::spacing::TimestepList::sections(steps, counts).unwrap().grid(n);
         grid.iter().rev().skip(1).map(|t| (t * steps as f64).round() as usize - 1).collect()
     };
     assert_eq!(numbers(1000, &[10], 10), [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]);
@@ -158,7 +158,7 @@ fn sections_are_those_of_improved_diffusion() {
             299
         ]
     );
-    assert!(tweedie::spacing::Listed::sections(10, &[11]).is_err());
+    assert!(tweedie::spacing::TimestepList::sections(10, &[11]).is_err());
     assert_eq!(
         Leading { steps: 1000, offset: 0 }.grid(10).iter().map(|t| (t * 1000.0).round() as i64 - 1).collect::<Vec<_>>(),
         [900, 800, 700, 600, 500, 400, 300, 200, 100, 0, -1]
@@ -172,11 +172,11 @@ fn every_spacing_obeys_its_laws() {
     let spacings: Vec<Box<dyn Spacing>> = vec![
         Box::new(Leading::default()),
         Box::new(Linspace::default()),
-        Box::new(tweedie::spacing::Listed::new((1..=60).map(|i| f64::from(i) / 60.0).collect()).unwrap()),
+        Box::new(tweedie::spacing::TimestepList::new((1..=60).map(|i| f64::from(i) / 60.0).collect()).unwrap()),
         Box::new(Quadratic {}),
         Box::new(LogitNormal::default()),
         Box::new(Beta::default()),
-        Box::new(tweedie::spacing::Shifted { spacing: Quadratic {}, factor: 3.0 }),
+        Box::new(tweedie::spacing::ShiftedSpacing { spacing: Quadratic {}, factor: 3.0 }),
         Box::new(Karras::default().on(on)),
         Box::new(Exponential::default().on(on)),
         Box::new(LogNormal::default().on(on)),
@@ -197,14 +197,14 @@ fn every_spacing_obeys_its_laws() {
 #[test]
 fn quantiles_are_those_of_the_tables() {
     // Φ⁻¹(0.975) = 1.959963984540054; Beta(½, ½) is the arcsine law, Beta(2, 1) has t².
-    let t = LogitNormal::default().at(0.975);
+    let t = LogitNormal::default().quantile(0.975);
     assert!(((t / (1.0 - t)).ln() - 1.959963984540054).abs() < 1e-12);
     for u in [0.03, 0.4, 0.9] {
         let arcsine = (std::f64::consts::FRAC_PI_2 * u).sin().powi(2);
-        assert!((Beta { a: 0.5, b: 0.5 }.at(u) - arcsine).abs() < 1e-12, "{u}");
-        assert!((Beta { a: 2.0, b: 1.0 }.at(u) - f64::sqrt(u)).abs() < 1e-12, "{u}");
+        assert!((Beta { a: 0.5, b: 0.5 }.quantile(u) - arcsine).abs() < 1e-12, "{u}");
+        assert!((Beta { a: 2.0, b: 1.0 }.quantile(u) - f64::sqrt(u)).abs() < 1e-12, "{u}");
     }
-    let pairs = Antithetic(Quadratic {}).draw(7, &mut Rng::new(0));
+    let pairs = Antithetic(Quadratic {}).sample(7, &mut Rng::new(0));
     assert!((pairs[0].sqrt() + pairs[1].sqrt() - 1.0).abs() < 1e-12 && pairs.len() == 7);
 }
 

@@ -153,22 +153,24 @@ fn interpolated_levels_are_those_of_k_diffusion() {
 #[test]
 fn spacings_within_spacings_are_not_forgotten() {
     let learning = Importance::of(Uniform::default());
-    let moved = spacing::Shifted { spacing: learning, factor: 2.0 };
+    let moved = spacing::ShiftedSpacing { spacing: learning, factor: 2.0 };
     moved.check().unwrap();
-    let mut seen = moved.memory();
-    assert!(!seen.is_empty());
+    let mut history = moved.loss_history();
+    assert!(!history.is_empty());
     let strata: Vec<usize> = (0..1000).map(|i| i % 100).collect();
     let losses: Vec<f64> = strata.iter().map(|k| if *k < 50 { 1.0 } else { 3.0 }).collect();
-    seen.note(&strata, &losses);
-    let (one, other) =
-        (moved.draw_weighted(64, &mut Rng::new(3), &seen), learning.draw_weighted(64, &mut Rng::new(3), &seen));
+    history.record(&strata, &losses);
+    let (one, other) = (
+        moved.sample_weighted(64, &mut Rng::new(3), &history),
+        learning.sample_weighted(64, &mut Rng::new(3), &history),
+    );
     assert_eq!((&one.weights, &one.strata), (&other.weights, &other.strata));
     assert!(one.times.iter().zip(&other.times).all(|(a, b)| near(*a, 2.0 * b / (1.0 + b), 1e-12)));
     let why = |spacing: &dyn Spacing| spacing.check().unwrap_err().to_string();
     assert!(why(&Antithetic(learning)).contains("only one of them"));
     assert!(why(&Independent(moved)).contains("only one of them"));
     assert!(why(&Importance::of(Antithetic(Uniform::default()))).contains("only one of them"));
-    assert!(Antithetic(spacing::Shifted { spacing: Uniform::default(), factor: 2.0 }).check().is_ok());
+    assert!(Antithetic(spacing::ShiftedSpacing { spacing: Uniform::default(), factor: 2.0 }).check().is_ok());
 }
 
 /// Levels begin where training does: a table's first step, a schedule's σ(0), and EDM's constants where an end is none.
@@ -176,11 +178,11 @@ fn spacings_within_spacings_are_not_forgotten() {
 fn levels_end_where_the_schedule_does() {
     let level = |schedule: &dyn Schedule, t: f64| schedule.at(t).sigma / schedule.at(t).alpha;
     let table = Linear::new(100);
-    assert_eq!(spacing::ends(&table), [level(&table, 0.01), level(&table, 1.0)]);
-    assert_eq!(spacing::ends(&FlowMatching {}), [0.002, 80.0]);
-    assert_eq!(spacing::ends(&Cosine::new(1000))[1], 80.0);
+    assert_eq!(spacing::level_range(&table), [level(&table, 0.01), level(&table, 1.0)]);
+    assert_eq!(spacing::level_range(&FlowMatching {}), [0.002, 80.0]);
+    assert_eq!(spacing::level_range(&Cosine::new(1000))[1], 80.0);
     let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
-    let [min, max] = spacing::ends(&edm);
+    let [min, max] = spacing::level_range(&edm);
     assert!(near(min, 0.01, 1e-12) && near(max, 20.0, 1e-12));
     let grid = Karras { min, max, rho: 7.0 }.on(edm).grid(5);
     assert!(grid.iter().take(5).enumerate().all(|(i, t)| (t - (1.0 - i as f64 / 5.0)).abs() < 1e-6), "{grid:?}");

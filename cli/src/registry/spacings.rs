@@ -54,7 +54,7 @@ fn steps_of(asked: Option<usize>, schedule: &AnySchedule) -> usize {
 }
 impl SpacingOf for Sections {
     fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
-        Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
+        Ok(Arc::new(spacing::TimestepList::sections(steps_of(self.steps, schedule), &self.counts)?))
     }
 }
 
@@ -73,9 +73,9 @@ impl Default for ListedTimes {
 impl SpacingOf for ListedTimes {
     fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(Arc::new(match self.levels.as_slice() {
-            [] => spacing::Listed::new(self.times.clone())?,
+            [] => spacing::TimestepList::new(self.times.clone())?,
             levels if self.times == Self::default().times || self.times.is_empty() => {
-                spacing::Listed::levels(levels, &*schedule.schedule()?)?
+                spacing::TimestepList::levels(levels, &*schedule.schedule()?)?
             }
             _ => {
                 return Err(Error::invalid(
@@ -127,7 +127,7 @@ macro_rules! of_times {
 of_times! {
     /// `{ name = "shifted" }`.
     ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
-        Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
+        Arc::new(spacing::ShiftedSpacing { spacing: times, factor: own.factor })
     };
     /// `{ name = "antithetic" }`.
     AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
@@ -188,7 +188,7 @@ macro_rules! of_levels {
         impl SpacingOf for $name {
             fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
                 let schedule = schedule.schedule()?;
-                let own = spacing::ends(&schedule);
+                let own = spacing::level_range(&schedule);
                 let levels =
                     $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
                 Ok(Arc::new(levels.on(schedule)))

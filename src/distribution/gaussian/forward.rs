@@ -30,7 +30,7 @@ pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
 /// let betas = [0.1, 0.2, 0.3];
 /// let (mut steps, mut jump) = (vec![2.0; 50_000], vec![2.0; 50_000]);
 /// for (i, &beta) in betas.iter().enumerate() {
-///     forward::step(&mut steps, beta, &mut Rng::new(0).at(i as u64));
+///     forward::step(&mut steps, beta, &mut Rng::new(0).at_step(i as u64));
 /// }
 /// forward::jump(&mut jump, forward::kept(&betas), &mut Rng::new(1));
 /// // Not the same numbers: the same distribution.

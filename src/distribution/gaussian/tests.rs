@@ -296,7 +296,7 @@ fn steps_and_jump_have_one_distribution_and_reach_the_standard_normal() {
     for t in [1, 10, 60, 200] {
         let (mut steps, mut jump) = (image.clone(), image.clone());
         for (i, &beta) in betas[..t].iter().enumerate() {
-            forward::step(&mut steps, beta, &mut rng.at(i as u64));
+            forward::step(&mut steps, beta, &mut rng.at_step(i as u64));
         }
         forward::jump(&mut jump, forward::kept(&betas[..t]), &mut rng.stream("jump"));
         // What is left after taking off √ᾱ x₀ is noise of variance 1 − ᾱ, by law(·) as by draws.
@@ -315,7 +315,7 @@ fn steps_and_jump_have_one_distribution_and_reach_the_standard_normal() {
     }
     let mut x = image.clone();
     for (i, &beta) in betas.iter().enumerate() {
-        forward::step(&mut x, beta, &mut rng.at(i as u64));
+        forward::step(&mut x, beta, &mut rng.at_step(i as u64));
     }
     assert!(UnivariateNormal::fit(&x).unwrap().kl(&UnivariateNormal::STANDARD) < 1e-3);
 }

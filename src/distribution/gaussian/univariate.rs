@@ -1,6 +1,9 @@
 use super::{GaussianError, Result, finite, positive};
-use crate::rng::Rng;
-use std::f64::consts::{PI, SQRT_2};
+use crate::{
+    rng::Rng,
+    special::{normal_cdf, normal_quantile},
+};
+use std::f64::consts::PI;
 
 /// The normal distribution of one number, `N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)`.
 ///
@@ -103,7 +106,7 @@ impl UnivariateNormal {
 
     /// `P(X ≤ x) = ½ erfc((μ − x)/(σ√2))`, exact to rounding in both tails.
     pub fn cdf(&self, x: f64) -> f64 {
-        lower_tail((x - self.mean) / self.std)
+        normal_cdf((x - self.mean) / self.std)
     }
 
     /// The x with `P(X ≤ x) = p`; −∞ and ∞ at 0 and 1.
@@ -112,7 +115,7 @@ impl UnivariateNormal {
     /// When p is not in [0, 1].
     pub fn quantile(&self, p: f64) -> f64 {
         assert!((0.0..=1.0).contains(&p), "a probability is in [0, 1], and {p} is not");
-        self.mean + self.std * standard_quantile(p)
+        self.mean + self.std * normal_quantile(p)
     }
 
     /// `n` independent draws.
@@ -168,34 +171,4 @@ impl UnivariateNormal {
     pub fn wasserstein2(&self, other: &Self) -> f64 {
         (self.mean - other.mean).hypot(self.std - other.std)
     }
-}
-
-/// Φ(z).
-fn lower_tail(z: f64) -> f64 {
-    0.5 * libm::erfc(-z / SQRT_2)
-}
-
-/// Φ⁻¹(p), by Newton's method on ln Φ.
-///
-/// ln Φ is concave and rising, so from a start left of the root Newton rises to it without overshooting, and
-/// `Φ(z) ≤ ½ exp(−z²/2)` for z ≤ 0 gives such a start: −√(−2 ln 2p).
-fn standard_quantile(p: f64) -> f64 {
-    if p == 0.0 || p == 1.0 {
-        return if p == 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
-    }
-    if p > 0.5 {
-        return -standard_quantile(1.0 - p);
-    }
-    // Φ(−38.4) is the last that is not lost among the subnormal numbers.
-    let mut z = (-(-2.0 * (2.0 * p).ln()).max(0.0).sqrt()).max(-38.4);
-    for _ in 0..60 {
-        let tail = lower_tail(z).max(f64::MIN_POSITIVE);
-        let slope = (-0.5 * z * z).exp().max(f64::MIN_POSITIVE) / (2.0 * PI).sqrt() / tail;
-        let step = (p / tail).ln() / slope;
-        z += step;
-        if step.abs() <= 1e-15 * z.abs().max(1e-3) {
-            break;
-        }
-    }
-    z
 }
