@@ -1,11 +1,16 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test doc book deny race
+.PHONY: check test schema doc book deny race
 
 check:
 	bash .ci/run
 
 test:
 	cargo test --release
+
+# The schema of recipes in a JSON-schema validator, beside the tool: a workspace of its own.
+schema:
+	cargo build --release -p tweedie-cli
+	cargo test --release --manifest-path cli/schema-check/Cargo.toml --target-dir target/schema-check
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps

@@ -98,7 +98,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         let dropout = rng.stream("dropout");
         let output = self.output(noisy.value.clone(), t, y, training.then_some(&dropout));
         let batch = Batch::new(&*self.noise, x.clone(), noisy.value.clone(), noisy.eps, t, output.clone(), &raw, y)
-            .with_transform(&self.transform);
+            .with_transform(self.transform.as_any());
         let terms = objective.compute(&batch);
         Losses { x, z: noisy.value, output, terms }
     }

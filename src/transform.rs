@@ -3,6 +3,7 @@ use burn::{
     module::{Module, ModuleDisplay},
     tensor::{Int, Tensor},
 };
+use std::any::Any;
 
 mod embedding;
 pub mod patches;
@@ -19,6 +20,10 @@ pub trait Transform<const D: usize>: Module + ModuleDisplay + 'static {
     fn encode(&self, raw: Self::Raw) -> Tensor<D>;
     /// Maps x to raw data.
     fn decode(&self, x: Tensor<D>) -> Self::Raw;
+    /// The transform as the losses that know its type see it; a wrapper returns the transform inside.
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 /// The identity: x is the raw data.

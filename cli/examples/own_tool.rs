@@ -1,42 +1,45 @@
-//! A tool of one's own: a schedule, a loss and a net that recipes name like the built-in ones.
+//! A tool of one's own: a schedule, a transform, a loss and a net that recipes name like the built-in ones.
 //!
 //! ```text
 //! cargo run --release -p tweedie-cli --example own_tool -- list schedule power
 //! cargo run --release -p tweedie-cli --example own_tool -- train cli/examples/own_tool.toml
+//! cargo run --release -p tweedie-cli --example own_tool -- schema > recipe.schema.json
 //! ```
 use burn::{
     module::Module,
     nn::{Linear, LinearConfig},
     tensor::{Device, Int, Tensor, activation::silu},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tweedie::{
     Dual, Error, Result, Rng,
     loss::{Batch, Loss, per_sample},
     net::{Classes, Net},
     schedule::Schedule,
+    transform::Transform,
 };
-use tweedie_cli::{Modules, NetConfig, Task};
+use tweedie_cli::{Facts, Modules, NetConfig, Task, TransformConfig};
 
-/// Every built-in module and three more.
+/// Every built-in module and four more, which recipes, errors, `list`, `schema`, `verify` and `compare` know like the others.
 pub fn modules() -> Modules {
     Modules::default()
         .schedule::<Power>("power")
-        .about("α = 1 − t^exponent")
+        .transform::<2, Rotation>("rotation")
         .loss::<Huber>("huber")
-        .about("pseudo-Huber: squares near zero, distances beyond `width`")
         .net::<2, TinyConfig>("tiny")
-        .about("one hidden layer, for points")
 }
 
 fn main() -> std::process::ExitCode {
     tweedie_cli::run(modules())
 }
 
-/// `α(t) = 1 − t^exponent`.
-#[derive(Debug, Serialize, Deserialize)]
+/// Flow matching along a power of time: α = 1 − t^exponent.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Power {
+    /// The exponent of t.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     exponent: f64,
 }
 impl Default for Power {
@@ -52,14 +55,16 @@ impl Schedule for Power {
         if self.exponent > 0.0 {
             return Ok(());
         }
-        Err(Error::invalid(format!("the `exponent` of power is positive, not {}", self.exponent)))
+        Err(Error::invalid(format!("must be positive, got {}", self.exponent)).with_field("exponent"))
     }
 }
 
-/// √(gap² + width²) − width.
-#[derive(Debug, Serialize, Deserialize)]
+/// Pseudo-Huber loss √(r² + width²) − width of the residual r: squared near zero, linear far from it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Huber {
+    /// Size of the residual at which the loss turns from squared to linear.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     width: f64,
 }
 impl Default for Huber {
@@ -74,10 +79,52 @@ impl<const D: usize> Loss<D> for Huber {
     }
 }
 
-/// What the net is made of; data, classes and noise say the rest.
-#[derive(Debug, Serialize, Deserialize)]
+/// Points turned by an angle about the origin.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Rotation {
+    /// The angle.
+    #[schemars(extend("x-unit" = "radians"))]
+    angle: f64,
+}
+impl TransformConfig<2> for Rotation {
+    type Transform = Rotated;
+    fn facts(&self, data: &Facts) -> Result<Facts> {
+        Ok(data.clone())
+    }
+    fn init(&self, _: &Facts, _: &Rng, _: &Device) -> Result<Rotated> {
+        Ok(Rotated { angle: self.angle })
+    }
+}
+
+/// x = R(angle) raw.
+#[derive(Module, Debug)]
+struct Rotated {
+    angle: f64,
+}
+impl Rotated {
+    fn turn(points: Tensor<2>, angle: f64) -> Tensor<2> {
+        let (sin, cos) = angle.sin_cos();
+        let rotation = Tensor::<2>::from_floats([[cos, sin], [-sin, cos]], &points.device());
+        points.matmul(rotation)
+    }
+}
+impl Transform<2> for Rotated {
+    type Raw = Tensor<2>;
+    fn encode(&self, raw: Tensor<2>) -> Tensor<2> {
+        Self::turn(raw, self.angle)
+    }
+    fn decode(&self, x: Tensor<2>) -> Tensor<2> {
+        Self::turn(x, -self.angle)
+    }
+}
+
+/// Network with one hidden layer, for points.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct TinyConfig {
+    /// Width of the hidden layer.
+    #[schemars(range(min = 1))]
     hidden: usize,
 }
 impl Default for TinyConfig {

@@ -25,6 +25,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// List the modules that a recipe can name and explain their fields
     List(List),
+    /// Print the JSON schema of recipes, from which editors complete and check them
+    Schema,
     /// Plot Gaussians, forward processes, schedules, point clouds and training runs
     Plot(crate::commands::plot::Plot),
     /// Check every module against the mathematical laws it must obey

@@ -4,5 +4,6 @@ pub(crate) mod evaluate;
 pub(crate) mod list;
 pub(crate) mod plot;
 pub(crate) mod sample;
+pub(crate) mod schema;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -1,15 +1,14 @@
 //! Training and drawing behind traits that know the rank and not the net.
 use crate::{
-    data::Facts,
-    data::categories::Categories,
-    recipe::plan::from_noise,
-    registry::{Modules, Rank, Settings},
+    data::{Facts, categories::Categories},
+    dyn_transform::{DynTransform, TransformMaker, Untransformed},
+    output::messages,
+    registry::settings::NetConfig,
 };
 use burn::{
     module::Module,
     tensor::{DType, Device, Tensor, TensorData},
 };
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
@@ -24,92 +23,9 @@ use tweedie::{
     sample::{Infill, Sampler, trajectory},
     spacing::Spacing,
     train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
-    transform::{Decoding, Embedding, EmbeddingConfig, Identity, Rounded, Transform},
+    transform::Transform,
 };
 use tweedie_data::Mean;
-
-/// Settings that make a net for data of rank `D`: `[net]` in a recipe.
-pub trait NetConfig<const D: usize>: Settings {
-    /// The net.
-    type Net: Net<D, Condition = Classes>;
-    /// The net a stream begins with.
-    ///
-    /// # Errors
-    ///
-    /// If the settings make none for this task.
-    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
-}
-
-/// `[transform] name = "embedding"`: [`EmbeddingConfig`] without what the data settle.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Embedded {
-    /// Numbers of a vector.
-    pub width: usize,
-    /// Whether a vector's mean square is held at 1.
-    pub normalized: bool,
-    /// How vectors become tokens again.
-    pub decoding: Decoding,
-    /// While drawing, guesses at this time and before it are moved to the nearest vectors; 0 moves none.
-    pub clamp: f64,
-}
-impl Default for Embedded {
-    fn default() -> Self {
-        let EmbeddingConfig { width, normalized, decoding, .. } = EmbeddingConfig::default();
-        Self { width, normalized, decoding, clamp: 0.0 }
-    }
-}
-impl Embedded {
-    /// What is known of x where the data are these.
-    pub fn facts(&self, data: &Facts) -> Result<Facts> {
-        if data.categories.is_none() {
-            return Err(Error::invalid(format!(
-                "the transform `embedding` gives each category a vector, and the data are {}: leave out `[transform]`",
-                data.describe()
-            )));
-        }
-        if !(0.0..=1.0).contains(&self.clamp) {
-            return Err(Error::invalid(format!("`clamp = {}` is a time, from 0 to 1", self.clamp)));
-        }
-        Ok(Facts { shape: vec![data.shape[0], self.width], categories: None, ..data.clone() })
-    }
-    fn config(&self, data: &Facts) -> Result<EmbeddingConfig> {
-        let count = data.categories.as_ref().map_or(0, |categories| categories.count);
-        let config =
-            EmbeddingConfig::new(count, self.width).with_normalized(self.normalized).with_decoding(self.decoding);
-        config.check()?;
-        Ok(config)
-    }
-}
-
-/// A transform that the command line knows how to make, for data of a rank.
-pub trait Learned<const D: usize>: Transform<D, Raw = Tensor<D>> + Sized {
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    fn made(settings: Option<&Embedded>, data: &Facts, rng: &Rng, device: &Device) -> Result<Self>;
-    /// A model whose guesses become data at this time and before it.
-    #[doc(hidden)]
-    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<D> + 'a>, until: f64) -> Box<dyn Denoiser<D> + 'a>;
-}
-impl<const D: usize> Learned<D> for Identity {
-    #[allow(private_interfaces)]
-    fn made(_: Option<&Embedded>, _: &Facts, _: &Rng, _: &Device) -> Result<Self> {
-        Ok(Self {})
-    }
-    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<D> + 'a>, _: f64) -> Box<dyn Denoiser<D> + 'a> {
-        model
-    }
-}
-impl Learned<3> for Embedding {
-    #[allow(private_interfaces)]
-    fn made(settings: Option<&Embedded>, data: &Facts, rng: &Rng, device: &Device) -> Result<Self> {
-        let default = Embedded::default();
-        settings.unwrap_or(&default).config(data)?.init(&rng.stream("transform"), device)
-    }
-    fn clamped<'a>(&'a self, model: Box<dyn Denoiser<3> + 'a>, until: f64) -> Box<dyn Denoiser<3> + 'a> {
-        if until > 0.0 { Box::new(Rounded { model, embedding: self, until }) } else { model }
-    }
-}
 
 /// What a model is made of beside its net.
 #[derive(Clone)]
@@ -117,7 +33,7 @@ pub(crate) struct Made<'a, const D: usize> {
     /// What is known of the data, and of x.
     pub data: &'a Facts,
     pub x: &'a Facts,
-    pub transform: Option<&'a Embedded>,
+    pub transform: Option<&'a dyn TransformMaker<D>>,
     pub noise: Arc<dyn Noise<D>>,
 }
 
@@ -146,15 +62,16 @@ pub(crate) trait Maker<const D: usize> {
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
 }
 
-impl<const D: usize, C: NetConfig<D>> Maker<D> for C
-where
-    Modules: Rank<D>,
-{
+impl<const D: usize, C: NetConfig<D>> Maker<D> for C {
     fn session<'a>(&self, parts: Parts<'a, D>) -> Result<Box<dyn Session<D> + 'a>> {
-        match parts.made.transform {
-            None => session::<D, C, Identity>(self, parts),
-            Some(_) => session::<D, C, <Modules as Rank<D>>::Learned>(self, parts),
+        let device = parts.device.autodiff();
+        let rng = Rng::new(parts.train.seed).stream("weights");
+        let model = model(self, parts.made, &rng, &device)?;
+        let mut trainer = Trainer::new(model, parts.data, parts.objective, parts.train)?;
+        if let Some(times) = parts.times {
+            trainer = trainer.with_times(times);
         }
+        Ok(Box::new(Training { trainer: Some(trainer), held_out: parts.held_out }))
     }
     fn artist(
         &self,
@@ -162,10 +79,9 @@ where
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn Artist<D>>> {
-        match made.transform {
-            None => artist::<D, C, Identity>(self, made, device, weights),
-            Some(_) => artist::<D, C, <Modules as Rank<D>>::Learned>(self, made, device, weights),
-        }
+        let model = model(self, made, &Rng::new(0), device)?;
+        let weights = weights(&Parameters::of(&model))?;
+        Ok(Box::new(weights.into_module(model)))
     }
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;
@@ -210,41 +126,17 @@ fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> 
     }
 }
 
-fn session<'a, const D: usize, C: NetConfig<D>, T: Learned<D> + 'a>(
-    config: &C,
-    parts: Parts<'a, D>,
-) -> Result<Box<dyn Session<D> + 'a>> {
-    let device = parts.device.autodiff();
-    let rng = Rng::new(parts.train.seed).stream("weights");
-    let model = model::<D, C, T>(config, parts.made, &rng, &device)?;
-    let mut trainer = Trainer::new(model, parts.data, parts.objective, parts.train)?;
-    if let Some(times) = parts.times {
-        trainer = trainer.with_times(times);
-    }
-    Ok(Box::new(Training { trainer: Some(trainer), held_out: parts.held_out }))
-}
-
-fn artist<const D: usize, C: NetConfig<D>, T: Learned<D> + 'static>(
-    config: &C,
-    made: Made<'_, D>,
-    device: &Device,
-    weights: &dyn Fn(&Parameters) -> Result<Parameters>,
-) -> Result<Box<dyn Artist<D>>> {
-    let model = model::<D, C, T>(config, made, &Rng::new(0), device)?;
-    let weights = weights(&Parameters::of(&model))?;
-    Ok(Box::new(weights.into_module(model)))
-}
-
-fn model<const D: usize, C: NetConfig<D>, T: Learned<D>>(
+fn model<const D: usize, C: NetConfig<D>>(
     config: &C,
     made: Made<'_, D>,
     rng: &Rng,
     device: &Device,
-) -> Result<Model<D, C::Net, T>> {
+) -> Result<Model<D, C::Net, DynTransform<D>>> {
     let Made { data, x, transform, noise } = made;
     let net = config.init(&task(x, &*noise), rng, device)?;
     noise.check()?;
-    let model = Model::new(noise, net)?.with_transform(T::made(transform, data, rng, device)?);
+    let transform = transform.unwrap_or(&Untransformed {}).init(data, &rng.stream("transform"), device)?;
+    let model = Model::new(noise, net)?.with_transform(transform);
     Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
 }
 
@@ -263,17 +155,17 @@ pub(crate) trait Session<const D: usize> {
     fn artist(&self) -> Box<dyn Artist<D> + '_>;
 }
 
-struct Training<'a, const D: usize, N: Net<D>, T: Learned<D>> {
+struct Training<'a, const D: usize, N: Net<D>> {
     /// Taken out only while it is restored.
-    trainer: Option<Trainer<'a, D, N, T>>,
+    trainer: Option<Trainer<'a, D, N, DynTransform<D>>>,
     held_out: Option<&'a dyn Data<Tensor<D>, Classes>>,
 }
-impl<'a, const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Training<'a, D, N, T> {
-    fn trainer(&self) -> &Trainer<'a, D, N, T> {
+impl<'a, const D: usize, N: Net<D, Condition = Classes>> Training<'a, D, N> {
+    fn trainer(&self) -> &Trainer<'a, D, N, DynTransform<D>> {
         self.trainer.as_ref().expect("a trainer that failed to be restored is not used again")
     }
 }
-impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Session<D> for Training<'_, D, N, T> {
+impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_, D, N> {
     fn step(&mut self) -> Option<Result<Step>> {
         self.trainer.as_mut().and_then(Iterator::next)
     }
@@ -305,8 +197,8 @@ impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Session<D> f
 /// A model that is drawn from, or put to the test.
 pub(crate) trait Artist<const D: usize> {
     fn grid(&self, steps: usize) -> Vec<f64>;
-    /// The model guided towards a class; at times until `clamp` its guesses are data.
-    fn guided<'a>(&'a self, y: &Classes, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a>;
+    /// The model guided towards a class.
+    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
     /// x as data.
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean objective.
@@ -314,12 +206,12 @@ pub(crate) trait Artist<const D: usize> {
     /// A bound on −log₂ p(x) of each row of categories, looked at so many times.
     fn bits(&self, trial: &Trial<'_, D>, looks: usize) -> Result<Vec<f64>>;
 }
-impl<const D: usize, N: Net<D, Condition = Classes>, T: Learned<D>> Artist<D> for Model<D, N, T> {
+impl<const D: usize, N: Net<D, Condition = Classes>> Artist<D> for Model<D, N, DynTransform<D>> {
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, scale: f64, clamp: f64) -> Box<dyn Denoiser<D> + 'a> {
-        self.transform.clamped(Model::guided(self, y, scale), clamp)
+    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
+        self.transform.denoiser(Model::guided(self, y, scale))
     }
     fn decode(&self, x: Tensor<D>) -> Tensor<D> {
         self.transform.decode(x)
@@ -372,6 +264,27 @@ impl<const D: usize> Trial<'_, D> {
     }
 }
 
+/// The times of a walk of `steps` steps: those of the spacing's grid, but the first is 1, where the noise is
+/// drawn: a grid that begins below (`leading`, levels smaller than the schedule's) would begin with signal that no draw has.
+pub(crate) fn from_noise(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
+    let mut grid = times.grid(steps);
+    if let Some(first) = grid.first_mut() {
+        *first = 1.0;
+    }
+    let falls = grid.windows(2).all(|pair| pair[0] > pair[1]);
+    if grid.len() == steps + 1 && falls && grid[steps] == 0.0 {
+        return Ok(grid);
+    }
+    grid.dedup();
+    Err(Error::invalid(format!(
+        "sampling in {steps} steps goes through {} falling times from 1 to 0, and these `times` give {}: take {}, or \
+         other times",
+        steps + 1,
+        grid.len(),
+        messages::count(grid.len().saturating_sub(1), "step")
+    )))
+}
+
 /// What is to be drawn.
 pub(crate) struct Order<'a, const D: usize> {
     pub sampler: &'a Arc<dyn Sampler<D>>,
@@ -379,8 +292,6 @@ pub(crate) struct Order<'a, const D: usize> {
     /// The times of the steps; those of the noise unless given.
     pub times: Option<&'a dyn Spacing>,
     pub guidance: f64,
-    /// The time until which guesses are moved to data.
-    pub clamp: f64,
     /// How much surer guesses of categories are made.
     pub truncation: Truncation,
     /// The quantile of dynamic thresholding.
@@ -448,7 +359,7 @@ pub(crate) fn draw<const D: usize>(
         let rows = order.batch.min(order.n - first);
         let numbers: Vec<usize> = (first..first + rows).collect();
         let classes = order.classes.select(&numbers);
-        let model = artist.guided(&classes, order.guidance, order.clamp);
+        let model = artist.guided(&classes, order.guidance);
         let mut model = thresholded(model, order.threshold);
         if order.truncation != Truncation::default() {
             model = Box::new(Truncated { model, truncation: order.truncation });

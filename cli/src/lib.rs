@@ -14,25 +14,23 @@ mod commands;
 mod data;
 mod device;
 mod dyn_model;
+mod dyn_transform;
 mod output;
 mod recipe;
 mod registry;
 mod run_dir;
 
-pub use data::categories::{Categories, Shown, TextSet};
-pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split};
-pub use dyn_model::NetConfig;
-pub use registry::{AnySchedule, Modules, NoiseConfig, Rank, ScheduleOf, Settings, SpacingOf, part};
+pub use data::categories::{Categories, Shown};
+pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
+pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
+pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;
+/// The dimensions of a net that the data and the noise determine.
 pub use tweedie::net::Task;
 
 use clap::Parser;
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{ffi::OsString, process::ExitCode};
 
 /// Exit status of a run that was stopped by Ctrl-C and can be gone on with.
 const INTERRUPTED: u8 = 130;
@@ -59,6 +57,10 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         args::Command::Train(args) => commands::train::run(args, &modules),
         args::Command::Sample(args) => commands::sample::run(args, &modules).map(|()| true),
         args::Command::Evaluate(args) => commands::evaluate::run(args, &modules).map(|()| true),
+        args::Command::Schema => {
+            commands::schema::run(&modules);
+            Ok(true)
+        }
         args::Command::List(args) => commands::list::run(args, &modules).map(|()| true),
         args::Command::Verify(args) => commands::verify::run(args, &modules).map(|()| true),
         args::Command::Compare(args) => commands::compare::run(args, &modules).map(|()| true),
@@ -70,18 +72,11 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         Err(error) => {
             let text = error.to_string();
             // What shows a line of a recipe ends with that line.
-            note(&format!("error: {}", if text.contains('\n') { text } else { output::messages::sentence(&text) }));
+            output::console::note(&format!(
+                "error: {}",
+                if text.contains('\n') { text } else { output::messages::sentence(&text) }
+            ));
             ExitCode::FAILURE
         }
     }
-}
-
-/// A line on standard output; nothing where nobody reads it any more.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// A line on standard error.
-fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,6 +1,8 @@
-//! What the tool shows: messages, progress, pictures, text and the HTML report.
+//! What the tool shows: lines, messages, progress, pictures, text and the HTML report.
+pub(crate) mod console;
 pub(crate) mod messages;
 pub(crate) mod picture;
 pub(crate) mod progress;
 pub(crate) mod report;
+mod synonyms;
 pub(crate) mod text;

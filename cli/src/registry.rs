@@ -1,13 +1,17 @@
-//! Named modules: one table that built-in modules and a user's own enter by the same call.
+//! Modules by name: one table that built-in modules and a user's own enter by the same calls.
 //!
 //! ```
+//! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //! use tweedie::{Dual, schedule::Schedule};
 //! use tweedie_cli::Modules;
 //!
-//! #[derive(Debug, Serialize, Deserialize)]
+//! /// Flow matching along a power of time: α = 1 − t^exponent.
+//! #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 //! #[serde(default, deny_unknown_fields)]
 //! struct Power {
+//!     /// The exponent.
+//!     #[schemars(extend("exclusiveMinimum" = 0.0))]
 //!     exponent: f64,
 //! }
 //! impl Default for Power {
@@ -20,25 +24,36 @@
 //!         1.0 - t.powf(self.exponent)
 //!     }
 //! }
-//! let modules = Modules::default().schedule::<Power>("power").about("α = 1 − t^exponent");
+//! let modules = Modules::default().schedule::<Power>("power");
 //! # let _ = modules;
-//! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`.
+//! // tweedie_cli::run(modules) is then a command line that knows `[schedule] name = "power"`:
+//! // recipes, errors, `tweedie list`, `tweedie schema`, `tweedie verify` and `tweedie compare` have it.
 //! ```
 mod any_schedule;
-pub(crate) mod builtin;
-pub(crate) mod nets;
-pub(crate) mod spacings;
+mod builtin;
+pub(crate) mod module;
+mod nets;
+mod noises;
+mod prose;
+mod schedules;
+pub(crate) mod schema;
+pub(crate) mod settings;
+mod spacings;
+mod transforms;
 
 pub use any_schedule::AnySchedule;
 
 use crate::{
     data::{Facts, Source},
-    dyn_model::{Embedded, Learned, Maker, NetConfig},
-    output::messages,
+    dyn_model::Maker,
+    dyn_transform::TransformMaker,
+    registry::{
+        module::{Description, Kind, Registry},
+        schema::{Field, Range, Type},
+        settings::{NetConfig, NoiseConfig, ScheduleOf, Settings, SpacingOf, TransformConfig},
+    },
 };
-use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::HashMap, fmt, sync::Arc};
-use toml::{Table, Value};
+use std::{fmt, sync::Arc};
 use tweedie::{
     Result,
     loss::Loss,
@@ -46,253 +61,58 @@ use tweedie::{
     sample::Sampler,
     schedule::{Schedule, Survival},
     spacing::{Levels, Spacing},
-    transform::{Embedding, Identity},
 };
-
-/// What a recipe can say of a module: fields that have defaults and go to TOML and back.
-///
-/// Derive `Serialize` and `Deserialize` with `#[serde(default, deny_unknown_fields)]`, and have a `Default`.
-pub trait Settings: Serialize + DeserializeOwned + Default + 'static {}
-impl<T: Serialize + DeserializeOwned + Default + 'static> Settings for T {}
-
-/// Settings that make a noise of any rank, once they know the schedule and what the data are.
-///
-/// ```
-/// # use serde::{Deserialize, Serialize};
-/// # use tweedie::noise::{Gaussian, Prediction};
-/// #[derive(Default, Serialize, Deserialize)]
-/// #[serde(default, deny_unknown_fields)]
-/// struct SayingX0 {}
-/// impl tweedie_cli::NoiseConfig for SayingX0 {
-///     type Noise = Gaussian;
-///     fn noise(&self, schedule: &tweedie_cli::AnySchedule, _: &tweedie_cli::Facts) -> tweedie::Result<Gaussian> {
-///         Ok(Gaussian::new(schedule.schedule()?).with_prediction(Prediction::X0))
-///     }
-/// }
-/// # let _ = tweedie_cli::Modules::default().noise::<SayingX0>("saying-x0");
-/// ```
-pub trait NoiseConfig: Settings {
-    /// The noise.
-    type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
-    /// Whether it is for categories: then the levels of images are such.
-    const CATEGORICAL: bool = false;
-    /// The noise of a schedule, for data of which these facts are known: of [`schedule`](AnySchedule::schedule) for continuous
-    /// data, of [`survival`](AnySchedule::survival) for categorical data.
-    ///
-    /// # Errors
-    ///
-    /// If the settings make none, or the schedule is for the other kind of data.
-    fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<Self::Noise>;
-}
-
-/// How the settings of one module are read: its name, its defaults, and whether a table will do.
-pub(crate) struct Face {
-    pub name: String,
-    pub defaults: Table,
-    check: Box<dyn Fn(Table) -> Result<(), toml::de::Error>>,
-}
-impl Face {
-    pub fn of<S: Settings>(name: &str) -> Self {
-        let check = |table: Table| table.try_into::<S>().map(|_| ());
-        Self { name: name.into(), defaults: written(&S::default(), name), check: Box::new(check) }
-    }
-    pub fn check(&self, table: Table) -> Result<(), toml::de::Error> {
-        (self.check)(table)
-    }
-    /// All fields, also those without a default.
-    pub fn fields(&self) -> Vec<String> {
-        let mut fields: Vec<String> = self.defaults.keys().cloned().collect();
-        let impossible = Table::from_iter([("\u{1}".to_owned(), Value::Boolean(true))]);
-        if let Err(error) = self.check(impossible)
-            && error.message().starts_with("unknown field")
-        {
-            for field in messages::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest)) {
-                if !fields.contains(&field) {
-                    fields.push(field);
-                }
-            }
-        }
-        fields
-    }
-    /// What a field may be, where it is one of a few words.
-    pub fn choices(&self, field: &str) -> Vec<String> {
-        let mut table = self.defaults.clone();
-        table.insert(field.into(), Value::String("\u{1}".into()));
-        match self.check(table) {
-            Err(error) if error.message().contains("unknown variant") => {
-                messages::quoted(error.message().split_once("expected").map_or("", |(_, rest)| rest))
-            }
-            _ => vec![],
-        }
-    }
-}
-
-pub(crate) fn written<S: Serialize>(settings: &S, name: &str) -> Table {
-    Table::try_from(settings).unwrap_or_else(|error| panic!("the settings of `{name}` are no TOML table: {error}"))
-}
-
-/// A module of its settings and of the modules that it is made of.
-type Build<T> = Box<dyn Fn(Table, Vec<T>) -> Result<(T, Table), toml::de::Error>>;
-
-/// Modules of one kind by name; `T` is what a table of settings becomes.
-pub(crate) struct Shelf<T>(Vec<(Face, &'static [&'static str], Build<T>)>);
-impl<T> Default for Shelf<T> {
-    fn default() -> Self {
-        Self(vec![])
-    }
-}
-impl<T: 'static> Shelf<T> {
-    fn enter<S: Settings>(&mut self, name: &str, make: impl Fn(S) -> T + 'static) {
-        self.enter_made::<S>(name, &[], move |settings, _| make(settings));
-    }
-    /// Enters a module whose fields `parts` are tables that name modules of the same kind.
-    fn enter_made<S: Settings>(
-        &mut self,
-        name: &str,
-        parts: &'static [&'static str],
-        make: impl Fn(S, Vec<T>) -> T + 'static,
-    ) {
-        self.0.retain(|(face, ..)| face.name != name);
-        let of = name.to_owned();
-        let build = move |table: Table, made: Vec<T>| {
-            let settings: S = table.try_into()?;
-            let resolved = written(&settings, &of);
-            Ok((make(settings, made), resolved))
-        };
-        self.0.push((Face::of::<S>(name), parts, Box::new(build)));
-    }
-    pub fn faces(&self) -> impl Iterator<Item = &Face> {
-        self.0.iter().map(|(face, ..)| face)
-    }
-    pub fn face(&self, name: &str) -> Option<&Face> {
-        self.faces().find(|face| face.name == name)
-    }
-    /// The fields of a module that name the modules it is made of.
-    pub fn parts(&self, name: &str) -> &'static [&'static str] {
-        self.0.iter().find(|(face, ..)| face.name == name).map_or(&[], |(_, parts, _)| parts)
-    }
-    /// A module and its settings with all defaults filled in; the modules it is made of are built first.
-    pub fn build(&self, name: &str, mut table: Table) -> Option<Result<(T, Table), toml::de::Error>> {
-        let mut made = vec![];
-        for part in self.parts(name) {
-            let own = table.remove(*part).or_else(|| self.face(name)?.defaults.get(*part).cloned());
-            let mut own = own.and_then(|own| own.try_into::<Table>().ok())?;
-            let Some(Value::String(inner)) = own.remove("name") else { return None };
-            match self.build(&inner, own)? {
-                Ok((module, resolved)) => made.push((module, named(&inner, resolved))),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        self.assemble(name, table, made)
-    }
-    /// [`build`](Self::build) of modules that were built before, each with its settings, name included.
-    pub fn assemble(
-        &self,
-        name: &str,
-        table: Table,
-        made: Vec<(T, Table)>,
-    ) -> Option<Result<(T, Table), toml::de::Error>> {
-        let (_, parts, build) = self.0.iter().find(|(face, ..)| face.name == name)?;
-        let (modules, tables): (Vec<T>, Vec<Table>) = made.into_iter().unzip();
-        Some(build(table, modules).map(|(module, mut resolved)| {
-            resolved.extend(parts.iter().zip(tables).map(|(part, own)| ((*part).to_owned(), Value::Table(own))));
-            (module, resolved)
-        }))
-    }
-}
-
-/// Settings with the name of what they are of.
-pub(crate) fn named(name: &str, settings: Table) -> Table {
-    let mut table = Table::from_iter([("name".to_owned(), Value::String(name.into()))]);
-    table.extend(settings);
-    table
-}
-
-/// Settings that make a schedule of other schedules.
-///
-/// ```
-/// # use serde::{Deserialize, Serialize};
-/// # use tweedie::schedule::Shifted;
-/// # use tweedie_cli::{AnySchedule, Modules, ScheduleOf, Table};
-/// /// A schedule for images twice as wide.
-/// #[derive(Serialize, Deserialize)]
-/// #[serde(default, deny_unknown_fields)]
-/// struct Twice {
-///     of: Table,
-/// }
-/// impl Default for Twice {
-///     fn default() -> Self {
-///         Self { of: tweedie_cli::part("cosine") }
-///     }
-/// }
-/// impl ScheduleOf for Twice {
-///     const PARTS: &'static [&'static str] = &["of"];
-///     fn schedule(&self, mut parts: Vec<AnySchedule>) -> AnySchedule {
-///         // For continuous and for categorical data.
-///         let shifted = |schedule| Shifted { schedule, factor: 2.0 };
-///         parts.remove(0).map(shifted, |schedule| Shifted { schedule, factor: 2.0 })
-///     }
-/// }
-/// // [schedule]
-/// // name = "twice"
-/// // of = { name = "linear", steps = 100 }
-/// # let _ = Modules::default().schedule_of::<Twice>("twice");
-/// ```
-pub trait ScheduleOf: Settings {
-    /// The fields, of type [`Table`](crate::Table), that name the other schedules.
-    const PARTS: &'static [&'static str];
-    /// The schedule made of those that the fields name, in their order.
-    fn schedule(&self, parts: Vec<AnySchedule>) -> AnySchedule;
-}
-
-/// Settings that make a spacing of other spacings, or of the recipe's schedule.
-pub trait SpacingOf: Settings {
-    /// The fields, of type [`Table`](crate::Table), that name the other spacings.
-    const PARTS: &'static [&'static str] = &[];
-    /// The spacing made of those that the fields name, in their order, and of the schedule.
-    ///
-    /// # Errors
-    ///
-    /// If the settings make none.
-    fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>>;
-}
-
-/// A field of [`ScheduleOf`] or [`SpacingOf`] that names a module of default settings.
-pub fn part(name: &str) -> Table {
-    named(name, Table::new())
-}
 
 /// What makes a spacing of a schedule.
 pub(crate) type SpacingOn = Box<dyn Fn(&AnySchedule) -> Result<Arc<dyn Spacing>>>;
 
-/// What makes a noise of a schedule.
-pub(crate) type NoiseOf<const D: usize> = Box<dyn Fn(&AnySchedule, &Facts) -> Result<Arc<dyn Noise<D>>>>;
+/// What makes a noise of a schedule, for data of which something is known.
+pub(crate) type NoiseOn<const D: usize> = Box<dyn Fn(&AnySchedule, &Facts) -> Result<Arc<dyn Noise<D>>>>;
 
-/// The modules that have a rank.
+/// The modules for data of one rank.
 pub(crate) struct Ranked<const D: usize> {
-    pub noises: Shelf<NoiseOf<D>>,
-    pub losses: Shelf<Arc<dyn Loss<D>>>,
-    pub samplers: Shelf<Box<dyn Sampler<D>>>,
-    pub nets: Shelf<Box<dyn Maker<D>>>,
-    pub transforms: Shelf<Embedded>,
+    pub noises: Registry<NoiseOn<D>>,
+    pub losses: Registry<Arc<dyn Loss<D>>>,
+    pub samplers: Registry<Box<dyn Sampler<D>>>,
+    pub nets: Registry<Box<dyn Maker<D>>>,
+    pub transforms: Registry<Box<dyn TransformMaker<D>>>,
 }
 impl<const D: usize> Default for Ranked<D> {
     fn default() -> Self {
         Self {
-            noises: Shelf::default(),
-            losses: Shelf::default(),
-            samplers: Shelf::default(),
-            nets: Shelf::default(),
-            transforms: Shelf::default(),
+            noises: Registry::default(),
+            losses: Registry::default(),
+            samplers: Registry::default(),
+            nets: Registry::default(),
+            transforms: Registry::default(),
+        }
+    }
+}
+impl<const D: usize> Ranked<D> {
+    fn of_kind(&self, kind: Kind) -> Vec<&Description> {
+        match kind {
+            Kind::Noise => self.noises.descriptions().collect(),
+            Kind::Loss => self.losses.descriptions().collect(),
+            Kind::Sampler => self.samplers.descriptions().collect(),
+            Kind::Net => self.nets.descriptions().collect(),
+            Kind::Transform => self.transforms.descriptions().collect(),
+            Kind::Data | Kind::Schedule | Kind::Spacing => vec![],
+        }
+    }
+    fn description_mut(&mut self, kind: Kind, name: &str) -> Option<&mut Description> {
+        match kind {
+            Kind::Noise => self.noises.description_mut(name),
+            Kind::Loss => self.losses.description_mut(name),
+            Kind::Sampler => self.samplers.description_mut(name),
+            Kind::Net => self.nets.description_mut(name),
+            Kind::Transform => self.transforms.description_mut(name),
+            Kind::Data | Kind::Schedule | Kind::Spacing => None,
         }
     }
 }
 
-/// Access to the modules of one rank.
+/// Access to the modules for data of one rank, the batch axis included: 2 for points, 3 for sequences, 4 for images.
 pub trait Rank<const D: usize>: sealed::Sealed {
-    /// The transform with weights that data of this rank may have.
-    #[doc(hidden)]
-    type Learned: Learned<D>;
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn ranked(&self) -> &Ranked<D>;
@@ -305,10 +125,9 @@ mod sealed {
     impl Sealed for super::Modules {}
 }
 macro_rules! ranks {
-    ($($rank:literal $field:ident $learned:ty),*) => {$(
+    ($($rank:literal $field:ident),*) => {$(
         #[allow(private_interfaces)]
         impl Rank<$rank> for Modules {
-            type Learned = $learned;
             fn ranked(&self) -> &Ranked<$rank> {
                 &self.$field
             }
@@ -318,213 +137,233 @@ macro_rules! ranks {
         }
     )*};
 }
-ranks!(2 two Identity, 3 three Embedding, 4 four Identity);
+ranks!(2 points, 3 sequences, 4 images);
 
 /// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
 /// or replaces the one of that name.
 pub struct Modules {
-    pub(crate) schedules: Shelf<AnySchedule>,
-    pub(crate) spacings: Shelf<SpacingOn>,
-    pub(crate) data: Shelf<Box<dyn Source>>,
-    two: Ranked<2>,
-    three: Ranked<3>,
-    four: Ranked<4>,
-    /// The noises for categories.
-    pub(crate) categorical: Vec<String>,
-    abouts: HashMap<(&'static str, String), String>,
-    last: (&'static str, String),
-}
-
-impl Default for Modules {
-    fn default() -> Self {
-        builtin::all(Self::none())
-    }
+    pub(crate) schedules: Registry<AnySchedule>,
+    pub(crate) spacings: Registry<SpacingOn>,
+    pub(crate) data: Registry<Box<dyn Source>>,
+    points: Ranked<2>,
+    sequences: Ranked<3>,
+    images: Ranked<4>,
+    /// The noises and transforms for categorical data.
+    categorical: Vec<(Kind, String)>,
+    last: Option<(Kind, String)>,
 }
 
 impl Modules {
-    /// The kinds of modules, in the order of a recipe.
-    pub const KINDS: [&'static str; 8] =
-        ["data", "transform", "schedule", "noise", "net", "loss", "spacing", "sampler"];
-
     /// No module at all.
     pub fn none() -> Self {
         Self {
-            schedules: Shelf::default(),
-            spacings: Shelf::default(),
-            data: Shelf::default(),
-            two: Ranked::default(),
-            three: Ranked::default(),
-            four: Ranked::default(),
+            schedules: Registry::default(),
+            spacings: Registry::default(),
+            data: Registry::default(),
+            points: Ranked::default(),
+            sequences: Ranked::default(),
+            images: Ranked::default(),
             categorical: vec![],
-            abouts: HashMap::new(),
-            last: ("", String::new()),
+            last: None,
         }
     }
-    fn entered(mut self, kind: &'static str, name: &str) -> Self {
-        self.last = (kind, name.to_owned());
+    fn registered(mut self, kind: Kind, name: &str) -> Self {
+        self.last = Some((kind, name.to_owned()));
         self
     }
-    /// Says in a line what the module entered last is.
-    pub fn about(mut self, text: &str) -> Self {
-        self.abouts.insert(self.last.clone(), text.to_owned());
+    /// Describes the module added last in one line. Default: the first sentence of its doc comment.
+    pub fn about(mut self, summary: &str) -> Self {
+        if let Some((kind, name)) = self.last.clone() {
+            let all = [
+                self.schedules.description_mut(&name).filter(|_| kind == Kind::Schedule),
+                self.spacings.description_mut(&name).filter(|_| kind == Kind::Spacing),
+                self.data.description_mut(&name).filter(|_| kind == Kind::Data),
+                self.points.description_mut(kind, &name),
+                self.sequences.description_mut(kind, &name),
+                self.images.description_mut(kind, &name),
+            ];
+            all.into_iter().flatten().for_each(|description| description.summary = summary.to_owned());
+        }
         self
     }
 
+    /// Adds a source of data: `[data]`.
+    pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
+        self.data.register(name, |source: S| Box::new(source) as Box<dyn Source>);
+        self.registered(Kind::Data, name)
+    }
+    /// Adds a transform of data of rank `D`, the batch axis included: `[transform]`.
+    pub fn transform<const D: usize, C: TransformConfig<D>>(mut self, name: &str) -> Self
+    where
+        Self: Rank<D>,
+    {
+        let transforms = &mut Rank::<D>::ranked_mut(&mut self).transforms;
+        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformMaker<D>>);
+        self.mark(Kind::Transform, name, C::CATEGORICAL).registered(Kind::Transform, name)
+    }
     /// Adds a schedule of α and σ, for continuous data: `[schedule]`.
     pub fn schedule<S: Schedule + Settings>(mut self, name: &str) -> Self {
         let own = name.to_owned();
-        self.schedules.enter(name, move |schedule: S| AnySchedule::continuous(&own, schedule));
-        self.entered("schedule", name)
+        self.schedules.register(name, move |schedule: S| AnySchedule::continuous(&own, schedule));
+        self.registered(Kind::Schedule, name)
     }
     /// Adds a schedule of survival probabilities, for categorical data: `[schedule]`.
     pub fn survival<S: Survival + Settings>(mut self, name: &str) -> Self {
         let own = name.to_owned();
-        self.schedules.enter(name, move |schedule: S| AnySchedule::categorical(&own, schedule));
-        self.entered("schedule", name)
+        self.schedules.register(name, move |schedule: S| AnySchedule::categorical(&own, schedule));
+        self.registered(Kind::Schedule, name)
     }
     /// Adds a schedule of both, for either kind of data: `[schedule]`.
     pub fn schedule_and_survival<S: Schedule + Survival + Settings>(mut self, name: &str) -> Self {
         let own = name.to_owned();
-        self.schedules.enter(name, move |schedule: S| AnySchedule::both(&own, schedule));
-        self.entered("schedule", name)
+        self.schedules.register(name, move |schedule: S| AnySchedule::both(&own, schedule));
+        self.registered(Kind::Schedule, name)
     }
     /// Adds a schedule made of others, which are named in tables of their own.
     pub fn schedule_of<C: ScheduleOf>(mut self, name: &str) -> Self {
         let own = name.to_owned();
-        self.schedules.enter_made(name, C::PARTS, move |config: C, parts| config.schedule(parts).named(&own));
-        self.entered("schedule", name)
-    }
-    /// Adds a spacing: `[times]` of training, `times` in `[sample]`.
-    pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
-        self.spacings.enter(name, |spacing: S| {
-            let spacing: Arc<dyn Spacing> = Arc::new(spacing);
-            Box::new(move |_: &AnySchedule| Ok(spacing.clone())) as SpacingOn
-        });
-        self.entered("spacing", name)
-    }
-    /// Adds a spacing made of others or of the recipe's schedule.
-    pub fn spacing_of<C: SpacingOf>(mut self, name: &str) -> Self {
-        self.spacings.enter_made(name, C::PARTS, |config: C, parts: Vec<SpacingOn>| {
-            Box::new(move |schedule: &AnySchedule| {
-                config.spacing(parts.iter().map(|part| part(schedule)).collect::<Result<_>>()?, schedule)
-            }) as SpacingOn
-        });
-        self.entered("spacing", name)
-    }
-    /// Adds a spacing by noise levels, which are those of the recipe's schedule.
-    pub fn levels<L: Levels + Settings + Clone>(mut self, name: &str) -> Self {
-        self.spacings.enter(name, |levels: L| {
-            Box::new(move |schedule: &AnySchedule| {
-                levels.check()?;
-                Ok(Arc::new(levels.clone().on(schedule.schedule()?)) as Arc<dyn Spacing>)
-            }) as SpacingOn
-        });
-        self.entered("spacing", name)
-    }
-    /// Adds a source of data: `[data]`.
-    pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
-        self.data.enter(name, |source: S| Box::new(source) as Box<dyn Source>);
-        self.entered("data", name)
+        self.schedules.register_of(name, C::PARTS, move |config: C, parts| config.schedule(parts).named(&own));
+        self.registered(Kind::Schedule, name)
     }
     /// Adds a noise: `[noise]`.
     pub fn noise<C: NoiseConfig>(mut self, name: &str) -> Self {
-        fn of<const D: usize, C: NoiseConfig>(config: C) -> NoiseOf<D>
+        fn on<const D: usize, C: NoiseConfig>(config: C) -> NoiseOn<D>
         where
             C::Noise: Noise<D>,
         {
             Box::new(move |schedule, data| Ok(Arc::new(config.noise(schedule, data)?) as Arc<dyn Noise<D>>))
         }
-        self.two.noises.enter(name, of::<2, C>);
-        self.three.noises.enter(name, of::<3, C>);
-        self.four.noises.enter(name, of::<4, C>);
-        self.categorical.retain(|known| known != name);
-        if C::CATEGORICAL {
-            self.categorical.push(name.to_owned());
-        }
-        self.entered("noise", name)
+        self.points.noises.register(name, on::<2, C>);
+        self.sequences.noises.register(name, on::<3, C>);
+        self.images.noises.register(name, on::<4, C>);
+        self.mark(Kind::Noise, name, C::CATEGORICAL).registered(Kind::Noise, name)
     }
-    /// Adds a loss: `[[loss]]`.
-    pub fn loss<L: Loss<2> + Loss<3> + Loss<4> + Settings>(mut self, name: &str) -> Self {
-        self.two.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<2>>);
-        self.three.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<3>>);
-        self.four.losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<4>>);
-        self.entered("loss", name)
-    }
-    /// Adds a loss that has a meaning for data of rank `D` alone.
-    pub fn loss_for<const D: usize, L: Loss<D> + Settings>(mut self, name: &str) -> Self
-    where
-        Self: Rank<D>,
-    {
-        Rank::<D>::ranked_mut(&mut self).losses.enter(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<D>>);
-        self.entered("loss", name)
-    }
-    /// Adds the embedding of tokens: `[transform]`.
-    pub(crate) fn embedding(mut self, name: &str) -> Self {
-        self.three.transforms.enter(name, |settings: Embedded| settings);
-        self.entered("transform", name)
-    }
-    /// Adds a sampler: `sampler` in `[sample]`.
-    pub fn sampler<S: Sampler<2> + Sampler<3> + Sampler<4> + Settings>(mut self, name: &str) -> Self {
-        self.two.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<2>>);
-        self.three.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<3>>);
-        self.four.samplers.enter(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<4>>);
-        self.entered("sampler", name)
-    }
-    /// Adds a net for data of rank `D`, the batch included (2 points, 3 sequences, 4 images): `[net]`.
+    /// Adds a net for data of rank `D`, the batch axis included (2 points, 3 sequences, 4 images): `[net]`.
     pub fn net<const D: usize, C: NetConfig<D>>(mut self, name: &str) -> Self
     where
         Self: Rank<D>,
     {
-        Rank::<D>::ranked_mut(&mut self).nets.enter(name, |config: C| Box::new(config) as Box<dyn Maker<D>>);
-        self.entered("net", name)
+        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn Maker<D>>);
+        self.registered(Kind::Net, name)
+    }
+    /// Adds a loss: `[[loss]]`.
+    pub fn loss<L: Loss<2> + Loss<3> + Loss<4> + Settings>(self, name: &str) -> Self {
+        self.loss_for::<2, L>(name).loss_for::<3, L>(name).loss_for::<4, L>(name)
+    }
+    /// Adds a loss for data of rank `D` alone, the batch axis included: `[[loss]]`.
+    pub fn loss_for<const D: usize, L: Loss<D> + Settings>(mut self, name: &str) -> Self
+    where
+        Self: Rank<D>,
+    {
+        let losses = &mut Rank::<D>::ranked_mut(&mut self).losses;
+        let description = losses.register(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<D>>);
+        description.fields.push(weight());
+        self.registered(Kind::Loss, name)
+    }
+    /// Adds a spacing: `[times]` of training, `times` in `[sample]`.
+    pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
+        self.spacings.register(name, |spacing: S| {
+            let spacing: Arc<dyn Spacing> = Arc::new(spacing);
+            Box::new(move |_: &AnySchedule| Ok(spacing.clone())) as SpacingOn
+        });
+        self.registered(Kind::Spacing, name)
+    }
+    /// Adds a spacing made of others or of the recipe's schedule.
+    pub fn spacing_of<C: SpacingOf>(mut self, name: &str) -> Self {
+        self.spacings.register_of(name, C::PARTS, |config: C, parts: Vec<SpacingOn>| {
+            Box::new(move |schedule: &AnySchedule| {
+                config.spacing(parts.iter().map(|part| part(schedule)).collect::<Result<_>>()?, schedule)
+            }) as SpacingOn
+        });
+        self.registered(Kind::Spacing, name)
+    }
+    /// Adds a spacing by noise levels, which are those of the recipe's schedule.
+    pub fn levels<L: Levels + Settings + Clone>(mut self, name: &str) -> Self {
+        self.spacings.register(name, |levels: L| {
+            Box::new(move |schedule: &AnySchedule| {
+                levels.check()?;
+                Ok(Arc::new(levels.clone().on(schedule.schedule()?)) as Arc<dyn Spacing>)
+            }) as SpacingOn
+        });
+        self.registered(Kind::Spacing, name)
+    }
+    /// Adds a sampler: `sampler` in `[sample]`.
+    pub fn sampler<S: Sampler<2> + Sampler<3> + Sampler<4> + Settings>(mut self, name: &str) -> Self {
+        self.points.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<2>>);
+        self.sequences.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<3>>);
+        self.images.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<4>>);
+        self.registered(Kind::Sampler, name)
     }
 
-    /// The modules of a kind, each with its line of description.
-    pub(crate) fn of_kind(&self, kind: &str) -> Vec<(&Face, &str)> {
-        let mut faces: Vec<&Face> = match kind {
-            "schedule" => self.schedules.faces().collect(),
-            "spacing" => self.spacings.faces().collect(),
-            "data" => self.data.faces().collect(),
-            "noise" => self.four.noises.faces().collect(),
-            "sampler" => self.four.samplers.faces().collect(),
-            "transform" => self.three.transforms.faces().collect(),
+    fn mark(mut self, kind: Kind, name: &str, categorical: bool) -> Self {
+        self.categorical.retain(|(k, known)| (*k, &**known) != (kind, name));
+        if categorical {
+            self.categorical.push((kind, name.to_owned()));
+        }
+        self
+    }
+    /// Whether a noise or a transform is for categorical data.
+    pub(crate) fn is_categorical(&self, kind: Kind, name: &str) -> bool {
+        self.categorical.iter().any(|(k, known)| (*k, &**known) == (kind, name))
+    }
+
+    /// The descriptions of the modules of a kind: of those that differ by rank, each.
+    pub(crate) fn all_of_kind(&self, kind: Kind) -> Vec<&Description> {
+        let mut all = match kind {
+            Kind::Data => self.data.descriptions().collect(),
+            Kind::Schedule => self.schedules.descriptions().collect(),
+            Kind::Spacing => self.spacings.descriptions().collect(),
             _ => vec![],
         };
-        let ranked: Vec<&Face> = match kind {
-            "net" => self.four.nets.faces().chain(self.three.nets.faces()).chain(self.two.nets.faces()).collect(),
-            "loss" => {
-                self.four.losses.faces().chain(self.three.losses.faces()).chain(self.two.losses.faces()).collect()
-            }
-            _ => vec![],
-        };
-        for face in ranked {
-            if !faces.iter().any(|known| known.name == face.name) {
-                faces.push(face);
+        for description in
+            [self.images.of_kind(kind), self.sequences.of_kind(kind), self.points.of_kind(kind)].into_iter().flatten()
+        {
+            if !all.contains(&description) {
+                all.push(description);
             }
         }
-        let about = |face: &Face| -> Option<&str> {
-            self.abouts.iter().find(|((k, name), _)| *k == kind && *name == face.name).map(|(_, text)| &**text)
-        };
-        faces.into_iter().map(|face| (face, about(face).unwrap_or(""))).collect()
+        all
     }
-    /// The ranks for which there is a net of that name.
-    pub(crate) fn ranks_of_net(&self, name: &str) -> Vec<usize> {
-        let has = [
-            (2, self.two.nets.face(name).is_some()),
-            (3, self.three.nets.face(name).is_some()),
-            (4, self.four.nets.face(name).is_some()),
+    /// The descriptions of the modules of a kind, one per name.
+    pub(crate) fn of_kind(&self, kind: Kind) -> Vec<&Description> {
+        let mut one_per_name: Vec<&Description> = vec![];
+        for description in self.all_of_kind(kind) {
+            if !one_per_name.iter().any(|known| known.name == description.name) {
+                one_per_name.push(description);
+            }
+        }
+        one_per_name
+    }
+    /// The names of the modules of a kind.
+    pub(crate) fn names(&self, kind: Kind) -> Vec<&str> {
+        self.of_kind(kind).into_iter().map(|description| &*description.name).collect()
+    }
+    /// The ranks of data for which there is a module of that kind and name.
+    pub(crate) fn ranks(&self, kind: Kind, name: &str) -> Vec<usize> {
+        let has = |all: Vec<&Description>| all.iter().any(|description| description.name == name);
+        let ranks = [
+            (2, has(self.points.of_kind(kind))),
+            (3, has(self.sequences.of_kind(kind))),
+            (4, has(self.images.of_kind(kind))),
         ];
-        has.into_iter().filter(|(_, has)| *has).map(|(rank, _)| rank).collect()
+        ranks.into_iter().filter(|(_, has)| *has).map(|(rank, _)| rank).collect()
+    }
+}
+
+/// The weight of a loss in the sum of losses, which every loss has.
+fn weight() -> Field {
+    Field {
+        name: "weight".into(),
+        doc: "Weight of the loss in the sum of losses.".into(),
+        type_: Type::Number(Range { minimum: Some(0.0), ..Range::default() }),
+        default: Some(1.0.into()),
+        unit: None,
+        required: false,
     }
 }
 
 impl fmt::Debug for Modules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut map = f.debug_map();
-        for kind in Self::KINDS {
-            let names: Vec<&str> = self.of_kind(kind).into_iter().map(|(face, _)| &*face.name).collect();
-            map.entry(&kind, &names);
-        }
-        map.finish()
+        f.debug_map().entries(Kind::ALL.map(|kind| (kind, self.names(kind)))).finish()
     }
 }

@@ -62,6 +62,15 @@ impl Serialize for Background {
     }
 }
 
+impl schemars::JsonSchema for Background {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Background".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(white|black|#[0-9a-fA-F]{6})$" })
+    }
+}
+
 impl<'de> Deserialize<'de> for Background {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(de::Error::custom)
@@ -69,7 +78,7 @@ impl<'de> Deserialize<'de> for Background {
 }
 
 /// How an image that is not square becomes square.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
     /// Scaled until the shorter side is `size`, then the middle of the longer side.
@@ -82,7 +91,7 @@ pub enum Crop {
 }
 
 /// How images are resampled, on the stored 8-bit values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// Lanczos, a windowed sinc of three lobes: sharp, without aliasing when scaling down.

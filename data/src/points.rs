@@ -17,7 +17,7 @@ pub struct Points {
 }
 
 /// The shape that points form. Labels start at 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// Two interleaving half circles, which are the two classes.

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// All samples have `length` tokens. A line is padded with end tokens; the end is a category like any other, which the
 /// model learns to predict, so that samples have lengths distributed as in the data. A line of exactly `length` tokens
 /// has no end token. Empty lines and cells are ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Text {
     /// Path of the file. A relative path is looked up in the working directory, then in the folder that the environment
@@ -53,7 +53,7 @@ pub struct Text {
 }
 
 /// What one sample of text is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sample {
     /// A line, or a cell of a column.
@@ -64,7 +64,7 @@ pub enum Sample {
 }
 
 /// What is done with lines that have more tokens than a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TooLong {
     /// Loading fails with an error.
@@ -80,7 +80,7 @@ pub enum TooLong {
 }
 
 /// What text is divided into.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tokens {
     /// One token per character.

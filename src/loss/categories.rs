@@ -24,7 +24,7 @@ fn checked_chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> &'a
 ///
 /// Austin et al., "Structured Denoising Diffusion Models in Discrete State-Spaces" (2021), section 3.4,
 /// <https://arxiv.org/abs/2107.03006>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossEntropy {}
 impl<const D: usize> Loss<D> for CrossEntropy {
@@ -52,7 +52,7 @@ impl<const D: usize> Loss<D> for CrossEntropy {
 /// # Shapes
 /// x and z: `[batch, …, 1]` category indices or `[batch, …, K]` one-hot; network output: `[batch, …, K]`.
 #[doc(alias("MDLM", "MD4"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedNelbo {}
 impl<const D: usize> Loss<D> for MaskedNelbo {
@@ -98,7 +98,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
 /// # Shapes
 /// As [`MaskedNelbo`]; makes a few tensors `[batch, …, K]`.
 #[doc(alias("SEDD", "DWDSE"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreEntropy {}
 impl<const D: usize> Loss<D> for ScoreEntropy {

@@ -20,7 +20,7 @@ use tweedie_kernels::ops;
 ///
 /// Li et al., "Diffusion-LM" (2022), section 4.1, <https://arxiv.org/abs/2205.14217>; Gao et al., "Difformer: Empowering
 /// Diffusion Models on the Embedding Space for Text Generation" (2022), <https://arxiv.org/abs/2212.09412>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rounding {
     /// Whether x̂ is read in place of x₀. Default: false.
@@ -78,7 +78,7 @@ impl Loss<3> for Rounding {
 /// The prior term KL(q(x₁ | x) ‖ stationary), the mean over the entries, in nats.
 ///
 /// A constant for fixed data. For an [`Embedding`] that is not normalized it keeps the vectors' norms from growing past the noise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prior {}
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), eq. 14, <https://arxiv.org/abs/2006.11239>.
 #[doc(alias("mse_loss", "L_simple"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Simple {}
 impl<const D: usize> Loss<D> for Simple {

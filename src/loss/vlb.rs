@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 /// Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), section 3.1,
 /// <https://arxiv.org/abs/2102.09672>.
 #[doc(alias("L_vlb", "elbo", "nelbo", "variational_lower_bound"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vlb {
     /// T; 0 is the T of the schedule's table. Default: 0.

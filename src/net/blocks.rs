@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
 /// Encoding of a token's position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Positions {
     /// Rotary: queries and keys are rotated by angles proportional to their position, so a score depends on distances alone.

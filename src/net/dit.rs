@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(y.dims(), [1, 1, 28, 28]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DitConfig {
     /// Channels of an image.
@@ -60,8 +60,10 @@ pub struct DitConfig {
     /// Width of the embedding of time and class; 0 for `width`.
     pub cond_width: usize,
     /// Dropout probability after attention and MLP in training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
     /// Sines and cosines of the time, together; an even number.
+    #[schemars(range(min = 2))]
     pub time_features: usize,
     /// Output channels per channel of the image: 1, or 2 if the variance is learned.
     #[serde(skip)]

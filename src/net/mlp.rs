@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(y.dims(), [5, 2]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// Values of a data vector.
@@ -39,8 +39,10 @@ pub struct MlpConfig {
     #[serde(skip)]
     pub num_classes: usize,
     /// Dropout probability of the hidden values in training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
     /// Sines and cosines of the time, together; an even number.
+    #[schemars(range(min = 2))]
     pub time_features: usize,
     /// Outputs per value of the data: 1, or 2 if the variance is learned.
     #[serde(skip)]

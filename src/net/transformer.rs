@@ -30,7 +30,7 @@ use tweedie_kernels::ops;
 /// assert_eq!(logits.dims(), [1, 3, 27]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
     /// Number of categories of a token, the mask included; 0 for continuous data.
@@ -79,8 +79,10 @@ pub struct TransformerConfig {
     /// Width of the embedding of time and class; 0 for `width`.
     pub cond_width: usize,
     /// Dropout probability after attention and MLP in training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
     /// Sines and cosines of the time, together; an even number.
+    #[schemars(range(min = 2))]
     pub time_features: usize,
     /// Outputs per value of continuous data: 1, or 2 if the variance is learned.
     #[serde(skip)]

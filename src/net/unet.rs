@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// println!("{} parameters", net.num_params());
 /// # Ok::<(), tweedie::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
     /// Channels of an image.
@@ -50,8 +50,10 @@ pub struct UNetConfig {
     #[serde(skip)]
     pub num_classes: usize,
     /// Dropout probability inside the residual blocks in training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
     /// Sines and cosines of the time, together; an even number.
+    #[schemars(range(min = 2))]
     pub time_features: usize,
     /// Output channels per channel of the image: 1, or 2 if the variance is learned.
     #[doc(alias = "out_channels")]

@@ -22,7 +22,7 @@ mod resampled;
 /// `Score` is for score entropy. For absorbing noise it differs from `Subs` by a constant per position; for other noise it needs
 /// ᾱ(1) > 0, since the ratios of the stationary distribution do not depend on x.
 #[doc(alias("prediction_type", "parameterization"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscretePrediction {
     /// ln p(x | z), up to a constant.
@@ -50,7 +50,7 @@ pub enum DiscretePrediction {
 /// become finer; its last step to s = 0 samples from p(x | x_t); and cross-entropy and guidance use the same estimate. The plug-in
 /// form weighs z twice, once in p(x | z) and once in its own Bayes' rule: the estimate that makes *it* exact is not p(x | x_t) but
 /// the distribution of x given the other positions alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReverseTransition {
     /// `Σ_x p(x | x_t) q(x_s | x_t, x)`.

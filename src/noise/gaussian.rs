@@ -12,7 +12,7 @@ use tweedie_kernels::{combine, ops};
 
 /// Prediction type: what the network output means, as a row (a, b) of `a·x + b·ε`, for `x_t = α x + σ ε`.
 #[doc(alias("prediction_type", "parameterization", "model_mean_type"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prediction {
     /// x: (1, 0).
@@ -68,7 +68,7 @@ impl fmt::Display for Prediction {
 
 /// Variance of the reverse transition p(x_s | x_t).
 #[doc(alias("variance_type", "model_var_type", "fixed_small", "fixed_large", "learned_range"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
     /// That of the posterior q(x_s | x_t, x), β̃: exact if the data are a single point.

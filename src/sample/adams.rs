@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 ///
 /// Zhang et al., "Improved Order Analysis and Design of Exponential Integrator for Diffusion Models Sampling" (2023),
 /// <https://arxiv.org/abs/2308.02157>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "RES")]
 #[doc(alias = "exponential integrator")]
 pub struct Etd {
     /// The order p, 1 to 6. Default: 2.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Etd {
@@ -53,13 +54,13 @@ impl Multistep for Etd {
 /// assert_eq!(Sampler::<4>::properties(&adams_moulton).order, Some(4));
 /// ```
 ///
-/// Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I" (1993), chapter III.1 and III.5 (uneven
-/// steps).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I" (1993), chapter III.1 and III.5 (uneven steps).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "Adams-Moulton")]
 pub struct AdamsBashforth {
     /// How many outputs a prediction uses, 1 to 6, or to 5 with a corrector: the order of the predictor. Default: 2.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
     /// The model output that is interpolated. Default: epsilon.
     pub prediction: SolverPrediction,
@@ -104,12 +105,13 @@ impl Multistep for AdamsBashforth {
 ///
 /// Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential Integrator" (2023), section 3.4,
 /// <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "LMSDiscreteScheduler")]
 #[doc(alias = "sample_lms")]
 pub struct Lms {
     /// The order p, 1 to 6 (1 to 4 in the original). Default: 4.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Lms {
@@ -138,11 +140,12 @@ impl Multistep for Lms {
 /// ```
 ///
 /// Zhang and Chen (2023), eq. 15, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "DEISMultistepScheduler")]
 pub struct Deis {
     /// The order p, 1 to 6 (1 to 3 in the original). Default: 3.
+    #[schemars(range(min = 1, max = 6))]
     pub order: usize,
 }
 impl Default for Deis {
@@ -181,17 +184,20 @@ impl Multistep for Deis {
 ///
 /// Xue et al., "SA-Solver: Stochastic Adams Solver for Fast Sampling of Diffusion Models" (2023),
 /// <https://arxiv.org/abs/2309.05019>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "SASolverScheduler")]
 pub struct SaSolver {
     /// How many outputs a prediction uses, 1 to 4. Default: 3.
     #[doc(alias = "predictor_order")]
+    #[schemars(range(min = 1, max = 4))]
     pub predictor: usize,
     /// How many outputs a correction uses besides the new one, up to 4; 0 for no correction. Default: 3.
     #[doc(alias = "corrector_order")]
+    #[schemars(range(min = 0, max = 4))]
     pub corrector: usize,
     /// τ ≥ 0. Default: 1.
+    #[schemars(range(min = 0.0))]
     pub tau: f64,
 }
 impl Default for SaSolver {

@@ -37,9 +37,8 @@ use embedded_pair::{NODES, STAGES, adapt, error_weights};
 /// assert!(properties.adaptive && properties.is_deterministic() && !properties.rowwise);
 /// ```
 ///
-/// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980),
-/// <https://doi.org/10.1016/0771-050X(80)90013-3>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Dormand and Prince, "A family of embedded Runge–Kutta formulae" (1980), <https://doi.org/10.1016/0771-050X(80)90013-3>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "RK45")]
 #[doc(alias = "dopri5")]
@@ -47,9 +46,11 @@ use embedded_pair::{NODES, STAGES, adapt, error_weights};
 pub struct DormandPrince {
     /// The absolute tolerance of a step. Default: 1e-4.
     #[doc(alias = "atol")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub absolute: f64,
     /// The relative tolerance of a step. Default: 1e-4.
     #[doc(alias = "rtol")]
+    #[schemars(range(min = 0.0))]
     pub relative: f64,
 }
 impl Default for DormandPrince {

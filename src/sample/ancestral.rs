@@ -72,12 +72,13 @@ fn euler<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, from: TimePoint,
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_euler_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "EulerAncestralDiscreteScheduler")]
 #[doc(alias = "sample_euler_ancestral")]
 pub struct EulerAncestral {
     /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
 }
 impl Default for EulerAncestral {
@@ -121,12 +122,13 @@ impl<const D: usize> Sampler<D> for EulerAncestral {
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpm_2_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "KDPM2AncestralDiscreteScheduler")]
 #[doc(alias = "sample_dpm_2_ancestral")]
 pub struct Dpm2Ancestral {
     /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
 }
 impl Default for Dpm2Ancestral {
@@ -171,11 +173,12 @@ impl<const D: usize> Sampler<D> for Dpm2Ancestral {
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpmpp_2s_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "sample_dpmpp_2s_ancestral")]
 pub struct DpmSolverPp2SAncestral {
     /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
 }
 impl Default for DpmSolverPp2SAncestral {

@@ -26,19 +26,21 @@ use tweedie_kernels::combine;
 /// ```
 ///
 /// Karras et al. (2022), algorithm 2; the defaults are its constants for CIFAR-10, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "EDMEulerScheduler")]
 #[doc(alias = "KarrasVeScheduler")]
 #[doc(alias = "sample_heun")]
 pub struct Churn {
     /// S_churn ≥ 0, the amount of noise over all steps. Default: 30.
+    #[schemars(range(min = 0.0))]
     pub s_churn: f64,
     /// S_tmin, the lowest σ/α at which noise is raised. Default: 0.01.
     pub s_tmin: f64,
     /// S_tmax, the highest. Default: 1.
     pub s_tmax: f64,
     /// S_noise, the standard deviation of ξ. Default: 1.007.
+    #[schemars(range(min = 0.0))]
     pub s_noise: f64,
 }
 impl Default for Churn {

@@ -19,7 +19,7 @@ use tweedie_kernels::combine;
 /// ```
 ///
 /// Song et al., "Consistency Models" (2023), algorithm 1, <https://arxiv.org/abs/2303.01469>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "CMStochasticIterativeScheduler")]
 #[doc(alias = "LCMScheduler")]

@@ -24,9 +24,8 @@ use tweedie_kernels::combine;
 /// assert_eq!(Sampler::<4>::properties(&Ancestral {}), Properties::sde(1, 1));
 /// ```
 ///
-/// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), algorithm 2,
-/// <https://arxiv.org/abs/2006.11239>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), algorithm 2, <https://arxiv.org/abs/2006.11239>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "DDPMScheduler")]
 #[doc(alias = "DDPMSampler")]
@@ -54,12 +53,13 @@ impl<const D: usize> Sampler<D> for Ancestral {
 /// ```
 ///
 /// Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), eq. 12, <https://arxiv.org/abs/2010.02502>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "DDIMScheduler")]
 #[doc(alias = "DDIMSampler")]
 pub struct Ddim {
     /// η ∈ [0, 1]. Default: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub eta: f64,
 }
 impl<const D: usize> Sampler<D> for Ddim {

@@ -195,9 +195,9 @@ fn extent<const D: usize>(z: &Tensor<D>) -> (usize, usize) {
 /// # Ok::<(), tweedie::Error>(())
 /// ```
 ///
-/// Lou, Meng and Ermon, "Discrete Diffusion Modeling by Estimating the Ratios of the Data Distribution" (2024), theorem
-/// 4.2, <https://arxiv.org/abs/2310.16834>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Lou, Meng and Ermon, "Discrete Diffusion Modeling by Estimating the Ratios of the Data Distribution" (2024), theorem 4.2,
+/// <https://arxiv.org/abs/2310.16834>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "Tweedie tau-leaping")]
 pub struct Analytic {}

@@ -41,13 +41,14 @@ fn between(schedule: &dyn Schedule, from: TimePoint, to: TimePoint, part: f64) -
 ///
 /// Lu et al., "DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around 10 Steps" (2022),
 /// algorithms 1 and 2, <https://arxiv.org/abs/2206.00927>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "DPMSolverSinglestepScheduler")]
 #[doc(alias = "sample_dpm_fast")]
 pub struct DpmSolver {
     /// The order: 1, 2 or 3. Default: 2.
     #[doc(alias = "solver_order")]
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
 }
 impl Default for DpmSolver {
@@ -103,7 +104,7 @@ impl<const D: usize> Sampler<D> for DpmSolver {
 /// ```
 ///
 /// Karras et al. (2022), inspired by DPM-Solver-2, <https://arxiv.org/abs/2206.00364>; DPM2 of k-diffusion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "KDPM2DiscreteScheduler")]
 #[doc(alias = "sample_dpm_2")]
@@ -158,15 +159,16 @@ pub(super) fn midpoint_epsilon<const D: usize>(
 /// assert_eq!((properties(1.0).weak_order, properties(1.0).nfe_per_step), (2, 2));
 /// ```
 ///
-/// Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (2022), algorithm 1
-/// with r = ½, <https://arxiv.org/abs/2211.01095>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (2022), algorithm 1 with r = ½,
+/// <https://arxiv.org/abs/2211.01095>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "DPMSolverSDEScheduler")]
 #[doc(alias = "DPMSolverSinglestepScheduler")]
 #[doc(alias = "sample_dpmpp_sde")]
 pub struct DpmSolverPp2S {
     /// η ≥ 0: 0 is the probability flow, 1 the reverse SDE. Default: 0.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
 }
 impl<const D: usize> Sampler<D> for DpmSolverPp2S {
@@ -249,7 +251,7 @@ pub(super) fn midpoint_x0<const D: usize>(
 /// ```
 ///
 /// Lu et al. (2022), algorithm 2, <https://arxiv.org/abs/2211.01095>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "DPMSolverMultistepScheduler")]
 #[doc(alias = "sample_dpmpp_2m")]
@@ -260,8 +262,10 @@ pub(super) fn midpoint_x0<const D: usize>(
 pub struct DpmSolverPp {
     /// The order: 1, 2 or 3. Default: 2.
     #[doc(alias = "solver_order")]
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
     /// η ≥ 0: 0 is the probability flow, 1 the reverse SDE. Default: 0.
+    #[schemars(range(min = 0.0))]
     pub eta: f64,
     /// Whether the last step is of first order and, if the order is 3, the one before of second: this helps at few
     /// steps, and order 3 converges with second. Order 1 stays as it is. Default: false.

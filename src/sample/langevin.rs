@@ -20,14 +20,14 @@ use tweedie_kernels::combine;
 /// ```
 ///
 /// Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations" (2021), algorithms 4 and 5,
-/// <https://arxiv.org/abs/2011.13456>. Its δ is `2 (snr ‖ξ‖/‖∇ln q‖)²` with norms averaged over the batch; here they
-/// are their expectations √d and √d/σ under the forward process, so that a row does not depend on its batch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// <https://arxiv.org/abs/2011.13456>. Its δ is `2 (snr ‖ξ‖/‖∇ln q‖)²` with norms averaged over the batch; here they are their
+/// expectations √d and √d/σ under the forward process, so that a row does not depend on its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "ScoreSdeVeScheduler")]
 pub struct PredictorCorrector {
-    /// The signal-to-noise ratio of a Langevin step, in (0, 1): it takes the share δ/σ² = 2 snr² away from ε̂. Default:
-    /// 0.16.
+    /// The signal-to-noise ratio of a Langevin step, in (0, 1): it takes the share δ/σ² = 2 snr² away from ε̂. Default: 0.16.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub snr: f64,
     /// Langevin steps per step. Default: 1.
     #[doc(alias = "correct_steps")]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models" (2022), algorithm 1 without its
 /// correction, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "EulerDiscreteScheduler")]
 #[doc(alias = "FlowMatchEulerDiscreteScheduler")]
@@ -47,7 +47,7 @@ impl<const D: usize> Sampler<D> for Euler {
 /// ```
 ///
 /// Karras et al. (2022), algorithm 1, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "HeunDiscreteScheduler")]
 #[doc(alias = "FlowMatchHeunDiscreteScheduler")]

@@ -36,11 +36,12 @@ const FOUR: Ipndm = Ipndm { order: 4 };
 /// ```
 ///
 /// Zhang and Chen (2023), appendix H.2, <https://arxiv.org/abs/2204.13902>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "IPNDMScheduler")]
 pub struct Ipndm {
     /// How many outputs are averaged, 1 to 4. Default: 4.
+    #[schemars(range(min = 1, max = 4))]
     pub order: usize,
 }
 impl Default for Ipndm {
@@ -77,9 +78,9 @@ impl Multistep for Ipndm {
 /// assert_eq!(Sampler::<4>::properties(&Plms {}), Properties::ode(2, 1));
 /// ```
 ///
-/// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), <https://arxiv.org/abs/2202.09778>,
-/// as Rombach et al. start it; [`Pndm`] starts as the paper does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), <https://arxiv.org/abs/2202.09778>, as
+/// Rombach et al. start it; [`Pndm`] starts as the paper does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "PNDMScheduler")]
 #[doc(alias = "skip_prk_steps")]
@@ -141,7 +142,7 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
 ///
 /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022), eq. 12 and 13,
 /// <https://arxiv.org/abs/2202.09778>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "PNDMScheduler")]
 pub struct Pndm {}

@@ -28,18 +28,20 @@ use tweedie_kernels::combine;
 /// assert_eq!(Sampler::<4>::properties(&none).order, Some(2));
 /// ```
 ///
-/// Xu et al., "Restart Sampling for Improving Generative Processes" (2023), algorithm 1,
-/// <https://arxiv.org/abs/2306.14878>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Xu et al., "Restart Sampling for Improving Generative Processes" (2023), algorithm 1, <https://arxiv.org/abs/2306.14878>.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Restart {
     /// t_min as σ/α, from which the noise is raised. Default: 0.06.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub low: f64,
     /// t_max as σ/α, to which it is raised. Default: 0.3.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub high: f64,
     /// K, the number of rounds. Default: 2.
     pub repeats: usize,
     /// The steps of one round. Default: 3.
+    #[schemars(range(min = 1))]
     pub steps: usize,
 }
 impl Default for Restart {

@@ -31,7 +31,7 @@ fn reverse_transition<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, at:
 /// ```
 ///
 /// Song et al. (2021), section 4, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "ScoreSdeVpScheduler")]
 pub struct EulerMaruyama {}
@@ -69,7 +69,7 @@ impl<const D: usize> Sampler<D> for EulerMaruyama {
 /// ```
 ///
 /// Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations" (1992), section 15.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SdeHeun {}
 impl<const D: usize> Sampler<D> for SdeHeun {

@@ -4,7 +4,7 @@ use crate::{error::Result, schedule::Schedule};
 use serde::{Deserialize, Serialize};
 
 /// B(h) of UniPC, which matters in the formulas with one difference only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[doc(alias = "solver_type")]
 pub enum UniPcVariant {
@@ -34,12 +34,13 @@ pub enum UniPcVariant {
 ///
 /// Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models" (2023),
 /// algorithms 1 to 8, <https://arxiv.org/abs/2302.04867>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "UniPCMultistepScheduler")]
 #[doc(alias = "uni_pc")]
 pub struct UniPc {
     /// The order p of the predictor: 1, 2 or 3. Default: 2.
+    #[schemars(range(min = 1, max = 3))]
     pub order: usize,
     /// B(h). Default: bh2.
     pub variant: UniPcVariant,

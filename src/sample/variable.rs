@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(point.value(Variable::Ratio), 0.25 / 0.75);
 /// assert_eq!(point.value(Variable::LogSnr), point.lambda());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variable {
     /// λ = ln(α/σ), half the log-SNR.

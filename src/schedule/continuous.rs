@@ -22,7 +22,7 @@ pub(super) fn rising([(low_name, low), (high_name, high)]: [(&str, f64); 2]) -> 
 ///
 /// Lipman et al., "Flow Matching for Generative Modeling" (2023), <https://arxiv.org/abs/2210.02747>.
 #[doc(alias("rectified_flow", "optimal_transport", "conditional_flow_matching"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowMatching {}
 impl Schedule for FlowMatching {
@@ -46,7 +46,7 @@ impl Survival for FlowMatching {
 /// Ornstein–Uhlenbeck process in the time that makes σ linear: `α = √(1 − t²)`, `σ = t`.
 ///
 /// `dx = −x ds + √2 dw` with `t = √(1 − e^(−2s))`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrnsteinUhlenbeck {}
 impl Schedule for OrnsteinUhlenbeck {
@@ -73,10 +73,11 @@ impl Survival for OrnsteinUhlenbeck {
 ///
 /// Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations" (2021), section 3.4,
 /// <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VarianceExploding {
     /// σ(0), positive. Default: 0.01.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ(1), larger than `sigma_min`. Default: 50.
     pub sigma_max: f64,
@@ -107,12 +108,14 @@ impl Schedule for VarianceExploding {
 /// categories, which are corrupted at rate β, `ᾱ = α²`.
 ///
 /// Song et al. (2021), section 3.4, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VariancePreserving {
     /// β(0), 0 or more. Default: 0.1.
+    #[schemars(range(min = 0.0))]
     pub beta_min: f64,
     /// β(1), positive. Default: 20.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
 }
 impl Default for VariancePreserving {
@@ -172,14 +175,16 @@ impl Survival for VariancePreserving {
 ///
 /// Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models" (2022), eq. 5,
 /// <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edm {
     /// σ(0), positive. Default: 0.002.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ(1), larger than `sigma_min`. Default: 80.
     pub sigma_max: f64,
     /// ρ, positive: the larger, the finer the steps at low noise. Default: 7.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub rho: f64,
 }
 impl Default for Edm {
@@ -213,7 +218,7 @@ impl Schedule for Edm {
 ///
 /// Nichol and Dhariwal (2021), eq. 17, without offset and in continuous time, <https://arxiv.org/abs/2102.09672>; Salimans
 /// and Ho (2022), section 4, <https://arxiv.org/abs/2202.00512>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CosineAngle {}
 impl Schedule for CosineAngle {
@@ -238,12 +243,14 @@ impl Survival for CosineAngle {
 /// Sub-variance-preserving schedule, [`VariancePreserving`] with less noise: `α = exp(−½∫β)`, `σ = 1 − α²`.
 ///
 /// Song et al. (2021), section 3.4 and appendix B, <https://arxiv.org/abs/2011.13456>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubVariancePreserving {
     /// β(0), 0 or more. Default: 0.1.
+    #[schemars(range(min = 0.0))]
     pub beta_min: f64,
     /// β(1), positive. Default: 20.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub beta_max: f64,
 }
 impl Default for SubVariancePreserving {
@@ -287,10 +294,11 @@ impl Survival for SubVariancePreserving {
 }
 
 /// Signal that decays at a constant rate, the Ornstein–Uhlenbeck process in its own time: `α = alpha_minᵗ`, `σ = √(1 − α²)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decaying {
     /// α(1), in (0, 1). Default: 0.001.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub alpha_min: f64,
 }
 impl Default for Decaying {

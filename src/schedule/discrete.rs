@@ -14,11 +14,12 @@ use std::f64::consts::FRAC_PI_2;
 /// leaves ᾱ(1) = 0.001, so that −ln ᾱ stays finite.
 ///
 /// Sahoo et al., "Simple and Effective Masked Diffusion Language Models" (2024), appendix D, <https://arxiv.org/abs/2406.07524>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogLinear {
     /// ᾱ(1), in [0, 1). Default: 0.001.
     #[doc(alias = "eps")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub survival_min: f64,
 }
 impl Default for LogLinear {
@@ -42,7 +43,7 @@ impl Survival for LogLinear {
 ///
 /// MaskGIT's mask schedule: Chang et al. (2022), section 3.3, <https://arxiv.org/abs/2202.04200>; as the ᾱ of masked
 /// diffusion, Shi et al. (2024), table 1, <https://arxiv.org/abs/2406.04329>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CosineMask {}
 impl Survival for CosineMask {
@@ -58,10 +59,11 @@ impl Survival for CosineMask {
 /// ᾱ(0) = exp(−`sigma_min`) is just below one.
 ///
 /// Lou, Meng and Ermon (2024), section 5.1, <https://arxiv.org/abs/2310.16834>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Geometric {
     /// σ̄(0), positive. Default: 1e-4.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma_min: f64,
     /// σ̄(1), larger than `sigma_min`. Default: 20.
     pub sigma_max: f64,

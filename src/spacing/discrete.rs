@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Steps(1000).quantile(0.4996), 0.5);
 /// assert_eq!(Steps(10).grid(5), [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[doc(alias = "trailing")]
 pub struct Steps(pub usize);
@@ -37,7 +37,7 @@ impl Spacing for Steps {
 /// | [`Steps`] | trailing: 1, 1 − 1/n, …, each rounded to a step |
 /// | [`Leading`] | the step numbers 0, T/n, 2T/n, …, plus `offset`: times `(i ⌊T/n⌋ + offset + 1)/T`, below 1 unless the offset is large |
 /// | [`Linspace`] | uniform step numbers from 0 to T − 1, rounded |
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Leading {
     /// T, the number of steps of the table. Default: 1000.
@@ -67,7 +67,7 @@ impl Spacing for Leading {
 }
 
 /// Linear spacing of a table: uniform step numbers from 0 to T − 1, rounded; see [`Leading`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linspace {
     /// T, the number of steps of the table. Default: 1000.

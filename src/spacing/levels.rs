@@ -116,7 +116,7 @@ pub fn level_range(schedule: &dyn Schedule) -> [f64; 2] {
 /// Karras levels, uniform in the ρ-th root: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`. Default: EDM's constants.
 ///
 /// Karras et al. (2022), eq. 5, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Karras {
     /// The smallest level.
@@ -145,7 +145,7 @@ impl Levels for Karras {
 /// Levels uniform in ln(σ/α), and so in the log-SNR and in λ = ln(α/σ) of DPM-Solver: three names of one spacing.
 ///
 /// Lu et al. (2022), section 3.4, <https://arxiv.org/abs/2206.00927>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exponential {
     /// The smallest level.
@@ -170,7 +170,7 @@ impl Levels for Exponential {
 /// Log-normal levels, EDM's training distribution: `ln r ~ N(mean, std²)`.
 ///
 /// Karras et al. (2022), table 1, <https://arxiv.org/abs/2206.00364>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogNormal {
     /// Mean of ln r. Default: −1.2.
@@ -202,7 +202,7 @@ impl Levels for LogNormal {
 /// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u) + ln data_std`, with an angle uniform between those of `min` and `max`.
 ///
 /// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CosineInterpolated {
     /// The width of the images.
@@ -244,7 +244,7 @@ impl Levels for CosineInterpolated {
 ///
 /// Sabour, Fidler and Kreis, "Align Your Steps: Optimizing Sampling Schedules in Diffusion Models" (2024),
 /// <https://arxiv.org/abs/2404.14507>; the figures of its supplementary page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlignYourSteps {
     /// Stable Diffusion 1.5.

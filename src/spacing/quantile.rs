@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis" (2024), section 3.1,
 /// <https://arxiv.org/abs/2403.03206>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitNormal {
     /// Mean of the logit. Default: 0.
@@ -36,7 +36,7 @@ impl Spacing for LogitNormal {
 /// Beta-distributed timesteps, of density ∝ `t^(a−1) (1 − t)^(b−1)`; below 1, the exponents a and b concentrate them at the ends.
 ///
 /// Lee et al., "Beta Sampling is All You Need" (2024), <https://arxiv.org/abs/2407.12173>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Beta {
     /// Exponent at t = 0. Default: 0.6.

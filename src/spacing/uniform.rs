@@ -4,7 +4,7 @@ use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
 /// Uniformly distributed training timesteps on [`from`, 1]; a sampling grid is uniform on [0, 1].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Uniform {
     /// The smallest training timestep, in [0, 1). Default: 0.001.
@@ -30,7 +30,7 @@ impl Spacing for Uniform {
 /// Quadratic spacing, `t = u²`: finer near the data.
 ///
 /// Song, Meng and Ermon (2021), appendix D.2, <https://arxiv.org/abs/2010.02502>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quadratic {}
 impl Spacing for Quadratic {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of a training run: `[train]` of a recipe.
 #[doc(alias("TrainingArguments", "TrainingConfig"))]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
     /// Number of optimizer steps. Default: 1000.
@@ -13,15 +13,19 @@ pub struct Train {
     pub steps: u64,
     /// Samples per step, over all accumulated parts. Default: 64.
     #[doc(alias = "batch_size")]
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// Parts that a batch is computed in, to save memory; the gradient is that of the whole batch. Default: 1.
     #[doc(alias("gradient_accumulation_steps", "accumulate_grad_batches"))]
+    #[schemars(range(min = 1))]
     pub accumulate: usize,
     /// Shards that a part is cut into, each computed on a thread of its own. Not taken from the machine, because the
     /// gradient is rounded shard by shard: the same number of shards gives the same bits on any machine. Default: 2.
+    #[schemars(range(min = 1))]
     pub shards: usize,
     /// Learning rate after the warm-up. Default: 1e-3.
     #[doc(alias = "learning_rate")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: f64,
     /// Steps over which the learning rate rises linearly from 0. Default: 100.
     #[doc(alias = "lr_warmup_steps")]
@@ -33,12 +37,15 @@ pub struct Train {
     pub adam: AdamW,
     /// Largest norm of the gradient over all parameters: a longer one is scaled down to it; 0 does not clip. Default: 1.
     #[doc(alias("max_grad_norm", "gradient_clip_val"))]
+    #[schemars(range(min = 0.0))]
     pub clip: f64,
     /// Decay of the exponential moving average (EMA) of the weights, which sampling uses; 0 keeps no average. Default: 0.999.
     #[doc(alias("EMAModel", "ema_rate"))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub ema_decay: f64,
     /// Probability p_uncond that a sample's condition is dropped, for classifier-free guidance. Default: 0.1.
     #[doc(alias("p_uncond", "cond_drop_prob"))]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub cond_dropout: f64,
     /// Seed of all randomness. Default: 0.
     pub seed: u64,
@@ -63,7 +70,7 @@ impl Default for Train {
 }
 
 /// The learning-rate schedule after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LrSchedule {
     /// Constant.

@@ -18,17 +18,21 @@ use tweedie_kernels::{AdamW as Rule, ops};
 ///
 /// Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), <https://arxiv.org/abs/1412.6980>; Loshchilov and Hutter,
 /// "Decoupled Weight Decay Regularization" (2019), <https://arxiv.org/abs/1711.05101>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
     /// β₁, the decay of the mean of the gradients. Default: 0.9.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: f64,
     /// β₂, the decay of the mean of their squares. Default: 0.999.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: f64,
     /// ε, which bounds the update if gradients vanish. Default: 1e-8.
     #[doc(alias("adam_epsilon", "epsilon"))]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub eps: f64,
     /// Decoupled weight decay, `lr · weight_decay` per step. Default: 0.
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
 }
 impl Default for AdamW {

@@ -76,7 +76,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     ) -> Result<Self> {
         settings.check()?;
         objective.check(&**model.noise())?;
-        objective.check_transform(&model.transform)?;
+        objective.check_transform(model.transform.as_any())?;
         if data.is_empty() {
             return Err(Error::invalid("there are no data to train on"));
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tweedie_kernels::ops;
 
 /// Decoding of vectors to tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decoding {
     /// The token with the nearest vector.
@@ -25,7 +25,7 @@ pub enum Decoding {
 }
 
 /// Configuration of an [`Embedding`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
     /// Number of categories of a token.

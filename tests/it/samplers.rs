@@ -349,7 +349,7 @@ fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
     let least = edm.at(0.0).sigma;
     let mut x = exact.denoise(start, &[1.0]).mean;
     for (i, &t) in times[1..4].iter().enumerate() {
-        let xi = rng.stream("steps").at(i as u64 + 1).normal_tensor(x.dims(), &x.device(), x.dtype());
+        let xi = rng.stream("steps").at_step(i as u64 + 1).normal_tensor(x.dims(), &x.device(), x.dtype());
         let tau = edm.at(t).sigma;
         x = exact.denoise(x + xi * (tau * tau - least * least).sqrt(), &[t]).mean;
     }
@@ -590,7 +590,7 @@ fn the_state_does_not_grow_with_the_number_of_steps() {
             let mut most = 0;
             let times: Vec<f64> = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
             for at in TimeStep::along(&times) {
-                z = state.step(&model, z, at, &mut rng.at(at.index as u64));
+                z = state.step(&model, z, at, &mut rng.at_step(at.index as u64));
                 most = most.max(format!("{state:?}").matches("Tensor").count());
             }
             most
@@ -709,53 +709,4 @@ fn a_corrector_leaves_a_replaced_z_as_it_is() {
     };
     assert!(gap(run(&corrected, true), run(&plain, false)) < 1e-12);
     assert!(gap(run(&corrected, false), run(&plain, false)) > 1e-3);
-}
-
-#[test]
-#[ignore]
-fn zz_bits() {
-    use std::hash::{Hash, Hasher};
-    let mut lines = vec![];
-    let hash = |z: Tensor<2>| {
-        let mut h = std::collections::hash_map::DefaultHasher::new();
-        for x in numbers(z) {
-            x.to_bits().hash(&mut h);
-        }
-        h.finish()
-    };
-    macro_rules! on {
-        ($name:literal, $schedule:expr) => {{
-            let model = mixture(Gaussian::new($schedule).predicting(Prediction::V));
-            let sigma = $schedule.at(1.0).sigma;
-            for (i, sampler) in all().iter().enumerate() {
-                for n in [1usize, 2, 3, 7, 12] {
-                    for to in [0.0, 0.05] {
-                        let times: Vec<f64> =
-                            (0..=n).rev().map(|k| to + (1.0 - to) * (k as f64 / n as f64).powf(1.3)).collect();
-                        let z = latents() * sigma;
-                        let end = trajectory_from(&model, &**sampler, times.clone(), z.clone(), &Rng::new(5))
-                            .unwrap()
-                            .last()
-                            .unwrap()
-                            .1;
-                        let single = z.cast(DType::F32);
-                        let end32 =
-                            trajectory_from(&model, &**sampler, times, single, &Rng::new(5)).unwrap().last().unwrap().1;
-                        lines.push(format!(
-                            "{} {i} {n} {to} {:016x} {:016x}",
-                            $name,
-                            hash(end),
-                            hash(end32.cast(DType::F64))
-                        ));
-                    }
-                }
-            }
-        }};
-    }
-    on!("vp", VariancePreserving::default());
-    on!("fm", FlowMatching {});
-    on!("ou", OrnsteinUhlenbeck {});
-    on!("lin", Linear::new(100));
-    on!("edm", Edm { min: 0.02, max: 20.0, rho: 7.0 });
-    std::fs::write(std::env::var("BITS").unwrap(), lines.join("\n")).unwrap();
 }

@@ -128,12 +128,8 @@ struct Of<'a> {
 impl Of<'_> {
     /// The run's folder and the modules that its recipe names, for the suggested command.
     fn own(&self) -> Own {
-        let name = |path: &str| self.recipe.get(path).and_then(|name| Some(name.as_str()?.to_owned()));
-        Own {
-            run: self.args.model.display().to_string(),
-            sampler: name("sample.sampler.name"),
-            times: name("sample.times.name"),
-        }
+        let name = |path: &str| self.recipe.module_name(path).map(str::to_owned);
+        Own { run: self.args.model.display().to_string(), sampler: name("sample.sampler"), times: name("sample.times") }
     }
 
     fn compare<const D: usize>(&self, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<()>
@@ -188,7 +184,7 @@ impl Of<'_> {
         }
         let case = Case::<D> {
             model_of: &|classes| {
-                let model = artist.guided(classes, plan.sample.guidance, plan.clamp());
+                let model = artist.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(model, plan.sample.threshold)
             },
             classes: &|rows| sample::in_turn(&facts, rows),

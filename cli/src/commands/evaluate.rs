@@ -10,11 +10,11 @@ use crate::{
     data::{Facts, Loaded, Set, Split},
     device,
     dyn_model::Trial,
+    output::console::say,
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank},
-    say,
 };
 use burn::tensor::Device;
 use serde_json::{Value, json};

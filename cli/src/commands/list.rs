@@ -1,205 +1,308 @@
-//! `tweedie list`: the modules that a recipe can name.
+//! `tweedie list`: the modules that a recipe can name, and the fields of modules and sections.
 use crate::{
     args,
-    output::messages,
-    registry::{Face, Modules, Rank},
-    say,
+    output::{
+        console::{bold, paragraph, say},
+        messages,
+    },
+    recipe::{sections, unknown_module},
+    registry::{
+        Modules, Rank,
+        module::{Description, Kind},
+        schema::{Field, Type},
+    },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tweedie::{
     Error, Result,
     noise::{Discrete, Gaussian, Noise},
-    sample::Properties,
+    sample::{Properties, Sampler},
     schedule::{Linear, VariancePreserving},
 };
 
+/// What can be listed: the modules of a kind, or the fields of a section.
+enum Listed {
+    Modules(Kind),
+    Section(Field),
+}
+
 pub(crate) fn run(args: &args::List, modules: &Modules) -> Result<()> {
-    let kinds: Vec<&str> = match &args.kind {
-        None => Modules::KINDS.to_vec(),
-        Some(kind) => match Modules::KINDS.iter().find(|known| *known == kind || format!("{known}s") == *kind) {
-            Some(kind) => vec![kind],
-            None => {
+    match (&args.kind, &args.name) {
+        (None, _) if args.json => say(&pretty(&json!(entries(modules, &Kind::ALL)))),
+        (None, _) => overview(modules),
+        (Some(kind), name) => match (named(kind)?, name) {
+            (Listed::Modules(kind), None) if args.json => say(&pretty(&json!(entries(modules, &[kind])))),
+            (Listed::Modules(kind), None) => group(modules, kind),
+            (Listed::Modules(kind), Some(name)) => one(args, modules, kind, name)?,
+            (Listed::Section(section), None) => one_section(args, &section),
+            (Listed::Section(section), Some(field)) => {
                 return Err(Error::invalid(format!(
-                    "there is no kind `{kind}`{} The kinds are {}.",
-                    messages::meant(kind, &Modules::KINDS),
-                    messages::list(&Modules::KINDS)
+                    "[{0}] is a section without modules: `tweedie list {0}` describes its fields, `{field}` included if there is one",
+                    section.name
                 )));
             }
         },
-    };
-    if let (Some(name), [kind]) = (&args.name, kinds.as_slice()) {
-        let all = modules.of_kind(kind);
-        let Some((face, about)) = all.iter().find(|(face, _)| face.name == *name) else {
-            let known: Vec<&str> = all.iter().map(|(face, _)| &*face.name).collect();
-            return Err(Error::invalid(format!(
-                "there is no {kind} `{name}`{} There are {}; `tweedie list {kind}` describes them.",
-                messages::meant(name, &known),
-                messages::some(&known)
-            )));
-        };
-        if args.json {
-            say(&pretty(&entry(modules, kind, face, about)));
-        } else {
-            one(kind, face, about);
-            if let Some(own) = Use::of(modules, &face.name).filter(|own| *kind == "sampler" && own.numbers) {
-                say(&format!("By default {}", own.figures()));
-            }
-        }
-        return Ok(());
-    }
-    if args.json {
-        let all: Vec<_> = kinds
-            .iter()
-            .flat_map(|kind| {
-                modules.of_kind(kind).into_iter().map(move |(face, about)| entry(modules, kind, face, about))
-            })
-            .collect();
-        say(&pretty(&json!(all)));
-        return Ok(());
-    }
-    for (i, kind) in kinds.iter().enumerate() {
-        if i > 0 {
-            say("");
-        }
-        say(kind);
-        let all = modules.of_kind(kind);
-        if *kind == "sampler" {
-            samplers(modules, &all);
-        } else {
-            several(&all.iter().map(|(face, about)| (*face, (*about).to_owned())).collect::<Vec<_>>());
-        }
     }
     Ok(())
 }
 
-/// Modules with their parameters, two lines each.
-fn several(all: &[(&Face, String)]) {
-    let width = all.iter().map(|(face, _)| face.name.chars().count()).max().unwrap_or(0);
-    for (face, about) in all {
-        say(format!("  {:width$}  {about}", face.name).trim_end());
-        let words = |key: &str| match face.choices(key) {
-            choices if choices.is_empty() => String::new(),
-            choices => {
-                let own = face.defaults.get(key).and_then(toml::Value::as_str);
-                let others: Vec<&str> = choices.iter().map(String::as_str).filter(|word| Some(*word) != own).collect();
-                format!(" (or {})", others.join(", "))
-            }
-        };
-        let parameters: Vec<String> =
-            parameters(face).into_iter().map(|(key, value)| format!("{key} = {value}{}", words(&key))).collect();
-        if !parameters.is_empty() {
-            say(&format!("  {:width$}  {}", "", parameters.join(", ")));
+/// The kind or section of that name.
+fn named(name: &str) -> Result<Listed> {
+    let sections = sections::all();
+    if let Some(kind) = Kind::named(name) {
+        return Ok(Listed::Modules(kind));
+    }
+    if let Some(section) = sections.iter().find(|section| section.name == name) {
+        return Ok(match &section.type_ {
+            Type::Module(kind) => Listed::Modules(Kind::named(kind).expect("a section names modules of a kind")),
+            _ => Listed::Section(section.clone()),
+        });
+    }
+    let kinds = Kind::ALL.map(Kind::name);
+    let others: Vec<&str> = plain_sections(&sections).map(|section| &*section.name).collect();
+    let all: Vec<&str> = kinds.into_iter().chain(others.iter().copied()).collect();
+    Err(Error::invalid(format!(
+        "there is no kind of module `{name}`{} The kinds are {}, and the sections with fields of their own {}.",
+        messages::meant(name, &all),
+        messages::list(&kinds),
+        messages::list(&others)
+    )))
+}
+
+/// The sections that hold fields.
+fn plain_sections(sections: &[Field]) -> impl Iterator<Item = &Field> {
+    sections.iter().filter(|section| matches!(section.type_, Type::Table(_)))
+}
+
+/// Every module, and the sections.
+fn overview(modules: &Modules) {
+    for kind in Kind::ALL {
+        group(modules, kind);
+        say("");
+    }
+    say(&bold("sections"));
+    let sections = sections::all();
+    let lines: Vec<Line<'_>> = plain_sections(&sections)
+        .map(|section| Line { name: &section.name, summary: section.doc.trim_end_matches('.').into(), fields: &[] })
+        .collect();
+    several(&lines);
+    say("");
+    say("Explained by `tweedie list KIND NAME`, as in `tweedie list net unet`, and by `tweedie list train`.");
+}
+
+/// A module in an overview.
+struct Line<'a> {
+    name: &'a str,
+    summary: String,
+    fields: &'a [Field],
+}
+
+/// The modules of a kind.
+fn group(modules: &Modules, kind: Kind) {
+    say(&bold(kind.name()));
+    let all = modules.of_kind(kind);
+    if kind == Kind::Sampler {
+        samplers(modules, &all);
+    } else {
+        several(&all.iter().map(|module| line(module, String::new())).collect::<Vec<_>>());
+    }
+}
+fn line(module: &Description, more: String) -> Line<'_> {
+    Line { name: &module.name, summary: format!("{}{more}", module.summary), fields: &module.fields }
+}
+
+/// Names with summaries, and fields with their defaults.
+fn several(lines: &[Line<'_>]) {
+    let width = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+    let indent = " ".repeat(width + 4);
+    for Line { name, summary, fields } in lines {
+        let pad = " ".repeat(width - name.chars().count());
+        paragraph(&format!("  {}{pad}  ", bold(name)), &indent, summary);
+        // Every loss has a weight.
+        let fields = fields.iter().filter(|field| field.name != "weight");
+        let fields: Vec<String> = fields.map(|field| format!("{} = {}", field.name, default(field))).collect();
+        if !fields.is_empty() {
+            paragraph(&indent, &indent, &fields.join(", "));
         }
     }
 }
 
-/// What a sampler is for, and what it declares.
-struct Use {
-    numbers: bool,
-    categories: bool,
+/// The default of a field as it stands in a recipe.
+fn default(field: &Field) -> String {
+    match &field.default {
+        None => "(not set)".into(),
+        Some(value) => written(value),
+    }
+}
+/// A value as TOML has it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("[{}]", list.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Object(table) if table.is_empty() => "{}".into(),
+        Value::Object(table) => {
+            let fields: Vec<String> = table.iter().map(|(key, value)| format!("{key} = {}", written(value))).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        _ => value.to_string(),
+    }
+}
+
+/// A module and its fields.
+fn one(args: &args::List, modules: &Modules, kind: Kind, name: &str) -> Result<()> {
+    let all = modules.of_kind(kind);
+    let Some(module) = all.iter().find(|module| module.name == name) else {
+        return Err(Error::invalid(unknown_module(kind, name, &modules.names(kind))));
+    };
+    if args.json {
+        say(&pretty(&entry(modules, kind, module)));
+        return Ok(());
+    }
+    paragraph("", "  ", &format!("{}: {}", bold(&format!("{kind} {name}")), module.summary));
+    if let Some(own) = Declared::of(modules, name).filter(|own| kind == Kind::Sampler && own.continuous) {
+        say(&format!("  By default {}.", own.figures()));
+    }
+    fields(&module.fields);
+    say("");
+    let (section, table) = match kind {
+        Kind::Loss => ("[[loss]]", format!("name = \"{name}\"")),
+        Kind::Spacing => ("[times]", format!("name = \"{name}\", or under [sample]: times = \"{name}\"")),
+        Kind::Sampler => ("[sample]", format!("sampler = \"{name}\", or sampler = {{ name = \"{name}\", … }}")),
+        _ => ("", format!("name = \"{name}\"")),
+    };
+    let section = if section.is_empty() { format!("[{kind}]") } else { section.into() };
+    paragraph("", "  ", &format!("In a recipe, under {section}: {table}"));
+    Ok(())
+}
+
+/// A section and its fields.
+fn one_section(args: &args::List, section: &Field) {
+    let Type::Table(all) = &section.type_ else { unreachable!("a section of fields") };
+    if args.json {
+        let parameters: serde_json::Map<String, Value> =
+            all.iter().map(|field| (field.name.clone(), parameter(field))).collect();
+        say(&pretty(&json!({ "section": section.name, "about": section.doc, "parameters": parameters })));
+        return;
+    }
+    paragraph("", "  ", &format!("{}: {}", bold(&format!("[{}]", section.name)), section.doc.trim_end_matches('.')));
+    fields(all);
+}
+
+/// Each field with its default, its type and its description.
+fn fields(all: &[Field]) {
+    if all.is_empty() {
+        say("  It has no fields.");
+    }
+    for field in all {
+        say("");
+        let required = if field.required { "(required)".into() } else { default(field) };
+        paragraph(&format!("  {} = ", bold(&field.name)), "    ", &required);
+        const INDENT: &str = "      ";
+        let unit = field.unit.iter().map(|unit| format!(", in {unit}")).collect::<String>();
+        match &field.type_ {
+            Type::Choice(choices) if choices.iter().any(|choice| !choice.doc.is_empty()) => {
+                let width = choices.iter().map(|choice| choice.value.chars().count()).max().unwrap_or(0);
+                describe(&field.doc);
+                for choice in choices {
+                    let pad = " ".repeat(width - choice.value.chars().count());
+                    let rest = format!("{INDENT}{}  ", " ".repeat(width));
+                    paragraph(&format!("{INDENT}{}{pad}  ", choice.value), &rest, &choice.doc.replace('\n', " "));
+                }
+            }
+            Type::Table(inner) => {
+                describe(&field.doc);
+                for field in inner {
+                    let text = format!("{} = {}: {}. {}", field.name, default(field), field.type_.label(), field.doc);
+                    paragraph(INDENT, "        ", &text.replace('\n', " "));
+                }
+            }
+            type_ => {
+                paragraph(INDENT, INDENT, &format!("{}{unit}", type_.label()));
+                describe(&field.doc);
+            }
+        }
+    }
+    fn describe(doc: &str) {
+        doc.lines().for_each(|text| paragraph("      ", "      ", text));
+    }
+}
+
+/// What a sampler declares, and the noises that it is for.
+struct Declared {
+    continuous: bool,
+    categorical: bool,
     properties: Properties,
 }
-impl Use {
+impl Declared {
     fn of(modules: &Modules, name: &str) -> Option<Self> {
-        let sampler = Rank::<3>::ranked(modules).samplers.build(name, toml::Table::new())?.ok()?.0;
-        let categories: [&dyn Noise<3>; 2] =
+        let sampler: Box<dyn Sampler<3>> = Rank::<3>::ranked(modules).samplers.build(name, toml::Table::new()).ok()?.0;
+        let categorical: [&dyn Noise<3>; 2] =
             [&Discrete::absorbing(Linear::new(100), 4, 3), &Discrete::uniform(Linear::new(100), 3)];
         Some(Self {
-            numbers: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
-            categories: categories.into_iter().any(|noise| sampler.check(noise).is_ok()),
+            continuous: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
+            categorical: categorical.into_iter().any(|noise| sampler.check(noise).is_ok()),
             properties: sampler.properties(),
         })
     }
-    /// Order, and calls a step.
+    /// Whether it follows the probability-flow ODE.
+    fn deterministic(&self) -> bool {
+        self.properties.order.is_some() || self.properties.adaptive
+    }
     fn figures(&self) -> String {
         let order = self.properties.order.map_or(String::new(), |order| format!("order {order}, "));
-        format!("{order}{} a step", messages::count(self.properties.nfe_per_step, "call"))
+        format!("{order}{} NFE per step", self.properties.nfe_per_step)
     }
 }
 
 /// Samplers by what they are for.
-fn samplers(modules: &Modules, all: &[(&Face, &str)]) {
-    let known: Vec<(&Face, &str, Option<Use>)> =
-        all.iter().map(|(face, about)| (*face, *about, Use::of(modules, &face.name))).collect();
-    let flows = |own: &Use| own.numbers && own.properties.is_deterministic();
-    const CATEGORIES: &str = "categories";
-    type Belongs<'a> = &'a dyn Fn(&Use) -> bool;
-    let groups: [(&str, Belongs<'_>); 3] = [
-        ("numbers, without noise of their own", &flows),
-        ("numbers, with noise", &|own| own.numbers && !flows(own)),
-        (CATEGORIES, &|own| own.categories),
+fn samplers(modules: &Modules, all: &[&Description]) {
+    let known: Vec<(&Description, Declared)> =
+        all.iter().filter_map(|module| Some((*module, Declared::of(modules, &module.name)?))).collect();
+    type Belongs = fn(&Declared) -> bool;
+    let groups: [(&str, Belongs); 3] = [
+        ("continuous data, deterministic", |own| own.continuous && own.deterministic()),
+        ("continuous data, stochastic", |own| own.continuous && !own.deterministic()),
+        ("categorical data", |own| own.categorical),
     ];
-    for (title, belongs) in groups {
-        let members = known.iter().filter_map(|(face, about, own)| Some((face, about, own.as_ref()?)));
-        let members = members.filter(|(_, _, own)| belongs(own));
-        let lines: Vec<(&Face, String)> = members
-            .map(|(face, about, own)| match title {
-                CATEGORIES => (*face, (*about).to_owned()),
-                _ => (*face, format!("{about}; {}", own.figures())),
+    for (i, (title, belongs)) in groups.iter().enumerate() {
+        let members = known.iter().filter(|(_, own)| belongs(own));
+        let lines: Vec<Line<'_>> = members
+            .map(|(module, own)| {
+                let more = if i < 2 { format!("; {}", own.figures()) } else { String::new() };
+                line(module, more)
             })
             .collect();
         if !lines.is_empty() {
-            say(&format!(" for {title}"));
+            say(&format!(" {title}"));
             several(&lines);
         }
     }
 }
 
-/// The fields and what they are unless given.
-fn parameters(face: &Face) -> Vec<(String, String)> {
-    let value = |field: &String| face.defaults.get(field).map_or("(not given)".into(), ToString::to_string);
-    face.fields().iter().map(|field| (field.clone(), value(field))).collect()
+fn entries(modules: &Modules, kinds: &[Kind]) -> Vec<Value> {
+    let all = kinds.iter().flat_map(|kind| modules.of_kind(*kind).into_iter().map(move |module| (*kind, module)));
+    all.map(|(kind, module)| entry(modules, kind, module)).collect()
 }
-
-fn one(kind: &str, face: &Face, about: &str) {
-    say(format!("{kind} {}: {about}", face.name).trim_end_matches([':', ' ']));
-    let parameters = parameters(face);
-    let width = parameters.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    for (key, value) in &parameters {
-        let choices = face.choices(key);
-        let choices = if choices.is_empty() { String::new() } else { format!("  # one of {}", choices.join(", ")) };
-        say(&format!("  {key:width$} = {value}{choices}"));
-    }
-    if parameters.is_empty() {
-        say("  no parameters");
-    }
-    let section = match kind {
-        "loss" => "[[loss]]".into(),
-        "spacing" => "[times]".into(),
-        "sampler" => "sampler in [sample]".into(),
-        kind => format!("[{kind}]"),
-    };
-    let table = match kind {
-        "sampler" => format!("sampler = {{ name = \"{}\" }}", face.name),
-        _ => format!("name = \"{}\"", face.name),
-    };
-    say(&format!("In a recipe, under {section}: {table}"));
-}
-
-fn entry(modules: &Modules, kind: &str, face: &Face, about: &str) -> serde_json::Value {
-    let parameters: serde_json::Map<String, serde_json::Value> = face
-        .fields()
-        .into_iter()
-        .map(|field| {
-            let default = face.defaults.get(&field).map_or(serde_json::Value::Null, |value| json!(value));
-            let choices = face.choices(&field);
-            let mut parameter = serde_json::Map::from_iter([("default".to_owned(), default)]);
-            if !choices.is_empty() {
-                parameter.insert("choices".into(), json!(choices));
-            }
-            (field, parameter.into())
-        })
-        .collect();
-    let mut entry = json!({ "kind": kind, "name": face.name, "about": about, "parameters": parameters });
-    if let Some(own) = Use::of(modules, &face.name).filter(|_| kind == "sampler") {
-        entry["numbers"] = json!(own.numbers);
-        entry["categories"] = json!(own.categories);
+fn entry(modules: &Modules, kind: Kind, module: &Description) -> Value {
+    let parameters: serde_json::Map<String, Value> =
+        module.fields.iter().map(|field| (field.name.clone(), parameter(field))).collect();
+    let mut entry =
+        json!({ "kind": kind.name(), "name": module.name, "about": module.summary, "parameters": parameters });
+    if let Some(own) = Declared::of(modules, &module.name).filter(|_| kind == Kind::Sampler) {
+        entry["continuous"] = json!(own.continuous);
+        entry["categorical"] = json!(own.categorical);
         entry["order"] = json!(own.properties.order);
-        entry["calls"] = json!(own.properties.nfe_per_step);
+        entry["nfe_per_step"] = json!(own.properties.nfe_per_step);
     }
     entry
 }
+fn parameter(field: &Field) -> Value {
+    let mut parameter = json!({ "default": field.default, "type": field.type_.label(), "about": field.doc });
+    if let Type::Choice(choices) = &field.type_ {
+        parameter["choices"] = choices.iter().map(|choice| choice.value.clone()).collect();
+    }
+    parameter
+}
 
-pub(crate) fn pretty(value: &serde_json::Value) -> String {
+pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("a value is JSON")
 }

@@ -5,8 +5,11 @@ mod process;
 mod run;
 mod schedule;
 
-use crate::registry::AnySchedule;
-use crate::{registry::Modules, say};
+use crate::{
+    output::console::say,
+    recipe::unknown_module,
+    registry::{AnySchedule, Modules, module},
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -309,17 +312,11 @@ impl Schedule for Signal {
 
 /// A schedule by name, at its defaults.
 fn schedule(name: &str, modules: &Modules) -> Result<AnySchedule> {
-    let Some(built) = modules.schedules.build(name, Table::new()) else {
-        let known: Vec<&str> = modules.schedules.faces().map(|face| &*face.name).collect();
-        return Err(Error::invalid(format!(
-            "there is no schedule `{name}`{} There are {}; `tweedie list schedule` describes them.",
-            crate::output::messages::meant(name, &known),
-            crate::output::messages::some(&known)
-        )));
-    };
-    built
-        .map(|(schedule, _)| schedule)
-        .map_err(|error| Error::invalid(format!("schedule `{name}`: {}", error.message())))
+    let known = modules.schedules.names();
+    if !known.contains(&name) {
+        return Err(Error::invalid(unknown_module(module::Kind::Schedule, name, &known)));
+    }
+    Ok(modules.schedules.build(name, Table::new())?.0)
 }
 
 /// The lines between `// show NAME` and the next `// show`, moved to the left edge.

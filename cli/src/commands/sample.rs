@@ -1,20 +1,18 @@
 //! `tweedie sample`: generates samples from a trained run.
 use crate::{
     args,
-    data::categories::pictured,
-    data::{Facts, told},
+    data::{Facts, pictured, told},
     device,
     dyn_model::{Drawn, Order, draw},
-    note,
+    output::console::{note, say},
     output::messages,
     output::picture,
     output::progress::Progress,
     output::text,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{Modules, Rank, part},
+    registry::{Modules, Rank, settings::Part},
     run_dir::{RunDir, data_of, facts_of},
-    say,
 };
 use burn::tensor::Device;
 use std::{
@@ -132,7 +130,7 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
         let Some(value) = value else { continue };
         let path = format!("sample.{field}");
         // The module that the recipe names keeps the recipe's settings.
-        if recipe.get(&format!("{path}.name")).and_then(Value::as_str) != Some(value) {
+        if recipe.module_name(&path) != Some(value) {
             recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
         }
     }
@@ -144,7 +142,7 @@ pub(crate) fn module_of(text: &str) -> Result<Table> {
     match format!("x = {text}").parse::<Table>() {
         Ok(mut table) => match table.remove("x") {
             Some(Value::Table(own)) if table.is_empty() => Ok(own),
-            _ => Ok(part(text)),
+            _ => Ok(Part::named(text).0),
         },
         Err(error) if text.trim_start().starts_with('{') => {
             let why = match text.matches('{').count() > text.matches('}').count() {
@@ -153,7 +151,7 @@ pub(crate) fn module_of(text: &str) -> Result<Table> {
             };
             Err(Error::invalid(format!("`{text}` is not a table as in '{{ name = \"ddim\", eta = 1 }}': {why}")))
         }
-        Err(_) => Ok(part(text)),
+        Err(_) => Ok(Part::named(text).0),
     }
 }
 
@@ -229,7 +227,6 @@ impl Drawing<'_> {
             steps: plan.sample.steps,
             times: plan.walk.as_deref(),
             guidance: plan.sample.guidance,
-            clamp: plan.clamp(),
             truncation: plan.sample.truncation(),
             threshold: plan.sample.threshold,
             known: known.as_deref(),

@@ -5,7 +5,7 @@ use crate::{
     data::{Facts, Loaded, Set, Split, told},
     device,
     dyn_model::{Order, Parts, Session, draw},
-    note,
+    output::console::{note, say},
     output::messages,
     output::picture,
     output::report,
@@ -14,7 +14,6 @@ use crate::{
     recipe::{Part, Recipe},
     registry::{Modules, Rank},
     run_dir::{Line, Metrics, RunDir, data_of, facts_of},
-    say,
 };
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     };
     let (mut recipe, folder) = if args.resume {
         let folder = RunDir::latest_run(args.out.as_deref(), &name)?;
-        (Recipe::read(&folder.recipe())?, Some(folder))
+        (Recipe::of_run(&folder.recipe())?, Some(folder))
     } else {
         let recipe = match &args.recipe {
             Some(path) => Recipe::read(path)?,
@@ -129,12 +128,12 @@ impl Setting<'_> {
             train: plan.train.clone(),
             device: device.clone(),
         };
-        let mut session = plan.net.session(parts).map_err(|error| recipe.blame("net", error))?;
+        let mut session = plan.net.session(parts).map_err(|error| recipe.at_field("net", error))?;
         let text = plan.text();
         let folder = match folder {
             None => RunDir::create(args.out.as_deref(), name, &text)?,
             Some(folder) => {
-                resume(&folder, &mut *session, device, recipe, &facts, &text, args)?;
+                resume(&folder, &mut *session, device, recipe, &plan, args)?;
                 folder
             }
         };
@@ -155,8 +154,7 @@ fn resume<const D: usize>(
     session: &mut dyn Session<D>,
     device: &Device,
     recipe: &Recipe,
-    facts: &Facts,
-    text: &str,
+    plan: &Plan<D>,
     args: &args::Train,
 ) -> Result<()> {
     folder.tidy();
@@ -165,9 +163,9 @@ fn resume<const D: usize>(
         Some(read) => {
             let place = read.path.display().to_string();
             let known = data_of(&facts_of(&read.path)?, &read.path)?;
-            known.fit(facts).map_err(|error| recipe.blame("data", error))?;
+            known.fit(&plan.facts).map_err(|error| recipe.at_field("data", error))?;
             let step = read.checkpoint.step;
-            let steps = recipe.plain::<tweedie::train::Train>("train")?.steps;
+            let steps = plan.train.steps;
             if step > steps {
                 let message = format!(
                     "{place} is already at step {step}, beyond the {steps} steps of the run: raise the total with \
@@ -186,6 +184,7 @@ fn resume<const D: usize>(
         None => {}
     }
     let old = std::fs::read_to_string(folder.recipe()).unwrap_or_default();
+    let text = plan.text();
     if old != text {
         write_atomically(&folder.recipe(), text.as_bytes())?;
     }
@@ -315,7 +314,6 @@ impl<const D: usize> Run<'_, D> {
             steps,
             times: None,
             guidance: sample.guidance,
-            clamp: self.plan.clamp(),
             truncation: sample.truncation(),
             threshold: sample.threshold,
             known: None,
@@ -376,7 +374,6 @@ impl<const D: usize> Run<'_, D> {
             steps: sample.steps,
             times: self.plan.walk.as_deref(),
             guidance: sample.guidance,
-            clamp: self.plan.clamp(),
             truncation: sample.truncation(),
             threshold: sample.threshold,
             known: None,

@@ -6,12 +6,15 @@ use crate::{
     commands::list::pretty,
     data::categories::Categories,
     data::{Facts, Loaded, Set, Split},
+    output::console::say,
     output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    registry::{AnySchedule, Modules, Rank, Shelf},
+    registry::{
+        AnySchedule, Modules, Rank,
+        module::{Kind, Registry},
+    },
     run_dir::RunDir,
-    say,
 };
 use burn::tensor::{DType, Device};
 use output::{Module, brief, entries, table, verdict};
@@ -37,7 +40,7 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             // A run holds its recipe.
             None if Path::new(what).is_dir() => {
                 let folder = RunDir::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
-                of_recipe(&Recipe::read(&folder.recipe())?, modules)?
+                of_recipe(&Recipe::of_run(&folder.recipe())?, modules)?
             }
             None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {
                 of_recipe(&Recipe::read(Path::new(what))?, modules)?
@@ -66,7 +69,8 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
 fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Result<Vec<Module>> {
     let mut verified = vec![];
     for kind in kinds {
-        let names: Vec<String> = modules.of_kind(kind).into_iter().map(|(face, _)| face.name.clone()).collect();
+        let names: Vec<String> =
+            Kind::named(kind).map_or(vec![], |kind| modules.names(kind)).into_iter().map(str::to_owned).collect();
         if let Some(name) = &args.name
             && !names.contains(name)
         {
@@ -84,11 +88,11 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
 }
 
 /// A module with its default settings.
-fn usual<T: 'static>(kind: &str, name: &str, shelf: &Shelf<T>) -> Result<T> {
-    let built = shelf.build(name, toml::Table::new()).expect("a listed module can be built");
-    built
-        .map(|(module, _)| module)
-        .map_err(|error| Error::invalid(format!("the defaults of {kind} `{name}` make none: {error}")))
+fn usual<T: 'static>(kind: &str, name: &str, registry: &Registry<T>) -> Result<T> {
+    match registry.build(name, toml::Table::new()) {
+        Ok((module, _)) => Ok(module),
+        Err(error) => Err(Error::invalid(format!("the defaults of the {kind} `{name}` do not describe one: {error}"))),
+    }
 }
 
 /// The laws of one module with its default settings.
@@ -114,7 +118,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         }
         "loss" => {
             // A loss of sequences alone asks for the transform they come by.
-            if two.losses.face(name).is_none() {
+            if two.losses.description(name).is_none() {
                 return Ok(vec![]);
             }
             let loss = usual(kind, name, &two.losses)?;
@@ -133,13 +137,13 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             checks.extend(bounds(&*usual(kind, name, &Rank::<3>::ranked(modules).losses)?));
             checks
         }
-        "net" => match modules.ranks_of_net(name) {
+        "net" => match modules.ranks(Kind::Net, name) {
             ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
             ranks if ranks.contains(&2) => net::<2>(name, modules, &[2])?,
             _ => net::<3>(name, modules, &[6, 4])?,
         },
         _ => {
-            let facts = facts(3, modules.categorical.iter().any(|known| known == name));
+            let facts = facts(3, modules.is_categorical(Kind::Noise, name));
             let make = usual(kind, name, &two.noises)?;
             // Some noises are made of the steps of a table.
             let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
@@ -240,7 +244,7 @@ where
     let own = name(&["sample", "sampler"]);
     let plane = Rank::<2>::ranked(modules).samplers.build(&own, settings.clone());
     let sequences = Rank::<3>::ranked(modules).samplers.build(&own, settings);
-    if let (Some(Ok((plane, _))), Some(Ok((sequences, _)))) = (plane, sequences) {
+    if let (Ok((plane, _)), Ok((sequences, _))) = (plane, sequences) {
         verified.push(("sampler", own, sampler(&*plane, &*sequences)));
     }
     Ok(verified)

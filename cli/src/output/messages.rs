@@ -1,9 +1,5 @@
 //! Sentences for users.
-
-/// The words in backticks of a text.
-pub fn quoted(text: &str) -> Vec<String> {
-    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
+use crate::output::synonyms;
 
 /// `` `a`, `b` and `c` ``.
 pub fn list<T: AsRef<str>>(words: &[T]) -> String {
@@ -33,7 +29,7 @@ pub fn count(n: usize, what: &str) -> String {
 
 /// `; did you mean ⟨the closest⟩`, or nothing where none is close.
 pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
-    match closest(word, known) {
+    match synonyms::ours(word, known).or_else(|| closest(word, known)) {
         Some(known) => format!("; did you mean `{known}`?"),
         None => ".".into(),
     }
@@ -50,36 +46,6 @@ pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str>
     };
     let best = known.iter().map(|known| (distance(known.as_ref()), known.as_ref())).min_by_key(|(far, _)| *far)?;
     (best.0 <= (word.chars().count() / 3).max(1)).then_some(best.1)
-}
-
-/// What serde says of a value, in plain words.
-pub fn plain(message: &str) -> String {
-    let Some((found, expected)) = message.trim().rsplit_once(", expected ") else { return message.trim().to_owned() };
-    let expected = match expected {
-        "f64" | "f32" => "a number".into(),
-        "u64" | "usize" | "u32" | "u16" | "u8" => "a whole number of 0 or more".into(),
-        "i64" | "i32" | "isize" => "a whole number".into(),
-        "a boolean" => "true or false".into(),
-        "a sequence" => "a list, as in [1, 2]".into(),
-        "a string" | "path string" => "a text in quotation marks".into(),
-        other if other.starts_with("struct ") || other == "a map" => "a table, as in { a = 1 }".into(),
-        other => {
-            let words = quoted(other);
-            if words.is_empty() { other.to_owned() } else { format!("one of {}", list(&words)) }
-        }
-    };
-    let found = ["invalid type: ", "invalid value: ", "unknown variant "]
-        .iter()
-        .find_map(|start| found.strip_prefix(start))
-        .unwrap_or(found);
-    let found = found
-        .replace("floating point ", "the number ")
-        .replace("integer ", "the whole number ")
-        .replace("boolean ", "")
-        .replace("string ", "the text ")
-        .replace("sequence", "a list")
-        .replace("map", "a table");
-    format!("found {found}, where {expected} was expected")
 }
 
 /// With a full stop, where it has no end yet.

@@ -1,6 +1,6 @@
 //! Pictures of samples: images in a grid, points as a scatter plot, and sampling trajectories of both.
 use crate::{
-    data::categories::pictured,
+    data::pictured,
     data::{Facts, told},
 };
 use tweedie::{Result, net::Classes};

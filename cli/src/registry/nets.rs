@@ -1,5 +1,5 @@
 //! The built-in nets: their configurations, completed by what the data and the noise determine.
-use crate::dyn_model::NetConfig;
+use crate::registry::settings::NetConfig;
 use burn::tensor::Device;
 use tweedie::{
     Result, Rng,

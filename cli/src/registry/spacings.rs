@@ -1,8 +1,11 @@
 //! Spacings as recipes name them: those that know the recipe's schedule, or are made of others.
-use crate::registry::{AnySchedule, SpacingOf, part};
+use crate::registry::{
+    any_schedule::AnySchedule,
+    settings::{Part, SpacingOf},
+};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use toml::Table;
 use tweedie::{
     Error, Result,
     spacing::{
@@ -11,8 +14,8 @@ use tweedie::{
     },
 };
 
-/// `{ name = "even" }`: what is taken where no times are named.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// Uniform timesteps, on the grid of the schedule's table if it has one: the default.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Even {}
 impl SpacingOf for Even {
@@ -24,8 +27,8 @@ impl SpacingOf for Even {
     }
 }
 
-/// `{ name = "arcsine" }`: `t = sin²(πu/2)`, the quantiles of `Beta(½, ½)`, dense at both ends.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// Timesteps dense at both ends, t = sin²(πu/2), the quantiles of Beta(½, ½); for multistep samplers.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Arcsine {}
 impl SpacingOf for Arcsine {
@@ -34,13 +37,15 @@ impl SpacingOf for Arcsine {
     }
 }
 
-/// `{ name = "sections" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Timesteps of a table in equal sections, each with a number of steps of its own (guided-diffusion's respacing).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sections {
-    /// Those of the schedule's table unless given, as for the next few.
+    /// Number of steps T of the table. Default: that of the schedule, or 1000.
+    #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<usize>,
+    /// Number of timesteps in each section.
     counts: Vec<usize>,
 }
 impl Default for Sections {
@@ -58,11 +63,13 @@ impl SpacingOf for Sections {
     }
 }
 
-/// `{ name = "listed" }`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Timesteps from a list, or from a list of noise levels.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ListedTimes {
+    /// Times in (0, 1].
     times: Vec<f64>,
+    /// Noise levels σ/α, in place of `times`.
     levels: Vec<f64>,
 }
 impl Default for ListedTimes {
@@ -78,18 +85,18 @@ impl SpacingOf for ListedTimes {
                 spacing::TimestepList::levels(levels, &*schedule.schedule()?)?
             }
             _ => {
-                return Err(Error::invalid(
-                    "`levels` are noise levels that take the place of `times`: give one of the two lists",
-                ));
+                return Err(Error::invalid("are noise levels in place of `times`: give one of the two lists")
+                    .with_field("levels"));
             }
         }))
     }
 }
 
-/// `{ name = "align-your-steps" }`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Align Your Steps: noise levels optimized for 10 steps of a model of Stable Diffusion's kind.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Aligned {
+    /// The model whose levels are used.
     model: AlignYourSteps,
 }
 impl Levels for Aligned {
@@ -102,17 +109,18 @@ impl Levels for Aligned {
 }
 
 macro_rules! of_times {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* } $default_times:literal $make:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
-            $($field: $type,)*
-            times: Table,
+            $($(#[$field_doc])* $field: $type,)*
+            /// The spacing that is changed.
+            times: Part,
         }
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: $default,)* times: part($default_times) }
+                Self { $($field: $default,)* times: Part::named($default_times) }
             }
         }
         impl SpacingOf for $name {
@@ -125,29 +133,45 @@ macro_rules! of_times {
     )*};
 }
 of_times! {
-    /// `{ name = "shifted" }`.
-    ShiftedTimes { factor: f64 = 3.0 } "uniform" |own, times| {
+    /// Another spacing with `factor` times the odds t/(1 − t) of each time, towards the noise.
+    ShiftedTimes {
+        /// Factor on t/(1 − t).
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        factor: f64 = 3.0
+    } "uniform" |own, times| {
         Arc::new(spacing::ShiftedSpacing { spacing: times, factor: own.factor })
     };
-    /// `{ name = "antithetic" }`.
+    /// Another spacing's training times in antithetic pairs u, 1 − u.
     AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
-    /// `{ name = "independent" }`.
+    /// Another spacing's training times, drawn independently instead of stratified over the batch.
     IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
-    /// `{ name = "importance" }`.
-    ImportanceTimes { strata: usize = 100, keep: usize = 10, floor: f64 = 1e-3 } "uniform" |own, times| {
+    /// Another spacing's training times, importance-sampled by the losses seen so far.
+    ImportanceTimes {
+        /// Number of strata of the times.
+        #[schemars(range(min = 1))]
+        strata: usize = 100,
+        /// Number of recent losses that are kept per stratum.
+        #[schemars(range(min = 1))]
+        keep: usize = 10,
+        /// Share of the samples that ignore the losses, so that no stratum is forgotten.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        floor: f64 = 1e-3
+    } "uniform" |own, times| {
         Arc::new(Importance { spacing: times, strata: own.strata, keep: own.keep, floor: own.floor })
     };
 }
 
 macro_rules! of_table {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* } |$own:ident, $steps:ident| $make:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
+            /// Number of steps T of the table. Default: that of the schedule, or 1000.
+            #[schemars(range(min = 1))]
             #[serde(skip_serializing_if = "Option::is_none")]
             steps: Option<usize>,
-            $($field: usize,)*
+            $($(#[$field_doc])* $field: usize,)*
         }
         impl SpacingOf for $name {
             fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
@@ -159,26 +183,32 @@ macro_rules! of_table {
     )*};
 }
 of_table! {
-    /// `{ name = "grid" }`.
+    /// The times 1/T, 2/T, …, 1 of a table; fewer steps take the trailing ones.
     Grid {} |own, steps| Steps(steps);
-    /// `{ name = "leading" }`.
-    LeadingTimes { offset } |own, steps| Leading { steps, offset: own.offset };
-    /// `{ name = "linspace" }`.
+    /// Leading timesteps 0, T/n, 2T/n, … of a table of T steps; sampling starts at 1 in place of the last of them.
+    LeadingTimes {
+        /// Number of table steps that each timestep is moved towards the noise (diffusers' `steps_offset`).
+        offset
+    } |own, steps| Leading { steps, offset: own.offset };
+    /// Timesteps of a table, uniform from 0 to T − 1.
     LinspaceTimes {} |own, steps| Linspace { steps };
 }
 
 macro_rules! of_levels {
-    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($field:ident),* };)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $levels:ident { $($(#[$field_doc:meta])* $field:ident),* };)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
-            /// The schedule's own unless given.
+            /// Least noise level σ/α. Default: that of the schedule.
+            #[schemars(extend("exclusiveMinimum" = 0.0))]
             #[serde(skip_serializing_if = "Option::is_none")]
             min: Option<f64>,
+            /// Largest noise level σ/α. Default: that of the schedule.
+            #[schemars(extend("exclusiveMinimum" = 0.0))]
             #[serde(skip_serializing_if = "Option::is_none")]
             max: Option<f64>,
-            $($field: f64,)*
+            $($(#[$field_doc])* $field: f64,)*
         }
         impl Default for $name {
             fn default() -> Self {
@@ -197,9 +227,13 @@ macro_rules! of_levels {
     )*};
 }
 of_levels! {
-    /// `{ name = "karras" }`.
-    KarrasTimes = Karras { rho };
-    /// `{ name = "exponential" }`.
+    /// Karras (EDM) noise levels: uniform in σ^(1/ρ) between the ends of the schedule.
+    KarrasTimes = Karras {
+        /// Exponent ρ.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        rho
+    };
+    /// Noise levels uniform in ln(σ/α), that is in the log-SNR, between the ends of the schedule.
     ExponentialTimes = Exponential {};
 }
 
@@ -207,12 +241,13 @@ of_levels! {
 mod tests {
     use super::*;
     use crate::Modules;
+    use toml::Table;
     use tweedie::schedule::{Edm, FlowMatching, Linear, Schedule};
 
     fn grid(text: &str, schedule: impl Schedule + 'static, steps: usize) -> Vec<f64> {
         let mut table: Table = text.parse().unwrap();
         let name = table.remove("name").unwrap().as_str().unwrap().to_owned();
-        let (make, _) = Modules::default().spacings.build(&name, table).unwrap().unwrap();
+        let (make, _) = Modules::default().spacings.build(&name, table).unwrap();
         let schedule = AnySchedule::continuous("the schedule", schedule);
         make(&schedule).unwrap().grid(steps)
     }

@@ -1,6 +1,7 @@
 //! The tool as its users meet it.
 mod interrupted;
 mod measures;
+mod older;
 mod own;
 mod pictures;
 mod recipes;

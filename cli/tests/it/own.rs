@@ -20,10 +20,21 @@ fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
     assert!(run(&format!("train {recipe} --out {out} --steps 20 --set train.batch=8 -q")));
     assert!(run(&format!("sample {out} --n 3 -q")));
     let resolved = std::fs::read_to_string(format!("{out}/recipe.toml")).unwrap();
-    for part in ["name = \"power\"", "exponent = 1.5", "name = \"huber\"", "name = \"tiny\"", "hidden = 128"] {
+    for part in [
+        "name = \"power\"",
+        "exponent = 1.5",
+        "name = \"rotation\"",
+        "angle = 0.5",
+        "name = \"huber\"",
+        "name = \"tiny\"",
+        "hidden = 128",
+    ] {
         assert!(resolved.contains(part), "{resolved}");
     }
-    assert!(run("list schedule power"));
+    for line in ["list schedule power", "list transform rotation", "list loss huber --json", "list net tiny", "schema"]
+    {
+        assert!(run(line), "{line}");
+    }
     // Its modules are held to the laws like the built-in ones.
     for module in ["schedule power", "loss huber", "net tiny", recipe] {
         assert!(run(&format!("verify {module}")), "{module}");
@@ -35,7 +46,7 @@ fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
 }
 
 /// A schedule whose σ is not that of its α, and whose signal comes back.
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Returning {}
 impl tweedie::schedule::Schedule for Returning {

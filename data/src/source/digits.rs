@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
 /// Repository, <https://doi.org/10.24432/C50P49>, CC BY 4.0), as shipped by the crate `smartcore`. Level v stands for
 /// `v / 8 − 1`: 0 is paper, 16 is ink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Digits {
     /// Every how-many-th image of a digit is held out from training; 0 holds out none. Default: 10.

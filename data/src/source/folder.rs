@@ -16,7 +16,7 @@ use std::{
 /// Pictures are the files whose names end in `.png`, `.jpg` or `.jpeg`, at any depth below a class; names that start
 /// with a dot are ignored. JPEGs are rotated by their EXIF orientation. Scaling and compositing are done on the stored
 /// 8-bit values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
     /// Path of the folder. A relative path is looked up in the working directory, then in the folder that the

@@ -22,7 +22,7 @@ use std::{
 ///
 /// Images are unsigned bytes `[n, height, width]` (idx3, gray) or `[n, height, width, channels]` (idx4; 1, 3 or 4).
 /// If there is a file `labels.txt` in the folder of the labels, its lines name the classes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idx {
     /// Path of the folder of the files. A relative path is looked up in the working directory, then in the folder that

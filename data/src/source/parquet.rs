@@ -20,7 +20,7 @@ use std::{
 /// In a folder (or its subfolder `data`), files whose names start with `train` are the training part and those that
 /// start with `test` (or else `validation`) the held-out part; otherwise all files are one set, of which every
 /// `held_out`-th image of a class is held out. Pages may be uncompressed or compressed with Zstandard, Snappy or gzip.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parquet {
     /// Path of the file or folder. A relative path is looked up in the working directory, then in the folder that the

@@ -28,13 +28,15 @@ use serde::{Deserialize, Serialize};
 ///
 /// Sahoo et al. (2024), section 4.3, <https://arxiv.org/abs/2406.07524>; Arriola et al., "Block Diffusion" (2025),
 /// <https://arxiv.org/abs/2503.09573>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(bound = "S: Default + Serialize + schemars::JsonSchema")]
 #[doc(alias = "semi-autoregressive")]
 pub struct Blocks<S = super::Analytic> {
     /// The sampler within a block. Default: analytic.
     pub sampler: S,
     /// Entries per block. Default: 32.
+    #[schemars(range(min = 1))]
     pub block: usize,
     /// How many entries the model reads. Default: the whole sequence.
     pub window: Option<usize>,

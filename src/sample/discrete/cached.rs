@@ -27,8 +27,9 @@ use std::cell::RefCell;
 ///
 /// Sahoo et al., "Simple and Effective Masked Diffusion Language Models" (2024), section 4.2,
 /// <https://arxiv.org/abs/2406.07524>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(bound = "S: Default + Serialize + schemars::JsonSchema")]
 #[doc(alias = "ddpm_cache")]
 pub struct Cached<S = Ancestral> {
     /// The inner sampler. Default: ancestral.

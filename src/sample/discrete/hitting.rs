@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Zheng et al., "Masked Diffusion Models are Secretly Time-Agnostic Masked Models and Exploit Inaccurate Categorical
 /// Sampling" (2024), section 4, <https://arxiv.org/abs/2409.02908>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirstHitting {}
 impl<const D: usize> Sampler<D> for FirstHitting {

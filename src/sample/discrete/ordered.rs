@@ -15,7 +15,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// The score by which masks are unmasked first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnmaskingOrder {
     /// ln p of the category that was sampled for it: MaskGIT's. The only one that depends on the sampled categories,
@@ -47,9 +47,8 @@ pub enum UnmaskingOrder {
 /// assert_eq!(maskgit.by, UnmaskingOrder::default());
 /// ```
 ///
-/// Chang et al., "MaskGIT: Masked Generative Image Transformer" (2022), section 3.2,
-/// <https://arxiv.org/abs/2202.04200>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Chang et al., "MaskGIT: Masked Generative Image Transformer" (2022), section 3.2, <https://arxiv.org/abs/2202.04200>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "MaskGIT")]
 #[doc(alias = "AmusedScheduler")]
@@ -59,6 +58,7 @@ pub struct Ordered {
     /// How random the order is: 0 not at all, 4.5 in the source's code; must be 0 if the order is random or by
     /// position. Default: 0.
     #[doc(alias = "choice_temperature")]
+    #[schemars(range(min = 0.0))]
     pub temperature: f64,
 }
 impl Ordered {

@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The probability σ that an unmasked entry is masked again, out of the largest possible: `σ ≤ min(1, (1 − ᾱ_s)/ᾱ_t)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remask {
     /// σ = min(η, largest).
@@ -47,19 +47,23 @@ pub enum Remask {
 ///
 /// Wang et al., "Remasking Discrete Diffusion Models with Inference-Time Scaling" (2025), section 4,
 /// <https://arxiv.org/abs/2503.00307>.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "ReMDM")]
 pub struct Remasking {
     /// How σ follows from η. Default: cap.
     pub rule: Remask,
     /// η ∈ [0, 1]. Default: 0.02.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub eta: f64,
     /// The time below which there is remasking. Default: 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub from: f64,
     /// The time above which there is. Default: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub until: f64,
     /// ᾱ between the two: the loop. In the source it is 0.9 from 0.55 until 0.05. Default: no loop.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub hold: Option<f64>,
 }
 impl Default for Remasking {

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Campbell et al., "A Continuous Time Framework for Discrete Denoising Models" (2022), section 4.3,
 /// <https://arxiv.org/abs/2205.14987>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TauLeaping {}
 impl<const D: usize> Sampler<D> for TauLeaping {

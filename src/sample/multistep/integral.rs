@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// use tweedie::sample::SolverPrediction;
 /// assert_eq!(SolverPrediction::default(), SolverPrediction::X0);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[doc(alias = "algorithm_type")]
 #[doc(alias = "predict_x0")]

@@ -22,14 +22,17 @@ use serde::{Deserialize, Serialize};
 /// assert!((schedule.at(1.0).alpha.powi(2) - 4.036e-5).abs() < 1e-8);
 /// ```
 #[doc(alias("linear", "linear_beta_schedule"))]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// β₁, in (0, 1). Default: 1e-4.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     beta_start: f64,
     /// β_T, in (0, 1). Default: 0.02.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     beta_end: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -68,14 +71,17 @@ table_schedule!(Linear {
 ///
 /// Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022), <https://arxiv.org/abs/2112.10752>.
 #[doc(alias("scaled_linear", "quadratic"))]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaledLinear {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// β₁, in (0, 1). Default: 0.00085.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     beta_start: f64,
     /// β_T, in (0, 1). Default: 0.012.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     beta_end: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -116,10 +122,11 @@ table_schedule!(ScaledLinear {
 /// Xu et al., "GeoDiff: A Geometric Diffusion Model for Molecular Conformation Generation" (2022),
 /// <https://arxiv.org/abs/2203.02923>.
 #[doc(alias = "sigmoid")]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// β at x = −∞, below β₁. Default: 1e-4.
     beta_start: f64,
@@ -158,12 +165,14 @@ table_schedule!(Sigmoid {
 });
 
 /// The same β at each step: `ᾱ_i = (1 − β)ⁱ`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Constant {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// β, in (0, 1). Default: 0.01.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     beta: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -193,12 +202,14 @@ table_schedule!(Constant {
 ///
 /// Sohl-Dickstein et al., "Deep Unsupervised Learning using Nonequilibrium Thermodynamics" (2015), section 2.4.1,
 /// <https://arxiv.org/abs/1503.03585>; `jsd` in the code of Ho, Jain and Abbeel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jsd {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,

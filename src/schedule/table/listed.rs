@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, path::PathBuf};
 
 /// Quantity that the numbers of a [`Listed`] schedule are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// β₁ … β_T.
@@ -36,8 +36,9 @@ pub enum Quantity {
 /// assert_eq!(Listed::new(Quantity::AlphaBars, vec![0.9, 0.5, 0.0]).at(1.0).alpha, 0.0);
 /// ```
 #[doc(alias("trained_betas", "custom_betas"))]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields, into = "Serialized")]
+#[schemars(!into)]
 pub struct Listed {
     /// What the numbers are. Default: betas.
     quantity: Quantity,

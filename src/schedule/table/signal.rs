@@ -18,16 +18,19 @@ use std::f64::consts::FRAC_PI_2;
 /// Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), eq. 17,
 /// <https://arxiv.org/abs/2102.09672>.
 #[doc(alias("squaredcos_cap_v2", "cosine_beta_schedule"))]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// s, 0 or more: the larger, the more noise the first step has. Default: 0.008.
+    #[schemars(range(min = 0.0))]
     offset: f64,
     /// Power of the cosine. Default: 2.
     exponent: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -67,14 +70,17 @@ table_schedule!(Cosine {
 ///
 /// Li et al., "Diffusion-LM Improves Controllable Text Generation" (2022), appendix A,
 /// <https://arxiv.org/abs/2205.14217>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sqrt {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// s, in [0, 1). Default: 1e-4.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     offset: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -111,18 +117,21 @@ table_schedule!(Sqrt {
 ///
 /// Jabri, Fleet and Chen, "Scalable Adaptive Computation for Iterative Generation" (2023), <https://arxiv.org/abs/2212.11972>;
 /// Chen, "On the Importance of Noise Scheduling for Diffusion Models" (2023), <https://arxiv.org/abs/2301.10972>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidSignal {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Argument of the sigmoid at t = 0. Default: −3.
     start: f64,
     /// Argument of the sigmoid at t = 1, larger than `start`. Default: 3.
     end: f64,
     /// Temperature τ, positive. Default: 1.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     tau: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -168,16 +177,19 @@ table_schedule!(SigmoidSignal {
 /// `ln ᾱ/(1 − ᾱ) = mean − scale · sgn(½ − t) ln(1 − 2|½ − t|)`, each `β_i` at most `clip`.
 ///
 /// Hang et al., "Improved Noise Schedule for Diffusion Training" (2024), table 1, <https://arxiv.org/abs/2407.03297>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Laplace {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Mean of the log-SNR. Default: 0.
     mean: f64,
     /// Scale of the log-SNR, positive. Default: 0.5.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     scale: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,
@@ -223,16 +235,20 @@ table_schedule!(Laplace {
 ///
 /// Hoogeboom et al., "Equivariant Diffusion for Molecule Generation in 3D" (2022), appendix B,
 /// <https://arxiv.org/abs/2203.17003>.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     /// Number of steps T. Default: 1000.
+    #[schemars(range(min = 1))]
     steps: usize,
     /// Power of t, positive. Default: 2.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     power: f64,
     /// ᾱ(1), in [0, ½). Default: 1e-4.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 0.5))]
     offset: f64,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     clip: f64,
     #[serde(skip)]
     lazy: Lazy,

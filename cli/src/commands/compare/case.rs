@@ -6,7 +6,7 @@ use super::{
 use crate::{
     args,
     output::progress::Progress,
-    recipe::plan,
+    recipe::sampling,
     registry::{Modules, Rank},
 };
 use burn::tensor::{DType, Device, Tensor};
@@ -159,7 +159,7 @@ where
         let model = model_for(self.shape[0]);
         let noise = model.noise();
         if let Some((table, steps)) = noise.steps().and_then(|n| Some((n, args.steps.iter().find(|&&s| s > n)?))) {
-            return Err(Error::invalid(format!("`--steps {steps}`: {}", plan::beyond(table, *steps))));
+            return Err(Error::invalid(format!("`--steps {steps}`: {}", sampling::beyond(table, *steps))));
         }
         let entrants = entrant::entrants(args, self.modules, noise, &self.schedule)?;
         if let Some(out) = &args.out {

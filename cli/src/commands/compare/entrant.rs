@@ -2,9 +2,10 @@
 use crate::{
     args,
     commands::sample,
+    dyn_model::from_noise,
     recipe::Recipe,
-    recipe::plan,
-    registry::{AnySchedule, Modules, Rank},
+    recipe::build,
+    registry::{AnySchedule, Modules, Rank, module::Kind},
 };
 use std::sync::Arc;
 use toml::{Table, Value};
@@ -32,7 +33,7 @@ pub(super) fn grid<const D: usize>(
 ) -> Result<Vec<f64>> {
     match times {
         None => Ok(tweedie::spacing::sampling_grid(noise, steps)),
-        Some(times) => plan::from_noise(&**times, steps),
+        Some(times) => from_noise(&**times, steps),
     }
 }
 
@@ -50,14 +51,14 @@ where
     let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
     let asked = match all {
-        true => shelf.faces().map(|face| face.name.clone()).collect(),
+        true => shelf.names().into_iter().map(str::to_owned).collect(),
         false => args.sampler.clone(),
     };
     let (mut entrants, mut known) = (vec![], vec![]);
     for text in &asked {
         let mut recipe = Recipe::parse("the sampler", String::new())?;
         recipe.put("sample.sampler", Value::Table(sample::module_of(text)?), format!("--sampler {text}"))?;
-        let (own, settings) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+        let (own, settings) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;
         let fits = own.check(noise);
         if all {
             // Stochastic samplers are measured by their samples alone.
@@ -65,17 +66,17 @@ where
                 continue;
             }
         } else {
-            fits.map_err(|error| recipe.blame("sample.sampler", error))?;
+            fits.map_err(|error| recipe.at_field("sample.sampler", error))?;
             if args.tune.is_some() && own.properties().order.is_none() {
                 let why = "`--tune` needs a deterministic sampler, and this one is stochastic";
-                return Err(recipe.blame("sample.sampler", Error::invalid(why)));
+                return Err(recipe.at_field("sample.sampler", Error::invalid(why)));
             }
         }
         let mut on: Vec<Option<String>> = args.times.iter().cloned().map(Some).collect();
         if on.is_empty() {
             on.push(None);
             let name = settings.get("name").and_then(Value::as_str).unwrap_or_default();
-            if DENSE.contains(&name) && modules.spacings.face("arcsine").is_some() {
+            if DENSE.contains(&name) && modules.spacings.description("arcsine").is_some() {
                 on.push(Some("arcsine".into()));
             }
         }
@@ -83,10 +84,10 @@ where
             let (mut times, mut on_times) = (None, Table::new());
             if let Some(text) = times_text.as_ref().filter(|text| *text != "even") {
                 recipe.put("sample.times", Value::Table(sample::module_of(text)?), format!("--times {text}"))?;
-                let (spacing, table) = plan::spacing(&recipe, modules, "sample.times", &named)?;
+                let (spacing, table) = build::spacing(&recipe, modules, "sample.times", &named)?;
                 // Checked before any sampling.
                 for &steps in &args.steps {
-                    plan::from_noise(&*spacing, steps).map_err(|error| recipe.blame("sample.times", error))?;
+                    from_noise(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
                 }
                 (times, on_times) = (Some(spacing), sorted(table));
             }
@@ -100,7 +101,7 @@ where
                 Some(_) => format!("{} on {}", short(text)?, short(times_text.as_deref().unwrap_or_default())?),
             };
             // A boxed sampler cannot be cloned, so it is built again for each spacing.
-            let (sampler, _) = recipe.module("sampler", "sample.sampler", shelf, &[])?;
+            let (sampler, _) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;
             entrants.push(Entrant { label, text: text.clone(), times_text, sampler, times });
         }
     }

@@ -1,6 +1,6 @@
 //! The output of `tweedie compare`: a table, the best sampler as a command, JSON, and a plot of error over NFE.
 use super::{entrant, picture};
-use crate::{args, commands::list::pretty, say};
+use crate::{args, commands::list::pretty, output::console::say};
 use serde_json::json;
 use std::{fs, path::Path};
 use tweedie::{Error, Result, train::write_atomically};

@@ -1,0 +1,64 @@
+//! Images, and the sources of images.
+use crate::data::{
+    facts::Facts,
+    source::{Loaded, Set, Source, told},
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use tweedie::{Result, Rng, data::Data, net::Classes};
+use tweedie_data::{Images, Split};
+
+/// Images, served in [−1, 1].
+#[derive(Debug)]
+pub struct ImageSet(pub Images);
+impl Data<Tensor<4>, Classes> for ImageSet {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Classes) {
+        let values = if self.0.flip || self.0.offsets() != [1, 1] {
+            self.0.augmented(rows, &rng.stream("augment").uniforms(rows.len(), 3))
+        } else {
+            self.0.to_unit(rows, None)
+        };
+        let [channels, height, width] = self.0.shape();
+        let x = Tensor::from_data(TensorData::new(values, [rows.len(), channels, height, width]), device);
+        let classes = match &self.0.labels {
+            Some(labels) => rows.iter().map(|&row| labels[row]).collect::<Vec<_>>().into(),
+            None => Classes::none(),
+        };
+        (x, classes)
+    }
+}
+impl Set<4> for ImageSet {
+    fn facts(&self) -> Facts {
+        Facts {
+            shape: self.0.shape().to_vec(),
+            classes: self.0.classes.clone(),
+            scale: [0.0, f64::from(self.0.levels - 1)],
+            bounded: true,
+            samples: self.0.len(),
+            categories: None,
+        }
+    }
+}
+
+macro_rules! images {
+    ($($source:ty),*) => {$(
+        impl Source for $source {
+            fn load(&self, split: Split) -> Result<Option<Loaded>> {
+                match tweedie_data::Source::load(self, split) {
+                    // Nothing held out on purpose is no mistake.
+                    Err(error)
+                        if error.kind() == tweedie_data::ErrorKind::Empty
+                            && split == Split::Test
+                            && self.held_out == 0 =>
+                    {
+                        Ok(None)
+                    }
+                    loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(told)?))))),
+                }
+            }
+        }
+    )*};
+}
+images!(tweedie_data::Digits, tweedie_data::Idx, tweedie_data::Folder, tweedie_data::Parquet);

@@ -1,0 +1,55 @@
+//! Data of any rank, and where they come from.
+use crate::data::facts::Facts;
+use burn::tensor::Tensor;
+use std::fmt::Debug;
+use tweedie::{Error, Result, data::Data, net::Classes};
+use tweedie_data::Split;
+
+/// A set of data of rank `D`, the batch included.
+pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
+    /// What is to be known of it.
+    fn facts(&self) -> Facts;
+    /// The text, where it is such.
+    fn texts(&self) -> Option<&tweedie_data::Texts> {
+        None
+    }
+}
+
+/// A set of one rank or another.
+pub enum Loaded {
+    /// Points: `[batch, numbers]`.
+    Two(Box<dyn Set<2>>),
+    /// Sequences: `[batch, length, channels]`.
+    Three(Box<dyn Set<3>>),
+    /// Images: `[batch, channels, height, width]`.
+    Four(Box<dyn Set<4>>),
+}
+impl Loaded {
+    /// The rank.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Two(_) => 2,
+            Self::Three(_) => 3,
+            Self::Four(_) => 4,
+        }
+    }
+}
+
+/// Where data come from: settings of `[data]` in a recipe.
+pub trait Source: Debug + Send + Sync {
+    /// The part to learn from, or the part held out; `None` where nothing is held out.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings or the files.
+    fn load(&self, split: Split) -> Result<Option<Loaded>>;
+}
+
+/// An error of the data as one of the library's.
+pub(crate) fn told(error: tweedie_data::Error) -> Error {
+    match error.field() {
+        // The problem is a sentence of its own there.
+        Some(field) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
+        None => Error::invalid(error.to_string()),
+    }
+}

@@ -1,0 +1,50 @@
+//! Text as sequences of token ids.
+use crate::data::{
+    categories::{Categories, Shown},
+    facts::Facts,
+    source::{Loaded, Set, Source, told},
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use tweedie::{Result, Rng, data::Data, net::Classes};
+use tweedie_data::{Split, Text, Texts};
+
+impl Source for Text {
+    fn load(&self, split: Split) -> Result<Option<Loaded>> {
+        let loaded = Text::load(self, split).map_err(told)?;
+        Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
+    }
+}
+
+/// Samples of text as numbers of tokens.
+#[derive(Debug)]
+pub struct TextSet(pub Texts);
+impl Data<Tensor<3>, Classes> for TextSet {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Classes) {
+        let values: Vec<f32> = self.0.batch(rows).into_iter().map(|token| token as f32).collect();
+        let shape = [rows.len(), self.0.codec.length, 1];
+        (Tensor::from_data(TensorData::new(values, shape), device), Classes::none())
+    }
+}
+impl Set<3> for TextSet {
+    fn facts(&self) -> Facts {
+        let codec = &self.0.codec;
+        Facts {
+            shape: vec![codec.length, 1],
+            classes: vec![],
+            scale: [-1.0, 1.0],
+            bounded: false,
+            samples: self.0.len(),
+            categories: Some(Categories {
+                count: codec.categories(),
+                frequencies: self.0.frequencies(),
+                shown: Shown::Text(codec.clone()),
+            }),
+        }
+    }
+    fn texts(&self) -> Option<&Texts> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,83 @@
+//! From the tables of a recipe to the modules that they name.
+use crate::{
+    recipe::{
+        check,
+        file::{Part, Recipe},
+    },
+    registry::{
+        AnySchedule, Modules,
+        module::{self, Kind, Registry, named},
+        settings::Settings,
+    },
+};
+use std::sync::Arc;
+use toml::{Table, Value};
+use tweedie::{Error, Result, spacing::Spacing};
+
+/// The module that a recipe names at `path`, and its settings with the name and all defaults filled in.
+pub(crate) fn module<T: 'static>(
+    recipe: &Recipe,
+    modules: &Modules,
+    kind: Kind,
+    path: &str,
+    registry: &Registry<T>,
+) -> Result<(T, Table)> {
+    let mut table = check::module(recipe, modules, kind, path)?;
+    let name = match table.remove("name") {
+        Some(Value::String(name)) => name,
+        _ => unreachable!("a module is read with its name"),
+    };
+    if registry.description(&name).is_none() {
+        return Err(of_other_rank(recipe, modules, kind, &name, path, &registry.names()));
+    }
+    // The weight of a loss is read by the sum of losses.
+    if kind == Kind::Loss {
+        table.remove("weight");
+    }
+    let (module, settings) = registry.build(&name, table).map_err(|error| recipe.at_field(path, error))?;
+    Ok((module, named(&name, settings)))
+}
+
+/// A module for data of another rank is not one that does not exist.
+fn of_other_rank(recipe: &Recipe, modules: &Modules, kind: Kind, name: &str, path: &str, known: &[&str]) -> Error {
+    let data = |rank| match rank {
+        2 => "points",
+        3 => "sequences",
+        _ => "images",
+    };
+    let is_for: Vec<&str> = modules.ranks(kind, name).into_iter().map(data).collect();
+    let own: Vec<&str> = known.first().map_or(vec![], |known| {
+        let ranks = modules.ranks(kind, known).into_iter();
+        ranks.filter(|rank| !modules.ranks(kind, name).contains(rank)).map(data).collect()
+    });
+    let message = match known {
+        [] => format!("the {kind} `{name}` is for {}, and there is no {kind} for other data.", is_for.join(" and ")),
+        _ => format!(
+            "the {kind} `{name}` is for {}, and these data are {}, for which there {} {}.",
+            is_for.join(" and "),
+            own.join(" or "),
+            if known.len() == 1 { "is" } else { "are" },
+            crate::output::messages::list(known)
+        ),
+    };
+    let written = if recipe.get(path).is_some_and(Value::is_str) { path.to_owned() } else { format!("{path}.name") };
+    recipe.fail(&written, Part::Value, &message)
+}
+
+/// The settings of a section that is not a module, defaults filled in.
+pub(crate) fn section<S: Settings>(recipe: &Recipe, modules: &Modules, section: &str) -> Result<S> {
+    module::read(check::section(recipe, modules, section)?).map_err(|error| recipe.at_field(section, error))
+}
+
+/// The spacing that a recipe names at `path`, for a schedule.
+pub(crate) fn spacing(
+    recipe: &Recipe,
+    modules: &Modules,
+    path: &str,
+    schedule: &AnySchedule,
+) -> Result<(Arc<dyn Spacing>, Table)> {
+    let (times, table) = module(recipe, modules, Kind::Spacing, path, &modules.spacings)?;
+    let times = times(schedule).map_err(|error| recipe.at_field(path, error))?;
+    times.check().map_err(|error| recipe.at_field(path, error))?;
+    Ok((times, table))
+}

@@ -1,0 +1,351 @@
+//! A recipe held against the descriptions of its sections and modules: what is written becomes values of the types that they have.
+use crate::{
+    output::messages,
+    recipe::{
+        file::{Part, Recipe},
+        sections,
+    },
+    registry::{
+        Modules,
+        module::{Description, Kind},
+        schema::{Choice, Field, Type},
+    },
+};
+use toml::{Table, Value};
+use tweedie::{Error, Result};
+
+/// Checks all sections of a recipe.
+///
+/// # Errors
+///
+/// The first mistake, shown where it stands: a section or field that is not known or missing, a value of the wrong type or out of
+/// range, a module that does not exist.
+pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
+    let sections = sections::all();
+    let names: Vec<&str> = sections.iter().map(|section| &*section.name).collect();
+    for (name, value) in recipe.table() {
+        let Some(section) = sections.iter().find(|section| section.name == *name) else {
+            let message = format!(
+                "there is no section `{name}`{} A recipe has the sections {}.",
+                messages::meant(name, &names),
+                messages::list(&names)
+            );
+            return Err(recipe.fail(name, Part::Key, &message));
+        };
+        let place = Place { path: name.clone(), owner: format!("[{name}]"), field: String::new(), kind: None };
+        Reader { recipe, modules }.read(&place, &section.type_, value)?;
+    }
+    let missing: Vec<&str> = sections
+        .iter()
+        .filter(|section| section.required && recipe.get(&section.name).is_none())
+        .map(|section| &*section.name)
+        .collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => Err(absent(recipe, modules, one)),
+        [first, ..] => {
+            let names: Vec<String> = missing.iter().map(|name| format!("[{name}]")).collect();
+            let known = Kind::named(first).map_or(vec![], |kind| modules.names(kind));
+            Err(Error::invalid(format!(
+                "{} has no sections {}: add each with the name of a module, as in `[{first}]` `name = \"{}\"`; `tweedie list {first}` \
+                 and so on describe them.",
+                recipe.name(),
+                messages::list(&names),
+                known.first().unwrap_or(&"…")
+            )))
+        }
+    }
+}
+
+/// A section that a recipe must have is not there.
+fn absent(recipe: &Recipe, modules: &Modules, section: &str) -> Error {
+    let known = Kind::named(section).map_or(vec![], |kind| modules.names(kind));
+    Error::invalid(format!(
+        "{} has no section `[{section}]`: add it with a name, one of {}; `tweedie list {section}` describes them.",
+        recipe.name(),
+        messages::some(&known)
+    ))
+}
+
+/// The table of a module at a path, with its name and with all values in the types of its fields.
+pub(crate) fn module(recipe: &Recipe, modules: &Modules, kind: Kind, path: &str) -> Result<Table> {
+    let Some(value) = recipe.get(path) else { return Err(absent(recipe, modules, path)) };
+    let place = Place { path: path.into(), owner: String::new(), field: String::new(), kind: None };
+    match (Reader { recipe, modules }).module(&place, kind, value)? {
+        Value::Table(table) => Ok(table),
+        _ => unreachable!("a module is read as a table"),
+    }
+}
+
+/// The table of a section that is not a module, with all values in the types of its fields.
+pub(crate) fn section(recipe: &Recipe, modules: &Modules, section: &str) -> Result<Table> {
+    let Some(value) = recipe.get(section) else { return Ok(Table::new()) };
+    let sections = sections::all();
+    let field = sections.iter().find(|field| field.name == section).expect("a section of a recipe");
+    let place = Place { path: section.into(), owner: format!("[{section}]"), field: String::new(), kind: None };
+    match (Reader { recipe, modules }).read(&place, &field.type_, value)? {
+        Value::Table(table) => Ok(table),
+        _ => unreachable!("a section is read as a table"),
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone)]
+struct Place {
+    /// Its path in the recipe.
+    path: String,
+    /// The module or section that it belongs to: the schedule `cosine`, [train].
+    owner: String,
+    /// Its path in there; empty for the module or section itself.
+    field: String,
+    /// The kind of the module, if it is one.
+    kind: Option<Kind>,
+}
+impl Place {
+    fn within(&self, key: &str) -> Self {
+        let field = if self.field.is_empty() { key.to_owned() } else { format!("{}.{key}", self.field) };
+        Self { path: format!("{}.{key}", self.path), field, ..self.clone() }
+    }
+}
+
+struct Reader<'a> {
+    recipe: &'a Recipe,
+    modules: &'a Modules,
+}
+impl Reader<'_> {
+    /// The value as one of the type.
+    fn read(&self, at: &Place, type_: &Type, value: &Value) -> Result<Value> {
+        match (type_, value) {
+            (Type::Boolean, Value::Boolean(_)) | (Type::Text(_), Value::String(_)) | (Type::Other(_), _) => {
+                Ok(value.clone())
+            }
+            (Type::Integer(range), Value::Integer(whole)) if range.contains(*whole as f64) => Ok(value.clone()),
+            // 1e3 is a whole number too.
+            (Type::Integer(range), Value::Float(x)) if x.fract() == 0.0 && range.contains(*x) => {
+                Ok(Value::Integer(*x as i64))
+            }
+            (Type::Number(range), Value::Float(x)) if range.contains(*x) => Ok(value.clone()),
+            (Type::Number(range), Value::Integer(whole)) if range.contains(*whole as f64) => {
+                Ok(Value::Float(*whole as f64))
+            }
+            (Type::Choice(choices), Value::String(text)) => match choices.iter().any(|choice| choice.value == *text) {
+                true => Ok(value.clone()),
+                false => Err(self.not_a_choice(at, type_, choices, text)),
+            },
+            (Type::List(item, lengths), Value::Array(list)) => {
+                let count = list.len() as u64;
+                if lengths.least.is_some_and(|least| count < least) || lengths.most.is_some_and(|most| count > most) {
+                    return Err(self.mismatch(at, type_, value));
+                }
+                let items =
+                    list.iter().enumerate().map(|(i, value)| self.read(&at.within(&i.to_string()), item, value));
+                Ok(Value::Array(items.collect::<Result<_>>()?))
+            }
+            (Type::List(item, _), Value::Table(_)) if matches!(**item, Type::Module(_)) => {
+                let message = format!("[{0}] must be a list: write `[[{0}]]` with double brackets.", at.path);
+                Err(self.recipe.fail(&at.path, Part::Key, &message))
+            }
+            (Type::Table(fields), Value::Table(table)) => Ok(Value::Table(self.table(at, fields, table)?)),
+            (Type::Table(_), _) if at.field.is_empty() => {
+                let message = format!("`{0}` must be a section, written `[{0}]`.", at.path);
+                Err(self.recipe.fail(&at.path, Part::Key, &message))
+            }
+            (Type::Module(kind), _) => match Kind::named(kind).or(at.kind) {
+                Some(kind) => self.module(at, kind, value),
+                None => Ok(value.clone()),
+            },
+            _ => Err(self.mismatch(at, type_, value)),
+        }
+    }
+
+    fn table(&self, at: &Place, fields: &[Field], table: &Table) -> Result<Table> {
+        let mut read = Table::new();
+        for (key, value) in table {
+            let place = at.within(key);
+            let Some(field) = fields.iter().find(|field| field.name == *key) else {
+                return Err(self.unknown(&place, key, at, fields));
+            };
+            read.insert(key.clone(), self.read(&place, &field.type_, value)?);
+        }
+        match fields.iter().find(|field| field.required && !table.contains_key(&field.name)) {
+            None => Ok(read),
+            Some(field) => {
+                let message = format!("{} needs the field `{}`, {}.", at.owner, field.name, field.type_.expected());
+                Err(self.recipe.fail(&at.path, Part::Key, &message))
+            }
+        }
+    }
+
+    /// A module: its name alone, or a table with its name.
+    fn module(&self, at: &Place, kind: Kind, value: &Value) -> Result<Value> {
+        let known = self.modules.names(kind);
+        let (name, settings) = match value {
+            Value::String(name) => (name.clone(), Table::new()),
+            Value::Table(table) => {
+                let mut settings = table.clone();
+                match settings.remove("name") {
+                    Some(Value::String(name)) => (name, settings),
+                    Some(other) => {
+                        let message =
+                            format!("the name of a {kind} must be a text in quotation marks, got {}.", found(&other));
+                        return Err(self.recipe.fail(&format!("{}.name", at.path), Part::Value, &message));
+                    }
+                    None => return Err(self.nameless(at, kind, &known)),
+                }
+            }
+            other => {
+                let message = format!(
+                    "a {kind} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    known.first().unwrap_or(&"…"),
+                    found(other)
+                );
+                return Err(self.recipe.fail(&at.path, Part::Value, &message));
+            }
+        };
+        let candidates = self.modules.all_of_kind(kind).into_iter().filter(|module| module.name == name);
+        let candidates: Vec<&Description> = candidates.collect();
+        let place = Place {
+            path: at.path.clone(),
+            owner: format!("the {kind} `{name}`"),
+            field: String::new(),
+            kind: Some(kind),
+        };
+        // A net of one name may have other fields for data of another rank.
+        let mut first = None;
+        for module in candidates {
+            match self.table(&place, &module.fields, &settings) {
+                Ok(settings) => {
+                    let mut table = Table::from_iter([("name".to_owned(), Value::String(name))]);
+                    table.extend(settings);
+                    return Ok(Value::Table(table));
+                }
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| {
+            let message = unknown_module(kind, &name, &known);
+            let path = if value.is_str() { at.path.clone() } else { format!("{}.name", at.path) };
+            self.recipe.fail(&path, Part::Value, &message)
+        }))
+    }
+
+    fn nameless(&self, at: &Place, kind: Kind, known: &[&str]) -> Error {
+        let several = known.len() > 1;
+        let message = format!(
+            "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            known.first().unwrap_or(&"…"),
+            if several { format!(", or another of {}", messages::some(known)) } else { String::new() },
+            if several { "them" } else { "it" },
+        );
+        self.recipe.fail(&at.path, Part::Key, &message)
+    }
+    fn unknown(&self, place: &Place, key: &str, at: &Place, fields: &[Field]) -> Error {
+        let names: Vec<&str> = fields.iter().map(|field| &*field.name).collect();
+        let there = match names.as_slice() {
+            [] => "It has no fields.".into(),
+            [one] => format!("It has the field `{one}`."),
+            _ => format!("It has the fields {}.", messages::list(&names)),
+        };
+        let of = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
+        let message = format!("{of} has no field `{key}`{} {there}", messages::meant(key, &names));
+        self.recipe.fail(&place.path, Part::Key, &message)
+    }
+    fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
+        let message = format!("`{}` of {} must be {}, got {}.", at.field, at.owner, type_.expected(), found(value));
+        self.recipe.fail(&at.path, Part::Value, &message)
+    }
+    fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {
+        let known: Vec<&str> = choices.iter().map(|choice| &*choice.value).collect();
+        let message = format!(
+            "`{}` of {} must be {}, got \"{text}\"{}",
+            at.field,
+            at.owner,
+            type_.expected(),
+            messages::meant(text, &known)
+        );
+        self.recipe.fail(&at.path, Part::Value, &message)
+    }
+}
+
+/// The sentence that there is no module of a name.
+pub(crate) fn unknown_module(kind: Kind, name: &str, known: &[&str]) -> String {
+    format!(
+        "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
+        messages::meant(name, known),
+        if known.len() == 1 { "is" } else { "are" },
+        messages::some(known),
+        if known.len() == 1 { "it" } else { "them" },
+    )
+}
+
+/// A value as a message shows it.
+fn found(value: &Value) -> String {
+    const SHORT: usize = 40;
+    match value {
+        Value::Table(_) => "a table".into(),
+        Value::Array(list) if value.to_string().len() > SHORT => format!("a list of {} entries", list.len()),
+        Value::Float(x) => x.to_string(),
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Modules;
+
+    /// The recipe for digits with one field set.
+    fn checked(case: &str) -> Result<()> {
+        let mut digits = Recipe::parse("digits.toml", include_str!("../../../recipes/digits.toml").into())?;
+        digits.set(case)?;
+        recipe(&digits, &Modules::default())
+    }
+    fn cases(text: &str) -> impl Iterator<Item = &str> {
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+    }
+
+    #[test]
+    fn what_the_schema_accepts_is_accepted() {
+        for case in cases(include_str!("../../tests/schema/good.txt")) {
+            assert!(checked(case).is_ok(), "{case}: {}", checked(case).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_the_schema_refuses_is_refused() {
+        for case in cases(include_str!("../../tests/schema/bad.txt")) {
+            // Texts with a pattern are read by the module.
+            if !case.contains("mauve") {
+                assert!(checked(case).is_err(), "{case} is accepted");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_numbers_and_names_are_read_as_what_is_wanted() {
+        let text = "[schedule]\nname = \"shifted\"\nfactor = 2\nschedule = \"cosine\"\n[train]\nsteps = 1e3";
+        let recipe = Recipe::parse("r.toml", text.into()).unwrap();
+        let schedule = module(&recipe, &Modules::default(), Kind::Schedule, "schedule").unwrap();
+        assert_eq!(schedule["factor"], Value::Float(2.0));
+        assert_eq!(schedule["schedule"]["name"].as_str(), Some("cosine"));
+        assert_eq!(section(&recipe, &Modules::default(), "train").unwrap()["steps"], Value::Integer(1000));
+    }
+
+    #[test]
+    fn names_of_other_libraries_are_understood() {
+        for (case, meant) in [
+            ("train.learning_rate=1", "`lr`"),
+            ("train.epochs=1", "`steps`"),
+            ("train.batch_size=1", "`batch`"),
+            ("train.weight_decay=1", "`adam.weight_decay`"),
+            ("noise.prediction=\"v_prediction\"", "`v`"),
+            ("noise.prediction=\"sample\"", "`x0`"),
+            ("sample.sampler=\"dpmpp_2m\"", "`dpm-solver++`"),
+            ("sample.sampler=\"euler_a\"", "`euler-ancestral`"),
+            ("sample.sampler=\"ddpm\"", "`ancestral`"),
+        ] {
+            let message = checked(case).unwrap_err().to_string();
+            assert!(message.contains(&format!("did you mean {meant}?")), "{case}: {message}");
+        }
+    }
+}
