@@ -294,9 +294,9 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
     }
     let gap = host((sum - before).abs().max())[0];
     checks.note("posterior averaged over x_t is the forward marginal at s", format!("s = {s}, t = {t}"), gap, 2e-5);
-    let drawn = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
-    let differ = if drawn.dims() == x.dims() { 0.0 } else { 1.0 };
-    checks.note("x_t has the shape of x", format!("{:?}", drawn.dims()), differ, 0.0);
+    let sampled = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
+    let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
+    checks.note("x_t has the shape of x", format!("{:?}", sampled.dims()), differ, 0.0);
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()
@@ -325,9 +325,9 @@ pub fn rng(seed: u64) -> Vec<Check> {
         root.stream("a").stream("b"),
         Rng::new(seed + 1),
     ];
-    let drawn: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
-    for (i, a) in drawn.iter().enumerate() {
-        for (j, b) in drawn.iter().enumerate().skip(i + 1) {
+    let sampled: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
+    for (i, a) in sampled.iter().enumerate() {
+        for (j, b) in sampled.iter().enumerate().skip(i + 1) {
             // 1024 words of 32 bits agree by chance with probability 2⁻²².
             let shared = a.iter().filter(|word| b.contains(word)).count();
             checks.note("streams of two purposes share no words", format!("streams {i} and {j}"), shared as f64, 2.0);

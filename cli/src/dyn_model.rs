@@ -22,7 +22,7 @@ use tweedie::{
     noise::Noise,
     sample::{Infill, Sampler, trajectory},
     spacing::Spacing,
-    train::{Checkpoint, Evaluation, Parameters, Step, Train, Trainer},
+    train::{Checkpoint, HeldOutLoss, Parameters, Step, Train, Trainer},
     transform::Transform,
 };
 use tweedie_data::Mean;
@@ -147,7 +147,7 @@ pub(crate) trait Session<const D: usize> {
     fn checkpoint(&self) -> Checkpoint;
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<()>;
     /// The objective on data held out, where there are any.
-    fn held_out(&self, rows: usize) -> Option<Evaluation>;
+    fn held_out(&self, rows: usize) -> Option<HeldOutLoss>;
     /// How far averaged weights lag behind.
     fn lag(&self) -> Option<f64>;
     fn parameters(&self) -> usize;
@@ -180,7 +180,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> Session<D> for Training<'_,
         self.trainer = Some(trainer.restore(checkpoint)?);
         Ok(())
     }
-    fn held_out(&self, rows: usize) -> Option<Evaluation> {
+    fn held_out(&self, rows: usize) -> Option<HeldOutLoss> {
         self.held_out.map(|data| self.trainer().evaluate(data, rows))
     }
     fn lag(&self) -> Option<f64> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tweedie::{
     Rng,
     denoise::{Denoiser, Thresholded},
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::{Gaussian, Noise, Prediction},
     process::{DenoiseDiffusion, DiffusionProcess},
@@ -303,8 +303,8 @@ fn every_prediction_says_the_same() {
     let z = points([[0.3, -0.4], [1.2, 0.8]]);
     for (name, schedule) in schedules() {
         let noise = |prediction| Gaussian::new(schedule.clone()).with_prediction(prediction).with_data_std(0.7);
-        let part = (1.0, vec![0.2, -0.1], Covariance::Diagonal(vec![0.5, 1.5]));
-        let other = (2.0, vec![-1.0, 1.0], Covariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 });
+        let part = (1.0, vec![0.2, -0.1], ComponentCovariance::Diagonal(vec![0.5, 1.5]));
+        let other = (2.0, vec![-1.0, 1.0], ComponentCovariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 });
         for prediction in Prediction::ALL {
             let model = Mixture::new(noise(prediction), vec![part.clone(), other.clone()]).unwrap();
             let said = model.predict(z.clone(), &[0.4]);
@@ -318,7 +318,10 @@ fn every_prediction_says_the_same() {
 fn covariances_of_every_kind_agree() {
     let noise = || Gaussian::new(OrnsteinUhlenbeck {});
     let full = vec![vec![0.46, 0.48], vec![0.48, 0.74]];
-    let kinds = [Covariance::Full(full.clone()), Covariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 }];
+    let kinds = [
+        ComponentCovariance::Full(full.clone()),
+        ComponentCovariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 },
+    ];
     let z = points([[0.3, -0.4], [1.2, 0.8]]);
     let models = kinds.map(|kind| Mixture::gaussian(noise(), vec![1.0, -1.0], kind).unwrap());
     let [a, b] = &models;
@@ -355,7 +358,7 @@ fn covariances_of_every_kind_agree() {
         })
         .sum();
     assert!((mixture.closed_form(&[0.2, -0.5], c).divergence - trace).abs() < 1e-7);
-    assert!(Mixture::gaussian(noise(), vec![0.0], Covariance::Isotropic(-1.0)).is_err());
+    assert!(Mixture::gaussian(noise(), vec![0.0], ComponentCovariance::Isotropic(-1.0)).is_err());
 }
 
 #[test]
@@ -375,7 +378,7 @@ fn a_hutchinson_likelihood_is_near_the_exact_one() {
 fn a_hutchinson_likelihood_without_chance_is_exact() {
     let schedule = VariancePreserving { beta_min: 0.1, beta_max: 60.0 };
     let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
-    let model = Mixture::gaussian(noise, vec![0.4, -0.2], Covariance::Diagonal(vec![0.3, 2.0])).unwrap();
+    let model = Mixture::gaussian(noise, vec![0.4, -0.2], ComponentCovariance::Diagonal(vec![0.3, 2.0])).unwrap();
     let x = points([[0.1, 0.9], [-1.0, -2.0]]);
     let exact = model.log_density(x.clone(), 0.05);
     let ours = tweedie::likelihood::log_likelihood(&model, x, 0.05, (1e-10, 1e-10), (1, 1e-3), &mut Rng::new(0));
@@ -387,7 +390,7 @@ fn a_hutchinson_likelihood_without_chance_is_exact() {
 #[test]
 fn dynamic_thresholds_follow_the_row() {
     let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
-    let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], Covariance::Isotropic(0.0)).unwrap();
+    let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], ComponentCovariance::Isotropic(0.0)).unwrap();
     let z = Tensor::<2>::zeros([1, 5], &Device::flex());
     let full = Thresholded { model: model.clone(), quantile: 0.75, max: 10.0 };
     // |x̂| sorted: 0, 0.1, 0.5, 2, 4; the quantile ¾ is 2.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tweedie::{
     Rng,
     denoise::Denoiser,
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::{Gaussian, Noise, Prediction, Variance},
     schedule::*,
@@ -251,8 +251,9 @@ fn words_are_translated() {
 }
 
 fn mixture(noise: Gaussian) -> Mixture {
-    let full = Covariance::Full(vec![vec![0.5, 0.2], vec![0.2, 0.3]]);
-    Mixture::new(noise, vec![(0.4, vec![1.0, 0.5], full), (0.6, vec![-0.5, 0.2], Covariance::Isotropic(0.2))]).unwrap()
+    let full = ComponentCovariance::Full(vec![vec![0.5, 0.2], vec![0.2, 0.3]]);
+    Mixture::new(noise, vec![(0.4, vec![1.0, 0.5], full), (0.6, vec![-0.5, 0.2], ComponentCovariance::Isotropic(0.2))])
+        .unwrap()
 }
 
 /// At t = 0 the exact model says the limit of what it says a little above: the score of the data, and their velocity.
@@ -318,14 +319,14 @@ fn exact_moments_and_draws_at_any_time() {
 #[test]
 fn what_is_no_mixture_is_refused() {
     let of = |mean: f64, covariance| Mixture::gaussian(Gaussian::new(FlowMatching {}), vec![mean, 0.0], covariance);
-    assert!(of(f64::NAN, Covariance::Isotropic(1.0)).unwrap_err().to_string().contains("NaN"));
+    assert!(of(f64::NAN, ComponentCovariance::Isotropic(1.0)).unwrap_err().to_string().contains("NaN"));
     // Of rank one and large: rounding leaves −1e-9 of 0.
     let v = [3e4, 1e4];
     let outer = v.map(|a| v.map(|b| a * b * 0.1 + 0.0).to_vec()).to_vec();
-    assert!(of(0.0, Covariance::Full(outer)).is_ok());
-    assert!(of(0.0, Covariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
+    assert!(of(0.0, ComponentCovariance::Full(outer)).is_ok());
+    assert!(of(0.0, ComponentCovariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
     let schedule = Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 };
-    assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], Covariance::Isotropic(1.0)).is_err());
+    assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], ComponentCovariance::Isotropic(1.0)).is_err());
 }
 
 #[test]

@@ -255,7 +255,7 @@ pub fn convolution(p: Law, q: Law, points: usize) -> Made {
     let numeric = convolve(&first, &second)?;
     let error = numeric.error(|z| p.sum(&q, z));
     // show
-    let [largest, total, lost] = [error.largest, error.total, error.lost].map(gallery::scientific);
+    let [largest, total, lost] = [error.largest, error.total, error.missing_mass].map(gallery::scientific);
     let report = format!("Error of the convolution: at most {largest}, in all {total}, mass lost {lost}");
     let (one, two, both) = (|x: f64| p.density(x), |x: f64| q.density(x), |x: f64| p.sum(&q, x));
     // Drawn to four standard deviations: what is nine away is flat.
