@@ -178,8 +178,8 @@ fn entropy(masses: &[Mass], nlls: &[f64], checks: &mut Checks) {
     let own = nlls.iter().sum::<f64>() / n;
     let entropy = masses.iter().map(|mass| mass.entropy).sum::<f64>() / n;
     let var: f64 = masses.iter().map(|mass| (mass.square - mass.entropy.powi(2)).max(0.0)).sum();
-    let law = "the entropy of samples is their mean −ln p";
-    checks.note(p, format!("{own:.4} for {entropy:.4}"), (own - entropy).abs(), 5.0 * var.sqrt() / n + 1e-5);
+    let name = "the entropy of samples is their mean −ln p";
+    checks.note(name, format!("{own:.4} for {entropy:.4}"), (own - entropy).abs(), 5.0 * var.sqrt() / n + 1e-5);
 }
 
 /// Checks that KL(p ‖ q) of two distributions is not negative and is the mean of ln p − ln q over samples of p.

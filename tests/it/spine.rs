@@ -272,7 +272,7 @@ fn categorical_noise_obeys_its_laws() {
     let hot: Vec<f64> = [2, 0, 1, 1].iter().flat_map(|&i| (0..4).map(move |j| f64::from(u8::from(i == j)))).collect();
     let x: Tensor<2> = Tensor::from_data(TensorData::new(hot, [4, 4]), (&device(), DType::F64));
     for (name, schedule) in survivals() {
-        let numbers = tweedie::distribution::numbers(x.clone());
+        let numbers = tweedie::distribution::category_indices(x.clone());
         all_hold(&format!("in numbers, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &numbers));
         all_hold(&format!("uniform, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &x));
         all_hold(&format!("absorbing, {name}"), laws::noise::<2>(&Discrete::absorbing(schedule.clone(), 4, 3), &x));
