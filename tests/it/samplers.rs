@@ -349,7 +349,7 @@ fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
     let least = edm.at(0.0).sigma;
     let mut x = exact.denoise(start, &[1.0]).mean;
     for (i, &t) in times[1..4].iter().enumerate() {
-        let xi = rng.stream("steps").at(i as u64 + 1).normal_tensor(x.dims(), &x.device(), x.dtype());
+        let xi = rng.stream("steps").at_step(i as u64 + 1).normal_tensor(x.dims(), &x.device(), x.dtype());
         let tau = edm.at(t).sigma;
         x = exact.denoise(x + xi * (tau * tau - least * least).sqrt(), &[t]).mean;
     }
@@ -590,7 +590,7 @@ fn the_state_does_not_grow_with_the_number_of_steps() {
             let mut most = 0;
             let times: Vec<f64> = (0..=steps).map(|i| 0.9 - 0.8 * i as f64 / steps as f64).collect();
             for at in TimeStep::along(&times) {
-                z = state.step(&model, z, at, &mut rng.at(at.index as u64));
+                z = state.step(&model, z, at, &mut rng.at_step(at.index as u64));
                 most = most.max(format!("{state:?}").matches("Tensor").count());
             }
             most
