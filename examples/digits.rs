@@ -1,4 +1,4 @@
-//! Trains a small UNet on handwritten digits and draws a row of each, in `digits.png`.
+//! Trains a small UNet on handwritten digits and writes ten samples of each class to `digits.png`.
 use tweedie::prelude::*;
 use tweedie_data::{Digits, Source, Split, picture};
 

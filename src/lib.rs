@@ -59,7 +59,7 @@
 //! What has weights ([`Net`](net::Net), [`Transform`](transform::Transform)) is a burn `Module` and a type parameter; the rest
 //! are trait objects. A [`Model`](model::Model) holds noise, network and transform; a [`Trainer`](train::Trainer) is an iterator over
 //! optimizer steps, a [`Trajectory`](sample::Trajectory) one over sampling steps. A module of your own implements one of these traits,
-//! mostly with one method: see [`tutorial::custom`]. [`process`] offers a continuous process and a β-table by their textbook names.
+//! mostly with one method: see [`tutorial::extension_points`]. [`process`] offers a continuous process and a β-table by their textbook names.
 //!
 //! # Fifteen lines
 //!

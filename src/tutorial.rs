@@ -1,5 +1,8 @@
 #![doc = include_str!("tutorial/introduction.md")]
 
+#[doc = include_str!("tutorial/getting_started_tool.md")]
+pub mod getting_started_tool {}
+
 #[doc = include_str!("tutorial/getting_started.md")]
 pub mod getting_started {}
 
@@ -12,8 +15,9 @@ pub mod coming_from {}
 #[doc = include_str!("tutorial/gaussian.md")]
 pub mod gaussian {}
 
-#[doc = include_str!("tutorial/custom.md")]
-pub mod custom {}
+#[doc = include_str!("tutorial/extension_points.md")]
+#[doc(alias = "custom")]
+pub mod extension_points {}
 
 #[doc = include_str!("tutorial/choosing_a_sampler.md")]
 #[doc = concat!("<div>\n", include_str!("../docs/samplers.svg"), "\n</div>\n")]

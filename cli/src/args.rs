@@ -1,4 +1,4 @@
-//! The command line as typed.
+//! The arguments of the command line.
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, str::FromStr};
 
@@ -38,7 +38,7 @@ pub enum Command {
 /// `tweedie train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// TOML file, as in `recipes/`; without one, the built-in recipe for handwritten digits
+    /// TOML file, as in `recipes/` [default: the built-in recipe for handwritten digits]
     pub recipe: Option<PathBuf>,
     /// Folder of the run [default: runs/NAME; if it exists, the first free of runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
@@ -77,7 +77,8 @@ pub struct Sample {
     /// Number of samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: Option<usize>,
-    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes in turn]
+    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes,
+    /// in turn]
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub class: Vec<String>,
     /// Random seed: the same seed gives the same samples, bit for bit
@@ -86,8 +87,8 @@ pub struct Sample {
     /// Name of a sampler, or a table such as '{ name = "ddim", eta = 1 }' [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub sampler: Option<String>,
-    /// Timestep spacing by name, as in arcsine or karras, or a table such as '{ name = "karras", rho = 5 }' [default: the
-    /// recipe's]
+    /// Timestep spacing by name, such as arcsine or karras, or a table such as '{ name = "karras", rho = 5 }' [default:
+    /// the recipe's]
     #[arg(long, value_name = "NAME")]
     pub times: Option<String>,
     /// Number of sampling steps [default: the recipe's]
@@ -96,8 +97,8 @@ pub struct Sample {
     /// Scale of classifier-free guidance; 1 disables it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Dynamic thresholding: clip x̂ to the Q-quantile of |x̂| of each sample and rescale to the data range; 0.995 is usual
-    /// [default: the recipe's, or static clipping to the data range]
+    /// Dynamic thresholding: clip x̂ to the Q-quantile of |x̂| of each sample and rescale to the data range; 0.995 is
+    /// usual [default: the recipe's, or static clipping to the data range]
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     pub threshold: Option<f64>,
     /// Text that every sample begins with; \n is a line break
@@ -115,19 +116,21 @@ pub struct Sample {
     /// Temperature of the predicted distribution of categories; below 1 sharpens it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
-    /// Sample among the N most probable categories only (top-k) [default: the recipe's]
+    /// Top-k: sample only among the N most probable categories [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub top_k: Option<usize>,
-    /// Sample among the most probable categories with total probability X only (top-p, nucleus) [default: the recipe's]
+    /// Top-p (nucleus): sample only among the most probable categories with total probability X [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
-    /// Also write the sampling trajectory at this many timesteps: trajectory.npy, times.npy and trajectory.png (.html for text)
+    /// Also write the sampling trajectory at this many timesteps: trajectory.npy, times.npy and trajectory.png (.html
+    /// for text)
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "11")]
     pub trajectory: Option<usize>,
     /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
-    /// Output folder; existing files in it are overwritten [default: RUN/samples; if it exists, the first free of RUN/samples-2, …]
+    /// Output folder; existing files in it are overwritten [default: RUN/samples; if it exists, the first free of
+    /// RUN/samples-2, …]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Device: cpu, or a GPU back end that the tool was built with
@@ -179,8 +182,8 @@ pub struct List {
 /// `tweedie verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a recipe's TOML file or a run's folder, to check the
-    /// modules that it names on its data [default: every module]
+    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a recipe's TOML file or a run's folder, to
+    /// check the modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]
@@ -208,22 +211,22 @@ pub struct Compare {
     )]
     #[arg(value_parser = whole::<usize>)]
     pub steps: Vec<usize>,
-    /// Sampler by name, or a table such as '{ name = "deis", order = 2 }'; repeatable [default: every deterministic sampler]
+    /// Sampler by name, or a table such as '{ name = "deis", order = 2 }'; repeatable [default: every deterministic
+    /// sampler]
     #[arg(long, value_name = "NAME")]
     pub sampler: Vec<String>,
-    /// Timestep spacing by name, or a table; repeatable [default: uniform, on the grid of the schedule's table; and arcsine for
-    /// deis, unipc and dpm-solver++]
+    /// Timestep spacing by name, or a table; repeatable [default: even; and arcsine for deis, unipc and dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub times: Vec<String>,
-    /// Optimize the timesteps of each deterministic sampler on N other trajectories and print them; costs up to 16 times N
-    /// trajectories per timestep of each step count
+    /// Optimize the timesteps of each deterministic sampler on N other trajectories and print them; costs up to 16
+    /// times N trajectories per timestep of each step count
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub tune: Option<usize>,
     /// Do not clip x̂ to the data range
     #[arg(long, alias = "unclamped")]
     pub no_clip: bool,
-    /// Also measure the distance of N samples of every sampler from held-out data (at most as many as there are): sliced
-    /// Wasserstein and energy distance
+    /// Also measure the distance of N samples of every sampler from held-out data (at most as many as there are):
+    /// sliced Wasserstein and energy distance
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub samples: Option<usize>,
     /// Number of samples
@@ -232,7 +235,8 @@ pub struct Compare {
     /// Random seed of the initial noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
-    /// Number of seeds, starting at --seed: errors are over all of them, ratios are printed with their standard deviation over seeds
+    /// Number of seeds, starting at --seed: errors are over all of them, ratios are printed with their standard
+    /// deviation over seeds
     #[arg(long, default_value_t = 1, value_name = "K", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub seeds: usize,
     /// Folder for compare.html, compare.png and compare.svg; existing ones are overwritten [default: no plots]

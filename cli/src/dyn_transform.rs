@@ -14,12 +14,12 @@ use tweedie::{
 };
 
 /// Settings of a transform whose type is forgotten.
-pub(crate) trait TransformMaker<const D: usize> {
+pub(crate) trait TransformBuilder<const D: usize> {
     /// What is known of x, given what is known of the data.
     fn facts(&self, data: &Facts) -> Result<Facts>;
     fn init(&self, data: &Facts, rng: &Rng, device: &Device) -> Result<DynTransform<D>>;
 }
-impl<const D: usize, C: TransformConfig<D>> TransformMaker<D> for C {
+impl<const D: usize, C: TransformConfig<D>> TransformBuilder<D> for C {
     fn facts(&self, data: &Facts) -> Result<Facts> {
         TransformConfig::facts(self, data)
     }

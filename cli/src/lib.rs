@@ -1,4 +1,4 @@
-//! The command line of tweedie, as a library: a tool of one's own is three lines.
+//! The command line of tweedie as a library: a custom tool is three lines.
 //!
 //! ```no_run
 //! use tweedie_cli::Modules;
@@ -7,8 +7,8 @@
 //! }
 //! ```
 //!
-//! [`Modules`] is the one table of names: built-in modules and yours enter it by the same calls, and recipes, errors and
-//! `tweedie list` know both.
+//! [`Modules`] is the registry of names: built-in and custom modules are registered by the same methods, and recipes,
+//! error messages and `tweedie list` include both.
 mod args;
 mod commands;
 mod data;
@@ -19,6 +19,9 @@ mod output;
 mod recipe;
 mod registry;
 mod run_dir;
+
+#[doc = include_str!("tutorial/registering.md")]
+pub mod registering {}
 
 pub use data::categories::{Categories, Shown};
 pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
@@ -32,23 +35,23 @@ pub use tweedie::net::Task;
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
 
-/// Exit status of a run that was stopped by Ctrl-C and can be gone on with.
+/// Exit status of training that was stopped by Ctrl-C and can be resumed.
 const INTERRUPTED: u8 = 130;
 
-/// Does what the command line says, with these modules.
+/// Runs the command line with the given modules.
 ///
-/// Exits with 0 when it is done, 1 when something is wrong with recipe, data or files, 2 when the command line itself
-/// cannot be read, 130 when training was stopped by Ctrl-C.
+/// Exit status: 0 on success, 1 for errors in the recipe, the data or files, 2 for errors in the command line, 130 if
+/// training was stopped by Ctrl-C.
 pub fn run(modules: Modules) -> ExitCode {
     run_from(modules, std::env::args_os())
 }
 
-/// [`run`] with the arguments given, the first being the tool's name.
+/// [`run`] with explicit arguments, the first of which is the name of the tool.
 pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let cli = match args::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to standard output and is no error; a closed pipe is none either.
+            // Help is printed to standard output with exit status 0; a closed pipe is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -71,7 +74,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         Ok(false) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             let text = error.to_string();
-            // What shows a line of a recipe ends with that line.
+            // An error that quotes a line of a recipe ends with that line.
             output::console::note(&format!(
                 "error: {}",
                 if text.contains('\n') { text } else { output::messages::sentence(&text) }

@@ -4,5 +4,6 @@ pub(crate) mod messages;
 pub(crate) mod picture;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod sample_files;
 mod synonyms;
 pub(crate) mod text;

@@ -45,8 +45,8 @@ pub use any_schedule::AnySchedule;
 
 use crate::{
     data::{Facts, Source},
-    dyn_model::Maker,
-    dyn_transform::TransformMaker,
+    dyn_model::NetBuilder,
+    dyn_transform::TransformBuilder,
     registry::{
         module::{Description, Kind, Registry},
         schema::{Field, Range, Type},
@@ -74,8 +74,8 @@ pub(crate) struct Ranked<const D: usize> {
     pub noises: Registry<NoiseOn<D>>,
     pub losses: Registry<Arc<dyn Loss<D>>>,
     pub samplers: Registry<Box<dyn Sampler<D>>>,
-    pub nets: Registry<Box<dyn Maker<D>>>,
-    pub transforms: Registry<Box<dyn TransformMaker<D>>>,
+    pub nets: Registry<Box<dyn NetBuilder<D>>>,
+    pub transforms: Registry<Box<dyn TransformBuilder<D>>>,
 }
 impl<const D: usize> Default for Ranked<D> {
     fn default() -> Self {
@@ -198,7 +198,7 @@ impl Modules {
         Self: Rank<D>,
     {
         let transforms = &mut Rank::<D>::ranked_mut(&mut self).transforms;
-        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformMaker<D>>);
+        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformBuilder<D>>);
         self.mark(Kind::Transform, name, C::CATEGORICAL).registered(Kind::Transform, name)
     }
     /// Adds a schedule of α and σ, for continuous data: `[schedule]`.
@@ -243,7 +243,7 @@ impl Modules {
     where
         Self: Rank<D>,
     {
-        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn Maker<D>>);
+        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn NetBuilder<D>>);
         self.registered(Kind::Net, name)
     }
     /// Adds a loss: `[[loss]]`.

@@ -31,14 +31,14 @@ pub(crate) struct RunDir(pub PathBuf);
 /// A line of `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    /// Steps done.
+    /// The number of training steps taken.
     pub step: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub train: Option<Train>,
-    /// The mean objective on held-out data.
+    /// The mean loss on held-out data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
-    /// The same within equal ranges of t.
+    /// The same for each of several equal ranges of t.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub loss_by_noise: BTreeMap<String, f64>,
     /// Relative distance of the EMA weights from the trained ones.
@@ -108,7 +108,8 @@ impl RunDir {
         if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
     }
 
-    /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
+    /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is
+    /// free.
     ///
     /// The folder appears with its recipe in it, so that the run can be resumed whenever it is interrupted.
     pub fn create(out: Option<&Path>, name: &str, recipe: &str) -> Result<Self> {
@@ -123,16 +124,17 @@ impl RunDir {
         };
         for path in choices {
             let folder = Self(path);
-            let taken = fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
-            if !taken {
-                folder.found(recipe)?;
+            let occupied =
+                fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
+            if !occupied {
+                folder.write_new(recipe)?;
                 return Ok(folder);
             }
             if out.is_some() {
                 return Err(Error::invalid(if folder.is_run() {
                     format!(
-                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train --resume --out {}`, \
-                         or choose another folder with `--out`",
+                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train \
+                         --resume --out {}`, or choose another folder with `--out`",
                         folder.0.display(),
                         folder.typed()
                     )
@@ -144,7 +146,7 @@ impl RunDir {
         unreachable!("one of infinitely many folders is free")
     }
 
-    fn found(&self, recipe: &str) -> Result<()> {
+    fn write_new(&self, recipe: &str) -> Result<()> {
         let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(Error::io(parent, "create the folder"))?;
         let mut name = std::ffi::OsString::from(".");
@@ -169,8 +171,8 @@ impl RunDir {
             let last = (1..).map(numbered).take_while(|folder| folder.0.exists()).filter(Self::is_run).last();
             return last.ok_or_else(|| {
                 Error::invalid(format!(
-                    "there is no run to resume: runs/{name} does not exist; leave out `--resume` to start one, or name its \
-                     folder with `--out`"
+                    "there is no run to resume: runs/{name} does not exist; leave out `--resume` to start one, or name \
+                     its folder with `--out`"
                 ))
             });
         };
@@ -193,8 +195,8 @@ impl RunDir {
             .map(|path| format!("`{}`", path.display()))
             .collect();
         runs.sort();
-        let there = if runs.is_empty() { String::new() } else { format!("; existing runs: {}", runs.join(", ")) };
-        Err(Error::invalid(format!("{} {what}{there}: {remedy}", path.display())))
+        let existing = if runs.is_empty() { String::new() } else { format!("; existing runs: {}", runs.join(", ")) };
+        Err(Error::invalid(format!("{} {what}{existing}: {remedy}", path.display())))
     }
 
     /// Removes the partial files of interrupted writes.
@@ -260,10 +262,9 @@ impl RunDir {
         checkpoint.save(&self.best(), notes)
     }
 
-    /// The mean objective of the best checkpoint on held-out data.
+    /// The mean loss of the best checkpoint on held-out data.
     pub fn best_so_far(&self) -> Option<f64> {
-        let facts = facts_of(&self.best()).ok()?;
-        facts.get("held_out")?.parse().ok()
+        read_metadata(&self.best()).ok()?.get("held_out")?.parse().ok()
     }
 
     /// The metrics up to a step; reading stops at a truncated line.
@@ -282,7 +283,7 @@ impl RunDir {
         let lines = self.read_metrics(step);
         let mut text = String::new();
         for line in &lines {
-            text.push_str(&serde_json::to_string(line).expect("numbers are JSON"));
+            text.push_str(&serde_json::to_string(line).expect("metrics can be written as JSON"));
             text.push('\n');
         }
         let path = self.metrics();
@@ -300,7 +301,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Appends a line immediately, so that the metrics of a step are on disk before its checkpoint.
     pub fn push(&mut self, line: &Line) -> Result<()> {
-        let mut text = serde_json::to_string(line).expect("numbers are JSON");
+        let mut text = serde_json::to_string(line).expect("metrics can be written as JSON");
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(Error::io(&self.path, "write"))
     }
@@ -310,9 +311,9 @@ impl Metrics {
     }
 }
 
-/// The metadata of a safetensors file.
-pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
-    // A header is eight bytes of length and as much JSON.
+/// Reads the metadata of a safetensors file.
+pub(crate) fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    // The file starts with the length of the header in eight bytes, and the header as JSON.
     let read = || -> std::io::Result<Vec<u8>> {
         use std::io::Read;
         let mut file = File::open(path)?;
@@ -334,8 +335,26 @@ pub(crate) fn facts_of(path: &Path) -> Result<HashMap<String, String>> {
 }
 
 /// The description of the training data in the metadata of a checkpoint.
-pub(crate) fn data_of(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
+pub(crate) fn facts_from(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
     notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
         Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_older_versions_are_read_and_written_with_new_keys() {
+        let old = r#"{"step":3,"epoch":0.5,"loss":2.0,"terms":[2.0],"gradient":0.25,"rate":0.001,"seconds":0.1}"#;
+        let line: Line = serde_json::from_str(old).unwrap();
+        let train = line.train.as_ref().unwrap();
+        assert_eq!((train.grad_norm, train.lr), (0.25, 0.001));
+        let new = serde_json::to_string(&line).unwrap();
+        assert!(new.contains(r#""grad_norm":0.25,"lr":0.001"#), "{new}");
+        let evaluated: Line = serde_json::from_str(r#"{"step":3,"held_out":1.5,"ema_lag":0.125}"#).unwrap();
+        assert_eq!((evaluated.held_out, evaluated.ema_distance), (Some(1.5), Some(0.125)));
+        assert!(serde_json::to_string(&evaluated).unwrap().contains(r#""ema_distance":0.125"#));
+    }
 }

@@ -107,3 +107,22 @@ fn code_blocks_name_their_language_and_fit_the_page() {
         }
     }
 }
+
+/// The recipe that the guide explains is the built-in one.
+#[test]
+fn the_recipe_explained_line_by_line_is_the_built_in_one() {
+    let settings = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|line| !line.is_empty())
+            .collect()
+    };
+    let (_, code) = prose_and_code("getting_started_tool.md");
+    let toml: Vec<String> = code.into_iter().filter(|(language, _)| language == "toml").map(|(_, line)| line).collect();
+    let mut explained = settings(&toml.join("\n"));
+    // One default is written out.
+    explained.retain(|line| line != "cond_dropout = 0.1");
+    let recipe = settings(&text("recipes/digits.toml"));
+    assert!(explained.windows(recipe.len()).any(|lines| lines == recipe), "{explained:?}");
+}

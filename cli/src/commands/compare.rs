@@ -1,13 +1,14 @@
 //! `tweedie compare`: samplers on one model, measured against a high-accuracy reference solution and against data.
 mod case;
 mod entrant;
+mod measurement;
 mod output;
 mod picture;
 
 use crate::{
     args,
-    commands::sample,
-    data::{Facts, Loaded, Set, Split},
+    commands::{of_rank, sample},
+    data::{Facts, Set, Split},
     device, dyn_model,
     output::messages,
     recipe::Recipe,
@@ -16,7 +17,7 @@ use crate::{
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use case::Case;
-use output::Own;
+use measurement::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
     Error, Result, Rng, laws,
@@ -70,19 +71,10 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?;
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
     match facts.shape.len() {
-        1 => from.compare::<2>(|loaded| match loaded {
-            Loaded::Two(set) => Some(set),
-            _ => None,
-        }),
-        2 => from.compare::<3>(|loaded| match loaded {
-            Loaded::Three(set) => Some(set),
-            _ => None,
-        }),
-        3 => from.compare::<4>(|loaded| match loaded {
-            Loaded::Four(set) => Some(set),
-            _ => None,
-        }),
-        _ => Err(Error::invalid(format!("samples of rank {} are not supported", facts.shape.len()))),
+        1 => from.compare::<2>(),
+        2 => from.compare::<3>(),
+        3 => from.compare::<4>(),
+        n => Err(Error::invalid(format!("a sample must have 1 to 3 axes, and those of this run have {n}"))),
     }
 }
 
@@ -132,7 +124,7 @@ impl Of<'_> {
         Own { run: self.args.model.display().to_string(), sampler: name("sample.sampler"), times: name("sample.times") }
     }
 
-    fn compare<const D: usize>(&self, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<()>
+    fn compare<const D: usize>(&self) -> Result<()>
     where
         Modules: Rank<D>,
     {
@@ -154,7 +146,7 @@ impl Of<'_> {
             )));
         }
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
-        let artist = plan.net.artist(plan.made(), self.device, &read)?;
+        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let mut shape = [self.args.n; D];
         shape[1..].copy_from_slice(&plan.x.shape);
         if plan.transform.is_some() && self.args.samples.is_some() {
@@ -165,7 +157,7 @@ impl Of<'_> {
         }
         let (mut data, mut conditions) = (None, Classes::none());
         if let Some(n) = self.args.samples {
-            let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank));
+            let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank::<D>));
             let take = |set: &dyn Set<D>| {
                 let mut rows = Rng::new(self.args.seed).stream("rows").permutation(set.len());
                 rows.truncate(n);
@@ -184,10 +176,10 @@ impl Of<'_> {
         }
         let case = Case::<D> {
             model_of: &|classes| {
-                let model = artist.guided(classes, plan.sample.guidance);
-                dyn_model::thresholded(model, plan.sample.threshold)
+                let denoiser = model.guided(classes, plan.sample.guidance);
+                dyn_model::thresholded(denoiser, plan.sample.threshold)
             },
-            classes: &|rows| sample::in_turn(&facts, rows),
+            classes: &|rows| sample::cycled(&facts, rows),
             estimate,
             schedule: plan.schedule.schedule()?,
             dtype: DType::F32,

@@ -1,15 +1,15 @@
 //! `tweedie evaluate`: a trained run on held-out data.
 //!
-//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a bound. The
-//! bits of a line of text include its end token, and bits per character divide them by its characters plus one; the n-gram
-//! baselines are measured in the same way.
+//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a
+//! bound. The bits of a line of text include its end token, and bits per character divide them by its characters plus
+//! one; the n-gram baselines are measured in the same way.
 use crate::{
     args,
     commands::list::pretty,
-    commands::sample,
+    commands::{for_rank, sample},
     data::{Facts, Loaded, Set, Split},
     device,
-    dyn_model::Trial,
+    dyn_model::EvaluationSet,
     output::console::say,
     output::messages,
     recipe::Recipe,
@@ -37,17 +37,13 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?;
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
         return Err(Error::invalid(format!(
-            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` (one \
-             sample of ten) in `[data]`",
+            "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` \
+             (one sample of ten) in `[data]`",
             args.run.display()
         )));
     };
     let case = Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights };
-    match held_out {
-        Loaded::Two(set) => case.evaluate::<2>(&*set),
-        Loaded::Three(set) => case.evaluate::<3>(&*set),
-        Loaded::Four(set) => case.evaluate::<4>(&*set),
-    }
+    for_rank!(held_out, set => case.evaluate(&*set))
 }
 
 struct Case<'a> {
@@ -69,21 +65,21 @@ impl Case<'_> {
         facts.fit(&held_out.facts())?;
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
-        let artist = plan.net.artist(plan.made(), self.device, &read)?;
+        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
         let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
-        let trial = Trial {
+        let set = EvaluationSet {
             data: held_out,
             rows: &rows,
             batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
             seed: args.seed,
             device: self.device,
         };
-        let objective = artist.objective(&trial, &plan.objective, plan.times.as_deref());
-        let mut results = Results { rows: n, of: held_out.len(), objective, bits: None };
+        let loss = model.mean_loss(&set, &plan.objective, plan.times.as_deref());
+        let mut results = Results { rows: n, of: held_out.len(), loss, bits: None };
         if plan.noise.categorical() {
-            let bits = artist.bits(&trial, args.times)?;
+            let bits = model.bound_bits(&set, args.times)?;
             let tokens: Vec<f64> = rows
                 .iter()
                 .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.num_tokens(*row)) as f64)
@@ -113,7 +109,7 @@ impl Case<'_> {
 struct Results {
     rows: usize,
     of: usize,
-    objective: Mean,
+    loss: Mean,
     bits: Option<Bits>,
 }
 struct Bits {
@@ -131,7 +127,7 @@ impl Results {
         say(&format!("data        {}", facts.describe()));
         say(&format!("held out    {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
         let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.value, mean.error);
-        say(&format!("objective   {}", mean(&self.objective)));
+        say(&format!("loss        {}", mean(&self.loss)));
         let Some(bits) = &self.bits else { return };
         let Some(per_char) = &bits.per_char else {
             say(&format!("bits per dimension {}", mean(&bits.per_token)));
@@ -151,8 +147,8 @@ impl Results {
     fn json(&self) -> Value {
         let mut all = json!({
             "rows": self.rows,
-            "objective": self.objective.value,
-            "objective_error": self.objective.error,
+            "loss": self.loss.value,
+            "loss_error": self.loss.error,
         });
         let Some(bits) = &self.bits else { return all };
         all["bits_per_token"] = json!(bits.per_token.value);

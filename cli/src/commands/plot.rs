@@ -1,4 +1,4 @@
-//! `tweedie plot`: pictures that explain, each a page that answers the pointer and a PNG.
+//! `tweedie plot`: explanatory figures, each as an interactive page and as PNG files.
 mod forward;
 mod gauss;
 mod process;
@@ -23,30 +23,27 @@ use tweedie_data::Shape;
 use tweedie_plot::gallery::{Site, Stills};
 use tweedie_plot::{Page, Theme};
 
-/// A page, or why there is none.
-type Made = Result<Page>;
-
 /// `tweedie plot`.
 #[derive(Debug, Args)]
 pub struct Plot {
-    /// What to draw
+    /// The plot
     #[command(subcommand)]
     pub what: What,
-    /// Folder of the pages and pictures
+    /// Output folder for pages and pictures
     #[arg(long, global = true, default_value = "plots", value_name = "DIR")]
     pub out: PathBuf,
-    /// Colours of the PNG files; a page follows the reader's own and can be switched
+    /// Theme of the PNG and SVG files; pages follow the browser's and can be switched
     #[arg(long, global = true, value_enum, default_value_t = Paper::Light)]
     pub theme: Paper,
-    /// Write SVG files beside the PNG files
+    /// Write SVG files too
     #[arg(long, global = true)]
     pub svg: bool,
-    /// Seed of everything drawn at random
+    /// Random seed
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 
-/// Colours.
+/// Themes.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Paper {
     /// Dark on white
@@ -55,29 +52,29 @@ pub enum Paper {
     Dark,
 }
 
-/// What pixels become.
+/// Noise types of `tweedie plot forward`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// x_t = α x + σ ε
     Gaussian,
-    /// Another colour, any of 256 a channel
+    /// Values resampled uniformly from 256 levels
     Uniform,
-    /// Masked
+    /// Pixels masked
     Absorbing,
 }
 
-/// Points to start from.
+/// Data sets of points.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Cloud {
-    /// Two half circles that reach into each other
+    /// Two interleaving half circles
     Moons,
-    /// Two circles
+    /// Two concentric circles
     Rings,
-    /// Two arms
+    /// Two spiral arms
     Spirals,
     /// Eight Gaussians on a circle
     Gaussians,
-    /// Eight squares of a board
+    /// Eight squares of a checkerboard
     Checkerboard,
 }
 
@@ -93,10 +90,10 @@ impl Cloud {
     }
 }
 
-/// What to draw.
+/// The plots.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// The normal density: mean, shaded area, families
+    /// The univariate normal distribution: mean, probability of an interval, families
     Univariate {
         /// Mean
         #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
@@ -104,25 +101,25 @@ pub enum What {
         /// Standard deviation
         #[arg(long, default_value_t = 1.0)]
         std: f64,
-        /// Where the shaded area begins [default: one standard deviation below the mean]
+        /// Lower end of the interval [default: one standard deviation below the mean]
         #[arg(long, allow_negative_numbers = true)]
         low: Option<f64>,
-        /// Where it ends [default: one standard deviation above the mean]
+        /// Upper end of the interval [default: one standard deviation above the mean]
         #[arg(long, allow_negative_numbers = true)]
         high: Option<f64>,
     },
-    /// The joint density of two numbers: surface, marginals, covariance, draws
+    /// The bivariate normal distribution: density, marginals, covariance, samples
     Bivariate {
-        /// Correlation, between −1 and 1
+        /// Correlation coefficient, between −1 and 1
         #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
         correlation: f64,
         /// Standard deviations
         #[arg(long, num_args = 2, default_values_t = [1.0, 1.0], value_names = ["FIRST", "SECOND"])]
         std: Vec<f64>,
     },
-    /// What one number tells of another: a slice that moves through a joint density
+    /// Conditional densities: slices of a bivariate normal density
     Conditional {
-        /// Correlation, between −1 and 1
+        /// Correlation coefficient, between −1 and 1
         #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
         correlation: f64,
         /// Means
@@ -131,76 +128,77 @@ pub enum What {
         /// Standard deviations
         #[arg(long, num_args = 2, default_values_t = [1.0, 1.0], value_names = ["FIRST", "SECOND"])]
         std: Vec<f64>,
-        /// Places of the slider
+        /// Number of frames of the slider
         #[arg(long, default_value_t = 41, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=200))]
         frames: u16,
     },
-    /// Two densities, their convolution on a grid, and the exact density of the sum
+    /// The convolution of two densities, numerical and exact
     Convolution {
-        /// normal:MEAN:STD or uniform:LOW:HIGH
+        /// First density: normal:MEAN:STD or uniform:LOW:HIGH
         #[arg(long, default_value = "normal:-1:0.6", value_name = "DENSITY")]
-        first: gauss::Law,
-        /// normal:MEAN:STD or uniform:LOW:HIGH
+        first: gauss::Summand,
+        /// Second density: normal:MEAN:STD or uniform:LOW:HIGH
         #[arg(long, default_value = "uniform:0:3", value_name = "DENSITY")]
-        second: gauss::Law,
-        /// Points of the grid
+        second: gauss::Summand,
+        /// Number of grid points
         #[arg(long, default_value_t = 2001, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=1_000_000))]
         points: u32,
     },
-    /// An image that becomes noise, with the histogram of its values
+    /// The forward process on an image, with the histogram of its values
     Forward {
-        /// PNG or JPEG [default: a picture of our own]
+        /// PNG or JPEG file [default: a built-in image]
         image: Option<PathBuf>,
         /// Schedule by name, as in `tweedie list schedule`
         #[arg(long, default_value = "cosine", value_name = "NAME")]
         schedule: String,
-        /// What pixels become
+        /// Noise type
         #[arg(long, value_enum, default_value_t = Kind::Gaussian)]
         noise: Kind,
-        /// Places of the slider
+        /// Number of frames of the slider
         #[arg(long, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=60))]
         frames: u16,
-        /// The longer side of the image as drawn, in pixels
+        /// Longer side of the image in pixels; larger images are downscaled
         #[arg(long, default_value_t = 112, value_name = "N", value_parser = clap::value_parser!(u16).range(8..=256))]
         side: u16,
     },
-    /// Signal, noise, log-SNR, rate and weights of schedules
+    /// Noise schedules: signal and noise scale, log-SNR, β(t), weights
     Schedule {
-        /// Schedules by name, as in `tweedie list schedule` [default: five that differ]
+        /// Schedules by name, as in `tweedie list schedule` [default: linear, cosine, sqrt, flow-matching and
+        /// ornstein-uhlenbeck]
         names: Vec<String>,
     },
-    /// Points that flow to noise and, by an exact denoiser, back
+    /// The forward process on points, and the probability-flow ODE back with an exact denoiser
     Process {
-        /// Where the points come from
+        /// Data set
         #[arg(long, value_enum, default_value_t = Cloud::Moons)]
         data: Cloud,
         /// Schedule by name, as in `tweedie list schedule`
         #[arg(long, default_value = "variance-preserving", value_name = "NAME")]
         schedule: String,
-        /// Points
+        /// Number of points
         #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=2000))]
         points: u16,
-        /// Steps each way
+        /// Number of timesteps in each direction
         #[arg(long, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=100))]
         steps: u16,
     },
-    /// The curves and samples of a training run
+    /// Training curves and samples of a run
     Run {
         /// Folder of the run
         run: PathBuf,
     },
-    /// All of it, as pages with an index
+    /// Every plot with its defaults, with an index page
     Gallery {
-        /// PNG or JPEG to be noised [default: a picture of our own]
+        /// PNG or JPEG file for the forward process [default: a built-in image]
         #[arg(long, value_name = "FILE")]
         image: Option<PathBuf>,
-        /// Folder of a run, for a page of its own
+        /// Folder of a run, to be included
         #[arg(long, value_name = "DIR")]
         run: Option<PathBuf>,
     },
 }
 
-/// Draws, and says what was written.
+/// Writes the plots and prints the names of the files.
 pub(crate) fn run(args: &Plot, modules: &Modules) -> Result<()> {
     let theme = match args.theme {
         Paper::Light => Theme::Light,
@@ -220,7 +218,7 @@ pub(crate) fn run(args: &Plot, modules: &Modules) -> Result<()> {
     Ok(())
 }
 
-fn page(what: &What, seed: u64, modules: &Modules) -> Made {
+fn page(what: &What, seed: u64, modules: &Modules) -> Result<Page> {
     match what {
         What::Univariate { mean, std, low, high } => gauss::univariate(*mean, *std, *low, *high),
         What::Bivariate { correlation, std } => gauss::bivariate(*correlation, [std[0], std[1]], seed),
@@ -260,11 +258,11 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Made {
             seed,
         ),
         What::Run { run } => run::page(run),
-        What::Gallery { .. } => unreachable!("a gallery is many pages"),
+        What::Gallery { .. } => unreachable!("a gallery has several pages"),
     }
 }
 
-/// Every page at its defaults.
+/// Every plot with its defaults.
 fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Modules) -> Result<Site> {
     let image = image.map(Path::to_path_buf);
     let forward = |noise, schedule: &str| What::Forward {
@@ -280,8 +278,8 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
         What::Bivariate { correlation: 0.8, std: vec![1.0; 2] },
         What::Conditional { correlation: 0.8, mean: vec![0.0, 1.0], std: vec![1.0; 2], frames: 41 },
         What::Convolution {
-            first: gauss::Law::normal(-1.0, 0.6)?,
-            second: gauss::Law::Uniform([0.0, 3.0]),
+            first: gauss::Summand::normal(-1.0, 0.6)?,
+            second: gauss::Summand::Uniform([0.0, 3.0]),
             points: 2001,
         },
         forward(Kind::Gaussian, "cosine"),
@@ -296,9 +294,9 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
     if let Some(folder) = run {
         pages.push(run::page(folder)?);
     }
-    let text = "Diffusion models are applied Gaussians. Every picture here answers the pointer, and is made by a few lines \
-                that its page shows.";
-    Ok(Site { title: "tweedie: the pictures".into(), text: text.into(), pages })
+    let text = "Figures on Gaussians, noise schedules and diffusion processes. Every figure is interactive, and its \
+                page shows the code behind it.";
+    Ok(Site { title: "tweedie: gallery".into(), text: text.into(), pages })
 }
 
 /// Survival probabilities, plotted in place of a signal scale α.
@@ -310,7 +308,7 @@ impl Schedule for Signal {
     }
 }
 
-/// A schedule by name, at its defaults.
+/// A schedule by name, with its defaults.
 fn schedule(name: &str, modules: &Modules) -> Result<AnySchedule> {
     let known = modules.schedules.names();
     if !known.contains(&name) {
@@ -334,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_shown_are_the_lines_that_run() {
+    fn the_code_shown_is_the_code_between_its_markers() {
         let source =
             "fn f() {\n    // show a\n    let x = 1;\n    if x > 0 {\n        g();\n    }\n    // show\n    h();\n}\n";
         assert_eq!(code(source, "a"), "let x = 1;\nif x > 0 {\n    g();\n}");
@@ -342,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn every_page_of_the_gallery_is_whole() {
+    fn every_page_of_the_gallery_is_complete() {
         let site = gallery(None, None, 0, &Modules::default()).unwrap();
         let mut slugs: Vec<&str> = site.pages.iter().map(|page| page.slug.as_str()).collect();
         assert_eq!(slugs.len(), 11);
         slugs.dedup();
-        assert_eq!(slugs.len(), 11, "no page is written over another: {slugs:?}");
+        assert_eq!(slugs.len(), 11, "file names are unique: {slugs:?}");
         for page in &site.pages {
             assert!(!page.text.is_empty() && !page.formula.is_empty() && !page.code.is_empty(), "{}", page.slug);
             assert!(page.html(&[]).len() < 5_000_000, "{}", page.slug);

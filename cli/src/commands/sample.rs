@@ -1,18 +1,18 @@
 //! `tweedie sample`: generates samples from a trained run.
 use crate::{
     args,
-    data::{Facts, pictured, told},
+    data::{Facts, told},
     device,
-    dyn_model::{Drawn, Order, draw},
+    dyn_model::{SampleRequest, generate},
     output::console::{note, say},
     output::messages,
-    output::picture,
     output::progress::Progress,
+    output::sample_files,
     output::text,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, settings::Part},
-    run_dir::{RunDir, data_of, facts_of},
+    run_dir::{RunDir, facts_from, read_metadata},
 };
 use burn::tensor::Device;
 use std::{
@@ -23,7 +23,7 @@ use toml::{Table, Value};
 use tweedie::{
     Error, Result,
     net::Classes,
-    train::{Parameters, write_atomically},
+    train::{Checkpoint, Parameters},
 };
 use tweedie_data::npy;
 
@@ -36,20 +36,19 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let Opened { weights, base, facts, mut recipe } = open(&args.run)?;
     flags(&mut recipe, args)?;
     let data = DataSpec::new(&recipe, modules)?;
-    let drawing =
-        Drawing { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base };
+    let case = Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base };
     match facts.shape.len() {
-        1 => drawing.draw::<2>(),
-        2 => drawing.draw::<3>(),
-        3 => drawing.draw::<4>(),
-        _ => Err(Error::invalid(format!("samples of {} dimensions cannot be drawn by this build", facts.shape.len()))),
+        1 => case.sample::<2>(),
+        2 => case.sample::<3>(),
+        3 => case.sample::<4>(),
+        n => Err(Error::invalid(format!("a sample must have 1 to 3 axes, and those of this run have {n}"))),
     }
 }
 
-/// What is read of a run before its net is made.
+/// A run without its weights.
 pub(crate) struct Opened {
     pub weights: PathBuf,
-    /// The folder beside which samples go.
+    /// The folder in which `samples` is created.
     pub base: PathBuf,
     pub facts: Facts,
     pub recipe: Recipe,
@@ -58,20 +57,20 @@ pub(crate) struct Opened {
 /// Opens a run, or one of its checkpoints.
 pub(crate) fn open(run: &Path) -> Result<Opened> {
     let (weights, base) = weights(run)?;
-    let notes = facts_of(&weights)?;
-    let facts = data_of(&notes, &weights)?;
+    let notes = read_metadata(&weights)?;
+    let facts = facts_from(&notes, &weights)?;
     let text = notes.get("recipe").cloned().unwrap_or_default();
     let recipe = Recipe::parse(&format!("the recipe of {}", run.display()), text)?;
     Ok(Opened { weights, base, facts, recipe })
 }
 
-/// The file of weights that a path means, and the folder beside which samples go.
+/// The file of weights that a path stands for, and the folder in which `samples` is created.
 fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     if run.is_file() {
         return match run.extension().is_some_and(|ending| ending == "safetensors") {
             true => Ok((run.to_path_buf(), run.with_extension(""))),
             false => Err(Error::invalid(format!(
-                "{} is a file and no checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
+                "{} is not a checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
                 run.display()
             ))),
         };
@@ -79,20 +78,21 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
     let folder = RunDir::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let device = Device::flex();
     let mut warn = |text: String| note(&format!("warning: {text}"));
-    let step = |path: &Path| facts_of(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
-    let whole = step(&folder.model());
-    // A run gone on with has checkpoints newer than the weights it once ended with.
+    let step = |path: &Path| read_metadata(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
+    let finished = step(&folder.model());
+    // A resumed run has checkpoints that are newer than the final weights of the run before.
     let newest = folder.newest_step();
-    if let Some(whole) = whole
-        && newest.is_none_or(|newest| newest <= whole)
+    if let Some(finished) = finished
+        && newest.is_none_or(|newest| newest <= finished)
     {
         return Ok((folder.model(), folder.0));
     }
     match folder.latest(&device, &mut warn) {
-        Some(read) if whole.is_none_or(|whole| read.checkpoint.step > whole) => Ok((read.path, folder.0)),
-        _ if whole.is_some() => Ok((folder.model(), folder.0)),
+        Some(read) if finished.is_none_or(|finished| read.checkpoint.step > finished) => Ok((read.path, folder.0)),
+        _ if finished.is_some() => Ok((folder.model(), folder.0)),
         _ => Err(Error::invalid(format!(
-            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train --resume --out {}`",
+            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train \
+             --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),
@@ -129,7 +129,7 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
     for (field, value) in [("sampler", &args.sampler), ("times", &args.times)] {
         let Some(value) = value else { continue };
         let path = format!("sample.{field}");
-        // The module that the recipe names keeps the recipe's settings.
+        // If the recipe names the same module, its settings stay.
         if recipe.module_name(&path) != Some(value) {
             recipe.put(&path, Value::Table(module_of(value)?), format!("--{field} {value}"))?;
         }
@@ -155,7 +155,7 @@ pub(crate) fn module_of(text: &str) -> Result<Table> {
     }
 }
 
-struct Drawing<'a> {
+struct Case<'a> {
     args: &'a args::Sample,
     modules: &'a Modules,
     recipe: &'a Recipe,
@@ -166,9 +166,9 @@ struct Drawing<'a> {
     base: PathBuf,
 }
 
-impl Drawing<'_> {
-    /// The shape of a sample of x, and its known tokens.
-    fn asked<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+impl Case<'_> {
+    /// The shape of a sample of x, and the token ids that are known.
+    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
         let args = self.args;
         let mut shape = plan.x.shape.clone();
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
@@ -181,8 +181,8 @@ impl Drawing<'_> {
             let window = window.and_then(|sampler| sampler.get("window")?.as_integer()).unwrap_or(i64::MAX);
             if length == 0 || length > shape[0] && window > shape[0] as i64 {
                 return Err(Error::invalid(format!(
-                    "`--length {length}`: the model generates 1 to {most} tokens at once; sample longer text block by block with \
-                     --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
+                    "`--length {length}`: the model generates 1 to {most} tokens at once; sample longer text block by \
+                     block with --sampler '{{ name = \"blocks\", block = {half}, window = {most} }}'",
                     most = shape[0],
                     half = shape[0].div_ceil(2),
                 )));
@@ -204,53 +204,42 @@ impl Drawing<'_> {
         Ok((shape, Some(known)))
     }
 
-    fn draw<const D: usize>(&self) -> Result<()>
+    fn sample<const D: usize>(&self) -> Result<()>
     where
         Modules: Rank<D>,
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
         let classes = chosen(facts, &args.class, plan.sample.n)?;
-        let (shape, known) = self.asked(&plan)?;
+        let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
-        let keep = match args.trajectory {
+        let recorded = match args.trajectory {
             None => vec![plan.sample.steps],
             Some(0 | 1) => {
                 return Err(Error::invalid("`--trajectory` must be 2 or more: the noise and the sample"));
             }
-            Some(times) => spread(plan.sample.steps, times),
+            Some(times) => evenly_spaced(plan.sample.steps, times),
         };
-        let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(&self.weights, like, self.device);
-        let artist = plan.net.artist(plan.made(), self.device, &read)?;
-        let order = Order {
-            sampler: &plan.sampler,
-            steps: plan.sample.steps,
-            times: plan.walk.as_deref(),
-            guidance: plan.sample.guidance,
-            truncation: plan.sample.truncation(),
-            threshold: plan.sample.threshold,
+        let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
+        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
+        let request = SampleRequest {
             known: known.as_deref(),
-            classes: &classes,
-            n: plan.sample.n,
-            batch: plan.sample.batch,
             seed: args.seed,
-            keep: &keep,
-            device: self.device,
+            ..request(&plan, &classes, &recorded, self.device)
         };
         let bar = Progress::new(args.quiet, "sampling");
-        let drawn = draw(&*artist, &shape, &order, &mut |share| bar.at(share))?;
+        let samples = generate(&*model, &shape, &request, &mut |fraction| bar.at(fraction))?;
         bar.clear();
-        let drawn = drawn.expect("sampling without interruption");
-        let lost = drawn.frames.iter().flatten().filter(|x| !x.is_finite()).count();
-        if lost > 0 {
+        let not_finite = samples.frames.iter().flatten().filter(|x| !x.is_finite()).count();
+        if not_finite > 0 {
             return Err(Error::invalid(format!(
-                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's weights are \
-                 damaged; `--sampler ddim` tells which",
-                messages::count(lost, "value")
+                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's \
+                 weights are damaged; if `--sampler ddim` fails too, it is the weights",
+                messages::count(not_finite, "value")
             )));
         }
         if !args.quiet
-            && let Some(text) = strayed(&plan, drawn.frames.last().expect("the last timestep is recorded"))
+            && let Some(text) = divergence(&plan, samples.last())
         {
             note(&text);
         }
@@ -262,12 +251,16 @@ impl Drawing<'_> {
                 .expect("one of infinitely many folders is free"),
         };
         fs::create_dir_all(&out).map_err(Error::io(&out, "create the folder"))?;
-        let shown = write(&out, facts, &drawn, &classes, plan.sample.n)?;
+        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n)?;
         if args.trajectory.is_some() {
-            let all: Vec<f32> = drawn.frames.concat();
-            numbers(&out.join("trajectory.npy"), facts, &[drawn.frames.len(), plan.sample.n], &all)?;
-            npy::save(out.join("times.npy"), &[drawn.times.len()], &drawn.times).map_err(told)?;
-            write_trajectory(&out, facts, &drawn, &classes, "Sampling trajectories")?;
+            sample_files::values(
+                &out.join("trajectory.npy"),
+                facts,
+                &[samples.frames.len(), plan.sample.n],
+                &samples.frames.concat(),
+            )?;
+            npy::save(out.join("times.npy"), &[samples.times.len()], &samples.times).map_err(told)?;
+            sample_files::write_trajectory(&out, facts, &samples, &classes, "Sampling trajectories")?;
         }
         if !args.quiet {
             let files = shown.map_or("samples.npy".into(), |shown| format!("{shown} and samples.npy"));
@@ -277,8 +270,33 @@ impl Drawing<'_> {
     }
 }
 
-/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would hide.
-fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
+/// The request that the recipe describes, with seed 0.
+pub(crate) fn request<'a, const D: usize>(
+    plan: &'a Plan<D>,
+    classes: &'a Classes,
+    recorded: &'a [usize],
+    device: &'a Device,
+) -> SampleRequest<'a, D> {
+    SampleRequest {
+        sampler: &plan.sampler,
+        steps: plan.sample.steps,
+        times: plan.sample_times.as_deref(),
+        guidance: plan.sample.guidance,
+        truncation: plan.sample.truncation(),
+        threshold: plan.sample.threshold,
+        known: None,
+        classes,
+        n: plan.sample.n,
+        batch: plan.sample.batch,
+        seed: 0,
+        recorded,
+        device,
+    }
+}
+
+/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would
+/// hide.
+fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
     if !plan.facts.bounded || plan.facts.categories.is_some() {
         return None;
     }
@@ -292,27 +310,28 @@ fn strayed<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
         if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
     let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
     Some(format!(
-        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At t = 1 this \
-         schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more steps{why}.",
+        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At \
+         t = 1 this schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more \
+         steps{why}.",
         100.0 * share,
         name.unwrap_or("of the recipe"),
         messages::count(plan.sample.steps, "step"),
     ))
 }
 
-/// All classes in turn: sample i has class i modulo their number, so that larger sets begin with the same samples.
-pub(crate) fn in_turn(facts: &Facts, n: usize) -> Classes {
+/// All classes in turn: sample i has class i modulo the number of classes, whatever n.
+pub(crate) fn cycled(facts: &Facts, n: usize) -> Classes {
     let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
-    turn(&all, n)
+    cycle(&all, n)
 }
-fn turn(classes: &[Option<u32>], n: usize) -> Classes {
+fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
     if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
 }
 
 /// The classes of `--class`, in turn.
 fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
     if names.is_empty() {
-        return Ok(in_turn(facts, n));
+        return Ok(cycled(facts, n));
     }
     let mut classes = vec![];
     for name in names {
@@ -332,13 +351,14 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
                     Err(_) => messages::meant(name, &facts.classes),
                 };
                 return Err(Error::invalid(format!(
-                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional samples.",
+                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional \
+                     samples.",
                     few(&facts.classes)
                 )));
             }
         }
     }
-    Ok(turn(&classes, n))
+    Ok(cycle(&classes, n))
 }
 
 /// All names, or the first of many.
@@ -355,73 +375,7 @@ fn few(names: &[String]) -> String {
 }
 
 /// `times` indices of a trajectory of `steps` steps, including both ends.
-pub(crate) fn spread(steps: usize, times: usize) -> Vec<usize> {
+pub(crate) fn evenly_spaced(steps: usize, times: usize) -> Vec<usize> {
     let times = times.min(steps + 1);
     (0..times).map(|i| (i * steps + (times - 1) / 2) / (times - 1)).collect()
-}
-
-/// Writes `samples.npy`, `classes.npy` and, depending on the data, `samples.png` or `samples.txt`; returns the name of the
-/// latter.
-pub(crate) fn write(
-    folder: &Path,
-    facts: &Facts,
-    drawn: &Drawn,
-    classes: &Classes,
-    n: usize,
-) -> Result<Option<&'static str>> {
-    let last = drawn.frames.last().expect("the last timestep is recorded");
-    numbers(&folder.join("samples.npy"), facts, &[n], last)?;
-    if !classes.0.is_empty() {
-        // −1 means unconditional.
-        let numbers: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
-        npy::save(folder.join("classes.npy"), &[n], &numbers).map_err(told)?;
-    }
-    if let Some(text) = text::lines(facts, last) {
-        write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
-        return Ok(Some("samples.txt"));
-    }
-    match picture::samples(facts, last, classes)? {
-        Some(picture) => {
-            tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told)?;
-            Ok(Some("samples.png"))
-        }
-        None => Ok(None),
-    }
-}
-
-/// Writes trajectories as a picture or, for text, an HTML page; returns the file's name.
-pub(crate) fn write_trajectory(
-    folder: &Path,
-    facts: &Facts,
-    drawn: &Drawn,
-    classes: &Classes,
-    title: &str,
-) -> Result<Option<&'static str>> {
-    if let Some(page) = text::page(facts, &drawn.frames, &drawn.times, title) {
-        write_atomically(&folder.join("trajectory.html"), page.as_bytes())?;
-        return Ok(Some("trajectory.html"));
-    }
-    match picture::trajectory(facts, &drawn.frames, &drawn.times, classes)? {
-        Some(strip) => {
-            tweedie_data::picture::save(&strip, folder.join("trajectory.png")).map_err(told)?;
-            Ok(Some("trajectory.png"))
-        }
-        None => Ok(None),
-    }
-}
-
-/// Writes samples in the scale of the data; token ids as integers.
-fn numbers(path: &Path, facts: &Facts, rows: &[usize], values: &[f32]) -> Result<()> {
-    let shape = |facts: &Facts| -> Vec<usize> { rows.iter().chain(&facts.shape).copied().collect() };
-    if let Some((_, tokens)) = text::rows(facts, values) {
-        let tokens: Vec<i64> = tokens.into_iter().flatten().map(i64::from).collect();
-        let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
-        return npy::save(path, &shape, &tokens).map_err(told);
-    }
-    match pictured(facts, &[]) {
-        // Category index = gray level; the largest index is the mask.
-        Some((image, _)) => npy::save(path, &shape(&image), values),
-        None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
-    }
-    .map_err(told)
 }

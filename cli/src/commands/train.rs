@@ -1,27 +1,26 @@
 //! `tweedie train`: trains a model from a recipe, with checkpoints, evaluations, samples and a report.
+mod interrupt;
+
 use crate::{
     args,
-    commands::sample,
-    data::{Facts, Loaded, Set, Split, told},
+    commands::{for_rank, of_rank, sample},
+    data::{Facts, Set, Split, told},
     device,
-    dyn_model::{Order, Parts, Session, draw},
+    dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
     output::console::{note, say},
     output::messages,
     output::picture,
+    output::progress::{Progress, TrainingProgress},
     output::report,
+    output::sample_files,
     output::text,
     recipe::plan::{DataSpec, Plan},
     recipe::{Part, Recipe},
     registry::{Modules, Rank},
-    run_dir::{Line, Metrics, RunDir, data_of, facts_of},
+    run_dir::{Line, Metrics, RunDir, facts_from, read_metadata},
 };
 use burn::tensor::{Device, Tensor};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::{
-    io::IsTerminal,
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 use toml::Value;
 use tweedie::{
     Error, Result,
@@ -59,20 +58,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
     };
     let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
-    match set {
-        Loaded::Two(set) => setting.train::<2>(&*set, |loaded| match loaded {
-            Loaded::Two(set) => Some(set),
-            _ => None,
-        }),
-        Loaded::Three(set) => setting.train::<3>(&*set, |loaded| match loaded {
-            Loaded::Three(set) => Some(set),
-            _ => None,
-        }),
-        Loaded::Four(set) => setting.train::<4>(&*set, |loaded| match loaded {
-            Loaded::Four(set) => Some(set),
-            _ => None,
-        }),
-    }
+    for_rank!(set, set => setting.train(&*set))
 }
 
 /// Writes the command line's values into the recipe.
@@ -110,7 +96,7 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn train<const D: usize>(self, set: &dyn Set<D>, of_rank: fn(Loaded) -> Option<Box<dyn Set<D>>>) -> Result<bool>
+    fn train<const D: usize>(self, set: &dyn Set<D>) -> Result<bool>
     where
         Modules: Rank<D>,
     {
@@ -118,40 +104,40 @@ impl Setting<'_> {
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
         let held_out =
-            if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank) } else { None };
-        let parts = Parts {
+            if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank::<D>) } else { None };
+        let parts = TrainingParts {
             data: set as &dyn Data<Tensor<D>, Classes>,
             held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
-            made: plan.made(),
+            model: plan.model_parts(),
             objective: plan.objective.clone(),
             times: plan.times.clone(),
             train: plan.train.clone(),
             device: device.clone(),
         };
-        let mut session = plan.net.session(parts).map_err(|error| recipe.at_field("net", error))?;
+        let mut trainer = plan.net.trainer(parts).map_err(|error| recipe.at_field("net", error))?;
         let text = plan.text();
         let folder = match folder {
             None => RunDir::create(args.out.as_deref(), name, &text)?,
             Some(folder) => {
-                resume(&folder, &mut *session, device, recipe, &plan, args)?;
+                resume(&folder, &mut *trainer, device, recipe, &plan, args)?;
                 folder
             }
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
-            say(&format!("net     {} parameters", messages::grouped(session.parameters())));
+            say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
             let begun =
-                if session.done() > 0 { format!(", resuming from step {}", session.done()) } else { String::new() };
+                if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
         }
-        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *session)
+        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *trainer)
     }
 }
 
-/// Restores a session from the latest checkpoint and writes the recipe back if flags changed it.
+/// Restores a trainer from the latest checkpoint and writes the recipe back if flags changed it.
 fn resume<const D: usize>(
     folder: &RunDir,
-    session: &mut dyn Session<D>,
+    trainer: &mut dyn DynTrainer<D>,
     device: &Device,
     recipe: &Recipe,
     plan: &Plan<D>,
@@ -162,7 +148,7 @@ fn resume<const D: usize>(
     match folder.latest(device, &mut warn) {
         Some(read) => {
             let place = read.path.display().to_string();
-            let known = data_of(&facts_of(&read.path)?, &read.path)?;
+            let known = facts_from(&read_metadata(&read.path)?, &read.path)?;
             known.fit(&plan.facts).map_err(|error| recipe.at_field("data", error))?;
             let step = read.checkpoint.step;
             let steps = plan.train.steps;
@@ -173,7 +159,7 @@ fn resume<const D: usize>(
                 );
                 return Err(recipe.fail("train.steps", Part::Value, &message));
             }
-            session.restore(read.checkpoint).map_err(|error| match error {
+            trainer.restore(read.checkpoint).map_err(|error| match error {
                 _ if error.kind() == ErrorKind::Invalid => {
                     Error::invalid(format!("{place} does not fit the recipe: {error}"))
                 }
@@ -196,22 +182,6 @@ fn resume<const D: usize>(
     Ok(())
 }
 
-/// 1 once Ctrl-C has asked training to stop.
-static STOP: AtomicU8 = AtomicU8::new(0);
-/// Whether training handles Ctrl-C; otherwise it ends the process at once.
-static LISTENING: AtomicBool = AtomicBool::new(false);
-
-fn listen() {
-    STOP.store(0, Ordering::SeqCst);
-    LISTENING.store(true, Ordering::SeqCst);
-    // A second call finds the handler installed.
-    let _ = ctrlc::set_handler(|| {
-        if !LISTENING.load(Ordering::SeqCst) || STOP.swap(1, Ordering::SeqCst) > 0 {
-            std::process::exit(i32::from(crate::INTERRUPTED));
-        }
-    });
-}
-
 struct Run<'a, const D: usize> {
     args: &'a args::Train,
     plan: &'a Plan<D>,
@@ -222,16 +192,17 @@ struct Run<'a, const D: usize> {
 }
 
 impl<const D: usize> Run<'_, D> {
-    fn go(&self, session: &mut dyn Session<D>) -> Result<bool> {
-        let (mut metrics, mut lines) = self.folder.metrics_from(session.done())?;
+    fn go(&self, trainer: &mut dyn DynTrainer<D>) -> Result<bool> {
+        let (mut metrics, mut lines) = self.folder.metrics_from(trainer.done())?;
         let settings = &self.plan.run;
         let mut best = self.folder.best_so_far();
-        let mut saved = session.done();
-        let mut bar = Progress::new(self.plan.train.steps, session.done(), self.plan.train.batch, self.args.quiet);
-        listen();
+        let mut saved = trainer.done();
+        let mut bar =
+            TrainingProgress::new(self.plan.train.steps, trainer.done(), self.plan.train.batch, self.args.quiet);
+        interrupt::listen();
         loop {
             let begun = Instant::now();
-            let step = match session.step() {
+            let step = match trainer.step() {
                 None => break,
                 Some(Ok(step)) => step,
                 Some(Err(error)) => {
@@ -245,12 +216,12 @@ impl<const D: usize> Run<'_, D> {
             bar.step(step.step, step.loss);
             let last = step.step >= self.plan.train.steps;
             if settings.evaluate_every > 0 && (step.step.is_multiple_of(settings.evaluate_every) || last) {
-                self.evaluate(session, step.step, &mut metrics, &mut lines, &mut best)?;
+                self.evaluate(trainer, step.step, &mut metrics, &mut lines, &mut best)?;
             }
-            let stop = STOP.load(Ordering::SeqCst) > 0;
+            let stop = interrupt::requested();
             if stop || last || settings.checkpoint_every > 0 && step.step.is_multiple_of(settings.checkpoint_every) {
                 metrics.sync()?;
-                self.folder.save(&session.checkpoint(), &self.notes(None), settings.keep)?;
+                self.folder.save(&trainer.checkpoint(), &self.notes(None), settings.keep)?;
                 saved = step.step;
             }
             if stop && !last {
@@ -263,9 +234,9 @@ impl<const D: usize> Run<'_, D> {
                 return Ok(false);
             }
         }
-        LISTENING.store(false, Ordering::SeqCst);
+        interrupt::stop_listening();
         bar.clear();
-        self.finish(session, &lines)?;
+        self.finish(trainer, &lines)?;
         Ok(true)
     }
 
@@ -281,52 +252,38 @@ impl<const D: usize> Run<'_, D> {
 
     fn evaluate(
         &self,
-        session: &dyn Session<D>,
+        trainer: &dyn DynTrainer<D>,
         step: u64,
         metrics: &mut Metrics,
         lines: &mut Vec<Line>,
         best: &mut Option<f64>,
     ) -> Result<()> {
-        let Some(held_out) = session.held_out(self.plan.run.evaluate_rows) else { return Ok(()) };
+        let Some(held_out) = trainer.evaluate(self.plan.run.evaluate_rows) else { return Ok(()) };
         if !held_out.loss.is_finite() {
-            let place = "the loss on held-out data";
-            return Err(Error::not_finite(step, place));
+            return Err(Error::not_finite(step, "the loss on held-out data"));
         }
-        let line = Line::evaluated(step, &held_out, session.lag());
+        let line = Line::evaluated(step, &held_out, trainer.ema_distance());
         metrics.push(&line)?;
         lines.push(line);
-        self.picture(session, step)?;
+        self.picture(trainer, step)?;
         let held_out = held_out.loss;
         if best.is_none_or(|best| held_out < best) {
             *best = Some(held_out);
-            self.folder.save_best(&session.checkpoint(), &self.notes(Some(held_out)))?;
+            self.folder.save_best(&trainer.checkpoint(), &self.notes(Some(held_out)))?;
         }
         Ok(())
     }
 
     /// Writes a few samples of the current model: `progress/step-N.png`, or `.txt`.
-    fn picture(&self, session: &dyn Session<D>, step: u64) -> Result<()> {
+    fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::in_turn(self.facts, n);
-        let order = Order {
-            sampler: &self.plan.sampler,
-            steps,
-            times: None,
-            guidance: sample.guidance,
-            truncation: sample.truncation(),
-            threshold: sample.threshold,
-            known: None,
-            classes: &classes,
-            n,
-            batch: sample.batch,
-            seed: 0,
-            keep: &[steps],
-            device: self.device,
-        };
-        let drawn = draw(&*session.artist(), &self.plan.x.shape, &order, &mut |_| true)?
-            .expect("sampling without interruption");
-        let last = drawn.frames.last().expect("the last timestep is recorded");
+        let classes = sample::cycled(self.facts, n);
+        let recorded = [steps];
+        let request =
+            SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
+        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_| ())?;
+        let last = samples.last();
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
@@ -346,12 +303,12 @@ impl<const D: usize> Run<'_, D> {
         match error.kind() {
             ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
                 "{error}. The last checkpoint is that of step {saved}; resume from it with, for example: tweedie train \
-                 --resume --out {typed} --set train.rate={}",
+                 --resume --out {typed} --set train.lr={}",
                 self.plan.train.lr * 0.5
             )),
             ErrorKind::NotFinite => Error::invalid(format!(
                 "{error}. There is no checkpoint yet; start again from step 1 with, for example: tweedie train \
-                 --resume --out {typed} --set train.rate={}",
+                 --resume --out {typed} --set train.lr={}",
                 self.plan.train.lr * 0.5
             )),
             _ => error,
@@ -359,39 +316,24 @@ impl<const D: usize> Run<'_, D> {
     }
 
     /// Writes weights, samples and the report.
-    fn finish(&self, session: &dyn Session<D>, lines: &[Line]) -> Result<()> {
+    fn finish(&self, trainer: &dyn DynTrainer<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
-        let checkpoint: Checkpoint = session.checkpoint();
+        let checkpoint: Checkpoint = trainer.checkpoint();
         let mut notes = self.notes(None);
         notes.push(("step", checkpoint.step.to_string()));
         checkpoint.save_weights(&folder.model(), &notes)?;
 
         let sample = &self.plan.sample;
-        let classes = sample::in_turn(self.facts, sample.n);
-        let keep = sample::spread(sample.steps, sample::FRAMES);
-        let order = Order {
-            sampler: &self.plan.sampler,
-            steps: sample.steps,
-            times: self.plan.walk.as_deref(),
-            guidance: sample.guidance,
-            truncation: sample.truncation(),
-            threshold: sample.threshold,
-            known: None,
-            classes: &classes,
-            n: sample.n,
-            batch: sample.batch,
-            seed: 0,
-            keep: &keep,
-            device: self.device,
-        };
-        let artist = session.artist();
-        let bar = crate::output::progress::Progress::new(self.args.quiet, "sampling");
-        let drawn = draw(&*artist, &self.plan.x.shape, &order, &mut |share| bar.at(share))?;
+        let classes = sample::cycled(self.facts, sample.n);
+        let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
+        let request = sample::request(self.plan, &classes, &recorded, self.device);
+        let bar = Progress::new(self.args.quiet, "sampling");
+        let model = trainer.model();
+        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |fraction| bar.at(fraction))?;
         bar.clear();
-        let drawn = drawn.expect("sampling without interruption");
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
-        let shown = sample::write(&folder.0, self.facts, &drawn, &classes, sample.n)?;
-        let walk = sample::write_trajectory(&folder.0, self.facts, &drawn, &classes, &title)?;
+        let shown = sample_files::write(&folder.0, self.facts, &samples, &classes, sample.n)?;
+        let trajectory = sample_files::write_trajectory(&folder.0, self.facts, &samples, &classes, &title)?;
         report::write(&report::Report {
             folder,
             title: &title,
@@ -399,10 +341,10 @@ impl<const D: usize> Run<'_, D> {
             recipe: self.text,
             lines,
             batch: self.plan.train.batch,
-            parameters: session.parameters(),
+            parameters: trainer.num_params(),
         })?;
         if !self.args.quiet {
-            let pictures: String = [shown.filter(|_| walk.is_some()), walk]
+            let pictures: String = [shown.filter(|_| trajectory.is_some()), trajectory]
                 .into_iter()
                 .flatten()
                 .map(|name| format!("{name}, "))
@@ -418,61 +360,5 @@ impl<const D: usize> Run<'_, D> {
             ));
         }
         Ok(())
-    }
-}
-
-/// Progress of training on standard error: a bar on a terminal, occasional lines elsewhere, nothing with `--quiet`.
-struct Progress {
-    bar: Option<ProgressBar>,
-    lines: bool,
-    total: u64,
-    batch: usize,
-    begun: Instant,
-    last: Instant,
-    /// End times of recent steps, for the current speed.
-    recent: std::collections::VecDeque<Instant>,
-    loss: Option<f64>,
-}
-impl Progress {
-    fn new(total: u64, done: u64, batch: usize, quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = (terminal && !quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-            let style = ProgressStyle::with_template("step {pos}/{len} {bar:28} {msg}").expect("the template is right");
-            bar.set_style(style.progress_chars("━╸ "));
-            bar.set_position(done);
-            bar
-        });
-        let now = Instant::now();
-        let lines = !terminal && !quiet;
-        Self { bar, lines, total, batch, begun: now, last: now, recent: [now].into(), loss: None }
-    }
-    fn step(&mut self, step: u64, loss: f64) {
-        let now = Instant::now();
-        let first = self.loss.is_none();
-        self.loss = Some(self.loss.map_or(loss, |old| old + 0.05 * (loss - old)));
-        self.recent.push_back(now);
-        if self.recent.len() > 50 {
-            self.recent.pop_front();
-        }
-        let rate = (self.recent.len() - 1) as f64 / (now - self.recent[0]).as_secs_f64().max(1e-9);
-        let left = messages::duration((self.total - step) as f64 / rate);
-        let loss = self.loss.unwrap_or(loss);
-        let speed = rate * self.batch as f64;
-        if let Some(bar) = &self.bar {
-            bar.set_position(step);
-            bar.set_message(format!("loss {loss:.4}  {speed:.0} samples/s  {left} left"));
-        }
-        // Every 10 seconds in the first minute, then every 30.
-        let pause = Duration::from_secs(if self.begun.elapsed().as_secs() < 60 { 10 } else { 30 });
-        if self.lines && (first || now - self.last > pause || step == self.total) {
-            note(&format!("step {step}/{}  loss {loss:.4}  {speed:.0} samples/s  {left} left", self.total));
-            self.last = now;
-        }
-    }
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

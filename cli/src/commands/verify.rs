@@ -3,9 +3,9 @@ mod output;
 
 use crate::{
     args,
-    commands::list::pretty,
+    commands::{for_rank, list::pretty},
     data::categories::Categories,
-    data::{Facts, Loaded, Set, Split},
+    data::{Facts, Set, Split},
     output::console::say,
     output::messages,
     recipe::Recipe,
@@ -28,7 +28,7 @@ use tweedie::{
     schedule::{FlowMatching, Linear, VariancePreserving},
 };
 
-/// The kinds that have laws of their own.
+/// The kinds of modules that have laws.
 const KINDS: [&str; 6] = ["schedule", "noise", "net", "loss", "spacing", "sampler"];
 
 pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
         None => by_name(&KINDS, args, modules)?,
         Some(what) => match kind(what) {
             Some(kind) => by_name(&[kind], args, modules)?,
-            // A run holds its recipe.
+            // The folder of a run contains its recipe.
             None if Path::new(what).is_dir() => {
                 let folder = RunDir::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
                 of_recipe(&Recipe::of_run(&folder.recipe())?, modules)?
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             }
             None => {
                 return Err(Error::invalid(format!(
-                    "there are no laws of `{what}`{} There are some of {}; the modules of a recipe or of a run are \
-                     verified by `tweedie verify FILE.toml` or `tweedie verify RUN`.",
+                    "`{what}` is not a kind of module with laws{} The kinds are {}; `tweedie verify FILE.toml` and \
+                     `tweedie verify RUN` check the modules of a recipe or a run.",
                     messages::meant(what, &KINDS),
                     messages::list(&KINDS)
                 )));
@@ -88,7 +88,7 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
 }
 
 /// A module with its default settings.
-fn usual<T: 'static>(kind: &str, name: &str, registry: &Registry<T>) -> Result<T> {
+fn default_of<T: 'static>(kind: &str, name: &str, registry: &Registry<T>) -> Result<T> {
     match registry.build(name, toml::Table::new()) {
         Ok((module, _)) => Ok(module),
         Err(error) => Err(Error::invalid(format!("the defaults of the {kind} `{name}` do not describe one: {error}"))),
@@ -101,28 +101,28 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     let preserving = AnySchedule::both("variance-preserving", VariancePreserving::default());
     Ok(match kind {
         "schedule" => {
-            let schedule = usual(kind, name, &modules.schedules)?;
+            let schedule = default_of(kind, name, &modules.schedules)?;
             schedule.check()?;
             let continuous = schedule.schedule().map_or(vec![], |schedule| laws::schedule(&schedule));
             let categorical = schedule.survival().map_or(vec![], |schedule| laws::survival(&schedule));
             [continuous, categorical].concat()
         }
         "spacing" => {
-            let spacing = usual(kind, name, &modules.spacings)?(&preserving)?;
+            let spacing = default_of(kind, name, &modules.spacings)?(&preserving)?;
             spacing.check()?;
             laws::spacing(&*spacing)
         }
         "sampler" => {
             let three = &Rank::<3>::ranked(modules).samplers;
-            sampler(&*usual(kind, name, &two.samplers)?, &*usual(kind, name, three)?)
+            sampler(&*default_of(kind, name, &two.samplers)?, &*default_of(kind, name, three)?)
         }
         "loss" => {
-            // A loss of sequences alone asks for the transform they come by.
+            // A loss for sequences only depends on a learned embedding.
             if two.losses.description(name).is_none() {
                 return Ok(vec![]);
             }
-            let loss = usual(kind, name, &two.losses)?;
-            // In the precision in which nets are trained.
+            let loss = default_of(kind, name, &two.losses)?;
+            // In single precision, as in training.
             let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F32);
             let table = || Linear::new(100);
             let (uniform, absorbing) = (Discrete::uniform(table(), 3), Discrete::absorbing(table(), 4, 3));
@@ -134,7 +134,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
                 loss.check(&absorbing)?;
                 laws::loss(&*loss, &absorbing, &one_hot(&x).pad([(0, 0), (0, 1)], 0.0))
             };
-            checks.extend(bounds(&*usual(kind, name, &Rank::<3>::ranked(modules).losses)?));
+            checks.extend(bounds(&*default_of(kind, name, &Rank::<3>::ranked(modules).losses)?));
             checks
         }
         "net" => match modules.ranks(Kind::Net, name) {
@@ -144,14 +144,14 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         },
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
-            let make = usual(kind, name, &two.noises)?;
-            // Some noises are made of the steps of a table.
+            let make = default_of(kind, name, &two.noises)?;
+            // Some noises need a schedule that is a table of steps.
             let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
             let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
             noise.check()?;
             let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
             let x = match noise.categories() {
-                // Data are never the mask, which is the last.
+                // Data are never the mask, which is the last category.
                 Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
                 None => x,
             };
@@ -160,8 +160,8 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
     })
 }
 
-/// A sampler on the exact problems of the noises that it does not refuse: points in the plane and sequences of categories. One
-/// for consistency models is held to the exact one of them.
+/// The laws of a sampler on exact problems: points in the plane and sequences of categories, if it supports their
+/// noise. A sampler of consistency models is checked on the exact consistency model.
 fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     let mut checks = laws::discrete_sampler(sequences);
     if plane.check(&Gaussian::new(VariancePreserving::default())).is_ok() {
@@ -174,29 +174,27 @@ fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     checks
 }
 
-/// The laws of a net with its default settings, for data of some shape in three classes.
+/// The laws of a network with its default settings, for data of a shape with three classes.
 fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
-    let maker = usual("net", name, &Rank::<D>::ranked(modules).nets)?;
+    let builder = default_of("net", name, &Rank::<D>::ranked(modules).nets)?;
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     let facts = Facts { shape: shape.to_vec(), classes, ..Facts::default() };
-    maker.laws(&facts, &Gaussian::new(VariancePreserving::default()))
+    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
 }
 
 /// The laws of the modules that a recipe names, with its settings and for its data.
 fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
     let data = DataSpec::new(recipe, modules)?;
-    let loaded = data.load(recipe, Split::Train)?.ok_or_else(|| Error::invalid("the recipe's data are empty"))?;
-    match &loaded {
-        Loaded::Two(set) => of_rank::<2>(recipe, modules, &data, &**set),
-        Loaded::Three(set) => of_rank::<3>(recipe, modules, &data, &**set),
-        Loaded::Four(set) => of_rank::<4>(recipe, modules, &data, &**set),
-    }
+    let loaded = data
+        .load(recipe, Split::Train)?
+        .ok_or_else(|| Error::invalid("the data set of the recipe has no training part"))?;
+    for_rank!(loaded, set => of_plan(recipe, modules, &data, &*set))
 }
 
-fn of_rank<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
+fn of_plan<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
 where
     Modules: Rank<D>,
 {
@@ -205,7 +203,7 @@ where
     let name = |path: &[&str]| name_at(&plan.resolved, path);
     let rows: Vec<usize> = (0..set.len().min(8)).collect();
     let (x, _) = set.batch(&rows, &Rng::new(0).stream("data"), &Device::flex());
-    // Words that are learned as vectors have none yet.
+    // The vectors of a learned embedding are replaced by random ones.
     let x = if plan.transform.is_none() {
         x.cast(DType::F64)
     } else {
@@ -230,12 +228,12 @@ where
         let x = x.clone().cast(DType::F32);
         verified.push(("loss", name(&["loss", &i]), laws::loss(&**loss, &*plan.noise, &x)));
     }
-    for (times, path) in [(&plan.times, &["times"][..]), (&plan.walk, &["sample", "times"])] {
+    for (times, path) in [(&plan.times, &["times"][..]), (&plan.sample_times, &["sample", "times"])] {
         if let Some(times) = times {
             verified.push(("spacing", name(path), laws::spacing(&**times)));
         }
     }
-    // Samplers are measured on exact problems, whatever the data.
+    // Samplers are checked on exact problems, independent of the data.
     let mut settings = match plan.resolved["sample"].get("sampler") {
         Some(toml::Value::Table(settings)) => settings.clone(),
         _ => toml::Table::new(),
@@ -260,7 +258,7 @@ fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
     at.and_then(|module| Some(module.get("name")?.as_str()?.to_owned())).unwrap_or_default()
 }
 
-/// The laws of a loss that bounds the likelihood of categories, in continuous time if it can.
+/// The laws of a loss that bounds the likelihood of categorical data, in continuous time if possible.
 fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
     let continuous: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(FlowMatching {}, 4, 3));
     let steps: Arc<dyn Noise<3>> = Arc::new(Discrete::absorbing(Linear::new(100), 4, 3));
@@ -268,7 +266,7 @@ fn bounds(loss: &dyn Loss<3>) -> Vec<Check> {
     [continuous, steps].into_iter().find(bounded).map_or(vec![], |noise| laws::bound(loss, noise))
 }
 
-/// What is known of data of `width` numbers, or of three categories.
+/// The properties of data with `width` values per sample, or with three categories.
 fn facts(width: usize, categorical: bool) -> Facts {
     let shown = crate::data::categories::Shown::Numbers;
     let categories = Categories { count: 3, frequencies: vec![0.5, 0.2, 0.3], shown };

@@ -1,4 +1,4 @@
-//! Sentences for users.
+//! Helpers for messages: lists, suggestions, numbers and durations.
 use crate::output::synonyms;
 
 /// `` `a`, `b` and `c` ``.
@@ -11,7 +11,7 @@ pub fn list<T: AsRef<str>>(words: &[T]) -> String {
     }
 }
 
-/// [`list`], or the first of many and how many others there are.
+/// [`list`], abbreviated to the first names and the number of others if there are many.
 pub fn some<T: AsRef<str>>(words: &[T]) -> String {
     const MOST: usize = 8;
     const SHOWN: usize = 5;
@@ -27,7 +27,7 @@ pub fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(n)) }
 }
 
-/// `; did you mean ⟨the closest⟩`, or nothing where none is close.
+/// `; did you mean …?` with the closest known word, or a full stop if none is close.
 pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     match synonyms::ours(word, known).or_else(|| closest(word, known)) {
         Some(known) => format!("; did you mean `{known}`?"),
@@ -35,7 +35,7 @@ pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     }
 }
 
-/// The word that was likely meant: few letters changed, one the beginning of the other, or its initials.
+/// The known word that was probably meant: at a small edit distance, a prefix, or with these initials.
 pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");
     let distance = |known: &str| {
@@ -48,7 +48,7 @@ pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str>
     (best.0 <= (word.chars().count() / 3).max(1)).then_some(best.1)
 }
 
-/// With a full stop, where it has no end yet.
+/// The text with a full stop at its end, unless it ends with punctuation.
 pub fn sentence(text: &str) -> String {
     if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_that_was_meant_is_near() {
+    fn misspelled_words_are_recognized() {
         let known = ["cosine", "linear", "variance-preserving"];
         assert_eq!(closest("cosin", &known), Some("cosine"));
         assert_eq!(closest("variance_preserving", &known), Some("variance-preserving"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_words_a_few_are_named() {
+    fn long_lists_are_abbreviated() {
         let many: Vec<String> = (0..34).map(|i| format!("w{i}")).collect();
         assert_eq!(some(&many[..3]), "`w0`, `w1` and `w2`");
         assert_eq!(some(&many), "`w0`, `w1`, `w2`, `w3`, `w4` and 29 others");

@@ -17,7 +17,7 @@ const SMALL_CLOUD: usize = 160;
 /// The axes of scatter plots span ±SPAN.
 const SPAN: f32 = 3.0;
 /// Class colors: the palette of Okabe and Ito, distinguishable with color blindness.
-const COLOURS: [[u8; 3]; 8] = [
+const COLORS: [[u8; 3]; 8] = [
     [0, 114, 178],
     [230, 159, 0],
     [0, 158, 115],
@@ -130,7 +130,7 @@ fn cloud(points: &[f32], classes: &Classes, side: usize) -> Vec<f32> {
             if dy * dy + dx * dx > radius * radius || row.min(column) < 0 || row.max(column) >= side as isize {
                 continue;
             }
-            for (channel, level) in COLOURS[class % COLOURS.len()].into_iter().enumerate() {
+            for (channel, level) in COLORS[class % COLORS.len()].into_iter().enumerate() {
                 let pixel = &mut image[(channel * side + row as usize) * side + column as usize];
                 // Each point has an opacity of 60 %, so that dense regions are darker.
                 *pixel = *pixel * 0.4 + (f32::from(level) / 127.5 - 1.0) * 0.6;

@@ -28,10 +28,10 @@ body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 60rem; background: 
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 .soft { color: var(--soft); margin: 0; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; margin: 1.2rem 0 0; }
-.numbers div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
-.numbers b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
-.numbers span { color: var(--soft); font-size: .85rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; margin: 1.2rem 0 0; }
+.figures div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
+.figures b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
+.figures span { color: var(--soft); font-size: .85rem; }
 img { max-width: 100%; height: auto; border-radius: .3rem; image-rendering: pixelated; }
 .wide { overflow-x: auto; } .wide img { max-width: none; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
@@ -57,28 +57,28 @@ fn page(report: &Report<'_>) -> String {
     let seconds: f64 = report.lines.iter().filter_map(|line| Some(line.train.as_ref()?.seconds)).sum();
     let smooth = smoothed(&train);
 
-    let mut numbers = vec![
+    let mut figures = vec![
         (messages::grouped(train.len()), "steps".to_owned()),
         (messages::grouped(report.parameters), "parameters".into()),
     ];
     if let Some((_, loss)) = smooth.last() {
-        numbers.push((format!("{loss:.4}"), "final training loss, smoothed".into()));
+        figures.push((format!("{loss:.4}"), "final training loss, smoothed".into()));
     }
     if let Some((step, loss)) = held.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        numbers
+        figures
             .push((format!("{loss:.4}"), format!("best held-out loss, at step {}", messages::grouped(step as usize))));
     }
     if seconds > 0.0 {
-        numbers.push((messages::duration(seconds), "training time".into()));
+        figures.push((messages::duration(seconds), "training time".into()));
         let speed = (train.len() * report.batch) as f64 / seconds;
         let speed = if speed < 10.0 { format!("{speed:.1}") } else { messages::grouped(speed.round() as usize) };
-        numbers.push((speed, "samples per second".into()));
+        figures.push((speed, "samples per second".into()));
     }
-    let numbers: String =
-        numbers.iter().map(|(value, what)| format!("<div><b>{value}</b><span>{what}</span></div>")).collect();
+    let figures: String =
+        figures.iter().map(|(value, what)| format!("<div><b>{value}</b><span>{what}</span></div>")).collect();
 
     let mut body = format!(
-        "<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n<div class=\"numbers\">{numbers}</div>\n",
+        "<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n<div class=\"figures\">{figures}</div>\n",
         escaped(&report.facts.describe())
     );
     if let Some(image) = image(report.folder, "samples.png", "generated samples") {
@@ -128,13 +128,13 @@ fn escaped(text: &str) -> String {
 
 /// Exponential moving average over about a hundredth of the run, with bias correction.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 100.0).max(1.0);
+    let decay = 1.0 - 1.0 / (points.len() as f64 / 100.0).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     points
         .iter()
         .map(|&(step, loss)| {
-            sum = keep * sum + (1.0 - keep) * loss;
-            weight = keep * weight + (1.0 - keep);
+            sum = decay * sum + (1.0 - decay) * loss;
+            weight = decay * weight + (1.0 - decay);
             (step, sum / weight)
         })
         .collect()
@@ -203,9 +203,9 @@ fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> St
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 4.0
     );
-    let line = |points: &[(f64, f64)], colour: &str, width: f64| {
+    let line = |points: &[(f64, f64)], color: &str, width: f64| {
         format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--{colour})\" stroke-width=\"{width}\" \
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--{color})\" stroke-width=\"{width}\" \
              stroke-linejoin=\"round\"/>",
             path(points)
         )

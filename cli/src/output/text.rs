@@ -82,11 +82,11 @@ pub(crate) fn page(facts: &Facts, frames: &[Vec<f32>], times: &[f64], title: &st
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let _ = write!(
         page,
-        "<title>{title}</title>\n<h1>{title}</h1>\n<p class=\"soft\">From noise (t = 1) to text (t = 0). Tokens that changed are \
-         marked; ░ is a mask, ↵ a line break, · the end of a sample.</p>\n\
-         <p><button id=\"play\">play</button> <input id=\"at\" type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" \
-         aria-label=\"time\"> <output id=\"t\"></output></p>\n<div id=\"text\"></div>\n\
-         <script>\nconst tokens = {}, samples = {}, times = {};\n{SCRIPT}</script>\n</html>\n",
+        "<title>{title}</title>\n<h1>{title}</h1>\n<p class=\"soft\">From noise (t = 1) to text (t = 0). Tokens that \
+         changed are marked; ░ is a mask, ↵ a line break, · the end of a sample.</p>\n <p><button \
+         id=\"play\">play</button> <input id=\"at\" type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" \
+         aria-label=\"time\"> <output id=\"t\"></output></p>\n<div id=\"text\"></div>\n <script>\nconst tokens = {}, \
+         samples = {}, times = {};\n{SCRIPT}</script>\n</html>\n",
         samples.len() - 1,
         samples.len() - 1,
         json(tokens.into()),

@@ -1,8 +1,8 @@
 //! From a recipe to objects: everything that a run needs, in the order of a recipe.
 use crate::{
     data::{Facts, Loaded, Source, Split, levels::Levels},
-    dyn_model::{Made, Maker},
-    dyn_transform::TransformMaker,
+    dyn_model::{ModelParts, NetBuilder},
+    dyn_transform::TransformBuilder,
     recipe::{
         build::{module, section, spacing},
         check,
@@ -51,7 +51,7 @@ impl DataSpec {
 
 /// Everything a recipe says beside the data, for data of one rank.
 pub(crate) struct Plan<const D: usize> {
-    pub transform: Option<Box<dyn TransformMaker<D>>>,
+    pub transform: Option<Box<dyn TransformBuilder<D>>>,
     /// What is known of the data, and of x.
     pub facts: Facts,
     pub x: Facts,
@@ -59,13 +59,13 @@ pub(crate) struct Plan<const D: usize> {
     pub noise: Arc<dyn Noise<D>>,
     pub objective: Objective<D>,
     pub times: Option<Arc<dyn Spacing>>,
-    pub net: Box<dyn Maker<D>>,
+    pub net: Box<dyn NetBuilder<D>>,
     pub train: Train,
     pub run: RunSettings,
     pub sample: SampleSettings,
     pub sampler: Arc<dyn Sampler<D>>,
     /// The timesteps of sampling, if the recipe names them.
-    pub walk: Option<Arc<dyn Spacing>>,
+    pub sample_times: Option<Arc<dyn Spacing>>,
     /// The recipe with every default filled in.
     pub resolved: Table,
 }
@@ -80,7 +80,7 @@ impl<const D: usize> Plan<D> {
         let mut resolved = Resolved(Table::new());
         resolved.push("data", Value::Table(data.table.clone()));
 
-        let mut transform: Option<Box<dyn TransformMaker<D>>> = None;
+        let mut transform: Option<Box<dyn TransformBuilder<D>>> = None;
         let mut x = facts.clone();
         if recipe.get("transform").is_some() {
             let (made, table) = module(recipe, modules, Kind::Transform, "transform", &ranked.transforms)?;
@@ -118,7 +118,7 @@ impl<const D: usize> Plan<D> {
         let run: RunSettings = section(recipe, modules, "run")?;
         resolved.push("run", Value::Table(written(&run, "run")));
 
-        let Sampling { settings: sample, sampler, times: walk, table } =
+        let Sampling { settings: sample, sampler, times: sample_times, table } =
             Sampling::new(recipe, modules, ranked, &schedule, &*noise, facts, &train)?;
         resolved.push("sample", Value::Table(table));
 
@@ -139,14 +139,14 @@ impl<const D: usize> Plan<D> {
             run,
             sample,
             sampler,
-            walk,
+            sample_times,
             resolved,
         })
     }
 
     /// What a model is made of beside its net.
-    pub fn made(&self) -> Made<'_, D> {
-        Made { data: &self.facts, x: &self.x, transform: self.transform.as_deref(), noise: self.noise.clone() }
+    pub fn model_parts(&self) -> ModelParts<'_, D> {
+        ModelParts { data: &self.facts, x: &self.x, transform: self.transform.as_deref(), noise: self.noise.clone() }
     }
     /// The resolved recipe as a file.
     pub fn text(&self) -> String {

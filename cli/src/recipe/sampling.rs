@@ -1,7 +1,7 @@
 //! How samples are drawn: `[sample]` of a recipe, its sampler and its timesteps.
 use crate::{
     data::Facts,
-    dyn_model::from_noise,
+    dyn_model::timesteps,
     recipe::{
         build::{module, section, spacing},
         file::{Part, Recipe},
@@ -58,7 +58,7 @@ impl<const D: usize> Sampling<D> {
         let mut times = None;
         if settings.times.is_some() {
             let (made, own) = spacing(recipe, modules, TIMES, schedule)?;
-            from_noise(&*made, settings.steps).map_err(|error| recipe.at_field(TIMES, error))?;
+            timesteps(&*made, settings.steps).map_err(|error| recipe.at_field(TIMES, error))?;
             table.insert("times".into(), Value::Table(own));
             times = Some(made);
         }

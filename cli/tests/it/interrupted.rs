@@ -1,4 +1,4 @@
-//! Runs that are stopped at any moment go on to the same end.
+//! Runs that are interrupted at any moment end with the same weights.
 use super::{DIGITS, done, tensors, text, tweedie};
 use std::{
     fs,
@@ -32,7 +32,7 @@ fn twenty_kills_at_random_moments_change_nothing() {
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
     let mut seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
-    println!("moments drawn by {seed}");
+    println!("seed of the moments: {seed}");
     for kill in 0..20 {
         let mut child = start(at);
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -41,7 +41,7 @@ fn twenty_kills_at_random_moments_change_nothing() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), None, "kill {kill}: it ended by itself: {}", text(&output.stderr));
     }
-    // It must have got somewhere between the kills.
+    // Training must have advanced between the kills.
     let mut child = start(at);
     let patience = Instant::now();
     while latest(at) < 10 && patience.elapsed() < Duration::from_secs(60) {
@@ -55,15 +55,15 @@ fn twenty_kills_at_random_moments_change_nothing() {
     done(at, &format!("train r.toml --out whole --steps {end} -q"));
     let file = format!("checkpoints/step-{end:08}.safetensors");
     assert!(tensors(&at.join("run").join(&file)) == tensors(&at.join("whole").join(&file)));
-    // Each step is written down once.
+    // Each step is in the metrics once.
     let lines = |run: &str| {
         let text = fs::read_to_string(at.join(run).join("metrics.jsonl")).unwrap();
-        let numbers = |line: &str| {
+        let without_duration = |line: &str| {
             let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
             line.as_object_mut().unwrap().remove("seconds");
             line.to_string()
         };
-        text.lines().map(numbers).collect::<Vec<_>>()
+        text.lines().map(without_duration).collect::<Vec<_>>()
     };
     assert_eq!(lines("run"), lines("whole"));
     let left: Vec<_> =
@@ -73,7 +73,7 @@ fn twenty_kills_at_random_moments_change_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_a_checkpoint_and_says_how_to_go_on() {
+fn ctrl_c_saves_a_checkpoint_and_prints_how_to_resume() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS.replace("checkpoint_every = 2", "checkpoint_every = 0")).unwrap();
@@ -86,9 +86,9 @@ fn ctrl_c_saves_a_checkpoint_and_says_how_to_go_on() {
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("go on by: tweedie train --resume --out run"), "{said}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{printed}");
+    assert!(printed.contains("resume with: tweedie train --resume --out run"), "{printed}");
     let step = latest(at);
     assert!(step > 0);
     done(at, &format!("train --resume --out run --steps {} -q", step + 1));

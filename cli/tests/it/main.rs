@@ -1,4 +1,4 @@
-//! The tool as its users meet it.
+//! Tests of the command line from outside.
 mod interrupted;
 mod measures;
 mod older;
@@ -14,21 +14,21 @@ use std::{
     process::{Command, Output},
 };
 
-/// The tool, at work in a folder, without data sets of the machine.
+/// The tool in a folder, without the data sets of this machine.
 fn tweedie(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tweedie"));
     command.current_dir(folder).env_remove("TWEEDIE_DATA");
     command
 }
 
-/// Runs it to a good end.
+/// Runs a command that must succeed.
 fn done(folder: &Path, line: &str) -> Output {
     let output = tweedie(folder).args(line.split_whitespace()).output().expect("the tool runs");
     assert!(output.status.success(), "tweedie {line}\n{}", text(&output.stderr));
     output
 }
 
-/// Runs it to an error that is no misuse of the command line.
+/// Runs a command that must fail with exit status 1 and returns its message.
 fn refused(folder: &Path, line: &str) -> String {
     let output = tweedie(folder).args(line.split_whitespace()).output().expect("the tool runs");
     assert_eq!(output.status.code(), Some(1), "tweedie {line}\n{}", text(&output.stderr));
@@ -39,17 +39,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The tensors of a safetensors file, as they lie there.
+/// The tensors of a safetensors file: names, shapes and bytes.
 fn tensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a whole file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a complete file");
     let mut all: Vec<_> =
         file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec(), view.data().to_vec())).collect();
     all.sort();
     all
 }
 
-/// A recipe that takes milliseconds a step: a small UNet on the built-in digits.
+/// A recipe with milliseconds per step: a small UNet on the built-in digits.
 const DIGITS: &str = r#"
 [data]
 name = "digits"
@@ -78,7 +78,7 @@ steps = 3
 batch = 12
 "#;
 
-/// The same on points with an Mlp.
+/// The same for an MLP on points.
 const MOONS: &str = r#"
 [data]
 name = "points"

@@ -1,10 +1,10 @@
-//! `tweedie verify` and `tweedie compare`: tables, and the same as JSON.
+//! `tweedie verify` and `tweedie compare`: tables and JSON.
 use super::{done, refused, text};
 use serde_json::Value;
 use tempfile::tempdir;
 
 #[test]
-fn verify_tells_the_same_as_a_table_and_as_json() {
+fn verify_prints_the_same_laws_as_a_table_and_as_json() {
     let folder = tempdir().unwrap();
     let laws: Vec<Value> =
         serde_json::from_slice(&done(folder.path(), "verify schedule cosine --json").stdout).unwrap();
@@ -21,7 +21,7 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
     let order = order.lines().find(|line| line.contains("order of convergence")).unwrap();
     assert!(order.contains("declared one, 1 ") && order.contains("≥ 0.9"), "{order}");
     assert!(refused(folder.path(), "verify schedule cosin").contains("did you mean `cosine`?"));
-    // Every built-in module but the samplers, which the library's own tests hold to more.
+    // Every built-in module except samplers, which the tests of the library cover.
     for kind in ["schedule", "noise", "net", "loss", "spacing"] {
         let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
         assert!(table.ends_with(" 0 failed\n"), "{table}");
@@ -29,20 +29,20 @@ fn verify_tells_the_same_as_a_table_and_as_json() {
 }
 
 #[test]
-fn compare_measures_what_it_says() {
+fn compare_measures_errors_that_decrease_with_the_steps() {
     let folder = tempdir().unwrap();
     let output = done(folder.path(), "compare ornstein-uhlenbeck --steps 10,40 --n 4 --json --out pictures");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
     let row = |sampler: &str, steps: u64| {
-        let rows = told["rows"].as_array().unwrap();
+        let rows = results["rows"].as_array().unwrap();
         rows.iter()
             .find(|row| row["sampler"] == sampler && row["steps"] == steps)
-            .unwrap_or_else(|| panic!("{told}"))
+            .unwrap_or_else(|| panic!("{results}"))
             .clone()
     };
     for sampler in ["ddim", "dpm-solver++", "unipc"] {
         let (few, many) = (row(sampler, 10), row(sampler, 40));
-        assert_eq!((few["calls"].as_u64(), many["calls"].as_u64()), (Some(10), Some(40)), "{sampler}");
+        assert_eq!((few["nfe"].as_u64(), many["nfe"].as_u64()), (Some(10), Some(40)), "{sampler}");
         assert!(many["error"].as_f64().unwrap() < 0.5 * few["error"].as_f64().unwrap(), "{sampler}: {few} {many}");
     }
     assert!(row("dpm-solver++", 40)["error"].as_f64() < row("ddim", 40)["error"].as_f64());
@@ -56,53 +56,53 @@ fn compare_measures_what_it_says() {
 }
 
 #[test]
-fn compare_says_how_many_times_nearer_than_ddim_and_over_seeds() {
+fn compare_prints_ratios_to_ddim_with_their_deviation_over_seeds() {
     let folder = tempdir().unwrap();
     let line =
         "compare ornstein-uhlenbeck --steps 8,16 --n 8 --sampler ddim --sampler deis --sampler heun --seeds 3 --json";
-    let told: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
+    let results: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
     let row = |sampler: &str, steps: u64| {
-        let rows = told["rows"].as_array().unwrap();
+        let rows = results["rows"].as_array().unwrap();
         rows.iter().find(|row| row["sampler"] == sampler && row["steps"] == steps).unwrap().clone()
     };
     let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
-    // DDIM is as near as itself, from every seed.
+    // The ratio of DDIM to itself is 1 for every seed.
     let ddim = row("ddim", 16);
-    assert_eq!((number(&ddim, "nearer_than_ddim"), number(&ddim, "nearer_than_ddim_spread")), (1.0, 0.0));
+    assert_eq!((number(&ddim, "ratio_to_ddim"), number(&ddim, "ratio_to_ddim_std")), (1.0, 0.0));
     let dense = row("deis on arcsine", 16);
     let ratio = number(&ddim, "error") / number(&dense, "error");
-    let spread = number(&dense, "nearer_than_ddim_spread");
-    assert!(spread > 0.0 && (number(&dense, "nearer_than_ddim") - ratio).abs() < 3.0 * spread, "{dense} {ratio}");
-    // Two calls a step are held against DDIM in as many calls, so against more steps.
+    let spread = number(&dense, "ratio_to_ddim_std");
+    assert!(spread > 0.0 && (number(&dense, "ratio_to_ddim") - ratio).abs() < 3.0 * spread, "{dense} {ratio}");
+    // A sampler with two evaluations per step is compared with DDIM at equal NFE, which has more steps.
     let heun = row("heun", 8);
-    assert!(number(&heun, "calls") > 8.0, "{heun}");
+    assert!(number(&heun, "nfe") > 8.0, "{heun}");
     let even = number(&row("ddim", 8), "error") / number(&heun, "error");
-    assert!(number(&heun, "nearer_than_ddim") < 0.8 * even, "{heun} {even}");
-    assert!(number(&heun, "median") > 0.0 && told["nearest"]["command"].is_null(), "{told}");
+    assert!(number(&heun, "ratio_to_ddim") < 0.8 * even, "{heun} {even}");
+    assert!(number(&heun, "median") > 0.0 && results["best"]["command"].is_null(), "{results}");
 
     let table =
         text(&done(folder.path(), &line.replace(" --json", " --sampler deis --times even --times even")).stdout);
-    assert_eq!(table.matches("deis  ").count(), 2, "what is asked for twice is walked once\n{table}");
-    assert!(table.contains("÷ ddim") && table.contains(" ± ") && table.contains(" *"), "{table}");
+    assert_eq!(table.matches("deis  ").count(), 2, "duplicates are measured once\n{table}");
+    assert!(table.contains("vs ddim") && table.contains(" ± ") && table.contains(" *"), "{table}");
 }
 
 #[test]
-fn what_compare_advises_runs_as_printed() {
+fn the_command_that_compare_suggests_runs() {
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
     done(folder.path(), "train r.toml --out run -q");
-    // Names that the recipe has settings of its own for are given as tables.
+    // A module that the recipe has settings for is suggested as a table.
     for (times, expected) in [("arcsine", " --times arcsine "), ("even", "")] {
         let line = format!("compare run --steps 3,5 --n 2 --sampler ddim --times {times} --out pictures");
         let table = text(&done(folder.path(), &line).stdout);
-        let advice = table.lines().find(|line| line.contains(" is nearest")).unwrap();
-        let command = advice.split_once("use it: tweedie ").unwrap().1;
+        let advice = table.lines().find(|line| line.contains(" has the lowest error")).unwrap();
+        let command = advice.split_once("use: tweedie ").unwrap().1;
         assert!(command.contains(expected) && command.ends_with(" --steps 5"), "{command}");
         let shell = format!("'{}' {command}", env!("CARGO_BIN_EXE_tweedie"));
-        let drawn = std::process::Command::new("sh").current_dir(folder.path()).args(["-c", &shell]).output().unwrap();
-        assert!(text(&drawn.stdout).contains("12 samples"), "{shell}\n{}", text(&drawn.stderr));
+        let output = std::process::Command::new("sh").current_dir(folder.path()).args(["-c", &shell]).output().unwrap();
+        assert!(text(&output.stdout).contains("12 samples"), "{shell}\n{}", text(&output.stderr));
     }
-    // The folder is looked at before anything is walked.
+    // The folder is checked before any sampling.
     let run = refused(folder.path(), "compare run --steps 3 --n 2 --out run");
     assert!(run.contains("folder of a run") && run.contains("--out run/compare"), "{run}");
     assert!(refused(folder.path(), "compare run --steps 3 --n 2 --out r.toml").contains("this is a file"));
@@ -114,14 +114,14 @@ fn what_compare_advises_runs_as_printed() {
         "{many}"
     );
     let counted = text(&done(folder.path(), "compare run --steps 2 --n 2 --samples 5000 --sampler ddim").stdout);
-    assert!(counted.contains("176 samples and 176 data") && counted.contains("± by chance"), "{counted}");
-    // A run is verified by its folder.
+    assert!(counted.contains("176 samples and 176 data") && counted.contains("± std"), "{counted}");
+    // A run is verified by naming its folder.
     let laws = text(&done(folder.path(), "verify run --brief").stdout);
     assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 failed\n") && laws.lines().count() < 9, "{laws}");
 }
 
 #[test]
-fn samples_far_out_of_range_are_warned_of() {
+fn diverged_samples_give_a_warning() {
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
     done(folder.path(), "train r.toml --out run -q");
@@ -129,7 +129,7 @@ fn samples_far_out_of_range_are_warned_of() {
         |sampler: &str| text(&done(folder.path(), &format!("sample run --steps 10 --sampler {sampler}")).stderr);
     assert_eq!([warned("ddim"), warned("deis")], ["", ""]);
     let far = warned("pndm");
-    assert!(far.starts_with("warning: ") && far.contains("`pndm` went wrong in 10 steps"), "{far}");
+    assert!(far.starts_with("warning: ") && far.contains("`pndm` diverged in 10 steps"), "{far}");
     assert!(far.contains("20,2") && far.lines().count() == 1, "{far}");
 }
 
@@ -180,52 +180,52 @@ fn the_modules_of_a_recipe_are_verified() {
         ("sampler", "deis"),
     ];
     assert_eq!(modules, expected.map(|(kind, name)| format!("{kind:?} {name:?}")));
-    // The run itself takes them too, and goes on from where it stopped.
+    // Training and sampling accept them too.
     done(folder.path(), "train r.toml --out run --steps 12 --set train.batch=8 --set run.evaluate_every=0 -q");
-    let drawn = text(&done(folder.path(), "sample run --n 4 --steps 6 --times karras").stdout);
-    assert!(drawn.contains("4 samples"), "{drawn}");
+    let printed = text(&done(folder.path(), "sample run --n 4 --steps 6 --times karras").stdout);
+    assert!(printed.contains("4 samples"), "{printed}");
     let wrong = refused(folder.path(), "sample run --n 4 --steps 6 --times {name=\"listed\",times=[1.0]}");
-    assert!(wrong.contains("6 steps") && wrong.contains("take 1 step,"), "{wrong}");
+    assert!(wrong.contains("6 steps") && wrong.contains("use 1 step,"), "{wrong}");
 }
 
 #[test]
 fn compare_measures_samples_against_data() {
     let folder = tempdir().unwrap();
     let line = "compare ornstein-uhlenbeck --steps 1,40 --n 4 --samples 400 --sampler ancestral --sampler deis --json";
-    let told: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
-    let floor = told["data"]["energy"].as_f64().unwrap();
-    assert!(floor.abs() < 0.02, "{told}");
-    for rows in told["rows"].as_array().unwrap().chunks(2) {
+    let results: Value = serde_json::from_slice(&done(folder.path(), line).stdout).unwrap();
+    let floor = results["data"]["energy"].as_f64().unwrap();
+    assert!(floor.abs() < 0.02, "{results}");
+    for rows in results["rows"].as_array().unwrap().chunks(2) {
         let far = |row: &Value, distance: &str| row[distance].as_f64().unwrap();
-        // In one step all samples are the mean; in forty they are the data's.
+        // With one step all samples are the mean; with forty they follow the distribution of the data.
         assert!(far(&rows[0], "energy") > 0.5 && far(&rows[1], "energy") < 0.05, "{rows:?}");
         assert!(far(&rows[0], "wasserstein") > 0.8 && far(&rows[1], "wasserstein") < 0.3, "{rows:?}");
     }
-    // What draws at random has no error against the flow.
-    assert!(told["rows"][0]["error"].is_null() && told["rows"][2]["error"].is_number(), "{told}");
-    // A schedule that leaves noise asks once more, and is compared at as many calls.
+    // A stochastic sampler has no error with respect to the ODE.
+    assert!(results["rows"][0]["error"].is_null() && results["rows"][2]["error"].is_number(), "{results}");
+    // A schedule with noise at t = 0 needs one more evaluation, and DDIM is compared at the same NFE.
     let table = text(&done(folder.path(), "compare edm --steps 5 --n 4 --sampler deis --times karras").stdout);
-    assert!(table.contains("At 6 calls deis on karras is nearest"), "{table}");
-    assert!(table.contains("deis on karras") && table.contains("x̂ as the model says it"), "{table}");
+    assert!(table.contains("At NFE 6 deis on karras has the lowest error"), "{table}");
+    assert!(table.contains("deis on karras") && table.contains("x̂ not clipped"), "{table}");
 }
 
 #[test]
-fn tuned_times_are_nearer_from_other_starts_and_can_be_given_back() {
+fn tuned_timesteps_generalize_and_can_be_reused() {
     let folder = tempdir().unwrap();
     let line = "compare ornstein-uhlenbeck --steps 6 --n 64 --sampler deis --json";
-    let error = |told: &[u8]| {
-        let told: Value = serde_json::from_slice(told).unwrap();
-        told["rows"][0]["error"].as_f64().unwrap()
+    let error = |json: &[u8]| {
+        let results: Value = serde_json::from_slice(json).unwrap();
+        results["rows"][0]["error"].as_f64().unwrap()
     };
     let even = error(&done(folder.path(), line).stdout);
     let tuned = error(&done(folder.path(), &format!("{line} --tune 48")).stdout);
-    assert!(tuned < 0.5 * even, "{tuned} on tuned times, {even} on even ones");
+    assert!(tuned < 0.5 * even, "{tuned} with tuned timesteps, {even} with uniform ones");
     let table = text(&done(folder.path(), &line.replace("--json", "--tune 48")).stdout);
     let times = table.lines().find_map(|line| line.strip_prefix("deis in 6 steps: times = ")).unwrap();
     let mut again: Vec<&str> = line.split_whitespace().collect();
     again.extend(["--times", times]);
     let output = super::tweedie(folder.path()).args(again).output().unwrap();
-    let given = error(&output.stdout);
-    assert!((given / tuned - 1.0).abs() < 1e-2, "{given} on {times}, {tuned} when they were found");
+    let reused = error(&output.stdout);
+    assert!((reused / tuned - 1.0).abs() < 1e-2, "{reused} with {times}, {tuned} when they were tuned");
     assert!(refused(folder.path(), "compare edm --tune 0").contains("1 or more"));
 }

@@ -41,7 +41,7 @@ fn an_old_recipe_is_read_with_a_line_for_each_old_key() {
     );
     let resolved = fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
     assert!(resolved.contains("beta_start = 0.0001\nbeta_end = 0.1\n"), "{resolved}");
-    // Its run, with the recipe as it was written then, is resumed and sampled without a word.
+    // Its run, with the recipe as it was written then, is resumed and sampled without a note.
     fs::write(folder.path().join("run/recipe.toml"), OLD).unwrap();
     let output = done(folder.path(), "train --resume --out run --steps 3 -q");
     assert_eq!(text(&output.stderr), "");

@@ -1,4 +1,4 @@
-//! Modules of a user's own, entered by the calls that the built-in ones enter by.
+//! Custom modules, which are registered in the same way as the built-in ones.
 use std::process::ExitCode;
 use tempfile::tempdir;
 
@@ -12,7 +12,7 @@ fn run(line: &str) -> bool {
 }
 
 #[test]
-fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
+fn a_custom_tool_trains_and_samples_with_its_modules() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("run");
     let out = out.to_str().unwrap();
@@ -35,17 +35,17 @@ fn a_tool_of_ones_own_trains_and_samples_with_its_modules() {
     {
         assert!(run(line), "{line}");
     }
-    // Its modules are held to the laws like the built-in ones.
+    // The laws of custom modules are verified as well.
     for module in ["schedule power", "loss huber", "net tiny", recipe] {
         assert!(run(&format!("verify {module}")), "{module}");
     }
-    // What they do not know is refused as ever.
+    // Invalid and unknown fields are refused.
     assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.exponent=-1 -q")));
     assert!(!run(&format!("train {recipe} --out {out}-2 --set schedule.power=1 -q")));
     assert!(!run(&format!("train {recipe} --out {out}-2 --set net.name=none -q")));
 }
 
-/// A schedule whose σ is not that of its α, and whose signal comes back.
+/// A schedule whose signal scale α increases again towards t = 1.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Returning {}

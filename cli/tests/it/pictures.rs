@@ -1,17 +1,17 @@
-//! `tweedie plot gallery`, opened page by page in headless Chromium where there is one.
+//! `tweedie plot gallery`, with every page opened in headless Chromium if it is installed.
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// Collects what goes wrong, from the first line of the page on.
+/// Records errors from the first line of the page on.
 const BEFORE: &str = "<head><script>window.wrong = [];
 addEventListener('error', (e) => wrong.push(String(e.message)));
 addEventListener('unhandledrejection', (e) => wrong.push(String(e.reason)));
 console.error = console.warn = (...words) => wrong.push(words.join(' '));
 </script>";
-/// Does what a reader would do, and writes down what happens.
+/// Hovers, zooms and moves sliders, and reports the results.
 const READER: &str = include_str!("../../../plot/tests/it/reader.js");
 
 fn browser() -> Option<PathBuf> {
@@ -22,7 +22,7 @@ fn browser() -> Option<PathBuf> {
     names.into_iter().find(|name| Command::new(name).args(["--version", "--no-sandbox"]).output().is_ok())
 }
 
-/// What happens on a page when it is read.
+/// The report of a page.
 fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
     let html = fs::read_to_string(page).unwrap().replacen("<head>", BEFORE, 1);
     let html = html.replace("</body>", &format!("<script>{READER}</script></body>"));
@@ -39,14 +39,14 @@ fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
         .unwrap();
     let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(console.is_empty(), "{}: the console says {console:?}", page.display());
+    assert!(console.is_empty(), "{}: messages on the console: {console:?}", page.display());
     let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let report = report.unwrap_or_else(|| panic!("{} did not get to its end:\n{log}", page.display()));
+    let report = report.unwrap_or_else(|| panic!("{} did not finish:\n{log}", page.display()));
     serde_json::from_str(&report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).unwrap()
 }
 
 #[test]
-fn the_gallery_is_small_and_quick_and_its_pages_answer_the_pointer() {
+fn the_pages_of_the_gallery_are_small_and_interactive() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("gallery");
     let done =
@@ -54,8 +54,8 @@ fn the_gallery_is_small_and_quick_and_its_pages_answer_the_pointer() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let files: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
     let pages: Vec<&PathBuf> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "html")).collect();
-    assert_eq!(pages.len(), 12, "eleven pages and their index");
-    assert!(files.len() > pages.len() + 11, "a picture or more of every page");
+    assert_eq!(pages.len(), 12, "eleven pages and an index");
+    assert!(files.len() > pages.len() + 11, "at least one picture per page");
     for page in &pages {
         let size = page.metadata().unwrap().len();
         assert!(size < 5_000_000, "{} has {size} bytes", page.display());

@@ -1,4 +1,4 @@
-//! The recipes that come with the tool run as they are.
+//! The recipes in `recipes/`.
 use super::{done, tweedie};
 use std::{fs, path::Path};
 use tempfile::tempdir;
@@ -14,7 +14,7 @@ fn every_recipe_takes_its_first_steps() {
         let name = recipe.file_stem().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&recipe).unwrap();
         if text.contains("\npath = ") && data.is_none() {
-            println!("{name}.toml is passed over: its data are looked up under TWEEDIE_DATA, which is not set");
+            println!("{name}.toml is skipped: its data are looked up under TWEEDIE_DATA, which is not set");
             continue;
         }
         let folder = tempdir().unwrap();

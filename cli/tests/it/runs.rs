@@ -1,17 +1,17 @@
-//! Runs: what is written, exact resume, samples that do not depend on the batch.
+//! Runs: their files, exact resuming, and samples that do not depend on the batch size.
 use super::{DIGITS, MOONS, done, refused, tensors, text, tweedie};
 use std::fs;
 use tempfile::tempdir;
 use tweedie_data::npy;
 
 #[test]
-fn a_run_resumed_is_the_run_not_stopped_to_the_last_bit() {
+fn a_resumed_run_is_bit_identical_to_an_uninterrupted_one() {
     for recipe in [DIGITS, MOONS] {
         let folder = tempdir().unwrap();
         let at = folder.path();
         fs::write(at.join("r.toml"), recipe).unwrap();
         done(at, "train r.toml --out whole --steps 6 -q");
-        // Stops where the whole run looks at the data held out as well: a run looks at them when it ends.
+        // Stops at a step at which the whole run evaluates too, because a run evaluates at its end.
         done(at, "train r.toml --out parts --steps 2 -q");
         done(at, "train --resume --out parts --steps 4 -q");
         done(at, "train --resume --out parts --steps 6 -q");
@@ -31,36 +31,36 @@ fn a_run_resumed_is_the_run_not_stopped_to_the_last_bit() {
 }
 
 #[test]
-fn a_run_holds_what_it_promises_and_its_recipe_runs_again() {
+fn a_run_has_all_its_files_and_its_recipe_can_be_trained_again() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
     let output = done(at, "train r.toml");
-    let said = text(&output.stdout);
-    assert!(said.contains("parameters") && said.contains("1,621 images of 8 × 8 pixels"), "{said}");
-    assert!(said.lines().last().unwrap().contains("next: tweedie sample runs/r"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(printed.contains("parameters") && printed.contains("1,621 images of 8 × 8 pixels"), "{printed}");
+    assert!(printed.lines().last().unwrap().contains("next: tweedie sample runs/r"), "{printed}");
     let run = at.join("runs/r");
     for file in ["recipe.toml", "metrics.jsonl", "model.safetensors", "samples.png", "trajectory.png", "report.html"] {
         assert!(run.join(file).metadata().is_ok_and(|file| file.len() > 100), "{file}");
     }
     let samples = npy::load::<f32>(run.join("samples.npy")).unwrap();
     assert_eq!(samples.shape, [12, 1, 8, 8]);
-    assert!(samples.data.iter().all(|level| (-0.01..=16.01).contains(level)), "the data's own scale is 0 to 16");
+    assert!(samples.data.iter().all(|level| (-0.01..=16.01).contains(level)), "the scale of the data is 0 to 16");
     let classes = npy::load::<i64>(run.join("classes.npy")).unwrap();
     assert_eq!(classes.data, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
-    // The last two checkpoints and the best are kept.
-    let mut kept: Vec<String> = fs::read_dir(run.join("checkpoints"))
+    // The last two checkpoints and the best remain.
+    let mut remaining: Vec<String> = fs::read_dir(run.join("checkpoints"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    kept.sort();
-    assert_eq!(kept, ["best.safetensors", "step-00000004.safetensors", "step-00000006.safetensors"]);
+    remaining.sort();
+    assert_eq!(remaining, ["best.safetensors", "step-00000004.safetensors", "step-00000006.safetensors"]);
 
     done(at, "train runs/r/recipe.toml --out again -q");
     let text = |run: &str| fs::read_to_string(at.join(run).join("recipe.toml")).unwrap();
     assert_eq!(text("runs/r"), text("again"));
     assert_eq!(tensors(&run.join("model.safetensors")), tensors(&at.join("again/model.safetensors")));
-    // A second run of the same name gets a folder of its own; --resume means the latest.
+    // A second run of the same name gets its own folder; --resume continues the latest.
     done(at, "train r.toml --steps 2 -q");
     assert!(at.join("runs/r-2/report.html").exists());
     done(at, "train r.toml --resume --steps 4 -q");
@@ -68,7 +68,7 @@ fn a_run_holds_what_it_promises_and_its_recipe_runs_again() {
 }
 
 #[test]
-fn samples_are_the_same_bits_at_any_batch() {
+fn samples_are_bit_identical_at_any_batch_size() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
@@ -85,9 +85,9 @@ fn samples_are_the_same_bits_at_any_batch() {
         assert_eq!(all, sample("three", &format!("{flags} --batch 3")));
     }
     assert_ne!(sample("a", "--seed 5"), sample("b", "--seed 6"));
-    // What training ends with is what `sample` gives.
+    // `sample` generates the samples that training ends with.
     assert_eq!(sample("same", ""), fs::read(at.join("run/samples.npy")).unwrap());
-    // More samples begin with the same ones.
+    // A larger set begins with the same samples.
     let (few, many) = (npy(at, sample("few", "--n 5"), "few"), npy(at, sample("many", "--n 9"), "many"));
     assert_eq!(few[..], many[..few.len()]);
 }
@@ -103,33 +103,36 @@ fn a_trajectory_goes_from_noise_to_the_samples() {
     fs::write(at.join("r.toml"), MOONS).unwrap();
     done(at, "train r.toml --out run -q");
     done(at, "sample run --n 6 --steps 8 --trajectory 5 --out s -q");
-    let walk = npy::load::<f32>(at.join("s/trajectory.npy")).unwrap();
+    let trajectory = npy::load::<f32>(at.join("s/trajectory.npy")).unwrap();
     let times = npy::load::<f64>(at.join("s/times.npy")).unwrap();
-    assert_eq!((walk.shape.as_slice(), times.data.as_slice()), (&[5, 6, 2][..], &[1.0, 0.75, 0.5, 0.25, 0.0][..]));
+    assert_eq!(
+        (trajectory.shape.as_slice(), times.data.as_slice()),
+        (&[5, 6, 2][..], &[1.0, 0.75, 0.5, 0.25, 0.0][..])
+    );
     let samples = npy::load::<f32>(at.join("s/samples.npy")).unwrap();
-    assert_eq!(walk.data[walk.data.len() - 12..], samples.data);
+    assert_eq!(trajectory.data[trajectory.data.len() - 12..], samples.data);
     assert!(at.join("s/trajectory.png").exists());
-    // Without --out, a folder in the run that is free.
+    // Without --out, samples go to the first free folder in the run.
     done(at, "sample run --n 2 -q");
     done(at, "sample run --n 2 -q");
     assert!(at.join("run/samples/samples.png").exists() && at.join("run/samples-2/samples.png").exists());
-    // A single checkpoint will do.
+    // A single checkpoint can be sampled too.
     done(at, "sample run/checkpoints/best.safetensors --n 2 --out best -q");
 }
 
 #[test]
-fn thresholds_follow_each_sample() {
+fn dynamic_thresholding_is_set_by_recipe_and_flag() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
     done(at, "train r.toml --out run --steps 4 --set sample.threshold=0.9 -q");
-    let drawn = |flags: &str| {
+    let sample = |flags: &str| {
         done(at, &format!("sample run --n 4 --steps 4 --out s {flags} -q"));
         npy::load::<f32>(at.join("s/samples.npy")).unwrap().data
     };
-    let (own, lower, whole) = (drawn(""), drawn("--threshold 0.5"), drawn("--threshold 0.9"));
-    assert!(own == whole && own != lower, "the recipe's is 0.9");
-    // Grey levels of the digits go to 16.
+    let (own, lower, whole) = (sample(""), sample("--threshold 0.5"), sample("--threshold 0.9"));
+    assert!(own == whole && own != lower, "the recipe has 0.9");
+    // Gray levels of the digits are 0 to 16.
     assert!(lower.iter().all(|x| (0.0..=16.0).contains(x)));
     assert!(refused(at, "sample run --n 4 --threshold 1.5").contains("above 0 and up to 1"));
     fs::write(at.join("m.toml"), MOONS).unwrap();
@@ -137,7 +140,7 @@ fn thresholds_follow_each_sample() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
+fn a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
@@ -150,12 +153,12 @@ fn numbers_that_are_not_finite_stop_the_run_and_leave_the_checkpoint() {
         "{error}"
     );
     assert_eq!(fs::read(at.join("run/checkpoints/step-00000004.safetensors")).unwrap(), good);
-    // What the sentence says to do works.
+    // The suggested remedy works.
     done(at, "train --resume --out run --steps 8 --set train.lr=1e-3 -q");
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over() {
+fn a_damaged_checkpoint_is_skipped() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), DIGITS).unwrap();
@@ -167,12 +170,12 @@ fn a_damaged_checkpoint_is_passed_over() {
     let output = done(at, "train --resume --out run --steps 6");
     let warned = text(&output.stderr);
     assert!(warned.contains("warning: ") && warned.contains("step-00000004") && warned.contains("earlier"), "{warned}");
-    assert!(text(&output.stdout).contains("after step 2"));
+    assert!(text(&output.stdout).contains("resuming from step 2"));
     assert_eq!(tensors(&at.join("whole/model.safetensors")), tensors(&at.join("run/model.safetensors")));
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::{io::Read, process::Stdio};
     let folder = tempdir().unwrap();
     let mut child =
@@ -184,7 +187,7 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert!(output.status.success());
 }
 
-/// Weights that are no numbers give samples that are none, which are refused before anything is written.
+/// Weights that are NaN give samples that are NaN, which are refused before anything is written.
 #[test]
 fn samples_that_are_not_finite_are_not_written() {
     let folder = tempdir().unwrap();
@@ -196,7 +199,7 @@ fn samples_that_are_not_finite_are_not_written() {
     let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     bytes[start..].chunks_exact_mut(4).for_each(|number| number.copy_from_slice(&f32::NAN.to_le_bytes()));
     fs::write(&path, bytes).unwrap();
-    let said = refused(at, "sample run/model.safetensors --n 4 --steps 3 --out broken -q");
-    assert!(said.contains("8 numbers that were drawn are not finite, so nothing is written"), "{said}");
+    let error = refused(at, "sample run/model.safetensors --n 4 --steps 3 --out broken -q");
+    assert!(error.contains("8 values of the samples are NaN or infinite, so nothing was written"), "{error}");
     assert!(!at.join("broken").exists());
 }

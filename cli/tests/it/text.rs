@@ -1,4 +1,4 @@
-//! Text and other categories: every noise through training, stopping, going on, drawing and evaluating.
+//! Text and other categorical data: every noise through training, resuming, sampling and evaluating.
 use super::{done, refused, tensors, text};
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -7,7 +7,7 @@ use tweedie_data::npy;
 
 const NAMES: &str = include_str!("../cmd/text/names.txt");
 
-/// A recipe that takes milliseconds a step: `noise`, `schedule` and `loss` are its own.
+/// A recipe with milliseconds per step, for any `noise`, `schedule` and `loss`.
 fn recipe(schedule: &str, noise: &str, loss: &str, more: &str) -> String {
     format!(
         r#"
@@ -58,8 +58,8 @@ fn a_schedule_for_the_other_kind_of_data_is_refused() {
     assert!(error.contains("such as `cosine`"), "{error}");
 }
 
-/// Trains, stops, goes on, draws and evaluates; the evaluation.
-fn through(at: &Path, recipe: &str) -> Value {
+/// Trains, stops, resumes, samples and evaluates; returns the evaluation.
+fn round_trip(at: &Path, recipe: &str) -> Value {
     fs::write(at.join("names.txt"), NAMES).unwrap();
     fs::write(at.join("r.toml"), recipe).unwrap();
     let _ = fs::remove_dir_all(at.join("whole"));
@@ -68,17 +68,17 @@ fn through(at: &Path, recipe: &str) -> Value {
     done(at, "train r.toml --out parts --steps 2 -q");
     done(at, "train --resume --out parts --steps 4 -q");
     let model = |run: &str| tensors(&at.join(run).join("model.safetensors"));
-    assert!(model("whole") == model("parts"), "a run gone on with is the run not stopped:\n{recipe}");
+    assert!(model("whole") == model("parts"), "a resumed run equals an uninterrupted one:\n{recipe}");
     let samples = |run: &str| fs::read(at.join(run).join("samples.npy")).unwrap();
     assert_eq!(samples("whole"), samples("parts"));
-    done(at, "sample parts --out drawn --batch 2 -q");
-    assert_eq!(samples("drawn"), samples("whole"), "samples do not depend on the batch:\n{recipe}");
-    let said = done(at, "evaluate parts --json --times 4");
-    serde_json::from_str(&text(&said.stdout)).unwrap()
+    done(at, "sample parts --out again --batch 2 -q");
+    assert_eq!(samples("again"), samples("whole"), "samples do not depend on the batch size:\n{recipe}");
+    let output = done(at, "evaluate parts --json --times 4");
+    serde_json::from_str(&text(&output.stdout)).unwrap()
 }
 
 #[test]
-fn every_noise_of_categories_goes_through_a_run_and_its_bits_are_told_beside_n_grams() {
+fn every_categorical_noise_completes_a_run_with_bits_and_n_gram_baselines() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     let table = "name = \"cosine\"\nsteps = 20";
@@ -89,16 +89,16 @@ fn every_noise_of_categories_goes_through_a_run_and_its_bits_are_told_beside_n_g
         (table, "name = \"uniform\"\nreverse = \"plug-in\"", "vlb"),
         (table, "name = \"marginal\"", "cross-entropy"),
     ] {
-        let results = through(at, &recipe(schedule, noise, loss, ""));
+        let results = round_trip(at, &recipe(schedule, noise, loss, ""));
         let bits = |key: &str| results[key].as_f64().unwrap();
         assert_eq!(bits("rows"), 5.0);
         assert!(bits("bits_per_char").is_finite() && bits("bits_per_char") == bits("bits_per_token"), "{results}");
         assert!(bits("bits_per_char") > 1.0 && bits("bits_per_char_error") > 0.0, "{results}");
         let known = &results["baselines"];
         let baseline = |name: &str| known[name]["bits_per_char"].as_f64().unwrap();
-        // Twenty names teach few pairs, but the share of letters is known.
+        // Twenty names have few pairs of letters, but enough letters for their frequencies.
         assert!(baseline("unigram") < 20f64.log2() && baseline("bigram") > 1.0 && baseline("5-gram") > 1.0, "{known}");
-        // A line a sample, and letters that the data have.
+        // One line per sample, with characters of the data.
         let lines = fs::read_to_string(at.join("whole/samples.txt")).unwrap();
         assert_eq!(lines.lines().count(), 5);
         assert!(lines.chars().all(|c| c == '\n' || NAMES.contains(c)), "{lines}");
@@ -110,25 +110,26 @@ fn every_noise_of_categories_goes_through_a_run_and_its_bits_are_told_beside_n_g
 }
 
 #[test]
-fn a_net_that_knows_nothing_has_the_bits_of_an_even_guess() {
+fn an_untrained_network_has_the_bits_of_the_uniform_distribution() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("names.txt"), NAMES).unwrap();
     for schedule in ["name = \"flow-matching\"", "name = \"cosine-mask\"", "name = \"jsd\"\nsteps = 100"] {
-        let recipe = recipe(schedule, "name = \"absorbing\"", "cross-entropy", "")
-            .replace("batch = 8", "batch = 8\nrate = 1e-12");
+        let recipe =
+            recipe(schedule, "name = \"absorbing\"", "cross-entropy", "").replace("batch = 8", "batch = 8\nlr = 1e-12");
         fs::write(at.join("r.toml"), recipe).unwrap();
         let _ = fs::remove_dir_all(at.join("run"));
         done(at, "train r.toml --out run -q");
         let results: Value = serde_json::from_str(&text(&done(at, "evaluate run --json --times 1000").stdout)).unwrap();
-        // Nine of twenty categories a row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their ends.
+        // Nine tokens of twenty categories per row; sophia, abigail, sofia, chloe and hannah have 34 tokens with their
+        // ends.
         let (bits, even) = (results["bits_per_char"].as_f64().unwrap(), 5.0 * 9.0 * 20f64.log2() / 34.0);
         assert!((bits / even - 1.0).abs() < 0.06, "{schedule}: {bits}, not {even}");
     }
 }
 
 #[test]
-fn what_is_known_stays_and_a_line_of_samples_can_be_given_back() {
+fn known_tokens_stay_and_a_line_of_samples_can_be_a_prompt() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("names.txt"), "a\\b\n".repeat(3) + &NAMES.replace('\n', "\u{b}\n")).unwrap();
@@ -148,26 +149,26 @@ fn what_is_known_stays_and_a_line_of_samples_can_be_given_back() {
         }
     }
     assert!(lines(r"--prompt a\\b").iter().all(|line| line.starts_with(r"a\\b")));
-    // A sure guess leaves nothing to chance but the order in which things are revealed.
-    let sure = lines("--temperature 0 --sampler ordered --seed 3");
-    assert!(sure.iter().all(|line| *line == sure[0]), "{sure:?}");
+    // At temperature 0 only the order of unmasking could be random, and here it is that of confidence.
+    let certain = lines("--temperature 0 --sampler ordered --seed 3");
+    assert!(certain.iter().all(|line| *line == certain[0]), "{certain:?}");
     assert_ne!(lines("--seed 3"), lines("--seed 4"));
     let page = fs::read_to_string(at.join("run/trajectory.html")).unwrap();
-    assert!(page.contains("<script>") && !page.contains("http"), "the page needs nothing from elsewhere");
+    assert!(page.contains("<script>") && !page.contains("http"), "the page is self-contained");
 }
 
 #[test]
-fn embedded_text_goes_through_a_run() {
+fn embedded_text_completes_a_run() {
     let folder = tempdir().unwrap();
     let noise = "name = \"gaussian\"\nprediction = \"x0\"\n[transform]\nname = \"embedding\"\nwidth = 8\nclamp = 0.5";
     let losses = recipe("name = \"sqrt\"\nsteps = 50", noise, "simple", "")
         .replace("[train]", "[[loss]]\nname = \"rounding\"\n[train]");
-    let results = through(folder.path(), &losses);
-    assert!(results["objective"].as_f64().unwrap().is_finite() && results.get("bits_per_char").is_none(), "{results}");
+    let results = round_trip(folder.path(), &losses);
+    assert!(results["loss"].as_f64().unwrap().is_finite() && results.get("bits_per_char").is_none(), "{results}");
     let table = tensors(&folder.path().join("whole/model.safetensors"));
     assert!(
         table.iter().any(|(name, shape, _)| name.contains("transform.table") && *shape == [20, 8]),
-        "the table is kept"
+        "the table is saved"
     );
     let lines = fs::read_to_string(folder.path().join("whole/samples.txt")).unwrap();
     assert!(lines.chars().all(|c| c == '\n' || NAMES.contains(c)), "{lines}");
@@ -188,7 +189,7 @@ fn levels_of_images_are_categories() {
                 "name = \"transformer\"\nwidth = 16\ndepth = 1\nheads = 2",
                 "name = \"unet\"\nchannels = [8]\nblocks = 1\ngroups = 4",
             );
-        let results = through(at, &recipe);
+        let results = round_trip(at, &recipe);
         let bits = results["bits_per_token"].as_f64().unwrap();
         assert!(bits > 0.1 && bits.is_finite() && results.get("bits_per_char").is_none(), "{noise}: {results}");
         let samples = npy::load::<f32>(at.join("whole/samples.npy")).unwrap();

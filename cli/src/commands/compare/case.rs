@@ -1,7 +1,7 @@
 //! The trajectories of `tweedie compare` and their measurement.
 use super::{
     entrant::{self, Entrant},
-    output::{Comparison, Curve, Floor, Gap, Own, Point, error_of},
+    measurement::{Comparison, Curve, Floor, Gap, Own, Point, error_of},
 };
 use crate::{
     args,
@@ -97,7 +97,7 @@ fn end_of<const D: usize>(
     Ok(trajectory_from(model, sampler, times, z, rng)?.last().expect("a trajectory has at least two points").1)
 }
 
-fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
+fn values<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
     x.clone().try_into_vec_as().expect("a tensor can be read back")
 }
 
@@ -105,12 +105,12 @@ fn numbers<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
 fn squares<const D: usize>(x: Tensor<D>, y: &Tensor<D>) -> Vec<f64> {
     let width = x.dims()[1..].iter().product();
     let mean = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64;
-    numbers(&(x - y.clone())).chunks(width).map(mean).collect()
+    values(&(x - y.clone())).chunks(width).map(mean).collect()
 }
 
 fn distances<const D: usize>(x: &Tensor<D>, y: &Tensor<D>) -> [f64; 2] {
     let width = x.dims()[1..].iter().product();
-    distance_of(&numbers(x), &numbers(y), width)
+    distance_of(&values(x), &values(y), width)
 }
 fn distance_of(x: &[f64], y: &[f64], width: usize) -> [f64; 2] {
     let sliced = distance::sliced_wasserstein(x, y, width, DIRECTIONS, &mut Rng::new(0).stream("directions"));
@@ -118,11 +118,11 @@ fn distance_of(x: &[f64], y: &[f64], width: usize) -> [f64; 2] {
 }
 
 /// The distance of two sets of data, and its standard deviation over random splits of their union.
-fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
+fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], requested: usize) -> Floor {
     let width: usize = own.dims()[1..].iter().product();
     let rows: Vec<Vec<f64>> = [own, other]
         .iter()
-        .flat_map(|set| numbers(set).chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>())
+        .flat_map(|set| values(set).chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>())
         .collect();
     let used = own.dims()[0];
     let split_rows = used.min(SPLIT_ROWS);
@@ -132,14 +132,14 @@ fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], asked: usize) -> Floor {
         distance_of(&part(&order[..split_rows]), &part(&order[used..rows.len().min(used + SPLIT_ROWS)]), width)
     };
     let splits: Vec<[f64; 2]> = (0..SPLITS).map(split).collect();
-    // The standard deviation of a distance between samples of one distribution falls as 1/√n, that of its square (the energy
-    // distance is one) as 1/n.
+    // The standard deviation of a distance between samples of one distribution falls as 1/√n, that of its square (the
+    // energy distance is one) as 1/n.
     let fewer = split_rows as f64 / used as f64;
     let spread = [(0, fewer.sqrt()), (1, fewer)].map(|(k, scale)| {
         let mean = splits.iter().map(|split| split[k]).sum::<f64>() / SPLITS as f64;
         scale * (splits.iter().map(|split| (split[k] - mean).powi(2)).sum::<f64>() / (SPLITS - 1) as f64).sqrt()
     });
-    Floor { distances: distances(other, own), spread, used, asked }
+    Floor { distances: distances(other, own), spread, used, requested }
 }
 
 impl<const D: usize> Case<'_, D>

@@ -2,7 +2,7 @@
 use crate::{
     args,
     commands::sample,
-    dyn_model::from_noise,
+    dyn_model::timesteps,
     recipe::Recipe,
     recipe::build,
     registry::{AnySchedule, Modules, Rank, module::Kind},
@@ -33,7 +33,7 @@ pub(super) fn grid<const D: usize>(
 ) -> Result<Vec<f64>> {
     match times {
         None => Ok(tweedie::spacing::sampling_grid(noise, steps)),
-        Some(times) => from_noise(&**times, steps),
+        Some(times) => timesteps(&**times, steps),
     }
 }
 
@@ -50,12 +50,12 @@ where
     let shelf = &Rank::<D>::ranked(modules).samplers;
     let named = AnySchedule::continuous("the schedule", schedule.clone());
     let all = args.sampler.is_empty();
-    let asked = match all {
+    let texts = match all {
         true => shelf.names().into_iter().map(str::to_owned).collect(),
         false => args.sampler.clone(),
     };
     let (mut entrants, mut known) = (vec![], vec![]);
-    for text in &asked {
+    for text in &texts {
         let mut recipe = Recipe::parse("the sampler", String::new())?;
         recipe.put("sample.sampler", Value::Table(sample::module_of(text)?), format!("--sampler {text}"))?;
         let (own, settings) = build::module(&recipe, modules, Kind::Sampler, "sample.sampler", shelf)?;
@@ -87,7 +87,7 @@ where
                 let (spacing, table) = build::spacing(&recipe, modules, "sample.times", &named)?;
                 // Checked before any sampling.
                 for &steps in &args.steps {
-                    from_noise(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
+                    timesteps(&*spacing, steps).map_err(|error| recipe.at_field("sample.times", error))?;
                 }
                 (times, on_times) = (Some(spacing), sorted(table));
             }

@@ -1,9 +1,9 @@
 //! The plot of `tweedie compare`: error over NFE, both logarithmic.
-use super::output::{Comparison, Curve};
+use super::measurement::{Comparison, Curve};
 use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
 
 /// Number of series colors of a theme; further series repeat them with dashes.
-const COLOURS: usize = 7;
+const COLORS: usize = 7;
 
 /// Number of colored curves; the others are gray.
 const BRIGHT: usize = 12;
@@ -63,7 +63,7 @@ fn merged(curves: &[Curve], cap: f64) -> Vec<Series> {
 /// Ten times DDIM's largest error, so that diverging samplers do not compress the scale.
 fn cap(comparison: &Comparison<'_>) -> f64 {
     let mut all: Vec<f64> =
-        comparison.curves.iter().flat_map(|curve| &curve.points).filter_map(super::output::Point::error).collect();
+        comparison.curves.iter().flat_map(|curve| &curve.points).filter_map(super::measurement::Point::error).collect();
     all.sort_by(f64::total_cmp);
     let usual = comparison.largest.filter(|error| *error > 0.0 && error.is_finite());
     10.0 * usual.or(all.get(all.len() / 2).copied()).unwrap_or(1.0)
@@ -112,11 +112,11 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
     let (low, high) = (low / 1.5, high * 1.3);
     let is_ddim = |own: &Series| own.names.iter().any(|name| name == "ddim");
     let bright = |i: usize| i < BRIGHT || is_ddim(&all[i]);
-    // Labels stand beside the ends of the curves.
+    // Labels stand to the right of the ends of the curves.
     let longest = (0..all.len()).filter(|i| bright(*i)).map(|i| all[i].name().chars().count()).max().unwrap_or(0);
     let wide = (right / left).max(4.0).ln();
-    let words = (LETTER * longest as f64).min(0.5);
-    let range = [left * (-0.03 * wide).exp(), right * ((1.1 / (1.0 - words) - 1.03) * wide).exp()];
+    let label = (LETTER * longest as f64).min(0.5);
+    let range = [left * (-0.03 * wide).exp(), right * ((1.1 / (1.0 - label) - 1.03) * wide).exp()];
     let mut marks: Vec<f64> = comparison.counts().into_iter().map(|nfe| nfe as f64).collect();
     let most = marks.last().map_or(right, |&nfe| nfe.min(right));
     while marks.last().is_some_and(|last| 2.0 * last <= 1.05 * right) {
@@ -135,18 +135,18 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
     for (i, own) in all.iter().enumerate().filter(|(i, own)| bright(*i) && own.end().is_some()) {
         let name = own.name();
         let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(&name).series(i);
-        let line = if i / COLOURS % 2 == 1 { line.dashed() } else { line };
+        let line = if i / COLORS % 2 == 1 { line.dashed() } else { line };
         let dots = Mark::points(own.nfe.clone(), own.errors.clone()).name(&name).unlisted();
         panel = panel.mark(line).mark(dots.series(i).width(7.0).opacity(1.0));
     }
     let ends = all.iter().enumerate().filter(|(i, _)| bright(*i));
     let ends = ends.filter_map(|(i, own)| Some((i, height(own.end()?.1)))).collect();
-    let beside = right * (0.06 * wide).exp();
+    let label_x = right * (0.06 * wide).exp();
     for (i, at) in apart(ends) {
         let (name, (x, y)) = (all[i].name(), all[i].end().expect("it ends on the scale"));
-        let lead = Mark::line([x, beside], [y, error(at)]).name(&name).unlisted().silent().series(i);
-        let words = Mark::text(beside * (0.008 * wide).exp(), error(at - 0.25 * LINE), &name, Anchor::Start);
-        panel = panel.mark(lead.width(0.8).opacity(0.5)).mark(words.name(&name).unlisted().silent());
+        let lead = Mark::line([x, label_x], [y, error(at)]).name(&name).unlisted().silent().series(i);
+        let text = Mark::text(label_x * (0.008 * wide).exp(), error(at - 0.25 * LINE), &name, Anchor::Start);
+        panel = panel.mark(lead.width(0.8).opacity(0.5)).mark(text.name(&name).unlisted().silent());
     }
     if (0..all.len()).any(|i| !bright(i) && all[i].end().is_some()) {
         panel = panel.mark(Mark::line([], []).name("others").color(Color::Muted).opacity(0.5).width(1.0));
@@ -158,7 +158,8 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
         slug: "compare".into(),
         title: format!("Samplers on {}", comparison.title),
         text: format!(
-            "Distance from the solution of the probability-flow ODE with the same initial noise; {}. Sorted by error at NFE {}.",
+            "Distance from the solution of the probability-flow ODE with the same initial noise; {}. Sorted by error \
+             at NFE {}.",
             comparison.estimate,
             comparison.about()
         ),
@@ -174,15 +175,15 @@ fn guides([left, right]: [f64; 2], from: f64, low: f64) -> Vec<Mark> {
         let at = |x: f64| from * (left / x).powf(order);
         let line = Mark::line([left, end], [at(left), at(end)]).color(Color::Muted).width(0.9).opacity(0.45).dashed();
         let near = left * (end / left).powf(0.97);
-        let words = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).color(Color::Muted);
-        [line.silent(), words.silent()]
+        let text = Mark::text(near, at(near), format!(" slope −{order}"), Anchor::Start).color(Color::Muted);
+        [line.silent(), text.silent()]
     };
     [1.0, 2.0, 3.0].into_iter().flat_map(guide).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::{Gap, Point};
+    use super::super::measurement::{Gap, Point};
     use super::*;
 
     fn curve(label: &str, errors: [f64; 2]) -> Curve {

@@ -1,15 +1,15 @@
-//! The pages of the Gaussian. What stands between two `show` lines is printed on the page that it makes.
-use super::{Made, code};
+//! Normal distributions. The code between two `show` lines is printed on its page.
+use super::code;
 use tweedie::distribution::gaussian::{
     Covariance, Density, GaussianError, MultivariateNormal, UnivariateNormal, convolve,
 };
-use tweedie::{Error, Rng};
+use tweedie::{Error, Result, Rng};
 use tweedie_plot::Page;
 use tweedie_plot::gallery::{self, Conditional, Curve, Joint, Term};
 
 const SOURCE: &str = include_str!("gauss.rs");
 
-/// With the sign that mathematics is set with.
+/// With hyphens replaced by minus signs.
 fn minus(text: String) -> String {
     text.replace('-', "−")
 }
@@ -18,11 +18,11 @@ fn curve<'a>(label: String, normal: &UnivariateNormal, density: &'a dyn Fn(f64) 
     Curve { label, mean: normal.mean(), std: normal.std(), density }
 }
 
-/// One density, and families of it.
-pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> Made {
+/// The univariate normal distribution and families of it.
+pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> Result<Page> {
     let (low, high) = (low.unwrap_or(mean - std), high.unwrap_or(mean + std));
     if low >= high {
-        let what = format!("the shaded area runs from {low} to {high}: its lower end must be below its upper end");
+        let what = format!("`--low` must be below `--high`, got {low} and {high}");
         return Err(Error::invalid(what));
     }
     // show univariate
@@ -32,30 +32,33 @@ pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> M
     let label = minus(format!("N({mean}, {std}²)"));
     let one = gallery::univariate(&curve(label, &normal, &density), [low, high], probability);
     // show
-    let moved = [-2.0, 0.0, 2.0].map(|by| UnivariateNormal::new(mean + by * std, std));
+    let shifted = [-2.0, 0.0, 2.0].map(|by| UnivariateNormal::new(mean + by * std, std));
     let scaled = [0.5, 1.0, 2.0].map(|by| UnivariateNormal::new(mean, by * std));
-    let moved = moved.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let shifted = shifted.into_iter().collect::<Result<Vec<_>, _>>()?;
     let scaled = scaled.into_iter().collect::<Result<Vec<_>, _>>()?;
     let densities = |normals: &[UnivariateNormal]| -> Vec<Box<dyn Fn(f64) -> f64>> {
         normals.iter().map(|&n| Box::new(move |x: f64| n.density(x)) as Box<dyn Fn(f64) -> f64>).collect()
     };
-    let (by_mean, by_std) = (densities(&moved), densities(&scaled));
-    let means = moved.iter().zip(&by_mean).map(|(n, p)| curve(minus(format!("μ = {}", n.mean())), n, p)).collect();
+    let (by_mean, by_std) = (densities(&shifted), densities(&scaled));
+    let means = shifted.iter().zip(&by_mean).map(|(n, p)| curve(minus(format!("μ = {}", n.mean())), n, p)).collect();
     let stds = scaled.iter().zip(&by_std).map(|(n, p)| curve(format!("σ = {}", n.std()), n, p)).collect();
     Ok(Page {
         slug: "univariate".into(),
-        title: "The normal distribution: one number".into(),
-        text: "The mean μ says where the bell stands and the standard deviation σ how wide it is; the area under it is \
-               always one, so a wider bell is a lower one. Probability is area: between one σ below and one σ above the \
-               mean lies about 68 % of it, between two σ about 95 %."
+        title: "Univariate normal distribution".into(),
+        text: "The mean μ is the location of the density and the standard deviation σ its width; the area under the \
+               density is always one, so a wider density is lower. The probability of an interval is the area above \
+               it: about 68 % within one σ of the mean, about 95 % within two."
             .into(),
         formula: "N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)\nP(a ≤ x ≤ b) = Φ((b − μ)/σ) − Φ((a − μ)/σ)".into(),
-        figures: vec![one, gallery::families(&[("Varying the mean μ", means), ("Varying the standard deviation σ", stds)])],
+        figures: vec![
+            one,
+            gallery::families(&[("Varying the mean μ", means), ("Varying the standard deviation σ", stds)]),
+        ],
         code: code(SOURCE, "univariate"),
     })
 }
 
-/// A joint normal of two numbers with what its pictures need.
+/// A bivariate normal distribution with its marginals and samples.
 struct Pair {
     label: String,
     joint: MultivariateNormal,
@@ -75,11 +78,11 @@ impl Pair {
         Ok(Self { label: label.into(), joint, marginals, sample })
     }
 
-    /// Hands the densities, as functions, to what draws them.
-    fn drawn<T>(&self, draw: impl FnOnce(&Joint<'_>) -> T) -> T {
+    /// Calls `plot` with the densities as functions.
+    fn plot<T>(&self, plot: impl FnOnce(&Joint<'_>) -> T) -> T {
         let density = |x: f64, y: f64| self.joint.densities(&[x, y])[0];
         let (first, second) = (|x: f64| self.marginals[0].density(x), |x: f64| self.marginals[1].density(x));
-        draw(&Joint {
+        plot(&Joint {
             label: self.label.clone(),
             mean: self.marginals.map(|m| m.mean()),
             std: self.marginals.map(|m| m.std()),
@@ -90,8 +93,8 @@ impl Pair {
     }
 }
 
-/// Draws several pairs at once.
-fn drawn_all<T>(pairs: &[Pair], draw: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
+/// [`Pair::plot`] of several distributions in one figure.
+fn plot_all<T>(pairs: &[Pair], plot: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
     let densities: Vec<_> = pairs.iter().map(|p| |x: f64, y: f64| p.joint.densities(&[x, y])[0]).collect();
     let firsts: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[0].density(x)).collect();
     let seconds: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[1].density(x)).collect();
@@ -103,11 +106,11 @@ fn drawn_all<T>(pairs: &[Pair], draw: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
         marginals: [&firsts[i], &seconds[i]],
         sample: &pairs[i].sample,
     };
-    draw((0..pairs.len()).map(joint).collect())
+    plot((0..pairs.len()).map(joint).collect())
 }
 
-/// Surfaces and draws of two numbers.
-pub fn bivariate(correlation: f64, std: [f64; 2], seed: u64) -> Made {
+/// The bivariate normal distribution: densities and samples.
+pub fn bivariate(correlation: f64, std: [f64; 2], seed: u64) -> Result<Page> {
     let negative = minus(format!("ρ = {}", -correlation));
     let positive = minus(format!("ρ = {correlation}"));
     let one = Pair::new("A joint density", [0.0, 0.0], std, correlation, seed)?;
@@ -119,64 +122,64 @@ pub fn bivariate(correlation: f64, std: [f64; 2], seed: u64) -> Made {
     let round = Pair::new("Isotropic, Σ = σ² I", [0.0, 0.0], [std[0]; 2], 0.0, seed)?;
     Ok(Page {
         slug: "bivariate".into(),
-        title: "The joint normal: two numbers and their covariance".into(),
-        text: "The covariance tilts the hill: where it is positive large values of one coordinate come with large values \
-               of the other, where it is negative with small ones. For jointly normal numbers, and only for those, zero \
-               covariance means independence; with equal variances as well the density is the same in all directions."
+        title: "Bivariate normal distribution".into(),
+        text: "If the covariance is positive, large values of one coordinate tend to come with large values of the \
+               other; if it is negative, with small ones. For jointly normal variables zero covariance implies \
+               independence, which is not true in general. With equal variances as well, the density is isotropic."
             .into(),
         formula: "N(x; μ, Σ) = exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)) / √((2π)² |Σ|),   Σ = ( σ₁²  ρσ₁σ₂ ; ρσ₁σ₂  σ₂² )".into(),
         figures: vec![
-            one.drawn(gallery::joint_surface),
-            drawn_all(&three, |all| gallery::covariances(&all)),
-            round.drawn(gallery::isotropic),
+            one.plot(gallery::joint_surface),
+            plot_all(&three, |all| gallery::covariances(&all)),
+            round.plot(gallery::isotropic),
         ],
         code: code(SOURCE, "pair") + "\nlet figure = gallery::joint_surface(&joint);",
     })
 }
 
-/// A slice of a joint density.
-pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usize, seed: u64) -> Made {
+/// Conditional densities as slices of a joint density.
+pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usize, seed: u64) -> Result<Page> {
     let pair = Pair::new("A joint density", mean, std, correlation, seed)?;
     let values = gallery::grid(mean[1] - 2.5 * std[1], mean[1] + 2.5 * std[1], frames);
     let joint = &pair.joint;
     // show conditional
     let given = values.iter().map(|&a| joint.condition(&[1], &[a])).collect::<Result<Vec<_>, _>>()?;
-    let densities: Vec<_> = given.iter().map(|law| |x: f64| law.densities(&[x])[0]).collect();
+    let densities: Vec<_> = given.iter().map(|normal| |x: f64| normal.densities(&[x])[0]).collect();
     let given: Vec<Conditional<'_>> = values
         .iter()
         .zip(given.iter().zip(&densities))
-        .map(|(&a, (law, density))| {
-            let variance = law.covariance().matrix()[(0, 0)];
-            Conditional { a, mean: law.mean()[0], variance, density }
+        .map(|(&a, (normal, density))| {
+            let variance = normal.covariance().matrix()[(0, 0)];
+            Conditional { a, mean: normal.mean()[0], variance, density }
         })
         .collect();
     // show
     Ok(Page {
         slug: "conditional".into(),
-        title: "Conditioning: what one number tells of another".into(),
-        text: "Where x₂ is known to be a, the density of x₁ is the slice of the joint density along the line x₂ = a, \
-               scaled to area one, and it is normal again. Its mean moves in a straight line with a; its variance is \
-               smaller than before and the same for every a. Move the slider to cut elsewhere."
+        title: "Conditional normal distribution".into(),
+        text: "The density of x₁ given x₂ = a is the slice of the joint density along the line x₂ = a, normalized to \
+               area one. It is normal. Its mean is linear in a; its variance is at most that of x₁ and does not depend \
+               on a. Move the slider to change a."
             .into(),
         formula: "x₁ | x₂ = a  ~  N( μ₁ + Σ₁₂ Σ₂₂⁻¹ (a − μ₂),  Σ₁₁ − Σ₁₂ Σ₂₂⁻¹ Σ₂₁ )".into(),
-        figures: vec![pair.drawn(|joint| gallery::conditional(joint, &given))],
+        figures: vec![pair.plot(|joint| gallery::conditional(joint, &given))],
         code: code(SOURCE, "conditional"),
     })
 }
 
-/// A density that can be added to another.
+/// The distribution of one of two independent summands.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Law {
+pub enum Summand {
     /// N(mean, std²).
     Normal(UnivariateNormal),
-    /// Uniform between two numbers.
+    /// U(low, high).
     Uniform([f64; 2]),
 }
 
-impl std::str::FromStr for Law {
+impl std::str::FromStr for Summand {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is no density: write normal:MEAN:STD or uniform:LOW:HIGH");
+        let wrong = || format!("a density must be normal:MEAN:STD or uniform:LOW:HIGH, got {text}");
         let parts: Vec<&str> = text.split(':').collect();
         let [name, a, b] = parts[..] else { return Err(wrong()) };
         let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
@@ -184,13 +187,13 @@ impl std::str::FromStr for Law {
         match name {
             "normal" => Self::normal(a, b).map_err(|error| error.to_string()),
             "uniform" if a < b && (b - a).is_finite() => Ok(Self::Uniform([a, b])),
-            "uniform" => Err(format!("a uniform density runs from a lower to a higher number, not from {a} to {b}")),
+            "uniform" => Err(format!("LOW of a uniform density must be below HIGH, got {a} and {b}")),
             _ => Err(wrong()),
         }
     }
 }
 
-impl Law {
+impl Summand {
     /// N(mean, std²).
     ///
     /// # Errors
@@ -203,7 +206,7 @@ impl Law {
     fn density(&self, x: f64) -> f64 {
         match self {
             Self::Normal(n) => n.density(x),
-            // Half at the ends, as the sum over a grid wants it.
+            // Half the density at the ends: the trapezoidal rule on the grid is then exact.
             Self::Uniform([a, b]) if x == *a || x == *b => 0.5 / (b - a),
             Self::Uniform([a, b]) => f64::from(u8::from(x > *a && x < *b)) / (b - a),
         }
@@ -238,13 +241,13 @@ impl Law {
     }
 }
 
-/// Two densities and that of the sum.
-pub fn convolution(p: Law, q: Law, points: usize) -> Made {
+/// The convolution of two densities, and its error.
+pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
     let (a, b) = (p.range(), q.range());
     let step = (a[1] - a[0]).max(b[1] - b[0]) / (points.max(2) as f64 - 1.0);
-    // A jump costs least where it stands on a point of the grid.
+    // The error is smallest if the jumps of the density are grid points.
     let step = match (p, q) {
-        (Law::Uniform([a, b]), _) | (_, Law::Uniform([a, b])) => (b - a) / ((b - a) / step).ceil(),
+        (Summand::Uniform([a, b]), _) | (_, Summand::Uniform([a, b])) => (b - a) / ((b - a) / step).ceil(),
         _ => step,
     };
     let count = |[low, high]: [f64; 2]| ((high - low) / step - 1e-6).ceil() as usize + 1;
@@ -256,29 +259,30 @@ pub fn convolution(p: Law, q: Law, points: usize) -> Made {
     let error = numeric.error(|z| p.sum(&q, z));
     // show
     let [largest, total, lost] = [error.largest, error.total, error.lost].map(gallery::scientific);
-    let report = format!("Error of the convolution: at most {largest}, in all {total}, mass lost {lost}");
+    let report = format!("Error of the convolution: maximum {largest}, integrated {total}, missing mass {lost}");
     let (one, two, both) = (|x: f64| p.density(x), |x: f64| q.density(x), |x: f64| p.sum(&q, x));
-    // Drawn to four standard deviations: what is nine away is flat.
-    let drawn = |law: &Law| match law {
-        Law::Normal(n) => [n.mean() - 4.0 * n.std(), n.mean() + 4.0 * n.std()],
-        Law::Uniform([a, b]) => [a - 0.1 * (b - a), b + 0.1 * (b - a)],
+    // Shown to four standard deviations.
+    let shown = |summand: &Summand| match summand {
+        Summand::Normal(n) => [n.mean() - 4.0 * n.std(), n.mean() + 4.0 * n.std()],
+        Summand::Uniform([a, b]) => [a - 0.1 * (b - a), b + 0.1 * (b - a)],
     };
-    let (da, db) = (drawn(&p), drawn(&q));
+    let (da, db) = (shown(&p), shown(&q));
     let ranges = [[da[0] + db[0], da[1] + db[1]].map(|v| v * 0.75), da, db];
     let term = |label: String, range, density| Term { label, range, density };
     let figure = gallery::convolution(
         [&term(p.label(), ranges[1], &one), &term(q.label(), ranges[2], &two)],
-        &term("their sum, exactly".into(), ranges[0], &both),
+        &term("their sum, exact".into(), ranges[0], &both),
         &numeric.points(),
         numeric.values(),
         &report,
     );
     Ok(Page {
         slug: "convolution".into(),
-        title: "Convolution: adding independent numbers".into(),
-        text: "The density of a sum of independent numbers is the convolution of their densities; on a grid that is a \
-               product of Fourier transforms. Adding a normal number to anything smooths it, and normal plus normal is \
-               normal with the variances added: this is all that the forward process of diffusion does, again and again."
+        title: "Convolution: sums of independent variables".into(),
+        text: "The density of a sum of independent random variables is the convolution of their densities; on a grid \
+               it is computed as a product of Fourier transforms. Adding Gaussian noise smooths a density, and the sum \
+               of two independent normal variables is normal with the sum of their variances. Every step of the \
+               forward process is such a convolution, after scaling."
             .into(),
         formula: "(p ∗ q)(z) = ∫ p(x) q(z − x) dx,   N(μ₁, σ₁²) ∗ N(μ₂, σ₂²) = N(μ₁ + μ₂, σ₁² + σ₂²)".into(),
         figures: vec![figure],
@@ -291,23 +295,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn laws_are_read_and_refused() {
-        assert_eq!("uniform:-1:2".parse(), Ok(Law::Uniform([-1.0, 2.0])));
-        assert!("normal:0:1".parse::<Law>().is_ok());
+    fn densities_are_parsed() {
+        assert_eq!("uniform:-1:2".parse(), Ok(Summand::Uniform([-1.0, 2.0])));
+        assert!("normal:0:1".parse::<Summand>().is_ok());
         for wrong in ["normal", "normal:0:0", "uniform:2:1", "cauchy:0:1", "normal:a:1", "normal:0:1:2"] {
-            assert!(wrong.parse::<Law>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Summand>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn the_density_of_a_sum_has_mass_one_and_the_right_variance() {
-        let laws = ["normal:0.5:0.7", "uniform:-1:2", "uniform:0:0.5"].map(|text| text.parse::<Law>().unwrap());
-        let variance = |law: &Law| match law {
-            Law::Normal(n) => n.variance(),
-            Law::Uniform([a, b]) => (b - a).powi(2) / 12.0,
+        let summands = ["normal:0.5:0.7", "uniform:-1:2", "uniform:0:0.5"].map(|text| text.parse::<Summand>().unwrap());
+        let variance = |summand: &Summand| match summand {
+            Summand::Normal(n) => n.variance(),
+            Summand::Uniform([a, b]) => (b - a).powi(2) / 12.0,
         };
-        for p in &laws {
-            for q in &laws {
+        for p in &summands {
+            for q in &summands {
                 let sum = Density::of(|z| p.sum(q, z), -15.0, 15.0, 30_001).unwrap();
                 assert!((sum.mass() - 1.0).abs() < 1e-5);
                 assert!((sum.variance() - variance(p) - variance(q)).abs() < 1e-4);

@@ -1,5 +1,4 @@
-//! The curves and samples of a training run.
-use super::Made;
+//! The training curves and samples of a run.
 use serde_json::Value;
 use std::path::Path;
 use tweedie::{Error, Result};
@@ -7,7 +6,7 @@ use tweedie_data::image;
 use tweedie_plot::gallery::{self, Run, Series};
 use tweedie_plot::{Page, Pixels};
 
-/// What a folder of a run has to tell.
+/// Reads the metrics and pictures of a run.
 fn read(folder: &Path) -> Result<Run> {
     let path = folder.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
@@ -16,14 +15,14 @@ fn read(folder: &Path) -> Result<Run> {
     while let Some((i, line)) = lines.next() {
         let line: Value = match serde_json::from_str(line) {
             Ok(line) => line,
-            // A run that is being written, or was cut short, may end in half a line.
+            // The last line may be incomplete if the run is in progress or was interrupted.
             Err(_) if lines.peek().is_none() => break,
             Err(error) => return Err(Error::format(&path, format!("line {}: {error}", i + 1))),
         };
         let Some(step) = line["step"].as_f64() else {
-            return Err(Error::format(&path, format!("line {}: no `step`, which every line of metrics has", i + 1)));
+            return Err(Error::format(&path, format!("line {}: there is no `step`", i + 1)));
         };
-        let note = |into: &mut Vec<Series>, label: &str, value: &Value| {
+        let add = |into: &mut Vec<Series>, label: &str, value: &Value| {
             let Some(value) = value.as_f64() else { return };
             let at = into.iter().position(|s| s.label == label).unwrap_or_else(|| {
                 into.push(Series { label: label.into(), ..Series::default() });
@@ -32,19 +31,19 @@ fn read(folder: &Path) -> Result<Run> {
             into[at].step.push(step);
             into[at].value.push(value);
         };
-        note(&mut run.loss, "training", &line["loss"]);
-        note(&mut run.loss, "held out", &line["held_out"]);
+        add(&mut run.loss, "training", &line["loss"]);
+        add(&mut run.loss, "held-out", &line["held_out"]);
         // Runs of earlier versions have the second name.
         let either = |name: &str, old: &str| line.get(name).unwrap_or(&line[old]).clone();
-        note(&mut run.grad_norm, "gradient", &either("grad_norm", "gradient"));
-        note(&mut run.lr, "learning rate", &either("lr", "rate"));
-        note(&mut run.ema_distance, "lag", &either("ema_distance", "ema_lag"));
+        add(&mut run.grad_norm, "gradient norm", &either("grad_norm", "gradient"));
+        add(&mut run.lr, "learning rate", &either("lr", "rate"));
+        add(&mut run.ema_distance, "EMA distance", &either("ema_distance", "ema_lag"));
         for (range, value) in line["loss_by_noise"].as_object().into_iter().flatten() {
-            note(&mut run.loss_by_noise, range, value);
+            add(&mut run.loss_by_noise, range, value);
         }
     }
     if run.loss.is_empty() {
-        return Err(Error::format(&path, "no line has a `loss`: nothing was trained yet"));
+        return Err(Error::format(&path, "there is no line with a `loss`: the run has not trained a step yet"));
     }
     for path in pictures(folder) {
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
@@ -54,7 +53,7 @@ fn read(folder: &Path) -> Result<Run> {
         let label = label.rsplit('-').next().map_or(label.clone(), |step| step.trim_start_matches('0').to_owned());
         let (width, height) = (decoded.width() as usize, decoded.height() as usize);
         let pixels = Pixels::rgb(width, height, decoded.into_raw()).shrunk(512);
-        // A slider shows pictures of one size.
+        // All pictures of a slider have the same size.
         if run.samples.first().is_none_or(|(_, first)| (first.width, first.height) == (pixels.width, pixels.height)) {
             run.samples.push((label, pixels));
         }
@@ -62,7 +61,7 @@ fn read(folder: &Path) -> Result<Run> {
     Ok(run)
 }
 
-/// The pictures of samples over time, `progress/step-N.png`, or the last one, `samples.png`.
+/// The pictures of samples during training, `progress/step-N.png`, or else `samples.png`.
 fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder.join("progress")).into_iter().flatten().flatten().map(|entry| entry.path());
     let named = |path: &std::path::PathBuf| {
@@ -74,18 +73,19 @@ fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
     if over_time.is_empty() && last.is_file() { vec![last] } else { over_time }
 }
 
-/// The report of a run.
-pub fn page(folder: &Path) -> Made {
+/// The page of a run.
+pub fn page(folder: &Path) -> Result<Page> {
     let run = read(folder)?;
     let mut figures = vec![gallery::run(&run)];
     figures.extend(gallery::run_samples(&run));
     Ok(Page {
         slug: "run".into(),
         title: format!("Run: {}", run.title),
-        text: "What training came to, step by step. The loss of single steps is noisy, because every step sees other data \
-               at other noise levels; the smoothed curve remembers about a fiftieth of the run."
+        text: "Training curves. The loss of a single step is noisy, because every step uses a different batch and \
+               different noise levels; the smoothed curve is an exponential moving average over about a fiftieth of \
+               the run."
             .into(),
-        formula: "θ ← θ − rate · AdamW(∇ loss),   EMA ← decay · EMA + (1 − decay) · θ".into(),
+        formula: "θ ← θ − lr · AdamW(∇ loss),   EMA ← ema_decay · EMA + (1 − ema_decay) · θ".into(),
         figures,
         code: format!("tweedie plot run {}", folder.display()),
     })
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_read_and_half_a_last_line_is_left_out() {
+    fn metrics_are_read_up_to_an_incomplete_last_line() {
         let folder = std::env::temp_dir().join(format!("tweedie-plot-run-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let metrics = "{\"step\":1,\"loss\":2.0,\"gradient\":0.5,\"rate\":0.001}\n\
@@ -104,11 +104,11 @@ mod tests {
         std::fs::write(folder.join("metrics.jsonl"), metrics).unwrap();
         let run = read(&folder).unwrap();
         assert_eq!(run.loss[0].value, [2.0, 1.0]);
-        assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held out", &[2.0][..]));
+        assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held-out", &[2.0][..]));
         assert!(run.ema_distance.is_empty() && run.samples.is_empty());
         assert_eq!(page(&folder).unwrap().figures[0].titles(), ["Loss", "Gradient norm", "Learning rate"]);
         std::fs::write(folder.join("metrics.jsonl"), "{\"loss\":1}\n{\"step\":2}\n").unwrap();
-        assert!(read(&folder).unwrap_err().to_string().contains("line 1: no `step`"));
+        assert!(read(&folder).unwrap_err().to_string().contains("line 1: there is no `step`"));
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(read(&folder).unwrap_err().to_string().contains("cannot read"));
     }

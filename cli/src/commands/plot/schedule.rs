@@ -1,11 +1,12 @@
-//! Schedules on one page.
-use super::{Made, code};
+//! Noise schedules.
+use super::code;
 use std::sync::Arc;
+use tweedie::Result;
 use tweedie::schedule::Schedule;
 use tweedie_plot::Page;
 use tweedie_plot::gallery::{self, Curves};
 
-/// What a schedule is over time.
+/// The curves of a schedule over t.
 fn curves(label: &str, schedule: &dyn Schedule) -> Curves {
     // show schedule
     let t = gallery::grid(0.001, 0.999, 500);
@@ -22,15 +23,15 @@ fn curves(label: &str, schedule: &dyn Schedule) -> Curves {
     curves
 }
 
-/// Any number of schedules.
-pub fn page(all: &[(String, Arc<dyn Schedule>)]) -> Made {
+/// The page of several schedules.
+pub fn page(all: &[(String, Arc<dyn Schedule>)]) -> Result<Page> {
     let all: Vec<Curves> = all.iter().map(|(name, schedule)| curves(name, &**schedule)).collect();
     Ok(Page {
         slug: "schedule".into(),
-        title: "Schedules: how fast data fade".into(),
-        text: "A schedule says how much signal and how much noise there is at every time, and two schedules with the same \
-               signal-to-noise ratios differ by no more than a change of clock. Where its log-SNR falls slowly, training \
-               spends its time."
+        title: "Noise schedules".into(),
+        text: "A noise schedule gives the signal scale α(t) and the noise scale σ(t). Up to scaling, two schedules \
+               with the same range of signal-to-noise ratios differ only in their time variable. With t uniform, \
+               training is concentrated on noise levels at which the log-SNR decreases slowly."
             .into(),
         formula: "xₜ = α(t) x + σ(t) ε,   SNR = α²/σ²,   β(t) = −2 α′/α,   p(λ) = −dt/dλ for λ = ln SNR".into(),
         figures: vec![gallery::schedules(&all)],

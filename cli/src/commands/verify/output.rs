@@ -41,7 +41,7 @@ struct Line {
 impl Line {
     fn of(check: &Check) -> Self {
         if let Some(Compared { declared, found }) = check.compared {
-            // The bound may be below the declared value, as of high orders, which double precision cannot tell apart.
+            // The bound may be below the declared value, for example for high orders, which double precision cannot resolve.
             let least = found + check.measured - check.allowed;
             let (law, allowed) = (format!("{}, {declared}", check.law), format!("≥ {least:.1}"));
             return Self { law, measured: format!("{found:.2}"), allowed };
@@ -141,20 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_as_what_they_are() {
+    fn orders_margins_and_deviations_are_printed_differently() {
         let printed = |check: Check| {
             let line = Line::of(&check);
             [line.law, line.measured, line.allowed]
         };
-        let said = |law, place: &str, measured, allowed| printed(Check::new(law, place, measured, allowed));
+        let row = |law, place: &str, measured, allowed| printed(Check::new(law, place, measured, allowed));
         let compared = Some(Compared { declared: 2.0, found: 1.98 });
         let order = Check::new("the order of convergence is the declared one", "edm", 0.02, 0.1);
         let order = printed(Check { compared, ..order });
         assert_eq!(order, ["the order of convergence is the declared one, 2", "1.98", "≥ 1.9"]);
-        assert_eq!(said("α does not increase", "t = 0", f64::NEG_INFINITY, 0.0)[1..], ["passed", ""]);
-        assert_eq!(said("g² is not negative", "t = 0", -0.2, 1e-12)[1..], ["passed", "1.0e-12"]);
-        assert_eq!(said("σ is small", "t = 0", -0.0, 0.05)[1..], ["0", "5.0e-2"]);
-        assert_eq!(said("α does not increase", "t = 0", f64::NAN, 0.0)[1..], ["NaN", ""]);
-        assert_eq!(said("α does not increase", "t = 0", 0.3, 0.0)[1..], ["3.0e-1", ""]);
+        assert_eq!(row("α does not increase", "t = 0", f64::NEG_INFINITY, 0.0)[1..], ["passed", ""]);
+        assert_eq!(row("g² is not negative", "t = 0", -0.2, 1e-12)[1..], ["passed", "1.0e-12"]);
+        assert_eq!(row("σ is small", "t = 0", -0.0, 0.05)[1..], ["0", "5.0e-2"]);
+        assert_eq!(row("α does not increase", "t = 0", f64::NAN, 0.0)[1..], ["NaN", ""]);
+        assert_eq!(row("α does not increase", "t = 0", 0.3, 0.0)[1..], ["3.0e-1", ""]);
     }
 }

@@ -1,0 +1,23 @@
+//! The rows of a data set that a model is evaluated on.
+use burn::tensor::{Device, Tensor};
+use tweedie::{Rng, data::Data, net::Classes};
+
+/// Rows of a data set for an evaluation, in batches.
+pub(crate) struct EvaluationSet<'a, const D: usize> {
+    pub data: &'a dyn Data<Tensor<D>, Classes>,
+    pub rows: &'a [usize],
+    pub batch: usize,
+    pub seed: u64,
+    pub device: &'a Device,
+}
+impl<const D: usize> EvaluationSet<'_, D> {
+    /// The batches, each with its classes and a random stream of its own.
+    pub fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Classes, Rng)> {
+        let rng = Rng::new(self.seed).stream("evaluate");
+        self.rows.chunks(self.batch).enumerate().map(move |(i, rows)| {
+            let rng = rng.at(i as u64);
+            let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
+            (raw, y, rng)
+        })
+    }
+}

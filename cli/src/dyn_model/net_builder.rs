@@ -1,0 +1,69 @@
+//! The settings of a network as a trait object.
+use super::{
+    model::{self, DynModel, ModelParts},
+    trainer::{self, DynTrainer, TrainingParts},
+};
+use crate::{data::Facts, registry::settings::NetConfig};
+use burn::tensor::{DType, Device};
+use tweedie::{Result, Rng, laws, laws::Check, net::Classes, noise::Noise, train::Parameters};
+
+/// The settings of a network of any type: builds trainers and models around it.
+pub(crate) trait NetBuilder<const D: usize> {
+    /// A trainer with initial weights.
+    fn trainer<'a>(&self, parts: TrainingParts<'a, D>) -> Result<Box<dyn DynTrainer<D> + 'a>>;
+    /// A model with the weights that `weights` reads, given parameters of the right names and shapes.
+    fn model(
+        &self,
+        parts: ModelParts<'_, D>,
+        device: &Device,
+        weights: &dyn Fn(&Parameters) -> Result<Parameters>,
+    ) -> Result<Box<dyn DynModel<D>>>;
+    /// Runs the laws of networks on one with initial weights.
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
+}
+
+impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
+    fn trainer<'a>(&self, parts: TrainingParts<'a, D>) -> Result<Box<dyn DynTrainer<D> + 'a>> {
+        trainer::build(self, parts)
+    }
+    fn model(
+        &self,
+        parts: ModelParts<'_, D>,
+        device: &Device,
+        weights: &dyn Fn(&Parameters) -> Result<Parameters>,
+    ) -> Result<Box<dyn DynModel<D>>> {
+        let model = model::build(self, parts, &Rng::new(0), device)?;
+        let weights = weights(&Parameters::of(&model))?;
+        Ok(Box::new(weights.into_module(model)))
+    }
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
+        const ROWS: usize = 3;
+        let device = Device::flex();
+        let rng = Rng::new(0);
+        let net = self.init(&model::task(facts, noise), &rng.stream("weights"), &device)?;
+        let mut shape = [ROWS; D];
+        shape[1..].copy_from_slice(&facts.shape);
+        let mut expected = shape;
+        let z = match noise.categories() {
+            None => {
+                expected[1] *= noise.outputs();
+                rng.stream("z").normal_tensor(shape, &device, DType::F32)
+            }
+            Some(categories) => {
+                expected[D - 1] = categories.k;
+                let uniforms = rng.stream("z").uniform_tensor(shape, &device, DType::F32);
+                (uniforms * categories.k as f64).floor()
+            }
+        };
+        let classes = match facts.classes.len() as u32 {
+            0 => Classes::none(),
+            n => (0..ROWS as u32).map(|i| i % n).collect::<Vec<_>>().into(),
+        };
+        let mut checks = laws::net(&net, &z, &classes, expected);
+        if noise.categories().is_some_and(|known| known.mask.is_some()) {
+            // The number of masks determines the noise level, so the network need not depend on t.
+            checks.retain(|check| check.law != laws::DEPENDS_ON_T);
+        }
+        Ok(checks)
+    }
+}

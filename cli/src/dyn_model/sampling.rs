@@ -1,0 +1,134 @@
+//! Generation of samples from a model, batch by batch.
+use super::model::DynModel;
+use crate::output::messages;
+use burn::tensor::{Device, Tensor, TensorData};
+use std::sync::Arc;
+use tweedie::{
+    Error, Result, Rng,
+    denoise::{Denoiser, Thresholded, Truncated, Truncation},
+    net::{Classes, Condition as _},
+    sample::{Infill, Sampler, trajectory},
+    spacing::Spacing,
+};
+
+/// The settings of sampling.
+pub(crate) struct SampleRequest<'a, const D: usize> {
+    pub sampler: &'a Arc<dyn Sampler<D>>,
+    pub steps: usize,
+    /// Timestep spacing. Default: that of the noise.
+    pub times: Option<&'a dyn Spacing>,
+    /// Scale of classifier-free guidance.
+    pub guidance: f64,
+    /// Temperature, top-k and top-p of predicted distributions of categories.
+    pub truncation: Truncation,
+    /// Quantile of dynamic thresholding; `None` disables it.
+    pub threshold: Option<f64>,
+    /// Known token ids of every sample, −1 where unknown.
+    pub known: Option<&'a [f32]>,
+    /// The class of each sample.
+    pub classes: &'a Classes,
+    /// Number of samples.
+    pub n: usize,
+    pub batch: usize,
+    pub seed: u64,
+    /// Indices of the timesteps at which the trajectory is recorded, increasing; the last is `steps`.
+    pub recorded: &'a [usize],
+    pub device: &'a Device,
+}
+
+/// Generated data, `[n, …]` at each recorded timestep; the last are the samples.
+pub(crate) struct Samples {
+    pub times: Vec<f64>,
+    pub frames: Vec<Vec<f32>>,
+}
+impl Samples {
+    /// The samples themselves: the last frame.
+    pub fn last(&self) -> &[f32] {
+        self.frames.last().expect("the last timestep is recorded")
+    }
+}
+
+/// The model with dynamic thresholding at a quantile, if one is given.
+pub(crate) fn thresholded<'a, const D: usize>(
+    model: Box<dyn Denoiser<D> + 'a>,
+    threshold: Option<f64>,
+) -> Box<dyn Denoiser<D> + 'a> {
+    match threshold {
+        Some(quantile) => Box::new(Thresholded { model, quantile, max: f64::INFINITY }),
+        None => model,
+    }
+}
+
+/// The timesteps of `steps` sampling steps: the grid of the spacing, with 1 as its first.
+///
+/// Sampling starts from pure noise. A grid that starts below t = 1 (`leading`, or noise levels below those of the
+/// schedule) would expect signal in it.
+pub(crate) fn timesteps(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
+    let mut grid = times.grid(steps);
+    if let Some(first) = grid.first_mut() {
+        *first = 1.0;
+    }
+    let decreasing = grid.windows(2).all(|pair| pair[0] > pair[1]);
+    if grid.len() == steps + 1 && decreasing && grid[steps] == 0.0 {
+        return Ok(grid);
+    }
+    grid.dedup();
+    Err(Error::invalid(format!(
+        "{steps} sampling steps need {} decreasing timesteps from 1 to 0, and this spacing gives {}: use {}, or \
+         another spacing",
+        steps + 1,
+        grid.len(),
+        messages::count(grid.len().saturating_sub(1), "step")
+    )))
+}
+
+/// Generates samples; `progress` is called after each step with the completed fraction.
+///
+/// Sample i depends on `(seed, i)` and its class only, not on the batch size.
+pub(crate) fn generate<const D: usize>(
+    model: &dyn DynModel<D>,
+    shape: &[usize],
+    request: &SampleRequest<'_, D>,
+    progress: &mut dyn FnMut(f64),
+) -> Result<Samples> {
+    let times = match request.times {
+        Some(times) => timesteps(times, request.steps)?,
+        None => model.grid(request.steps),
+    };
+    let rng = Rng::new(request.seed).stream("sample");
+    let mut frames = vec![vec![]; request.recorded.len()];
+    let total = (request.n * (request.steps + 1)) as f64;
+    let infill = request.known.map(|known| {
+        let mut shape = [1; D];
+        shape[1] = known.len();
+        Infill {
+            sampler: Box::new(request.sampler.clone()),
+            known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), request.device),
+        }
+    });
+    let sampler: &dyn Sampler<D> = match &infill {
+        Some(infill) => infill,
+        None => &**request.sampler,
+    };
+    for first in (0..request.n).step_by(request.batch) {
+        let rows = request.batch.min(request.n - first);
+        let classes = request.classes.select(&(first..first + rows).collect::<Vec<_>>());
+        let mut denoiser = thresholded(model.guided(&classes, request.guidance), request.threshold);
+        if request.truncation != Truncation::default() {
+            denoiser = Box::new(Truncated { model: denoiser, truncation: request.truncation });
+        }
+        let mut full = [rows; D];
+        full[1..].copy_from_slice(shape);
+        let rng = rng.from_row(first as u64);
+        let mut next = 0;
+        for (i, (_, x)) in trajectory(&*denoiser, sampler, times.clone(), full, &rng, request.device)?.enumerate() {
+            if request.recorded.get(next) == Some(&i) {
+                let values: Vec<f32> = model.decode(x).try_into_vec_as().expect("a tensor can be read back");
+                frames[next].extend(values);
+                next += 1;
+            }
+            progress((first * (request.steps + 1) + rows * (i + 1)) as f64 / total);
+        }
+    }
+    Ok(Samples { times: request.recorded.iter().map(|&i| times[i]).collect(), frames })
+}
