@@ -169,7 +169,7 @@ pub struct Evaluate {
 /// `tweedie list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// data, transform, schedule, noise, net, loss, spacing or sampler
+    /// data, transform, schedule, noise, net, loss, spacing or sampler; or a section of recipes: train, run, sample or times
     pub kind: Option<String>,
     /// One module of that kind
     #[arg(requires = "kind")]

@@ -9,7 +9,7 @@ use crate::{
     schedule::{FlowMatching, Linear},
 };
 use burn::tensor::{Device, Tensor};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Counts the sequences among `rows` samples, by `steps` even steps of a sampler from t = 1; empty if the sampler
 /// refuses the noise.
@@ -35,12 +35,14 @@ pub fn total_variation(model: &Joint, counts: &HashMap<Vec<usize>, usize>) -> (f
     if all == 0.0 {
         return (f64::NAN, 0.0);
     }
-    let mut known: HashMap<&[usize], f64> = HashMap::new();
+    // In order, so that the rounding of the sums is the same in every run.
+    let mut known: BTreeMap<&[usize], f64> = BTreeMap::new();
     for (x, p) in model.sequences() {
         *known.entry(x).or_default() += p;
     }
     let inside = known.iter().map(|(x, p)| (counts.get(*x).copied().unwrap_or(0) as f64 / all - p).abs()).sum::<f64>();
-    let outside = counts.iter().filter(|(x, _)| !known.contains_key(&x[..])).map(|(_, n)| *n as f64 / all).sum::<f64>();
+    let outside =
+        counts.iter().filter(|(x, _)| !known.contains_key(&x[..])).map(|(_, n)| *n).sum::<usize>() as f64 / all;
     let chance = known.values().map(|p| 5.0 * (p * (1.0 - p) / all).sqrt()).sum::<f64>();
     (0.5 * (inside + outside), 0.5 * chance)
 }
@@ -90,8 +92,8 @@ pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
         let (far, chance) = total_variation(&letter, &sequence_counts(&letter, sampler, 64, 4000, &rng));
         checks.note("single entries have the data's distribution", format!("{name}, 64 steps"), far, chance + 0.03);
         let counts = sequence_counts(&word, sampler, 64, 4000, &rng);
-        let strange = counts.iter().filter(|(x, _)| word.probability(x) < 0.01).map(|(_, n)| *n as f64 / 4000.0);
-        let strange = if counts.is_empty() { f64::NAN } else { strange.sum() };
+        let strange = counts.iter().filter(|(x, _)| word.probability(x) < 0.01).map(|(_, n)| *n);
+        let strange = if counts.is_empty() { f64::NAN } else { strange.sum::<usize>() as f64 / 4000.0 };
         checks.note("rare sequences are sampled rarely", format!("{name}, 64 steps"), strange, 0.1);
 
         let all = end_of(&word, sampler, 6, 5, &rng);

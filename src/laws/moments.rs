@@ -3,7 +3,7 @@
 //! On Gaussian data x̂ is linear in z, so a trajectory is linear in its start and in every normal ξ that it adds: `z₀ =
 //! b + a₀ ξ₀ + Σ aᵢ ξᵢ`. The normals of a keyed stream can be computed again, so b and a are found by least squares
 //! over some rows, without residue, and b and Σ a² are the mean and variance of the end, without sampling error.
-use super::Checks;
+use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -105,8 +105,9 @@ pub(super) fn declared(
         // Steps that are long where there is little noise do not show an order yet.
         if name != "flow-matching" && properties.bias == 0.0 && size(most) > 1e-6 {
             let order = 2.0 * (size(more) / size(most)).log2() - (size(few) / size(more)).log2();
-            let place = format!("{name}: {order:.2} for {declared}");
-            checks.note("mean and variance converge with the declared weak order", place, declared - order, 0.2);
+            let compared = Compared { declared, found: order };
+            let law = "mean and variance converge with the declared weak order";
+            checks.add(Check { compared: Some(compared), ..Check::new(law, name, declared - order, 0.2) });
         }
         let rest = (declared.exp2() - 1.0).recip();
         let limit = size([0, 1].map(|k| most[k] + (most[k] - more[k]) * rest));

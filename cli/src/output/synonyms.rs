@@ -3,6 +3,16 @@
 /// Their name and ours: fields, choices and modules, of diffusers, k-diffusion, the papers, and older versions of this tool.
 /// A name that stands for several things has a line for each.
 const NAMES: &[(&str, &str)] = &[
+    // Sections
+    ("training", "train"),
+    ("optimizer", "train"),
+    ("sampling", "sample"),
+    ("evaluate", "run"),
+    ("evaluation", "run"),
+    ("checkpoints", "run"),
+    ("dataset", "data"),
+    ("model", "net"),
+    ("scheduler", "schedule"),
     // [train]
     ("learning-rate", "lr"),
     ("rate", "lr"),

@@ -12,6 +12,7 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
     ("train", "", "adam.epsilon", "adam.eps"),
     ("loss", "vlb", "whole", "train_mean"),
     ("loss", "rounding", "guess", "estimate"),
+    ("data", "text", "longer", "too_long"),
     ("schedule", "linear", "first", "beta_start"),
     ("schedule", "linear", "last", "beta_end"),
     ("schedule", "scaled-linear", "first", "beta_start"),
@@ -45,6 +46,9 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
 
 /// A value that was renamed: kind, module, key, the old value and the new one. Keys are those of today.
 const VALUES: &[(&str, &str, &str, &str, &str)] = &[
+    ("data", "text", "too_long", "refuse", "error"),
+    ("data", "text", "too_long", "cut", "truncate"),
+    ("data", "text", "too_long", "drop", "skip"),
     ("sampler", "adams-bashforth", "prediction", "data", "x0"),
     ("sampler", "adams-bashforth", "prediction", "noise", "epsilon"),
     ("sampler", "unipc", "prediction", "data", "x0"),

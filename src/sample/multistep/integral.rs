@@ -18,10 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum SolverPrediction {
     /// The denoised estimate x̂.
     #[default]
-    #[serde(alias = "data")]
     X0,
     /// The noise estimate ε̂.
-    #[serde(alias = "noise")]
     Epsilon,
 }
 
