@@ -36,7 +36,7 @@ impl Facts {
             && (known.count != found.count || known.shown != found.shown)
         {
             let what = |categories: &Categories| match categories.codec() {
-                Some(codec) => format!("{}, {} tokens a sample", codec.vocabulary, codec.length),
+                Some(codec) => format!("{}, {} tokens per sample", codec.vocabulary, codec.length),
                 None => format!("{} categories", categories.count),
             };
             let (known, found) = (what(known), what(found));
@@ -48,7 +48,7 @@ impl Facts {
         }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
             return Err(Error::invalid(format!(
-                "the model was made for {}, and the data are {}: take the data that it was trained on, or train anew",
+                "the model was made for {}, and the data are {}: use the data that it was trained on, or train a new model",
                 self.describe(),
                 data.describe()
             )));

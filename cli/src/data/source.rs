@@ -48,8 +48,15 @@ pub trait Source: Debug + Send + Sync {
 /// An error of the data as one of the library's.
 pub(crate) fn told(error: tweedie_data::Error) -> Error {
     match error.field() {
-        // The problem is a sentence of its own there.
-        Some(field) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
+        // Some messages begin with the field, others are sentences about a file.
+        Some(field) => {
+            let text = error.to_string();
+            let problem = match text.strip_prefix(&format!("`{field}` ")) {
+                Some(problem) => problem.to_owned(),
+                None => format!("cannot be used: {text}"),
+            };
+            Error::invalid(problem).with_field(field)
+        }
         None => Error::invalid(error.to_string()),
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn timesteps(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
     }
     grid.dedup();
     Err(Error::invalid(format!(
-        "{steps} sampling steps need {} decreasing timesteps from 1 to 0, and this spacing gives {}: use {}, or \
+        "sampling in {steps} steps needs {} decreasing timesteps from 1 to 0, and this spacing gives {}: use {}, or \
          another spacing",
         steps + 1,
         grid.len(),

@@ -213,22 +213,22 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Makes the folder of the pictures, before there is anything to lose.
+/// Creates the folder of the plots before any sampling.
 pub(super) fn make(out: &Path) -> Result<()> {
     let refuse = |why: &str| Err(Error::invalid(format!("`--out {}`: {why}", out.display())));
     if ["recipe.toml", "metrics.jsonl", "model.safetensors"].iter().any(|name| out.join(name).is_file()) {
         return refuse(&format!(
-            "this is the folder of a run, and pictures go to one of their own, as in --out {}",
+            "this is the folder of a run; choose another folder for the plots, as in --out {}",
             out.join("compare").display()
         ));
     }
     if out.exists() && !out.is_dir() {
-        return refuse("this is a file, and pictures go to a folder: give one that is new, or one of older pictures");
+        return refuse("this is a file; choose a new folder, or one with older plots");
     }
     let probe = out.join(".compare");
     let made = fs::create_dir_all(out).and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
     made.or_else(|error| {
-        refuse(&format!("pictures cannot be written there ({error}): give a folder that can be written to"))
+        refuse(&format!("files cannot be written there ({error}); choose a folder with write permission"))
     })
 }
 
