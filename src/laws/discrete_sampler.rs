@@ -91,8 +91,8 @@ pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
         }
         let (far, chance) = total_variation(&letter, &sequence_counts(&letter, sampler, 64, 4000, &rng));
         checks.note("single entries have the data's distribution", format!("{name}, 64 steps"), far, chance + 0.03);
-        let counts = sequence_counts(&word, sampler, 64, 4000, &rng);
-        let strange = counts.iter().filter(|(x, _)| word.probability(x) < 0.01).map(|(_, n)| *n);
+        let counts = sequence_counts(&data, sampler, 64, 4000, &rng);
+        let strange = counts.iter().filter(|(x, _)| data.probability(x) < 0.01).map(|(_, n)| *n);
         let strange = if counts.is_empty() { f64::NAN } else { strange.sum::<usize>() as f64 / 4000.0 };
         checks.note("rare sequences are sampled rarely", format!("{name}, 64 steps"), strange, 0.1);
 
