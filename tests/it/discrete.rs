@@ -553,7 +553,7 @@ fn what_has_no_meaning_is_refused() {
     let gaussian = tweedie::noise::Gaussian::new(Cosine::new(10));
     let steps = DiscreteMatrix::gaussian(Linear::between(20, 0.1, 0.9), 4).unwrap();
     assert!(refused(&MaskedNelbo {}, &Discrete::uniform(FlowMatching {}, 3)).contains("has no mask"));
-    assert!(refused(&MaskedNelbo {}, &gaussian).contains("made for numbers"));
+    assert!(refused(&MaskedNelbo {}, &gaussian).contains("is for continuous data"));
     assert!(refused(&ScoreEntropy {}, &steps).contains("T steps"));
     let error = |made: tweedie::Result<DiscreteMatrix>| made.unwrap_err().to_string();
     assert!(error(DiscreteMatrix::gaussian(FlowMatching {}, 4)).contains("T steps"));

@@ -163,7 +163,12 @@ fn levels_that_a_schedule_does_not_reach_are_left_out() {
     let grid = Karras::default().on(Edm::default()).grid(5);
     assert!(grid.len() == 6 && grid[0] > 1.0 - 1e-9 && grid[5] == 0.0, "{grid:?}");
     assert!(
-        Exponential { min: 100.0, max: 200.0 }.on(Edm::default()).check().unwrap_err().to_string().contains("meet")
+        Exponential { min: 100.0, max: 200.0 }
+            .on(Edm::default())
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains("are outside of the schedule's")
     );
     let listed = TimestepList::levels(&[1.0, 4.0, 0.25], &FlowMatching {}).unwrap().grid(3);
     assert!(listed.iter().zip([0.8, 0.5, 0.2, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12), "{listed:?}");

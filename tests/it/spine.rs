@@ -174,7 +174,7 @@ fn distributions_obey_their_laws() {
 fn bad_parameters_are_refused_with_their_place() {
     let probs = Tensor::<3>::from_data([[[0.5, 0.5], [0.2, 0.8]], [[0.1, 0.9], [1.2, -0.2]]], &device());
     let error = Categorical::new(probs).unwrap_err().to_string();
-    assert_eq!(error, "probabilities are 0 or more, but category 1 of row [1, 1] has -0.2000");
+    assert_eq!(error, "a probability must be at least 0, but category 1 of row [1, 1] has -0.2000");
     let error = Categorical::new(Tensor::<2>::from_data([[0.5, 0.4]], &device())).unwrap_err().to_string();
     assert!(error.contains("row [0] sum to 0.9"), "{error}");
     let std = Tensor::<2>::from_data([[1.0, f32::NAN]], &device());

@@ -78,7 +78,7 @@ fn a_table_may_end_without_signal() {
 /// Parameters that define no table are refused by `check`; until then every value is NaN, and nothing panics.
 #[test]
 fn a_table_of_bad_parameters_is_refused_and_does_not_panic() {
-    let bad = Linear::new(3).with_beta_start(0.5).with_beta_end(1.5);
+    let bad = Linear::new(3).with_beta_start(0.25).with_beta_end(1.5);
     assert!(bad.check().unwrap_err().to_string().contains("step 3 of the table has β = 1.5"));
     assert!(bad.table().is_err() && bad != bad.clone());
     assert!(bad.at(0.5).alpha.is_nan() && bad.survival(0.5.into()).value.is_nan() && bad.time_at_log_snr(0.0).is_nan());
@@ -330,7 +330,7 @@ fn what_is_no_mixture_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "a likelihood is that of x_s at a noise above 0")]
+#[should_panic(expected = "the likelihood of x_s needs σ > 0 at both ends of the flow")]
 fn a_likelihood_of_the_data_themselves_is_refused() {
     let model = mixture(Gaussian::new(FlowMatching {}));
     model.log_likelihood(points([[0.3, 0.1]]), 0.0, 1.0, tweedie::exact::Terminal::Exact);
