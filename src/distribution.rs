@@ -1,4 +1,4 @@
-//! Distributions: batches of them, one for each entry or each one-hot vector.
+//! Distributions of tensors: a normal for each entry, or a categorical for each one-hot vector.
 pub mod gaussian;
 
 use crate::{error::Error, rng::Rng};
@@ -6,36 +6,36 @@ use burn::tensor::{Bool, Tensor, TensorData};
 use std::{f64::consts::TAU, fmt::Debug};
 use tweedie_kernels::combine;
 
-/// A value drawn, and the standard noise it was made of where that has a meaning.
+/// A sample, and for a normal the standard normal noise that it was computed from.
 #[derive(Clone, Debug)]
 pub struct Sample<const D: usize> {
     /// The value.
     pub value: Tensor<D>,
-    /// ε of `value = mean + std·ε`; none for categories.
+    /// ε of `value = mean + std·ε`; `None` for categories.
     pub eps: Option<Tensor<D>>,
 }
 
 /// The distribution of a tensor whose entries (or whose one-hot vectors along the last axis) are independent.
 ///
-/// A member of one family is known by its mean and its spread, so [`kl`](Distribution::kl) needs no more of the other.
+/// Members of one family are determined by mean and standard deviation, so [`kl`](Distribution::kl) uses only these of the other.
 pub trait Distribution<const D: usize>: Debug {
-    /// `E[x]`.
+    /// The mean `E[x]`.
     fn mean(&self) -> Tensor<D>;
-    /// `√Var[x]`, shaped like the mean or broadcastable to it.
+    /// The standard deviation `√Var[x]`, shaped like the mean or broadcastable to it.
     fn std(&self) -> Tensor<D>;
-    /// A draw; row i of the batch depends on row i of the stream alone.
+    /// Returns a sample; row i of the batch depends on row i of the stream alone.
     fn sample(&self, rng: &mut Rng) -> Sample<D>;
-    /// The value of a [`sample`](Distribution::sample), by the last to hold the distribution.
+    /// Returns the value of a [`sample`](Distribution::sample) and consumes the distribution, whose tensors can be reused.
     fn draw(self: Box<Self>, rng: &mut Rng) -> Tensor<D> {
         self.sample(rng).value
     }
-    /// −ln p(x), in nats: an entry each for [`Normal`], the last axis 1 for [`Categorical`].
+    /// The negative log-likelihood −ln p(x) in nats: one value per entry for [`Normal`], a last axis of 1 for [`Categorical`].
     fn nll(&self, x: Tensor<D>) -> Tensor<D>;
-    /// KL(self ‖ other), in nats, shaped as [`nll`](Distribution::nll).
+    /// The Kullback–Leibler divergence KL(self ‖ other) in nats, shaped as [`nll`](Distribution::nll).
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D>;
 }
 
-/// N(mean, std²), entry by entry.
+/// Independent normal distributions N(mean, std²), one per entry.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -43,9 +43,9 @@ pub trait Distribution<const D: usize>: Debug {
 /// let device = Device::flex();
 /// let p = Normal::new(Tensor::<2>::zeros([1, 3], &device), Tensor::ones([1, 3], &device))?;
 /// let q = Normal::new(Tensor::<2>::ones([1, 3], &device), Tensor::ones([1, 3], &device))?;
-/// assert_eq!(p.kl(&q).sum().into_scalar::<f32>(), 1.5); // ½ (Δmean / std)² an entry
-/// let draw = p.sample(&mut Rng::new(0));
-/// assert_eq!(draw.value.dims(), [1, 3]);
+/// assert_eq!(p.kl(&q).sum().into_scalar::<f32>(), 1.5); // ½ (Δmean / std)² per entry
+/// let sample = p.sample(&mut Rng::new(0));
+/// assert_eq!(sample.value.dims(), [1, 3]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct Normal<const D: usize> {
     std: Std<D>,
 }
 
-/// A standard deviation for all entries, or one each.
+/// One standard deviation for all entries, or one per entry.
 #[derive(Clone, Debug)]
 enum Std<const D: usize> {
     One(f64),
@@ -62,57 +62,57 @@ enum Std<const D: usize> {
 }
 
 impl<const D: usize> Normal<D> {
-    /// The normal of these means and standard deviations; `std` may broadcast to `mean`. A std of zero is a point.
+    /// The normal with these means and standard deviations; `std` may broadcast to `mean`. A standard deviation of 0 is a point mass.
     ///
     /// # Errors
     ///
-    /// If a standard deviation is negative or not a number, with its place.
+    /// If a standard deviation is negative or not finite, with its index.
     pub fn new(mean: Tensor<D>, std: Tensor<D>) -> Result<Self, Error> {
         let values = host(std.clone());
         match values.iter().position(|s| !(*s >= 0.0 && s.is_finite())) {
             None => Ok(Self::trusted(mean, std)),
             Some(i) => Err(Error::invalid(format!(
-                "a standard deviation is 0 or more, but entry {:?} is {}",
+                "a standard deviation must be a finite number of at least 0, but entry {:?} is {}",
                 place(i, std.dims()),
                 values[i]
             ))),
         }
     }
 
-    /// [`new`](Normal::new) without a look at the numbers: nothing is read back from the device.
+    /// [`new`](Normal::new) without checks, so that no tensor is read back from the device.
     pub fn trusted(mean: Tensor<D>, std: Tensor<D>) -> Self {
         Self { mean, std: Std::Each(Box::new(std)) }
     }
 
-    /// The normal of these means and one standard deviation, 0 or more, for all of them: nothing goes to the device.
+    /// The normal with these means and one standard deviation of at least 0, which stays on the host.
     pub(crate) fn around(mean: Tensor<D>, std: f64) -> Self {
         Self { mean, std: Std::One(std) }
     }
 
-    /// −ln of the mass in the bin of width `2·half` around x, where the first and the last bin (x = −1 and x = 1)
-    /// reach to infinity: the likelihood of data with finitely many levels in [−1, 1].
+    /// Negative log-likelihood of discretized data: −ln of the mass in the bin of width `2·half` around x, where the first and the
+    /// last bin (x = −1 and x = 1) extend to infinity. For data with finitely many levels in [−1, 1].
     ///
-    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, through erfc's symmetric form.
+    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, by the symmetry of erf.
     ///
     /// Ho, Jain and Abbeel (2020), eq. 13, <https://arxiv.org/abs/2006.11239>.
-    pub fn discretised_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
+    pub fn discretized_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
         let scale = self.std() * std::f64::consts::SQRT_2;
         let low = (x.clone() - half - self.mean.clone()) / scale.clone();
         let high = (x.clone() + half - self.mean.clone()) / scale;
-        // A level is anywhere within its bin: half a bin from the end is the end.
+        // Values of one level differ by rounding: the first and the last bin include all within half a bin of the ends.
         let first = x.clone().lower_equal_elem(0.5 * half - 1.0);
         let last = x.greater_equal_elem(1.0 - 0.5 * half);
         let cdf = |z: Tensor<D>| (z.erf() + 1.0) * 0.5;
         let upper = cdf(high.clone()).mask_fill(last.clone(), 1.0);
         let lower = cdf(low.clone()).mask_fill(first, 0.0);
-        // In the upper tail 1 − cdf(low) is what is left, and it keeps its digits as cdf(−low).
+        // In the upper tail cdf(−low) − cdf(−high) keeps the digits that cdf(high) − cdf(low) loses.
         let tail = cdf(-low).sub(cdf(-high).mask_fill(last, 0.0));
         let centre = x_above(&upper, &lower);
         (upper - lower).mask_where(centre, tail).clamp_min(1e-12).log().neg()
     }
 }
 
-/// Where both ends of a bin lie above the mean.
+/// Whether both ends of a bin are above the mean.
 fn x_above<const D: usize>(upper: &Tensor<D>, lower: &Tensor<D>) -> Tensor<D, Bool> {
     upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5))
 }
@@ -156,15 +156,15 @@ impl<const D: usize> Distribution<D> for Normal<D> {
     }
 }
 
-/// Categories as one-hot vectors along the last axis: `[…, 1]` category numbers → `[…, k]`; what is `[…, k]` already stays.
+/// Converts category indices to one-hot vectors along the last axis: `[…, 1]` → `[…, k]`; `[…, k]` is returned as it is.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::distribution::{numbers, one_hot};
+/// use tweedie::distribution::{category_indices, one_hot};
 /// let letters = Tensor::<2>::from_floats([[2.0], [0.0]], &Device::flex());
 /// let hot = one_hot(letters, 3);
 /// assert_eq!(hot.to_data().to_vec::<f32>().unwrap(), [0., 0., 1., 1., 0., 0.]);
-/// assert_eq!(numbers(hot).into_data().to_vec::<f32>().unwrap(), [2., 0.]);
+/// assert_eq!(category_indices(hot).into_data().to_vec::<f32>().unwrap(), [2., 0.]);
 /// ```
 ///
 /// # Panics
@@ -175,7 +175,12 @@ pub fn one_hot<const D: usize>(x: Tensor<D>, k: usize) -> Tensor<D> {
     if dims[D - 1] == k {
         return x;
     }
-    assert_eq!(dims[D - 1], 1, "there are {k} categories, but the last axis of the data has {}", dims[D - 1]);
+    assert_eq!(
+        dims[D - 1],
+        1,
+        "the last axis must be 1 (category indices) or {k} (one-hot vectors), got {}",
+        dims[D - 1]
+    );
     let mut shape = [1; D];
     shape[D - 1] = k;
     dims[D - 1] = k;
@@ -187,7 +192,7 @@ pub fn one_hot<const D: usize>(x: Tensor<D>, k: usize) -> Tensor<D> {
     hot.float().cast(x.dtype())
 }
 
-/// Where a category, in either form, is `number`: `[…, 1]`.
+/// Whether a category, in either form, has the index `number`: `[…, 1]`.
 pub(crate) fn is<const D: usize>(x: &Tensor<D>, number: usize) -> Tensor<D, Bool> {
     match x.dims()[D - 1] {
         1 => x.clone().equal_elem(number as f64),
@@ -195,8 +200,8 @@ pub(crate) fn is<const D: usize>(x: &Tensor<D>, number: usize) -> Tensor<D, Bool
     }
 }
 
-/// Categories as their numbers: `[…, K]` → `[…, 1]`, the likeliest of each; what is `[…, 1]` already stays.
-pub fn numbers<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+/// Converts one-hot vectors or probabilities to category indices by argmax: `[…, K]` → `[…, 1]`; `[…, 1]` is returned as it is.
+pub fn category_indices<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if x.dims()[D - 1] == 1 {
         return x;
     }
@@ -204,7 +209,7 @@ pub fn numbers<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.argmax(D - 1).float().cast(dtype)
 }
 
-/// Probabilities along the last axis; samples are one-hot, or category numbers.
+/// Independent categorical distributions with probabilities along the last axis; samples are one-hot vectors or category indices.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -216,15 +221,15 @@ pub fn numbers<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 #[derive(Clone, Debug)]
 pub struct Categorical<const D: usize> {
     probs: Tensor<D>,
-    numbers: bool,
+    indices: bool,
 }
 
 impl<const D: usize> Categorical<D> {
-    /// The categorical of these probabilities.
+    /// The categorical distribution with these probabilities.
     ///
     /// # Errors
     ///
-    /// If one is negative or a row does not sum to one (to 1e-4), with the row.
+    /// If a probability is negative or a row does not sum to one (to 1e-4), with the row.
     pub fn new(probs: Tensor<D>) -> Result<Self, Error> {
         let dims = probs.dims();
         let k = dims[D - 1];
@@ -234,31 +239,31 @@ impl<const D: usize> Categorical<D> {
             let at = &place(i, rows)[..D - 1];
             if let Some((j, p)) = row.iter().enumerate().find(|(_, p)| p.is_nan() || **p < 0.0) {
                 return Err(Error::invalid(format!(
-                    "probabilities are 0 or more, but category {j} of row {at:?} has {p:.4}"
+                    "a probability must be at least 0, but category {j} of row {at:?} has {p:.4}"
                 )));
             }
             let sum: f64 = row.iter().sum();
             if (sum - 1.0).abs() > 1e-4 {
                 return Err(Error::invalid(format!(
-                    "probabilities of a row sum to one, but those of row {at:?} sum to {sum:.6}"
+                    "probabilities of a row must sum to one, but those of row {at:?} sum to {sum:.6}"
                 )));
             }
         }
-        Ok(Self { probs, numbers: false })
+        Ok(Self { probs, indices: false })
     }
 
-    /// [`new`](Categorical::new) without a look at the numbers: nothing is read back from the device.
+    /// [`new`](Categorical::new) without checks, so that no tensor is read back from the device.
     pub fn trusted(probs: Tensor<D>) -> Self {
-        Self { probs, numbers: false }
+        Self { probs, indices: false }
     }
 
-    /// Whether samples are category numbers `[…, 1]`, and not one-hot vectors `[…, K]`.
-    pub fn in_numbers(self, numbers: bool) -> Self {
-        Self { numbers, ..self }
+    /// Sets whether samples are category indices `[…, 1]` or one-hot vectors `[…, K]`. Default: one-hot vectors.
+    pub fn in_indices(self, indices: bool) -> Self {
+        Self { indices, ..self }
     }
 }
 
-/// Below this a probability counts as this in a logarithm: −ln of it is 69 nats.
+/// Floor of probabilities in logarithms: 69 nats.
 const FLOOR: f64 = 1e-30;
 
 impl<const D: usize> Distribution<D> for Categorical<D> {
@@ -271,8 +276,8 @@ impl<const D: usize> Distribution<D> for Categorical<D> {
     fn sample(&self, rng: &mut Rng) -> Sample<D> {
         let (dims, device, dtype) = (self.probs.dims(), self.probs.device(), self.probs.dtype());
         let k = dims[D - 1];
-        if self.numbers {
-            // The first category whose cumulative probability exceeds u times the whole: one uniform number a draw.
+        if self.indices {
+            // The first category whose cumulative probability exceeds u times the whole: one uniform number per sample.
             let mut one = dims;
             one[D - 1] = 1;
             let reached = self.probs.clone().cumsum(D - 1);
@@ -299,12 +304,12 @@ impl<const D: usize> Distribution<D> for Categorical<D> {
     }
 }
 
-/// A tensor's numbers in double precision on the host.
+/// Reads the values of a tensor back to the host in double precision.
 pub(crate) fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.try_into_vec_as::<f64>().expect("a tensor can be read back")
 }
 
-/// The index of element i of a tensor in row-major order.
+/// Returns the index of element i of a tensor in row-major order.
 fn place<const D: usize>(mut i: usize, dims: [usize; D]) -> [usize; D] {
     let mut at = [0; D];
     for d in (0..D).rev() {

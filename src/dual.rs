@@ -1,9 +1,9 @@
-//! Numbers that carry their slope: forward-mode differentiation in one variable.
+//! Dual numbers: forward-mode automatic differentiation in one variable.
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A value and its derivative with respect to time: `value + slope·ε` with `ε² = 0`.
+/// A dual number, a value and its derivative with respect to time: `value + slope·ε` with `ε² = 0`.
 ///
-/// A schedule written over `Dual` has α′ and σ′ for free:
+/// The derivatives α′ and σ′ of a schedule that is written over `Dual` follow by the chain rule:
 ///
 /// ```
 /// use tweedie::Dual;
@@ -13,19 +13,19 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual {
-    /// The number.
+    /// The value.
     pub value: f64,
     /// Its derivative.
     pub slope: f64,
 }
 
 impl Dual {
-    /// The time itself: slope one.
+    /// The time t as a variable, with derivative 1.
     pub fn time(value: f64) -> Self {
         Self { value, slope: 1.0 }
     }
     fn chain(self, value: f64, derivative: f64) -> Self {
-        // 0 · ∞ = 0: a constant stays a constant where the outer slope is infinite (√ at 0).
+        // 0 · ∞ = 0: the derivative of a constant is 0 even where the outer derivative is infinite (√ at 0).
         let slope = if self.slope == 0.0 { 0.0 } else { derivative * self.slope };
         Self { value, slope }
     }
@@ -46,7 +46,7 @@ impl Dual {
     pub fn ln_1p(self) -> Self {
         self.chain(self.value.ln_1p(), (1.0 + self.value).recip())
     }
-    /// √x; the slope at 0 is infinite.
+    /// √x; the derivative at 0 is infinite.
     pub fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         self.chain(root, 0.5 / root)
@@ -97,7 +97,7 @@ impl Dual {
     pub fn cosh(self) -> Self {
         self.chain(self.value.cosh(), self.value.sinh())
     }
-    /// |x|, whose slope at 0 is taken from the right.
+    /// |x|; the derivative at 0 is that from the right.
     pub fn abs(self) -> Self {
         if self.value < 0.0 { -self } else { self }
     }
@@ -106,12 +106,12 @@ impl Dual {
         let tanh = self.value.tanh();
         self.chain(tanh, 1.0 - tanh * tanh)
     }
-    /// The smaller of the two, with its slope.
+    /// The smaller of the two, with its derivative.
     pub fn min(self, other: impl Into<Self>) -> Self {
         let other = other.into();
         if self.value <= other.value { self } else { other }
     }
-    /// The larger of the two, with its slope.
+    /// The larger of the two, with its derivative.
     pub fn max(self, other: impl Into<Self>) -> Self {
         let other = other.into();
         if self.value >= other.value { self } else { other }

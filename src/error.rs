@@ -6,7 +6,7 @@ use std::{
 
 /// A user's mistake or a failure of the system: what was found, where, and the remedy.
 ///
-/// The parts are kept apart and put into one sentence by [`Display`](fmt::Display) alone:
+/// The parts are stored separately and put into one sentence by [`Display`](fmt::Display) alone:
 ///
 /// ```
 /// use tweedie::{Error, error::ErrorKind};

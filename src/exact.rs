@@ -18,7 +18,7 @@ mod eigen;
 mod flow_end;
 mod joint;
 mod mixture;
-pub use component::Covariance;
+pub use component::ComponentCovariance;
 pub use flow_end::FlowEnd;
 pub use joint::Joint;
 pub use mixture::{ClosedForm, Mixture, Terminal};

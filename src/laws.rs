@@ -184,7 +184,7 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
     let mut different = 0;
     for i in 1..=1000 {
         let u = f64::from(i) / 1000.0;
-        let t = spacing.at(u);
+        let t = spacing.quantile(u);
         different += usize::from(t > last);
         checks.note("timesteps do not decrease with the quantile", format!("u = {u}"), last - t, 0.0);
         checks.note("timesteps are in [0, 1]", format!("u = {u}"), (-t).max(t - 1.0), 0.0);
@@ -213,12 +213,14 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
     // below 1/n.
     let n = 4096_u16;
     let chance = 2.0 / f64::from(n).sqrt();
-    let mut times = spacing.draw(usize::from(n), &mut Rng::new(0));
+    let mut times = spacing.sample(usize::from(n), &mut Rng::new(0));
     times.sort_by(f64::total_cmp);
     for (i, t) in times.iter().enumerate() {
         let rank = i as f64 / f64::from(n);
-        let (low, high) =
-            (spacing.at((rank - chance).max(1e-12)), spacing.at((rank + f64::from(n).recip() + chance).min(1.0)));
+        let (low, high) = (
+            spacing.quantile((rank - chance).max(1e-12)),
+            spacing.quantile((rank + f64::from(n).recip() + chance).min(1.0)),
+        );
         checks.note(
             "sampled timesteps have the spacing's quantiles",
             format!("rank {i} of {n}"),
@@ -292,9 +294,9 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
     }
     let gap = host((sum - before).abs().max())[0];
     checks.note("posterior averaged over x_t is the forward marginal at s", format!("s = {s}, t = {t}"), gap, 2e-5);
-    let drawn = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
-    let differ = if drawn.dims() == x.dims() { 0.0 } else { 1.0 };
-    checks.note("x_t has the shape of x", format!("{:?}", drawn.dims()), differ, 0.0);
+    let sampled = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
+    let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
+    checks.note("x_t has the shape of x", format!("{:?}", sampled.dims()), differ, 0.0);
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()
@@ -317,15 +319,15 @@ pub fn rng(seed: u64) -> Vec<Check> {
     let streams = [
         root.stream("a"),
         root.stream("b"),
-        root.at(0),
-        root.at(1),
-        root.stream("a").at(0),
+        root.at_step(0),
+        root.at_step(1),
+        root.stream("a").at_step(0),
         root.stream("a").stream("b"),
         Rng::new(seed + 1),
     ];
-    let drawn: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
-    for (i, a) in drawn.iter().enumerate() {
-        for (j, b) in drawn.iter().enumerate().skip(i + 1) {
+    let sampled: Vec<Vec<u32>> = streams.iter().map(|stream| stream.clone().words(16, 64)).collect();
+    for (i, a) in sampled.iter().enumerate() {
+        for (j, b) in sampled.iter().enumerate().skip(i + 1) {
             // 1024 words of 32 bits agree by chance with probability 2⁻²².
             let shared = a.iter().filter(|word| b.contains(word)).count();
             checks.note("streams of two purposes share no words", format!("streams {i} and {j}"), shared as f64, 2.0);

@@ -93,6 +93,7 @@ pub mod rng;
 pub mod sample;
 pub mod schedule;
 pub mod spacing;
+mod special;
 pub mod train;
 pub mod transform;
 pub mod tutorial;

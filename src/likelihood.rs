@@ -120,7 +120,7 @@ pub fn bound<const D: usize>(
             BoundTimes::Continuous => shift.iter().map(stratum).collect(),
             BoundTimes::Steps(n) => shift.iter().map(|u| ((stratum(u) * n as f64).floor() + 1.0) / n as f64).collect(),
         };
-        let noisy = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at(j as u64));
+        let noisy = noise.prior(x.clone(), &t).sample(&mut rng.stream("noise").at_step(j as u64));
         let terms = terms(model, loss, &x, noisy.value, noisy.eps, &t);
         sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term / samples as f64);
     }

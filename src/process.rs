@@ -2,7 +2,7 @@
 //!
 //! [`DiffusionProcess`] evaluates α(t), σ(t) and x_t on tensors of times, as DiffusionLab's class of that name does;
 //! [`DenoiseDiffusion`] is DDPM with step numbers 0 … T − 1, as labml's class of that name writes it. Each method is a call of
-//! [`Schedule`] or [`Gaussian`] and computes the same bits. They are for reading beside the papers and for small experiments; new
+//! [`Schedule`] or [`Gaussian`] and computes the same bits. They are for reading along with the papers and for small experiments; new
 //! schedules, networks and samplers are built on the traits.
 use crate::{
     distribution::host,

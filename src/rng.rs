@@ -1,8 +1,8 @@
 //! Randomness as an argument: keyed streams instead of a global generator.
 //!
-//! An [`Rng`] is a key and two counters. Word `w` of row `i` of draw `d` is Philox4x32-10 of
-//! `(key; w / 4, d, i)`: it depends on nothing else. So row `i` of a batch is the same at any batch size, on any
-//! number of threads and in any shard, and a generator whose state is written down goes on to the last bit.
+//! An [`Rng`] is a key and two counters. Random word `w` of row `i` of draw `d` is Philox4x32-10 of
+//! `(key; w / 4, d, i)`: it does not depend on anything else. So row `i` of a batch is the same at any batch size, on any
+//! number of threads and in any shard, and a generator that is restored from its serialized state continues with the same bits.
 //!
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011),
 //! <https://doi.org/10.1145/2063384.2063405>.
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use tweedie_kernels::{fill_normals, ops, unwritten};
 
-/// A stream of random numbers, known by a seed and the purposes it was split by.
+/// A stream of random numbers, identified by a seed and the purposes that it was split by.
 ///
-/// Drawing moves the stream on by one draw, however much was drawn. [`stream`](Rng::stream) and [`at`](Rng::at)
-/// split without moving.
+/// A draw of any size advances the stream by one. [`stream`](Rng::stream) and [`at_step`](Rng::at_step)
+/// split it without advancing it.
 ///
 /// ```
 /// use tweedie::Rng;
@@ -39,7 +39,7 @@ impl Rng {
         Self { key: mix(seed ^ 0x7477_6565_6469_6500), draw: 0, row: 0 }
     }
 
-    /// The stream of a purpose: its own key, at its first draw. Different purposes have different keys.
+    /// Returns the stream of a purpose, with its own key, at its first draw. Different purposes have different keys.
     pub fn stream(&self, purpose: &str) -> Self {
         // FNV-1a over the name, then mixed with the key of the parent.
         let name = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -48,20 +48,20 @@ impl Rng {
         Self { key: mix(self.key ^ mix(name)), draw: 0, row: self.row }
     }
 
-    /// The stream of one step of this purpose: what it gives depends on the step's number, not on the steps before.
-    pub fn at(&self, step: u64) -> Self {
+    /// Returns the stream of one step of this purpose, which depends on the number of the step but not on the steps before it.
+    pub fn at_step(&self, step: u64) -> Self {
         Self { key: mix(self.key.wrapping_add(mix(step.wrapping_add(0x9e37_79b9_7f4a_7c15)))), draw: 0, row: self.row }
     }
 
-    /// The same stream for rows `first..`: a shard of a larger batch.
+    /// Returns the same stream for rows `first..`: a shard of a larger batch.
     pub fn from_row(&self, first: u64) -> Self {
         Self { row: self.row + first, ..self.clone() }
     }
 
-    /// Key, number and first row of the next draw.
+    /// Returns key, number and first row of the next draw.
     fn advance(&mut self) -> ([u32; 2], u32, u64) {
         let draw = self.draw;
-        self.draw = draw.checked_add(1).expect("a stream gives 2³² draws: split it by `at(step)`");
+        self.draw = draw.checked_add(1).expect("a stream has 2³² draws: split it by `at_step(step)`");
         ([self.key as u32, (self.key >> 32) as u32], draw, self.row)
     }
 
@@ -123,7 +123,7 @@ impl Rng {
 
     /// A tensor of standard normals, `[rows, …]`, in the precision of `dtype`.
     ///
-    /// In double precision those of [`normals`](Self::normals). In single precision the same words through the same formula,
+    /// In double precision those of [`normals`](Self::normals). In single precision the same random words by the same formula,
     /// computed in single precision ([`fill_normals`]): within 8 units in the last place, absolutely 1e-7, of the former, and
     /// the same bits on every processor.
     pub fn normal_tensor<const D: usize>(&mut self, shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {

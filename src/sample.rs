@@ -21,7 +21,7 @@
 //! [`Restart`] and [`Consistency`].
 //!
 //! Of the samplers of categories [`Ancestral`], [`Analytic`] and [`TauLeaping`] reverse every categorical noise, and
-//! the others unmask absorbing noise. "Exact" says when samples have the data's joint distribution, given exact
+//! the others unmask absorbing noise. "Exact" states when samples have the data's joint distribution, given exact
 //! conditionals:
 //!
 //! | sampler | a step | exact |
@@ -30,7 +30,7 @@
 //! | [`Analytic`] | samples each entry from q(x_s \| x_t) itself | one entry per step |
 //! | [`FirstHitting`] | jumps from one unmasking to the next, at times of its own | always |
 //! | [`TauLeaping`] | holds the reverse rates constant over the step | in the limit, first order |
-//! | [`Ordered`] | unmasks in order of confidence, as many as the schedule says | one entry per step, unless the order depends on the sampled categories |
+//! | [`Ordered`] | unmasks in order of confidence, as many as the schedule implies | one entry per step, unless the order depends on the sampled categories |
 //! | [`Remasking`] | unmasks more, and masks some again | in the limit |
 //!
 //! and around them: [`Cached`] saves network evaluations while nothing changes, [`Blocks`] goes left to right through

@@ -12,7 +12,7 @@ mod step;
 mod trainer;
 pub use checkpoint::{Checkpoint, write_atomically};
 pub use config::{LrSchedule, Train};
-pub use evaluation::Evaluation;
+pub use evaluation::HeldOutLoss;
 pub use optimizer::{AdamW, Moments};
 pub use parameters::Parameters;
 pub use step::Step;

@@ -34,7 +34,7 @@ mod builtin;
 pub(crate) mod module;
 mod nets;
 mod noises;
-mod prose;
+pub(crate) mod prose;
 mod schedules;
 pub(crate) mod schema;
 pub(crate) mod settings;

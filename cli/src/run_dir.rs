@@ -21,7 +21,7 @@ use std::{
 };
 use tweedie::{
     Error, Result,
-    train::{Checkpoint, Evaluation, Step, write_atomically},
+    train::{Checkpoint, HeldOutLoss, Step, write_atomically},
 };
 
 /// The folder of a run.
@@ -60,7 +60,7 @@ pub(crate) struct Train {
 }
 impl Line {
     /// The line of an evaluation after `step` steps.
-    pub fn evaluated(step: u64, evaluation: &Evaluation, ema_distance: Option<f64>) -> Self {
+    pub fn evaluated(step: u64, evaluation: &HeldOutLoss, ema_distance: Option<f64>) -> Self {
         let ranges = evaluation.by_time.len() as f64;
         let range = |i: usize| format!("t {} to {}", i as f64 / ranges, (i + 1) as f64 / ranges);
         let by_noise = evaluation.by_time.iter().enumerate().filter_map(|(i, loss)| Some((range(i), (*loss)?)));

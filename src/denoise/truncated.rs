@@ -1,7 +1,7 @@
 //! Temperature, top-k and nucleus (top-p) truncation of p(x | x_t) for categories.
 use super::Denoiser;
 use crate::{
-    distribution::{numbers, one_hot},
+    distribution::{category_indices, one_hot},
     error::{Error, Result},
     noise::{Estimate, Noise},
 };
@@ -31,7 +31,7 @@ pub struct Truncation {
     pub temperature: f64,
     /// The number of categories that keep their probability, 1 or more. Default: all.
     pub top_k: Option<usize>,
-    /// The probability mass that is kept, in (0, 1]. Default: 1.
+    /// The probability mass p of the nucleus, in (0, 1]. Default: 1.
     pub top_p: f64,
 }
 impl Default for Truncation {
@@ -64,7 +64,7 @@ impl Truncation {
         let last = D - 1;
         let k = probs.dims()[last];
         if self.temperature == 0.0 {
-            return one_hot(numbers(probs), k);
+            return one_hot(category_indices(probs), k);
         }
         let probs = if self.temperature == 1.0 {
             probs

@@ -7,19 +7,19 @@
 //!
 //! Three closures make it the distribution that diffusion is built from. An affine image of a Gaussian is Gaussian,
 //! `A x + b ~ N(Aμ + b, AΣAᵀ)`; a sum of independent Gaussians is Gaussian, `N(μ₁ + μ₂, Σ₁ + Σ₂)`; and a Gaussian
-//! given some of its coordinates is Gaussian ([`MultivariateNormal::condition`]). The first two make the jump from data
-//! to noise one step, the third makes the way back known.
+//! given some of its coordinates is Gaussian ([`MultivariateNormal::condition`]). The first two give the forward
+//! marginal q(x_t ∣ x) in closed form, the third the posterior.
 //!
 //! | | |
 //! |---|---|
-//! | [`UnivariateNormal`] | one number |
+//! | [`UnivariateNormal`] | scalars |
 //! | [`MultivariateNormal`], [`Covariance`] | vectors; covariance full, diagonal, isotropic or low rank plus diagonal |
-//! | [`Density`], [`convolve()`] | densities on a grid and of sums, by Fourier transform, with the error told |
-//! | [`forward`] | the forward process on plain numbers, step by step and in one jump |
+//! | [`Density`], [`convolve()`] | densities on a grid and of sums, by Fourier transform, with their error |
+//! | [`forward`] | the forward process on vectors of numbers, step by step and in closed form |
 //! | [`mean_of`], [`covariance_of`], [`correlation_of`] | statistics of data |
 //!
-//! Matrices are nalgebra's [`DMatrix`], re-exported here. nalgebra rather than faer: the same factorisations with a fifth
-//! of the crates, and at the sizes that are taught and drawn here speed is no concern. Points are rows of plain
+//! Matrices are nalgebra's [`DMatrix`], re-exported here. nalgebra rather than faer: the same factorizations with a fifth
+//! of the crates, and speed does not matter at these sizes. Points are rows of
 //! numbers, `[n, d]` one after the other, as [`Rng`](crate::rng::Rng) gives them.
 pub mod convolve;
 mod covariance;
@@ -37,16 +37,16 @@ pub use univariate::UnivariateNormal;
 
 use std::fmt;
 
-/// Why these numbers make no Gaussian.
+/// Error in the parameters of a Gaussian or a grid.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are what the variant says")]
+#[expect(missing_docs, reason = "the variant explains its fields")]
 pub enum GaussianError {
     /// A mean, variance or covariance that is infinite or not a number.
     NotFinite { what: &'static str, index: Vec<usize>, found: f64 },
     /// A scale, variance or step that is zero or negative.
     NotPositive { what: &'static str, index: Vec<usize>, found: f64 },
-    /// Lengths that do not fit together.
+    /// Lengths that do not match.
     Length { what: &'static str, found: usize, expected: usize },
     /// A covariance with Σᵢⱼ ≠ Σⱼᵢ.
     NotSymmetric { row: usize, column: usize, above: f64, below: f64 },
@@ -96,10 +96,10 @@ impl fmt::Display for GaussianError {
             Self::NotPositiveDefinite { eigenvalue, direction, .. } => write!(
                 f,
                 "the covariance is not positive definite: it has the eigenvalue {eigenvalue:.3e} along \
-                 {direction:.3?}, a negative variance in that direction, so it is the covariance of nothing"
+                 {direction:.3?}, a negative variance in that direction"
             ),
             Self::Coordinate { index, dim, twice: false } => {
-                write!(f, "there is no coordinate {index}: the Gaussian has {dim} dimensions, 0 to {}", dim - 1)
+                write!(f, "coordinate {index} does not exist: the Gaussian has {dim} dimensions, 0 to {}", dim - 1)
             }
             Self::Coordinate { index, .. } => write!(f, "coordinate {index} is named twice"),
             Self::Step { left, right } => write!(
@@ -112,12 +112,12 @@ impl fmt::Display for GaussianError {
 
 type Result<T> = std::result::Result<T, GaussianError>;
 
-/// The number, if it is finite.
+/// Returns the number if it is finite.
 fn finite(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
     if found.is_finite() { Ok(found) } else { Err(GaussianError::NotFinite { what, index: index.to_vec(), found }) }
 }
 
-/// The number, if it is finite and greater than zero.
+/// Returns the number if it is finite and greater than zero.
 fn positive(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
     finite(what, index, found)?;
     if found > 0.0 { Ok(found) } else { Err(GaussianError::NotPositive { what, index: index.to_vec(), found }) }
@@ -126,10 +126,12 @@ fn positive(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
 /// Mean of each coordinate, `μ̂ = 1/n Σᵢ xᵢ`.
 ///
 /// # Shapes
+///
 /// `points: [n, d]` in rows; result `[d]`.
 ///
 /// # Panics
-/// When the length of `points` is not a multiple of `d`, or there are no points.
+///
+/// If the length of `points` is not a multiple of `d`, or there are no points.
 pub fn mean_of(points: &[f64], d: usize) -> Vec<f64> {
     let n = rows(points, d, 1);
     let mut mean = vec![0.0; d];
@@ -151,14 +153,16 @@ pub fn mean_of(points: &[f64], d: usize) -> Vec<f64> {
 /// let points: Vec<f64> = x.iter().flat_map(|&x| [x, x * x]).collect();
 /// assert!(covariance_of(&points, 2)[(0, 1)].abs() < 0.05); // E[x³] = 0
 /// let squares: Vec<f64> = x.iter().flat_map(|&x| [x * x, (x * x) * (x * x)]).collect();
-/// assert!(correlation_of(&squares, 2)[(0, 1)] > 0.8); //     and yet x² tells y² nearly for sure
+/// assert!(correlation_of(&squares, 2)[(0, 1)] > 0.8); //     and yet x² nearly determines y²
 /// ```
 ///
 /// # Shapes
+///
 /// `points: [n, d]` in rows; result `[d, d]`.
 ///
 /// # Panics
-/// When the length of `points` is not a multiple of `d`, or there are fewer than two points.
+///
+/// If the length of `points` is not a multiple of `d`, or there are fewer than two points.
 pub fn covariance_of(points: &[f64], d: usize) -> DMatrix<f64> {
     let n = rows(points, d, 2);
     let mean = mean_of(points, d);
@@ -170,9 +174,11 @@ pub fn covariance_of(points: &[f64], d: usize) -> DMatrix<f64> {
 /// Correlation of data, `ρᵢⱼ = Σ̂ᵢⱼ / √(Σ̂ᵢᵢ Σ̂ⱼⱼ)`; a coordinate that never varies has correlation NaN with the others.
 ///
 /// # Shapes
+///
 /// `points: [n, d]` in rows; result `[d, d]` with ones on the diagonal.
 ///
 /// # Panics
+///
 /// As [`covariance_of`].
 pub fn correlation_of(points: &[f64], d: usize) -> DMatrix<f64> {
     correlation(&covariance_of(points, d))
@@ -188,7 +194,7 @@ fn correlation(covariance: &DMatrix<f64>) -> DMatrix<f64> {
 
 /// The number of rows of `d` numbers.
 fn rows(points: &[f64], d: usize, least: usize) -> usize {
-    assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers are no rows of {d}", points.len());
+    assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers are not rows of {d}", points.len());
     let n = points.len() / d;
     assert!(n >= least, "{n} points where at least {least} are needed");
     n

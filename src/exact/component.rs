@@ -6,9 +6,9 @@ use crate::{
 };
 use std::f64::consts::TAU;
 
-/// Covariance of a component.
+/// ComponentCovariance of a component.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Covariance {
+pub enum ComponentCovariance {
     /// A symmetric, positive semidefinite matrix, as rows.
     Full(Vec<Vec<f64>>),
     /// Diagonal, with a variance per axis.
@@ -56,7 +56,7 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 impl Component {
     /// Component `i` of a mixture, with its weight normalized.
-    pub(super) fn new(i: usize, weight: f64, mean: Vec<f64>, covariance: Covariance) -> Result<Self> {
+    pub(super) fn new(i: usize, weight: f64, mean: Vec<f64>, covariance: ComponentCovariance) -> Result<Self> {
         let dim = mean.len();
         let wrong = |what: String| Err(Error::invalid(format!("component {i} of the mixture: {what}")));
         if !(weight > 0.0 && weight.is_finite()) {
@@ -66,12 +66,12 @@ impl Component {
             return wrong(format!("the mean must be finite, got {m}"));
         }
         let (basis, values, rest) = match covariance {
-            Covariance::Isotropic(v) => (None, vec![], v),
-            Covariance::Diagonal(v) if v.len() == dim => (None, v, 0.0),
-            Covariance::Diagonal(v) => {
+            ComponentCovariance::Isotropic(v) => (None, vec![], v),
+            ComponentCovariance::Diagonal(v) if v.len() == dim => (None, v, 0.0),
+            ComponentCovariance::Diagonal(v) => {
                 return wrong(format!("the covariance must have {dim} variances, one per dimension, got {}", v.len()));
             }
-            Covariance::Full(rows) => {
+            ComponentCovariance::Full(rows) => {
                 if rows.len() != dim || rows.iter().any(|row| row.len() != dim) {
                     return wrong(format!("the covariance must be a {dim} × {dim} matrix"));
                 }
@@ -82,7 +82,7 @@ impl Component {
                 let (basis, values) = eigen(rows);
                 (Some(basis), values, 0.0)
             }
-            Covariance::LowRank { factors, rest } => {
+            ComponentCovariance::LowRank { factors, rest } => {
                 if factors.iter().any(|f| f.len() != dim) {
                     return wrong(format!("a factor of the covariance must have {dim} values"));
                 }

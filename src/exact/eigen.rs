@@ -2,7 +2,7 @@
 
 /// Computes the orthonormal eigenvectors and the eigenvalues of a symmetric matrix by Jacobi rotations.
 ///
-/// Small eigenvalues are accurate to the last digits too, and the order of the vectors, in which samples are drawn, is that of
+/// Small eigenvalues are accurate to the last digits too, and the order of the vectors, in which samples are computed, is that of
 /// the axes they rotate from, not that of the values.
 pub(super) fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>) {
     let n = a.len();

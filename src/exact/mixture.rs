@@ -1,5 +1,5 @@
 //! Mixtures of Gaussians under Gaussian noise.
-use super::component::{Component, Covariance, dot};
+use super::component::{Component, ComponentCovariance, dot};
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -33,9 +33,9 @@ pub struct ClosedForm {
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{denoise::Denoiser, exact::{Covariance, Mixture}, noise::Gaussian, schedule::OrnsteinUhlenbeck};
+/// use tweedie::{denoise::Denoiser, exact::{ComponentCovariance, Mixture}, noise::Gaussian, schedule::OrnsteinUhlenbeck};
 /// let noise = Gaussian::new(OrnsteinUhlenbeck {});
-/// let model = Mixture::gaussian(noise, vec![2.0], Covariance::Isotropic(4.0))?;
+/// let model = Mixture::gaussian(noise, vec![2.0], ComponentCovariance::Isotropic(4.0))?;
 /// // α = 0.8, σ = 0.6: x̂ = m + α v/(α² v + σ²) (z − α m) = 2 − 3.2/2.92 · 1.6
 /// let x = model.denoise(Tensor::<2>::zeros([1, 1], &Device::flex()), &[0.6]).mean;
 /// assert!((x.into_scalar::<f32>() - 0.246575).abs() < 1e-6);
@@ -54,8 +54,8 @@ impl Mixture {
     ///
     /// # Errors
     ///
-    /// If there is no component, their dimensions differ, or one is not a Gaussian.
-    pub fn new(noise: Gaussian, components: Vec<(f64, Vec<f64>, Covariance)>) -> Result<Self> {
+    /// If `components` is empty, their dimensions differ, or one is not a Gaussian.
+    pub fn new(noise: Gaussian, components: Vec<(f64, Vec<f64>, ComponentCovariance)>) -> Result<Self> {
         let dim = components.first().map_or(0, |(_, mean, _)| mean.len());
         if dim == 0 {
             return Err(Error::invalid("a mixture must have at least one component of at least one dimension"));
@@ -79,7 +79,7 @@ impl Mixture {
     /// # Errors
     ///
     /// As [`new`](Mixture::new).
-    pub fn gaussian(noise: Gaussian, mean: Vec<f64>, covariance: Covariance) -> Result<Self> {
+    pub fn gaussian(noise: Gaussian, mean: Vec<f64>, covariance: ComponentCovariance) -> Result<Self> {
         Self::new(noise, vec![(1.0, mean, covariance)])
     }
 
@@ -90,7 +90,7 @@ impl Mixture {
     ///
     /// As [`new`](Mixture::new).
     pub fn empirical(noise: Gaussian, points: Vec<Vec<f64>>, std: f64) -> Result<Self> {
-        Self::new(noise, points.into_iter().map(|x| (1.0, x, Covariance::Isotropic(std * std))).collect())
+        Self::new(noise, points.into_iter().map(|x| (1.0, x, ComponentCovariance::Isotropic(std * std))).collect())
     }
 
     /// Returns the same data under another noise.

@@ -58,7 +58,7 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
             );
             let mut own = x.clone().zeros_like().expand(dims);
             for i in 0..k {
-                own = own + ones(i) * chain.spread(ones(i), &[t]).narrow(D - 1, j, 1);
+                own = own + ones(i) * chain.marginal(ones(i), &[t]).narrow(D - 1, j, 1);
             }
             checks.note("rows and columns of the kernel agree", place(j), worst(own - likelihood.clone()), allowed);
 

@@ -79,31 +79,31 @@ pub fn discrete_sampler(sampler: &dyn Sampler<3>) -> Vec<Check> {
         let joint = |sequences| Joint::new(noise.clone(), sequences).expect("few and of one length");
         let letter = joint(vec![(vec![0], 0.5), (vec![1], 0.3), (vec![2], 0.2)]);
         // Four sequences, and all others so rarely that a coarse step may sample them and has to continue from there.
-        let words = [(vec![0, 1, 2], 0.4), (vec![1, 0, 2], 0.3), (vec![2, 2, 0], 0.2), (vec![0, 0, 0], 0.1)];
+        let sequences = [(vec![0, 1, 2], 0.4), (vec![1, 0, 2], 0.3), (vec![2, 2, 0], 0.2), (vec![0, 0, 0], 0.1)];
         let others = (0..27).map(|i| (vec![i / 9, i / 3 % 3, i % 3], 1e-4));
-        let word = joint(words.into_iter().chain(others).collect());
+        let data = joint(sequences.into_iter().chain(others).collect());
         let rng = Rng::new(11);
         for steps in [1, 2, 3] {
             let place = format!("{name}, {steps} steps");
-            let last = end_of(&word, sampler, steps, 50, &rng);
+            let last = end_of(&data, sampler, steps, 50, &rng);
             let wrong = last.map_or(f64::NAN, |x| x.iter().filter(|n| **n > 3).count() as f64);
             checks.note("samples of few steps have no mask", place, wrong, 0.0);
         }
         let (far, chance) = total_variation(&letter, &sequence_counts(&letter, sampler, 64, 4000, &rng));
         checks.note("single entries have the data's distribution", format!("{name}, 64 steps"), far, chance + 0.03);
-        let counts = sequence_counts(&word, sampler, 64, 4000, &rng);
-        let strange = counts.iter().filter(|(x, _)| word.probability(x) < 0.01).map(|(_, n)| *n);
+        let counts = sequence_counts(&data, sampler, 64, 4000, &rng);
+        let strange = counts.iter().filter(|(x, _)| data.probability(x) < 0.01).map(|(_, n)| *n);
         let strange = if counts.is_empty() { f64::NAN } else { strange.sum::<usize>() as f64 / 4000.0 };
         checks.note("rare sequences are sampled rarely", format!("{name}, 64 steps"), strange, 0.1);
 
-        let all = end_of(&word, sampler, 6, 5, &rng);
-        let again = end_of(&word, sampler, 6, 5, &rng);
-        let one = end_of(&word, sampler, 6, 1, &rng.from_row(3));
+        let all = end_of(&data, sampler, 6, 5, &rng);
+        let again = end_of(&data, sampler, 6, 5, &rng);
+        let one = end_of(&data, sampler, 6, 1, &rng.from_row(3));
         let differ = |same: bool| f64::from(u8::from(!same));
         checks.note("the same seed gives the same sample", name, differ(all.is_some() && all == again), 0.0);
         let same = all.zip(one).is_some_and(|(all, one)| all[9..12] == one);
         checks.note("a row does not depend on the rest of the batch", name, differ(same), 0.0);
-        checks.note("one-hot vectors stay one-hot vectors", name, differ(stays_one_hot(&word, sampler, &rng)), 0.0);
+        checks.note("one-hot vectors stay one-hot vectors", name, differ(stays_one_hot(&data, sampler, &rng)), 0.0);
     }
     checks.done()
 }

@@ -7,7 +7,7 @@ use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
     distribution::host,
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
     sample::{Sampler, TimeStep},
@@ -17,7 +17,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use nalgebra::{DMatrix, DVector};
 use std::sync::Arc;
 
-/// The mean and the variance at the end of a trajectory of `steps` even steps in t that starts with the distribution of
+/// The mean and the variance at the end of a trajectory of `steps` uniform steps in t that starts with the distribution of
 /// x_t at `from`, on data from one isotropic Gaussian in the plane with both means equal. `None` if the trajectory is
 /// not linear in normals of the shape of z, or the sampler refuses the noise.
 pub fn moments_of(
@@ -39,7 +39,7 @@ pub fn moments_of(
         let mut state = sampler.start(model.noise()).ok()?;
         let mut counts = vec![];
         for i in 0..steps {
-            let (mut own, mut again) = (rng.at(i as u64), rng.at(i as u64));
+            let (mut own, mut again) = (rng.at_step(i as u64), rng.at_step(i as u64));
             z = state.step(model, z, TimeStep { t: time(i), s: time(i + 1), index: i, count: steps }, &mut own);
             // A stream knows its position.
             counts.push((0..64).find(|_| again == own || again.normals(1, 2).is_empty())?);
@@ -58,7 +58,7 @@ pub fn moments_of(
     let mut columns = vec![1.0; 2 * rows];
     columns.extend(start);
     for (i, count) in counts.into_iter().enumerate() {
-        let mut again = rng.at(i as u64);
+        let mut again = rng.at_step(i as u64);
         (0..count).for_each(|_| columns.extend(again.normals(rows, 2)));
     }
     let columns = DMatrix::from_vec(2 * rows, unknowns, columns);
@@ -92,7 +92,7 @@ pub(super) fn declared(
     let declared = properties.weak_order as f64;
     for (name, schedule, span) in problems {
         let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
-        let data = Mixture::gaussian(noise, vec![0.7; 2], Covariance::Isotropic(0.25)).expect("a Gaussian");
+        let data = Mixture::gaussian(noise, vec![0.7; 2], ComponentCovariance::Isotropic(0.25)).expect("a Gaussian");
         let (mean, covariance) = data.moments(span[1]);
         let model = wrap(&data);
         // The error of the mean in standard deviations, and the relative error of the variance.

@@ -101,7 +101,7 @@ fn perturbed<N: Module>(net: &N) -> N {
     let perturb = |(i, (name, shape, mut values)): (usize, (&str, &[usize], Vec<f32>))| {
         let ends = shape.first().max(shape.last()).copied().unwrap_or(1).max(1);
         let scale = 0.5 / ((values.len() / ends).max(1) as f64).sqrt();
-        let noise = rng.at(i as u64).normals(1, values.len());
+        let noise = rng.at_step(i as u64).normals(1, values.len());
         values.iter_mut().zip(noise).for_each(|(value, noise)| *value += (scale * noise) as f32);
         (name.to_owned(), shape.to_vec(), values)
     };

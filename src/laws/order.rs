@@ -3,7 +3,7 @@ use super::{Check, Checks, Compared};
 use crate::{
     denoise::Denoiser,
     distribution::host,
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
     sample::{Sampler, TimeStep},
@@ -13,7 +13,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 /// An exact problem: a mixture of three Gaussians in the plane, under a schedule.
 pub fn problem(schedule: impl Schedule + 'static) -> Mixture {
-    let full = |[a, b, c]: [f64; 3]| Covariance::Full(vec![vec![a, b], vec![b, c]]);
+    let full = |[a, b, c]: [f64; 3]| ComponentCovariance::Full(vec![vec![a, b], vec![b, c]]);
     let parts = vec![
         (0.5, vec![-2.0, 0.0], full([0.3, 0.1, 0.2])),
         (0.3, vec![1.5, 1.0], full([0.2, 0.0, 0.5])),

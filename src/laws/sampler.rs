@@ -7,7 +7,7 @@ use crate::{
     denoise::Denoiser,
     distance::energy,
     distribution::host,
-    exact::{Covariance, FlowEnd, Mixture},
+    exact::{ComponentCovariance, FlowEnd, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
     sample::{Sampler, trajectory_from},
@@ -116,7 +116,7 @@ fn no_noise_left(
     // σ² is linear in t here, so that Euler's step in t removes it too.
     let noise = Gaussian::new(VariancePreserving { beta_min: 8.0, beta_max: 8.0 }).with_prediction(Prediction::V);
     let at = [0.4, -0.3];
-    let point = Mixture::gaussian(noise, at.to_vec(), Covariance::Isotropic(0.0)).expect("a Gaussian");
+    let point = Mixture::gaussian(noise, at.to_vec(), ComponentCovariance::Isotropic(0.0)).expect("a Gaussian");
     let times = vec![0.04, 0.03, 0.02, 0.01, 0.0];
     let path = model_noise(&point).path().expect("Gaussian");
     let (first, last) = (path.at(times[0]), path.at(times[3]));

@@ -3,7 +3,7 @@ use crate::noise::{DynDistribution, Estimate, Noise};
 use burn::tensor::Tensor;
 use std::{any::Any, cell::OnceCell};
 
-/// A batch of x, x_t and network outputs, as a loss sees it. Derived tensors are computed once, when first asked for.
+/// A batch of x, x_t and network outputs, as a loss sees it. Derived tensors are computed once, on first use.
 pub struct Batch<'a, const D: usize> {
     /// The noise process.
     pub noise: &'a dyn Noise<D>,

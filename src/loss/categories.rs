@@ -15,7 +15,7 @@ fn chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> Result<&'a 
         Error::invalid(problem).with_remedy("use `simple` or `vlb`")
     })
 }
-/// The same in a computation that is documented to panic if the check was not asked.
+/// The same in a computation that is documented to panic if the check was not called.
 fn checked_chain<'a, const D: usize>(name: &str, noise: &'a dyn Noise<D>) -> &'a dyn Chain<D> {
     chain(name, noise).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -59,7 +59,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
         let chain = checked_chain("masked-nelbo", batch.noise);
         let categories = batch.noise.categories().expect("a chain has categories");
-        let mask = categories.mask.expect("`masked-nelbo` needs absorbing noise, as its check says");
+        let mask = categories.mask.expect("`masked-nelbo` needs absorbing noise, as its check requires");
         let nll = chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t);
         let [weight] = lift(&nll, batch.t, |_, t| {
             let keep = categories.schedule.survival(Dual::time(t));

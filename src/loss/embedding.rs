@@ -42,13 +42,13 @@ impl Rounding {
 impl Loss<3> for Rounding {
     fn compute(&self, batch: &Batch<3>) -> Tensor<1> {
         let embedding =
-            batch.transform::<Embedding>().expect("`rounding` needs the transform `embedding`, as its check says");
+            batch.transform::<Embedding>().expect("`rounding` needs the transform `embedding`, as its check requires");
         let tokens = batch.raw::<Tensor<3>>().expect("the raw data of an embedding are token ids");
         let x = if self.estimate {
             batch.estimate().mean
         } else {
             let first = batch.noise.steps().map_or(1e-3, |steps| 1.0 / steps as f64);
-            let scales = batch.noise.path().expect("`rounding` needs Gaussian noise, as its check says").at(first);
+            let scales = batch.noise.path().expect("`rounding` needs Gaussian noise, as its check requires").at(first);
             match &batch.eps {
                 Some(eps) => batch.x.clone() * scales.alpha + eps.clone() * scales.sigma,
                 None => batch.x.clone() * scales.alpha,

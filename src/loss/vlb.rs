@@ -53,7 +53,7 @@ impl Vlb {
 }
 impl<const D: usize> Loss<D> for Vlb {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
-        let steps = self.terms(batch.noise).expect("`vlb` needs `steps`, as its check says") as f64;
+        let steps = self.terms(batch.noise).expect("`vlb` needs `steps`, as its check requires") as f64;
         let mut estimate = batch.estimate();
         if estimate.variance.is_some() && !self.train_mean {
             estimate.mean = estimate.mean.detach();
@@ -72,7 +72,7 @@ impl<const D: usize> Loss<D> for Vlb {
                 return per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t));
             }
             per_sample(if self.levels > 1 {
-                Normal::trusted(p.mean(), p.std()).discretised_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)
+                Normal::trusted(p.mean(), p.std()).discretized_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)
             } else {
                 p.nll(batch.x.clone())
             })

@@ -33,7 +33,7 @@ use burn::tensor::Tensor;
 /// ```
 pub trait Chain<const D: usize>: Noise<D> {
     /// `Σ_x w_x q(x_t = j | x)` over j: the distribution of x_t if w is that of x; linear in w.
-    fn spread(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D>;
+    fn marginal(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D>;
 
     /// Likelihood `q(x_t = z | x)` over x.
     fn likelihood(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D>;
@@ -68,7 +68,7 @@ pub trait Chain<const D: usize>: Noise<D> {
     #[doc(alias("concrete_score", "sedd"))]
     fn ratios(&self, probs: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let here = one_hot(z.clone(), probs.dims()[D - 1]);
-        let ratios = self.spread(self.weights(probs, z, t), t);
+        let ratios = self.marginal(self.weights(probs, z, t), t);
         // The ratio at j = z is one, except for what the estimate gives to x with q_t(z | x) = 0.
         let own = (ratios.clone() * here).sum_dim(D - 1).clamp_min(TINY);
         ratios / own
@@ -77,12 +77,12 @@ pub trait Chain<const D: usize>: Noise<D> {
     /// Reverse transition as the mixture `p(x_s | x_t = z) = Σ_x p(x | z) q(x_s | x_t = z, x)`, as probabilities.
     fn backward(&self, probs: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D> {
         let w = self.weights(probs, z.clone(), t);
-        product(self.onward(z, s, t), self.spread(w, s))
+        product(self.onward(z, s, t), self.marginal(w, s))
     }
 
     /// Posterior `q(x_s | x_t = z, x)` by Bayes' rule, as probabilities; with an estimate in place of x, the plug-in form.
     fn bayes(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> Tensor<D> {
-        product(self.onward(z, s, t), self.spread(x, s))
+        product(self.onward(z, s, t), self.marginal(x, s))
     }
 
     /// Rates of the reverse chain from z to j, over j, and 0 at j = z.

@@ -1,7 +1,7 @@
 //! Categorical noise with a stationary distribution π: uniform, absorbing, marginal.
 use super::{Categories, Chain, DynDistribution, Estimate, Noise, lift};
 use crate::{
-    distribution::{Categorical, Distribution, is, numbers as category, one_hot},
+    distribution::{Categorical, Distribution, category_indices as category, is, one_hot},
     dual::Dual,
     error::{Error, Result},
     schedule::Survival,
@@ -235,7 +235,7 @@ impl<const D: usize> Noise<D> for Discrete {
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let indices = z.dims()[D - 1] == 1;
         let x = one_hot(x, self.pi.len());
-        Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_numbers(indices))
+        Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_indices(indices))
     }
     fn approximate(&self, estimate: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let indices = z.dims()[D - 1] == 1;
@@ -243,10 +243,10 @@ impl<const D: usize> Noise<D> for Discrete {
             ReverseTransition::Mixture => self.backward(estimate.mean, z, s, t),
             ReverseTransition::PlugIn => self.bayes(estimate.mean, z, s, t),
         };
-        Box::new(Categorical::trusted(probs).in_numbers(indices))
+        Box::new(Categorical::trusted(probs).in_indices(indices))
     }
     fn decoder(&self, estimate: Estimate<D>, z: Tensor<D>, _: &[f64]) -> DynDistribution<D> {
-        Box::new(Categorical::trusted(estimate.mean).in_numbers(z.dims()[D - 1] == 1))
+        Box::new(Categorical::trusted(estimate.mean).in_indices(z.dims()[D - 1] == 1))
     }
     fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let x = one_hot(x, self.pi.len());
@@ -319,7 +319,7 @@ impl<const D: usize> Noise<D> for Discrete {
 }
 
 impl<const D: usize> Chain<D> for Discrete {
-    fn spread(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D> {
+    fn marginal(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let [survival, corrupted] = lift(&w, t, |_, t| {
             let survival = self.survival(t);
             [survival, 1.0 - survival]

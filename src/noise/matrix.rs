@@ -1,7 +1,7 @@
 //! Categorical noise with any transition matrix: D3PM's discretized Gaussian, nearest neighbors, custom matrices.
 use super::{Categories, Chain, DynDistribution, Estimate, Noise, discrete::pairs};
 use crate::{
-    distribution::{Categorical, numbers, one_hot},
+    distribution::{Categorical, category_indices, one_hot},
     dual::Dual,
     error::{Error, Result},
     schedule::Survival,
@@ -307,22 +307,22 @@ impl<const D: usize> Noise<D> for DiscreteMatrix {
         let indices = shape[D - 1] == 1;
         shape[D - 1] = self.k;
         let end = self.limit(&Tensor::<D>::zeros([1; D], device)).expand(shape);
-        Box::new(Categorical::trusted(end).in_numbers(indices))
+        Box::new(Categorical::trusted(end).in_indices(indices))
     }
     fn prior(&self, x: Tensor<D>, t: &[f64]) -> DynDistribution<D> {
         let indices = x.dims()[D - 1] == 1;
-        Box::new(Categorical::trusted(self.through(x, &self.kernels(t), false)).in_numbers(indices))
+        Box::new(Categorical::trusted(self.through(x, &self.kernels(t), false)).in_indices(indices))
     }
     fn posterior(&self, x: Tensor<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let indices = z.dims()[D - 1] == 1;
-        Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_numbers(indices))
+        Box::new(Categorical::trusted(self.bayes(x, z, s, t)).in_indices(indices))
     }
     fn approximate(&self, estimate: Estimate<D>, z: Tensor<D>, s: &[f64], t: &[f64]) -> DynDistribution<D> {
         let indices = z.dims()[D - 1] == 1;
-        Box::new(Categorical::trusted(self.backward(estimate.mean, z, s, t)).in_numbers(indices))
+        Box::new(Categorical::trusted(self.backward(estimate.mean, z, s, t)).in_indices(indices))
     }
     fn decoder(&self, estimate: Estimate<D>, z: Tensor<D>, _: &[f64]) -> DynDistribution<D> {
-        Box::new(Categorical::trusted(estimate.mean).in_numbers(z.dims()[D - 1] == 1))
+        Box::new(Categorical::trusted(estimate.mean).in_indices(z.dims()[D - 1] == 1))
     }
     fn target(&self, x: Tensor<D>, _: Tensor<D>, _: &[f64]) -> Tensor<D> {
         one_hot(x, self.k).clamp_min(super::chain::TINY).log()
@@ -363,7 +363,7 @@ impl<const D: usize> Noise<D> for DiscreteMatrix {
 }
 
 impl<const D: usize> Chain<D> for DiscreteMatrix {
-    fn spread(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D> {
+    fn marginal(&self, w: Tensor<D>, t: &[f64]) -> Tensor<D> {
         self.through(w, &self.kernels(t), false)
     }
     fn likelihood(&self, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
@@ -393,6 +393,6 @@ impl<const D: usize> Chain<D> for DiscreteMatrix {
         matches!(self.kind, Kind::Flow { .. })
     }
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, _: Tensor<D>, _: &[f64]) -> Tensor<D> {
-        ops::cross_entropy(output, numbers(x), None)
+        ops::cross_entropy(output, category_indices(x), None)
     }
 }

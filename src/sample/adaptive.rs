@@ -26,7 +26,7 @@ use embedded_pair::{NODES, STAGES, adapt, error_weights};
 /// takes as many steps of its own as the tolerances require, of six network evaluations each.
 ///
 /// It solves `dw/dφ = (cos φ w − x̂)/sin φ` for `w = z/√(α² + σ²)`, `φ = arctan(σ/α)`, in which nothing is infinite at
-/// either end of any schedule. In single precision, in which smaller errors cannot be told apart, tolerances below 1e-6
+/// either end of any schedule. In single precision, in which smaller errors cannot be distinguished, tolerances below 1e-6
 /// are taken as 1e-6. A trajectory to σ = 0 ends with a step of first order from `σ/α = √absolute`. The steps are those
 /// of the worst row, so a row depends on its batch, within the tolerances. If no step is short enough, because x̂ is
 /// not finite or not smooth, x_s is NaN.

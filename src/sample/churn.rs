@@ -65,10 +65,10 @@ impl Churn {
             return heun(model, z, from, to);
         }
         let raised = TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln()));
-        let kept = raised.scales.alpha / from.scales.alpha;
-        let added = (raised.scales.sigma.powi(2) - (kept * from.scales.sigma).powi(2)).max(0.0).sqrt();
+        let alpha_ratio = raised.scales.alpha / from.scales.alpha;
+        let added = (raised.scales.sigma.powi(2) - (alpha_ratio * from.scales.sigma).powi(2)).max(0.0).sqrt();
         let xi = noise(&z);
-        let z = combine!([(kept, z), (added * self.s_noise, xi)]);
+        let z = combine!([(alpha_ratio, z), (added * self.s_noise, xi)]);
         heun(model, z, raised, to)
     }
 }

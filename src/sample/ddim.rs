@@ -103,7 +103,7 @@ impl<const D: usize> Sampler<D> for Ddim {
 ///
 /// # Errors
 ///
-/// If the noise is not Gaussian, the times do not increase within [0, 1], or there is no round.
+/// If the noise is not Gaussian, the times do not increase within [0, 1], or `rounds` is 0.
 #[doc(alias = "DDIMInverseScheduler")]
 pub fn invert<const D: usize>(
     model: &dyn Denoiser<D>,
@@ -135,9 +135,9 @@ pub fn invert<const D: usize>(
             continue;
         }
         // x_t = (σ_t/σ_s) x_s + (α_t − α_s σ_t/σ_s) x̂.
-        let kept = to.sigma / from.sigma;
-        let base = z.clone() * kept;
-        let pull = to.alpha - from.alpha * kept;
+        let sigma_ratio = to.sigma / from.sigma;
+        let base = z.clone() * sigma_ratio;
+        let pull = to.alpha - from.alpha * sigma_ratio;
         let mut x = model.denoise(z, &[pair[0]]).mean;
         for _ in 1..rounds {
             let ahead = combine!([(1.0, base.clone()), (pull, x)]);

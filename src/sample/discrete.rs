@@ -2,7 +2,7 @@
 use super::{Sampler, TimeStep, sampler::type_name};
 use crate::{
     denoise::Denoiser,
-    distribution::{Categorical, Distribution, host, numbers, one_hot},
+    distribution::{Categorical, Distribution, category_indices, host, one_hot},
     dual::Dual,
     error::{Error, Result},
     noise::{Categories, Estimate, Noise},
@@ -30,7 +30,7 @@ pub use tau::TauLeaping;
 
 /// The category indices of a batch, entry by entry, on the host.
 pub fn read_categories<const D: usize>(z: &Tensor<D>) -> Vec<usize> {
-    host(numbers(z.clone())).into_iter().map(|n| n.round() as usize).collect()
+    host(category_indices(z.clone())).into_iter().map(|n| n.round() as usize).collect()
 }
 
 /// Category indices as a tensor like `z`: indices `[…, 1]` or one-hot vectors `[…, K]`.
@@ -147,10 +147,10 @@ pub fn clean_probabilities<const D: usize>(
     let k = probs.dims()[D - 1];
     let mut shape = [1; D];
     shape[D - 1] = k;
-    let kept: Vec<f64> = (0..k).map(|i| if i == mask { 0.0 } else { 1.0 }).collect();
-    let kept = Tensor::from_data(TensorData::new(kept, shape), (&probs.device(), probs.dtype()));
+    let allowed: Vec<f64> = (0..k).map(|i| if i == mask { 0.0 } else { 1.0 }).collect();
+    let allowed = Tensor::from_data(TensorData::new(allowed, shape), (&probs.device(), probs.dtype()));
     // If all probability is the mask's, the others have equal ones.
-    let probs = (probs + 1e-30) * kept;
+    let probs = (probs + 1e-30) * allowed;
     let whole = probs.clone().sum_dim(D - 1);
     probs / whole
 }
@@ -158,8 +158,8 @@ pub fn clean_probabilities<const D: usize>(
 /// A sample of every entry, on the host.
 pub fn sample_categories<const D: usize>(probs: Tensor<D>, rng: &mut Rng) -> Vec<usize> {
     let k = probs.dims()[D - 1];
-    let drawn = host(Categorical::trusted(probs).in_numbers(true).sample(rng).value);
-    drawn.into_iter().map(|n| (n as usize).min(k - 1)).collect()
+    let sampled = host(Categorical::trusted(probs).in_indices(true).sample(rng).value);
+    sampled.into_iter().map(|n| (n as usize).min(k - 1)).collect()
 }
 
 /// The rows of a batch and the entries of a row.
@@ -207,24 +207,24 @@ impl<const D: usize> Sampler<D> for Analytic {
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, TimeStep { t, s, .. }: TimeStep, rng: &mut Rng) -> Tensor<D> {
         let Categories { mask, schedule, .. } = categories_of(model);
-        let drawn = sample_categories(clean_probabilities(model, &z, &[t], mask), rng);
+        let sampled = sample_categories(clean_probabilities(model, &z, &[t], mask), rng);
         let Some(mask) = mask else {
-            let x = write_categories(&drawn, &z);
+            let x = write_categories(&sampled, &z);
             return if s == 0.0 { x } else { model.noise().posterior(x, z, &[s], &[t]).sample(rng).value };
         };
         let (from, to) = (corrupted(schedule, t), corrupted(schedule, s));
-        unmask(&z, mask, &drawn, if to > 0.0 { 1.0 - to / from } else { 1.0 }, rng)
+        unmask(&z, mask, &sampled, if to > 0.0 { 1.0 - to / from } else { 1.0 }, rng)
     }
 }
 
-/// `z` with each mask replaced by the category of `drawn` with probability `chance`.
-fn unmask<const D: usize>(z: &Tensor<D>, mask: usize, drawn: &[usize], chance: f64, rng: &mut Rng) -> Tensor<D> {
+/// `z` with each mask replaced by the category of `sampled` with probability `chance`.
+fn unmask<const D: usize>(z: &Tensor<D>, mask: usize, sampled: &[usize], chance: f64, rng: &mut Rng) -> Tensor<D> {
     let (rows, width) = extent(z);
     let u = rng.uniforms(rows, width);
     let mut entries = read_categories(z);
     for (i, entry) in entries.iter_mut().enumerate() {
         if *entry == mask && u[i] < chance {
-            *entry = drawn[i];
+            *entry = sampled[i];
         }
     }
     write_categories(&entries, z)

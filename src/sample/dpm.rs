@@ -76,9 +76,9 @@ impl<const D: usize> Sampler<D> for DpmSolver {
         };
         // (α/α_t) z + (σ − σ_t α/α_t) ε̂_t + bend (ε̂ − ε̂_t); in σ and λ the second weight is −σ (eʰ − 1).
         let bent = |to: Scales, bend: f64, there: Evaluation<D>| {
-            let kept = to.alpha / from.scales.alpha;
-            let whole = to.sigma - from.scales.sigma * kept;
-            Combination::new().z_and_epsilon(kept, whole - bend, here.clone()).epsilon(bend, there).total()
+            let alpha_ratio = to.alpha / from.scales.alpha;
+            let whole = to.sigma - from.scales.sigma * alpha_ratio;
+            Combination::new().z_and_epsilon(alpha_ratio, whole - bend, here.clone()).epsilon(bend, there).total()
         };
         let h = to.lambda() - from.lambda();
         let at_first = Evaluation::new(model, here.clone().euler(first.scales), first);
@@ -131,8 +131,8 @@ pub(super) fn midpoint_epsilon<const D: usize>(
         return here.euler(to.scales);
     };
     let there = Evaluation::new(model, here.euler(middle.scales), middle);
-    let kept = to.scales.alpha / from.scales.alpha;
-    Combination::new().term(kept, z).epsilon(to.scales.sigma - from.scales.sigma * kept, there).total()
+    let alpha_ratio = to.scales.alpha / from.scales.alpha;
+    Combination::new().term(alpha_ratio, z).epsilon(to.scales.sigma - from.scales.sigma * alpha_ratio, there).total()
 }
 
 /// DPM-Solver++ (2S): the midpoint method in λ on x̂.

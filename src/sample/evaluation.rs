@@ -27,7 +27,7 @@ pub fn noise_like<const D: usize>(rng: &mut Rng, z: &Tensor<D>) -> Tensor<D> {
 ///
 /// # Panics
 ///
-/// If there is no term.
+/// If the sum has no terms.
 pub fn combine<const D: usize>(terms: impl IntoIterator<Item = (f64, Tensor<D>)>) -> Tensor<D> {
     ops::combine(terms)
 }
@@ -117,7 +117,7 @@ impl<const D: usize> Combination<D> {
     ///
     /// # Panics
     ///
-    /// If there is no term.
+    /// If the sum has no terms.
     pub fn total(self) -> Tensor<D> {
         self.0.total()
     }

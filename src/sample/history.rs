@@ -47,7 +47,7 @@ impl<const D: usize> History<D> {
     pub fn len(&self) -> usize {
         self.entries.len()
     }
-    /// Whether there is none.
+    /// Whether the history is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

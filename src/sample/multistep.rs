@@ -213,8 +213,8 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         left: usize,
         rng: &mut Rng,
     ) -> Tensor<D> {
-        let (kept, noise) = self.method.integral().decay(from, to);
-        z.iter_mut().for_each(|(weight, _)| *weight *= kept);
+        let (decay, noise) = self.method.integral().decay(from, to);
+        z.iter_mut().for_each(|(weight, _)| *weight *= decay);
         if noise > 0.0 {
             let xi = noise_like(rng, &z[0].1);
             z.push((noise, xi));

@@ -112,9 +112,9 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
         let first = here.epsilon();
         let second = Evaluation::new(model, here.clone().euler(b), to).epsilon();
         self.0.remember(from, first.clone());
-        let kept = b.alpha / a.alpha;
-        let half = 0.5 * (b.sigma - a.sigma * kept);
-        Combination::new().term(kept, here.z).term(half, first).term(half, second).total()
+        let alpha_ratio = b.alpha / a.alpha;
+        let half = 0.5 * (b.sigma - a.sigma * alpha_ratio);
+        Combination::new().term(alpha_ratio, here.z).term(half, first).term(half, second).total()
     }
 }
 
@@ -176,10 +176,10 @@ impl<const D: usize> SamplerState<D> for PndmState<D> {
         let middle = TimePoint::new(schedule, 0.5 * (at.t + at.s));
         let epsilon = |z: Tensor<D>, at: TimePoint| Evaluation::new(model, z, at).epsilon();
         let phi = |outputs: &[(f64, &Tensor<D>)], b: Scales| {
-            let kept = b.alpha / a.alpha;
-            let whole = b.sigma - a.sigma * kept;
+            let alpha_ratio = b.alpha / a.alpha;
+            let whole = b.sigma - a.sigma * alpha_ratio;
             let outputs = outputs.iter().map(|(weight, output)| (weight * whole, (*output).clone()));
-            combine(std::iter::once((kept, z.clone())).chain(outputs))
+            combine(std::iter::once((alpha_ratio, z.clone())).chain(outputs))
         };
         let first = epsilon(z.clone(), from);
         let second = epsilon(phi(&[(1.0, &first)], middle.scales), middle);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tweedie_kernels::combine;
 
 /// [`Heun`](super::Heun)'s steps; the one that passes `σ/α = low` stops there for `repeats` rounds of fresh noise up to
-/// `high` and `steps` steps, even in ln(σ/α), down again, so that earlier errors are forgotten, and then goes on to its
+/// `high` and `steps` steps, uniform in ln(σ/α), down again, which reduces earlier errors, and then continues to its
 /// end.
 ///
 /// ```text
@@ -77,11 +77,11 @@ impl<const D: usize> Sampler<D> for Restart {
         let high = self.high.min(TimePoint::new(schedule, 1.0).ratio());
         let (bottom, top) = (point(self.low), point(high));
         let mut z = heun(model, z, from, bottom);
-        let kept = top.scales.alpha / bottom.scales.alpha;
-        let added = (top.scales.sigma.powi(2) - (kept * bottom.scales.sigma).powi(2)).max(0.0).sqrt();
+        let alpha_ratio = top.scales.alpha / bottom.scales.alpha;
+        let added = (top.scales.sigma.powi(2) - (alpha_ratio * bottom.scales.sigma).powi(2)).max(0.0).sqrt();
         for _ in 0..self.repeats {
             let xi = noise_like(rng, &z);
-            z = combine!([(kept, z), (added, xi)]);
+            z = combine!([(alpha_ratio, z), (added, xi)]);
             let mut here = top;
             for i in 1..=self.steps {
                 let share = i as f64 / self.steps as f64;

@@ -109,7 +109,7 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Trajectory<'_, D, M> 
             let ends_at_zero = self.times[self.times.len() - 1] == 0.0;
             let count = self.times.len() - 1 + usize::from(ends_at_zero && self.final_estimate);
             let at = TimeStep { t: self.times[i - 1], s, index: i - 1, count };
-            z = self.state.step(&self.model, z, at, &mut self.rng.at(i as u64));
+            z = self.state.step(&self.model, z, at, &mut self.rng.at_step(i as u64));
             if s == 0.0 && self.final_estimate {
                 z = self.model.denoise(z, &[s]).mean;
             }

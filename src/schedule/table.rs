@@ -40,7 +40,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// If there are none, or one is not in (0, 1). The last may be 1, which leaves no signal at t = 1.
+    /// If the list is empty, or an entry is not in (0, 1). The last may be 1, which leaves no signal at t = 1.
     pub fn new(betas: impl IntoIterator<Item = f64>) -> Result<Self> {
         let mut log = vec![0.0];
         for (i, beta) in betas.into_iter().enumerate() {

@@ -1,16 +1,16 @@
-//! Spacings that are defined by noise levels, and so need a schedule to become times.
-use super::{Spacing, demand, normal_quantile};
-use crate::{error::Error, schedule::Schedule};
+//! Spacings that are defined by noise levels, which a schedule converts to times.
+use super::{Spacing, positive, require};
+use crate::{error::Error, schedule::Schedule, special::normal_series_quantile};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// A rule for noise levels `r = σ/α`: their quantiles.
+/// A distribution of noise levels `r = σ/α`, given by its quantile function.
 pub trait Levels: Debug + Send + Sync {
-    /// The level below which the fraction `u` of the levels lies.
+    /// The quantile function: the level below which the fraction `u` of the levels lies.
     fn level(&self, u: f64) -> f64;
 
     /// The spacing of the times at which `schedule` has these levels.
-    fn on<S: Schedule>(self, schedule: S) -> On<Self, S>
+    fn on<S: Schedule>(self, schedule: S) -> LevelSpacing<Self, S>
     where
         Self: Sized,
     {
@@ -19,7 +19,7 @@ pub trait Levels: Debug + Send + Sync {
             c.sigma / c.alpha
         };
         let (least, most) = (end(0.0), end(1.0));
-        // The quantile of a level, or the end nearer to it; a level that is an end's up to rounding is that end's.
+        // The quantile of a level, clamped to [0, 1]; a level that equals an end's up to rounding is that end's.
         let quantile = |level: f64| {
             let (mut low, mut high) = (0.0_f64, 1.0_f64);
             for _ in 0..60 {
@@ -30,25 +30,25 @@ pub trait Levels: Debug + Send + Sync {
         };
         let from = if self.level(0.0) >= least * (1.0 - 1e-9) { 0.0 } else { quantile(least) };
         let to = if self.level(1.0) <= most * (1.0 + 1e-9) { 1.0 } else { quantile(most) };
-        On { levels: self, schedule, span: [from, to.max(from)] }
+        LevelSpacing { levels: self, schedule, span: [from, to.max(from)] }
     }
 
-    /// Whether a grid visits the least level before it goes to 0, or goes to 0 in its place.
+    /// Whether a grid contains the smallest level before 0, or 0 in its place. Default: it does.
     fn visits_least(&self) -> bool {
         true
     }
 
-    /// Whether the parameters make levels.
+    /// Checks the parameters.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, in a sentence.
+    /// If a parameter is out of its range.
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// The times at which a schedule has the levels of a rule, of which those that the schedule does not reach are left out.
+/// The times at which a schedule has the given noise levels, restricted to the levels that the schedule reaches.
 ///
 /// ```
 /// use tweedie::{schedule::{FlowMatching, Schedule}, spacing::{Karras, Levels, Spacing}};
@@ -57,50 +57,63 @@ pub trait Levels: Debug + Send + Sync {
 /// assert!((c.sigma / c.alpha - 0.01).abs() < 1e-9 && grid[10] == 0.0);
 /// ```
 #[derive(Clone, Debug)]
-pub struct On<L, S> {
+pub struct LevelSpacing<L, S> {
     levels: L,
     schedule: S,
-    /// The quantiles of the least and of the largest level that the schedule has.
+    /// The quantiles of the smallest and of the largest level that the schedule has.
     span: [f64; 2],
 }
-impl<L: Levels, S: Schedule> Spacing for On<L, S> {
-    fn at(&self, u: f64) -> f64 {
+impl<L: Levels, S: Schedule> Spacing for LevelSpacing<L, S> {
+    fn quantile(&self, u: f64) -> f64 {
         let [from, to] = self.span;
         self.schedule.time_at_log_snr(-2.0 * self.levels.level(from + u * (to - from)).ln()).clamp(0.0, 1.0)
     }
-    /// n levels from the largest to the smallest, and 0; n + 1 levels where the schedule begins at the smallest, or where 0 takes
-    /// its place.
+    /// The times of n levels from the largest to the smallest, and 0; of n + 1 levels if the smallest is the schedule's own at
+    /// t = 0, or if 0 takes its place.
     fn grid(&self, n: usize) -> Vec<f64> {
-        let last = if self.at(0.0) <= 1e-12 || !self.levels.visits_least() { n } else { n - 1 };
+        let last = if self.quantile(0.0) <= 1e-12 || !self.levels.visits_least() { n } else { n - 1 };
         let part = |i: usize| if last == 0 { 1.0 } else { i as f64 / last as f64 };
-        let mut grid: Vec<f64> = (0..=last).rev().take(n).map(|i| self.at(part(i))).collect();
+        let mut grid: Vec<f64> = (0..=last).rev().take(n).map(|i| self.quantile(part(i))).collect();
         grid.push(0.0);
         grid
     }
     fn check(&self) -> Result<(), Error> {
         self.levels.check()?;
         let [from, to] = self.span;
-        demand(from + 1e-9 < to, || {
-            let (c, d) = (self.schedule.at(0.0), self.schedule.at(1.0));
-            format!(
-                "the noise levels go from {:.3} to {:.3}, and those of the schedule from {:.3} to {:.3}: they do not meet",
-                self.levels.level(0.0),
-                self.levels.level(1.0),
-                c.sigma / c.alpha,
-                d.sigma / d.alpha
-            )
-        })
+        if from + 1e-9 < to {
+            return Ok(());
+        }
+        let (c, d) = (self.schedule.at(0.0), self.schedule.at(1.0));
+        Err(Error::invalid(format!(
+            "the noise levels {:.3} to {:.3} are outside of the schedule's, {:.3} to {:.3}",
+            self.levels.level(0.0),
+            self.levels.level(1.0),
+            c.sigma / c.alpha,
+            d.sigma / d.alpha
+        )))
     }
 }
 
-/// 0 < min < max.
-fn rising(min: f64, max: f64) -> Result<(), Error> {
-    demand(min > 0.0 && min < max && max.is_finite(), || {
-        format!("noise levels rise from min to max, so 0 < min < max, but min = {min} and max = {max}")
+/// Checks that 0 < min < max.
+fn require_range(min: f64, max: f64) -> Result<(), Error> {
+    require(positive(min), "min", || format!("must be a positive noise level, got {min}"))?;
+    require(min < max && max.is_finite(), "max", || {
+        format!("must be a finite noise level above min = {min}, got {max}")
     })
 }
 
-/// Levels whose ρ-th root is even: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`; EDM's constants unless said otherwise.
+/// The smallest and the largest noise level σ/α at which a schedule is trained: those of the first step, or of t = 0 in continuous
+/// time, and of t = 1. EDM's 0.002 takes the place of 0, and its 80 that of levels beyond 1000, at which the data are not visible.
+pub fn level_range(schedule: &dyn Schedule) -> [f64; 2] {
+    let level = |t: f64| {
+        let c = schedule.at(t);
+        c.sigma / c.alpha
+    };
+    let (least, most) = (level(schedule.steps().map_or(0.0, |steps| (steps as f64).recip())), level(1.0));
+    [if least > 0.0 { least } else { 0.002 }, if most <= 1000.0 { most } else { 80.0 }]
+}
+
+/// Karras levels, uniform in the ρ-th root: `r = (min^(1/ρ) + u (max^(1/ρ) − min^(1/ρ)))^ρ`. Default: EDM's constants.
 ///
 /// Karras et al. (2022), eq. 5, <https://arxiv.org/abs/2206.00364>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -110,7 +123,7 @@ pub struct Karras {
     pub min: f64,
     /// The largest level.
     pub max: f64,
-    /// ρ.
+    /// The exponent ρ. Default: 7.
     pub rho: f64,
 }
 impl Default for Karras {
@@ -124,12 +137,12 @@ impl Levels for Karras {
         (low + u * (high - low)).powf(self.rho)
     }
     fn check(&self) -> Result<(), Error> {
-        rising(self.min, self.max)?;
-        demand(self.rho > 0.0 && self.rho.is_finite(), || format!("rho is a positive exponent, not {}", self.rho))
+        require_range(self.min, self.max)?;
+        require(positive(self.rho), "rho", || format!("must be a positive exponent, got {}", self.rho))
     }
 }
 
-/// Levels even in ln(σ/α), and so in the log-SNR and in Lu's λ = ln(α/σ): those three names are one spacing.
+/// Levels uniform in ln(σ/α), and so in the log-SNR and in λ = ln(α/σ) of DPM-Solver: three names of one spacing.
 ///
 /// Lu et al. (2022), section 3.4, <https://arxiv.org/abs/2206.00927>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -150,19 +163,21 @@ impl Levels for Exponential {
         self.min * (self.max / self.min).powf(u)
     }
     fn check(&self) -> Result<(), Error> {
-        rising(self.min, self.max)
+        require_range(self.min, self.max)
     }
 }
 
-/// Levels of a log-normal distribution, which EDM trains on: `ln r ~ N(mean, std²)`; −1.2 and 1.2 unless said otherwise.
+/// Log-normal levels, EDM's training distribution: `ln r ~ N(mean, std²)`.
 ///
 /// Karras et al. (2022), table 1, <https://arxiv.org/abs/2206.00364>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogNormal {
-    /// The mean of ln r.
+    /// Mean of ln r. Default: −1.2.
+    #[doc(alias = "P_mean")]
     pub mean: f64,
-    /// Its standard deviation.
+    /// Standard deviation of ln r. Default: 1.2.
+    #[doc(alias = "P_std")]
     pub std: f64,
 }
 impl Default for LogNormal {
@@ -172,20 +187,19 @@ impl Default for LogNormal {
 }
 impl Levels for LogNormal {
     fn level(&self, u: f64) -> f64 {
-        // The quantiles of 0 and 1 are no numbers; a table of levels ends four standard deviations out.
-        (self.mean + self.std * normal_quantile(u.clamp(3e-5, 1.0 - 3e-5))).exp()
+        // The quantiles of 0 and 1 are infinite; the levels end four standard deviations from the mean.
+        (self.mean + self.std * normal_series_quantile(u.clamp(3e-5, 1.0 - 3e-5))).exp()
     }
     fn check(&self) -> Result<(), Error> {
-        demand(self.mean.is_finite() && self.std > 0.0 && self.std.is_finite(), || {
-            format!("a log-normal has a mean and a positive std, but mean = {} and std = {}", self.mean, self.std)
-        })
+        require(self.mean.is_finite(), "mean", || format!("must be finite, got {}", self.mean))?;
+        require(positive(self.std), "std", || format!("must be a positive number, got {}", self.std))
     }
 }
 
-/// The levels of two shifted cosine schedules interpolated in log-SNR, for images of `size` against noise seen at sizes
-/// `low` and `high`.
+/// Levels of two shifted cosine schedules, interpolated in log-SNR: for images of width `size`, with the noise of widths `low` and
+/// `high`.
 ///
-/// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u) + ln data_std`, the angle even between those of `min` and `max`.
+/// `ln r = ln tan(…) + ln(size/low)·u + ln(size/high)·(1 − u) + ln data_std`, with an angle uniform between those of `min` and `max`.
 ///
 /// Hoogeboom, Heek and Salimans (2023), section 3.1, <https://arxiv.org/abs/2301.11093>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -193,15 +207,15 @@ impl Levels for LogNormal {
 pub struct CosineInterpolated {
     /// The width of the images.
     pub size: f64,
-    /// The width whose noise is used where there is much of it.
+    /// The width whose noise level is used at high noise.
     pub low: f64,
-    /// The width whose noise is used where there is little.
+    /// The width whose noise level is used at low noise.
     pub high: f64,
     /// The smallest level, before the shifts.
     pub min: f64,
     /// The largest level, before the shifts.
     pub max: f64,
-    /// The standard deviation of the data, which levels are in proportion to.
+    /// The standard deviation of the data, a factor of all levels.
     pub data_std: f64,
 }
 impl Default for CosineInterpolated {
@@ -216,21 +230,17 @@ impl Levels for CosineInterpolated {
         plain * (self.size / self.low).powf(u) * (self.size / self.high).powf(1.0 - u) * self.data_std
     }
     fn check(&self) -> Result<(), Error> {
-        rising(self.min, self.max)?;
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        demand(positive(self.data_std), || {
-            format!("data_std is the positive standard deviation of the data, not {}", self.data_std)
-        })?;
-        let widths = [("size", self.size), ("low", self.low), ("high", self.high)];
-        match widths.into_iter().find(|(_, width)| !positive(*width)) {
-            None => Ok(()),
-            Some((name, width)) => Err(Error::invalid(format!("`{name}` is the width of an image, not {width}"))),
+        require_range(self.min, self.max)?;
+        require(positive(self.data_std), "data_std", || format!("must be a positive number, got {}", self.data_std))?;
+        for (field, width) in [("size", self.size), ("low", self.low), ("high", self.high)] {
+            require(positive(width), field, || format!("must be a positive image width, got {width}"))?;
         }
+        Ok(())
     }
 }
 
-/// The levels of "Align Your Steps", optimised for one kind of model each: eleven, for ten steps of which the last goes to 0 in
-/// place of the least. Other numbers of steps are interpolated in ln r.
+/// The levels of "Align Your Steps", optimized for one model each: eleven, for ten steps, the last of which ends at 0 in place of
+/// the smallest level. Levels for another number of steps are interpolated in ln r.
 ///
 /// Sabour, Fidler and Kreis, "Align Your Steps: Optimizing Sampling Schedules in Diffusion Models" (2024),
 /// <https://arxiv.org/abs/2404.14507>; the figures of its supplementary page.

@@ -27,7 +27,7 @@ pub struct Checkpoint {
     pub average: Option<Parameters>,
     /// The optimizer's state.
     pub moments: Moments,
-    /// The losses that timesteps are importance-sampled by ([`Memory`](crate::spacing::Memory)); empty if they are not.
+    /// The losses that timesteps are importance-sampled by ([`LossHistory`](crate::spacing::LossHistory)); empty if they are not.
     pub losses: Vec<f64>,
 }
 
@@ -116,7 +116,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If there is no such file, it is truncated, or it is of another architecture.
+    /// If the file does not exist, is truncated, or is of another architecture.
     #[doc(alias = "from_pretrained")]
     pub fn load_weights(path: &Path, like: &Parameters, device: &Device) -> Result<Parameters, Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
@@ -150,7 +150,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If there is none, it is truncated, or it is a file of something else.
+    /// If the file does not exist, is truncated, or is not a checkpoint.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, HashMap<String, String>), Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the checkpoint"))?;
         let broken = |why: String| {

@@ -4,13 +4,13 @@ use crate::{data::Data, net::Net, rng::Rng, transform::Transform};
 
 /// The objective of a model on held-out data.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
+pub struct HeldOutLoss {
     /// The mean objective.
     pub loss: f64,
     /// The mean within equal ranges of time, from little noise to much; `None` if no timestep lies in the range.
     pub by_time: [Option<f64>; Self::RANGES],
 }
-impl Evaluation {
+impl HeldOutLoss {
     /// The number of ranges of time.
     pub const RANGES: usize = 4;
 }
@@ -19,24 +19,24 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
     /// Evaluates the mean objective of the [model to sample from](Trainer::model) on the first `rows` rows of other data, with the
     /// same timesteps and the same noise on every call.
     #[doc(alias("validation_step", "validate"))]
-    pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> Evaluation {
+    pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> HeldOutLoss {
         let (model, device) = (self.model(), self.device.clone().inner());
         let rng = Rng::new(self.settings.seed).stream("evaluate");
         let rows: Vec<usize> = (0..rows.min(data.len())).collect();
         let part = (self.settings.batch / self.settings.accumulate).max(1);
-        let mut sums = [(0.0, 0); Evaluation::RANGES];
+        let mut sums = [(0.0, 0); HeldOutLoss::RANGES];
         for (i, rows) in rows.chunks(part).enumerate() {
-            let rng = rng.at(i as u64);
+            let rng = rng.at_step(i as u64);
             let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
-            let t = self.times.draw(rows.len(), &mut rng.stream("times"));
+            let t = self.times.sample(rows.len(), &mut rng.stream("times"));
             let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
             let losses = losses.total().try_into_vec_as::<f64>().expect("a tensor can be read back");
             for (t, loss) in t.iter().zip(losses) {
-                let (sum, count) = &mut sums[((t * Evaluation::RANGES as f64) as usize).min(Evaluation::RANGES - 1)];
+                let (sum, count) = &mut sums[((t * HeldOutLoss::RANGES as f64) as usize).min(HeldOutLoss::RANGES - 1)];
                 (*sum, *count) = (*sum + loss, *count + 1);
             }
         }
-        Evaluation {
+        HeldOutLoss {
             loss: sums.iter().map(|(sum, _)| sum).sum::<f64>() / rows.len().max(1) as f64,
             by_time: sums.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))),
         }

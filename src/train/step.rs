@@ -7,7 +7,7 @@ use crate::{
     model::{Losses, Model},
     net::{Condition, Net},
     rng::Rng,
-    spacing::Drawn,
+    spacing::WeightedTimes,
     transform::Transform,
 };
 use burn::{
@@ -47,7 +47,7 @@ struct StepBatch<'a, const D: usize, R, Y> {
     device: Device,
     rng: Rng,
     rows: Vec<usize>,
-    times: Drawn,
+    times: WeightedTimes,
     dropped: Vec<bool>,
 }
 
@@ -86,16 +86,16 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let Share { terms, gradient, losses } = self.accumulate(&batch)?;
         let lr = self.settings.lr_at(self.done);
         let grad_norm = self.update(gradient, lr)?;
-        self.seen.note(&batch.times.strata, &losses);
+        self.history.record(&batch.times.strata, &losses);
         self.done += 1;
         let epoch = (self.done * self.settings.batch as u64) as f64 / self.data.len() as f64;
         Ok(Step { step: self.done, epoch, loss: terms.iter().sum(), terms, grad_norm, lr })
     }
 
     fn draw_batch(&mut self) -> StepBatch<'a, D, T::Raw, N::Condition> {
-        let rng = Rng::new(self.settings.seed).stream("train").at(self.done);
+        let rng = Rng::new(self.settings.seed).stream("train").at_step(self.done);
         let rows = self.rows(self.done);
-        let times = self.times.draw_weighted(rows.len(), &mut rng.stream("times"), &self.seen);
+        let times = self.times.sample_weighted(rows.len(), &mut rng.stream("times"), &self.history);
         let uniforms = rng.stream("drop").uniforms(rows.len(), 1);
         let dropped = uniforms.into_iter().map(|u| u < self.settings.cond_dropout).collect();
         let (objective, device) = (self.objective.clone(), self.device.clone());
@@ -110,7 +110,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             .map(|place| {
                 let (epoch, row) = (place / n, (place % n) as usize);
                 if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
-                    self.order = Some((epoch, rng.at(epoch).permutation(n as usize)));
+                    self.order = Some((epoch, rng.at_step(epoch).permutation(n as usize)));
                 }
                 self.order.as_ref().expect("just made").1[row]
             })

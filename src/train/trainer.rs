@@ -6,7 +6,7 @@ use crate::{
     loss::Objective,
     model::Model,
     net::Net,
-    spacing::{Memory, Spacing, training_times},
+    spacing::{LossHistory, Spacing, training_times},
     transform::{Identity, Transform},
 };
 use burn::{
@@ -35,7 +35,7 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) data: &'a dyn Data<T::Raw, N::Condition>,
     pub(super) objective: Objective<D>,
     pub(super) times: Arc<dyn Spacing>,
-    pub(super) seen: Memory,
+    pub(super) history: LossHistory,
     pub(super) settings: Train,
     pub(super) device: Device,
     pub(super) moments: Moments,
@@ -86,13 +86,13 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let parameters = Parameters::of(&model);
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
-        let seen = times.memory();
-        Ok(Self { model, data, objective, times, seen, settings, device, moments, average, done: 0, order: None })
+        let history = times.loss_history();
+        Ok(Self { model, data, objective, times, history, settings, device, moments, average, done: 0, order: None })
     }
 
     /// Sets the spacing of the training timesteps. Default: [`training_times`] of the noise.
     pub fn with_times(self, times: Arc<dyn Spacing>) -> Self {
-        Self { seen: times.memory(), times, ..self }
+        Self { history: times.loss_history(), times, ..self }
     }
 
     /// The number of steps done.
@@ -137,7 +137,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             weights: Parameters::of(&self.model),
             average: self.average.clone(),
             moments: self.moments.clone(),
-            losses: self.seen.numbers().to_vec(),
+            losses: self.history.losses().to_vec(),
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
                 .with_field("ema_decay")
                 .with_remedy("resume with the setting it began with"));
         }
-        self.seen = self.seen.with_numbers(checkpoint.losses)?;
+        self.history = self.history.with_losses(checkpoint.losses)?;
         let inner = self.device.clone().inner();
         self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
         self.average = checkpoint.average.map(|average| average.to_device(&inner));

@@ -39,7 +39,7 @@ fn bits_per_dimension_are_those_of_improved_diffusion() {
         let estimate = || Estimate::from(mean.clone());
         let term = if i == 0 {
             let law = noise.decoder(estimate(), z, &[t]);
-            bits(Normal::new(law.mean(), law.std()).unwrap().discretised_nll(x.clone(), 1.0 / 255.0))
+            bits(Normal::new(law.mean(), law.std()).unwrap().discretized_nll(x.clone(), 1.0 / 255.0))
         } else {
             let law = noise.approximate(estimate(), z.clone(), &[s], &[t]);
             bits(noise.posterior(x.clone(), z, &[s], &[t]).kl(&*law))

@@ -7,7 +7,7 @@ use burn::{
 use tweedie::{
     Rng,
     denoise::Denoiser,
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     laws::Check,
     net::{Classes, Net},
     noise::Gaussian,
@@ -75,7 +75,7 @@ pub fn labels(n: usize) -> Classes {
 
 /// The mixture of three components in the plane that the reference numbers are for.
 pub fn mixture(noise: Gaussian) -> Mixture {
-    let full = |[a, b, c]: [f64; 3]| Covariance::Full(vec![vec![a, b], vec![b, c]]);
+    let full = |[a, b, c]: [f64; 3]| ComponentCovariance::Full(vec![vec![a, b], vec![b, c]]);
     Mixture::new(
         noise,
         vec![

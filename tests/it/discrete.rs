@@ -516,13 +516,13 @@ fn likelihoods_are_right_within_their_error() {
 #[test]
 fn a_gaussian_bound_is_near_the_entropy() {
     use tweedie::{
-        exact::{Covariance, Mixture},
+        exact::{ComponentCovariance, Mixture},
         noise::{Gaussian, Prediction},
     };
     let noise = Gaussian::new(VariancePreserving::default())
         .with_prediction(Prediction::X0)
         .with_variance(tweedie::noise::Variance::Large);
-    let model = Mixture::gaussian(noise, vec![0.0; 2], Covariance::Isotropic(1.0)).unwrap();
+    let model = Mixture::gaussian(noise, vec![0.0; 2], ComponentCovariance::Isotropic(1.0)).unwrap();
     let x = Rng::new(3).normal_tensor([500, 2], &device(), DType::F64);
     let entropy = host(x.clone().square().mean())[0] * 0.5 + 0.5 * std::f64::consts::TAU.ln();
     let own = bound::<2>(&model, &Vlb::new(200), x, 200, &Rng::new(4)).unwrap();
@@ -553,7 +553,7 @@ fn what_has_no_meaning_is_refused() {
     let gaussian = tweedie::noise::Gaussian::new(Cosine::new(10));
     let steps = DiscreteMatrix::gaussian(Linear::between(20, 0.1, 0.9), 4).unwrap();
     assert!(refused(&MaskedNelbo {}, &Discrete::uniform(FlowMatching {}, 3)).contains("has no mask"));
-    assert!(refused(&MaskedNelbo {}, &gaussian).contains("made for numbers"));
+    assert!(refused(&MaskedNelbo {}, &gaussian).contains("is for continuous data"));
     assert!(refused(&ScoreEntropy {}, &steps).contains("T steps"));
     let error = |made: tweedie::Result<DiscreteMatrix>| made.unwrap_err().to_string();
     assert!(error(DiscreteMatrix::gaussian(FlowMatching {}, 4)).contains("T steps"));

@@ -240,7 +240,7 @@ fn dropout_applies_in_training_alone_and_is_keyed_by_row() {
         assert_eq!(without, bits(plain.forward_train(z.clone(), t.clone(), &y, &rng)));
         let all = bits(dropping.forward_train(z.clone(), t.clone(), &y, &rng));
         assert_ne!(without, all);
-        assert_ne!(all, bits(dropping.forward_train(z.clone(), t.clone(), &y, &rng.at(1))));
+        assert_ne!(all, bits(dropping.forward_train(z.clone(), t.clone(), &y, &rng.at_step(1))));
         let rows = |x: &[usize]| (select(&z, x), select(&t, x), y.select(x));
         let (z, t, y) = rows(&[2, 3]);
         let two = bits(dropping.forward_train(z, t, &y, &rng.from_row(2)));

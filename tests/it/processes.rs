@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tweedie::{
     Rng,
     denoise::{Denoiser, Thresholded},
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::{Gaussian, Noise, Prediction},
     process::{DenoiseDiffusion, DiffusionProcess},
@@ -138,7 +138,7 @@ fn tables_from_files_and_lists() {
 #[test]
 fn sections_are_those_of_improved_diffusion() {
     let numbers = |steps: usize, counts: &[usize], n| -> Vec<usize> {
-        let grid = tweedie::spacing::Listed::sections(steps, counts).unwrap().grid(n);
+        let grid = tweedie::spacing::TimestepList::sections(steps, counts).unwrap().grid(n);
         grid.iter().rev().skip(1).map(|t| (t * steps as f64).round() as usize - 1).collect()
     };
     assert_eq!(numbers(1000, &[10], 10), [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]);
@@ -158,7 +158,7 @@ fn sections_are_those_of_improved_diffusion() {
             299
         ]
     );
-    assert!(tweedie::spacing::Listed::sections(10, &[11]).is_err());
+    assert!(tweedie::spacing::TimestepList::sections(10, &[11]).is_err());
     assert_eq!(
         Leading { steps: 1000, offset: 0 }.grid(10).iter().map(|t| (t * 1000.0).round() as i64 - 1).collect::<Vec<_>>(),
         [900, 800, 700, 600, 500, 400, 300, 200, 100, 0, -1]
@@ -172,11 +172,11 @@ fn every_spacing_obeys_its_laws() {
     let spacings: Vec<Box<dyn Spacing>> = vec![
         Box::new(Leading::default()),
         Box::new(Linspace::default()),
-        Box::new(tweedie::spacing::Listed::new((1..=60).map(|i| f64::from(i) / 60.0).collect()).unwrap()),
+        Box::new(tweedie::spacing::TimestepList::new((1..=60).map(|i| f64::from(i) / 60.0).collect()).unwrap()),
         Box::new(Quadratic {}),
         Box::new(LogitNormal::default()),
         Box::new(Beta::default()),
-        Box::new(tweedie::spacing::Shifted { spacing: Quadratic {}, factor: 3.0 }),
+        Box::new(tweedie::spacing::ShiftedSpacing { spacing: Quadratic {}, factor: 3.0 }),
         Box::new(Karras::default().on(on)),
         Box::new(Exponential::default().on(on)),
         Box::new(LogNormal::default().on(on)),
@@ -197,14 +197,14 @@ fn every_spacing_obeys_its_laws() {
 #[test]
 fn quantiles_are_those_of_the_tables() {
     // Φ⁻¹(0.975) = 1.959963984540054; Beta(½, ½) is the arcsine law, Beta(2, 1) has t².
-    let t = LogitNormal::default().at(0.975);
+    let t = LogitNormal::default().quantile(0.975);
     assert!(((t / (1.0 - t)).ln() - 1.959963984540054).abs() < 1e-12);
     for u in [0.03, 0.4, 0.9] {
         let arcsine = (std::f64::consts::FRAC_PI_2 * u).sin().powi(2);
-        assert!((Beta { a: 0.5, b: 0.5 }.at(u) - arcsine).abs() < 1e-12, "{u}");
-        assert!((Beta { a: 2.0, b: 1.0 }.at(u) - f64::sqrt(u)).abs() < 1e-12, "{u}");
+        assert!((Beta { a: 0.5, b: 0.5 }.quantile(u) - arcsine).abs() < 1e-12, "{u}");
+        assert!((Beta { a: 2.0, b: 1.0 }.quantile(u) - f64::sqrt(u)).abs() < 1e-12, "{u}");
     }
-    let pairs = Antithetic(Quadratic {}).draw(7, &mut Rng::new(0));
+    let pairs = Antithetic(Quadratic {}).sample(7, &mut Rng::new(0));
     assert!((pairs[0].sqrt() + pairs[1].sqrt() - 1.0).abs() < 1e-12 && pairs.len() == 7);
 }
 
@@ -303,8 +303,8 @@ fn every_prediction_says_the_same() {
     let z = points([[0.3, -0.4], [1.2, 0.8]]);
     for (name, schedule) in schedules() {
         let noise = |prediction| Gaussian::new(schedule.clone()).with_prediction(prediction).with_data_std(0.7);
-        let part = (1.0, vec![0.2, -0.1], Covariance::Diagonal(vec![0.5, 1.5]));
-        let other = (2.0, vec![-1.0, 1.0], Covariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 });
+        let part = (1.0, vec![0.2, -0.1], ComponentCovariance::Diagonal(vec![0.5, 1.5]));
+        let other = (2.0, vec![-1.0, 1.0], ComponentCovariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 });
         for prediction in Prediction::ALL {
             let model = Mixture::new(noise(prediction), vec![part.clone(), other.clone()]).unwrap();
             let said = model.predict(z.clone(), &[0.4]);
@@ -318,7 +318,10 @@ fn every_prediction_says_the_same() {
 fn covariances_of_every_kind_agree() {
     let noise = || Gaussian::new(OrnsteinUhlenbeck {});
     let full = vec![vec![0.46, 0.48], vec![0.48, 0.74]];
-    let kinds = [Covariance::Full(full.clone()), Covariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 }];
+    let kinds = [
+        ComponentCovariance::Full(full.clone()),
+        ComponentCovariance::LowRank { factors: vec![vec![0.6, 0.8]], rest: 0.1 },
+    ];
     let z = points([[0.3, -0.4], [1.2, 0.8]]);
     let models = kinds.map(|kind| Mixture::gaussian(noise(), vec![1.0, -1.0], kind).unwrap());
     let [a, b] = &models;
@@ -355,7 +358,7 @@ fn covariances_of_every_kind_agree() {
         })
         .sum();
     assert!((mixture.closed_form(&[0.2, -0.5], c).divergence - trace).abs() < 1e-7);
-    assert!(Mixture::gaussian(noise(), vec![0.0], Covariance::Isotropic(-1.0)).is_err());
+    assert!(Mixture::gaussian(noise(), vec![0.0], ComponentCovariance::Isotropic(-1.0)).is_err());
 }
 
 #[test]
@@ -375,7 +378,7 @@ fn a_hutchinson_likelihood_is_near_the_exact_one() {
 fn a_hutchinson_likelihood_without_chance_is_exact() {
     let schedule = VariancePreserving { beta_min: 0.1, beta_max: 60.0 };
     let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
-    let model = Mixture::gaussian(noise, vec![0.4, -0.2], Covariance::Diagonal(vec![0.3, 2.0])).unwrap();
+    let model = Mixture::gaussian(noise, vec![0.4, -0.2], ComponentCovariance::Diagonal(vec![0.3, 2.0])).unwrap();
     let x = points([[0.1, 0.9], [-1.0, -2.0]]);
     let exact = model.log_density(x.clone(), 0.05);
     let ours = tweedie::likelihood::log_likelihood(&model, x, 0.05, (1e-10, 1e-10), (1, 1e-3), &mut Rng::new(0));
@@ -387,7 +390,7 @@ fn a_hutchinson_likelihood_without_chance_is_exact() {
 #[test]
 fn dynamic_thresholds_follow_the_row() {
     let noise = Gaussian::new(FlowMatching {}).with_prediction(Prediction::X0);
-    let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], Covariance::Isotropic(0.0)).unwrap();
+    let model = Mixture::gaussian(noise, vec![4.0, -0.5, 0.1, 2.0, 0.0], ComponentCovariance::Isotropic(0.0)).unwrap();
     let z = Tensor::<2>::zeros([1, 5], &Device::flex());
     let full = Thresholded { model: model.clone(), quantile: 0.75, max: 10.0 };
     // |x̂| sorted: 0, 0.1, 0.5, 2, 4; the quantile ¾ is 2.

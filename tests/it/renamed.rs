@@ -115,7 +115,7 @@ fn checkpoints_of_earlier_names_load_and_resume_to_the_bit() {
     let config = TransformerConfig::new(11, 5).with_width(8).with_heads(2).with_depth(1).with_num_classes(3);
     for (i, time) in [true, false].into_iter().enumerate() {
         let config = config.clone().with_positions(Positions::Learned).with_time(time);
-        let net = || config.init(&rng.at(i as u64), &device()).unwrap();
+        let net = || config.init(&rng.at_step(i as u64), &device()).unwrap();
         let noise = || Discrete::absorbing(Cosine::new(10), 11, 10);
         resume("transformer", &|| Model::new(noise(), net()).unwrap(), &text, CrossEntropy {}.into());
     }

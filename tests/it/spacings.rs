@@ -10,7 +10,9 @@ use tweedie::{
     noise::{Gaussian, Prediction},
     sample::{Ddim, trajectory},
     schedule::{Edm, FlowMatching, Linear, Schedule, VarianceExploding},
-    spacing::{Exponential, Importance, Independent, Karras, Levels, Listed, Memory, Spacing, Steps, Uniform},
+    spacing::{
+        Exponential, Importance, Independent, Karras, Levels, LossHistory, Spacing, Steps, TimestepList, Uniform,
+    },
     train::{Checkpoint, Train},
 };
 
@@ -19,22 +21,22 @@ fn loss(t: f64) -> f64 {
     if t > 0.9 { 10.0 } else { 1.0 }
 }
 
-fn learned(times: &Importance<Uniform>, rng: &Rng) -> Memory {
-    let mut seen = times.memory();
+fn learned(times: &Importance<Uniform>, rng: &Rng) -> LossHistory {
+    let mut history = times.loss_history();
     for step in 0..40 {
-        let drawn = times.draw_weighted(64, &mut rng.at(step), &seen);
+        let drawn = times.sample_weighted(64, &mut rng.at_step(step), &history);
         let losses: Vec<f64> = drawn.times.iter().map(|t| loss(*t)).collect();
-        seen.note(&drawn.strata, &losses);
+        history.record(&drawn.strata, &losses);
     }
-    seen
+    history
 }
 
 #[test]
 fn importance_times_leave_the_mean_and_lessen_the_spread() {
     let base = Uniform { from: 0.0 };
     let times = Importance { strata: 20, keep: 5, ..Importance::of(base) };
-    let seen = learned(&times, &Rng::new(1));
-    let p = times.probabilities(&seen);
+    let history = learned(&times, &Rng::new(1));
+    let p = times.probabilities(&history);
     assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     // 18 strata of loss 1 and two of 10: 20 of 38 parts of the draws are in the last two.
     assert!((p[19] - (0.999 * 10.0 / 38.0 + 0.001 / 20.0)).abs() < 1e-12, "{p:?}");
@@ -43,11 +45,11 @@ fn importance_times_leave_the_mean_and_lessen_the_spread() {
     let (n, rng) = (40_000, Rng::new(2));
     let moments = |weighted: bool| {
         let one = |i: u64| {
-            let mut rng = rng.at(i);
+            let mut rng = rng.at_step(i);
             if !weighted {
-                return loss(base.draw(1, &mut rng)[0]);
+                return loss(base.sample(1, &mut rng)[0]);
             }
-            let drawn = times.draw_weighted(1, &mut rng, &seen);
+            let drawn = times.sample_weighted(1, &mut rng, &history);
             drawn.weights.unwrap()[0] * loss(drawn.times[0])
         };
         let all: Vec<f64> = (0..n).map(one).collect();
@@ -63,18 +65,18 @@ fn importance_times_leave_the_mean_and_lessen_the_spread() {
 #[test]
 fn times_are_drawn_alike_until_every_stratum_is_known() {
     let times = Importance { strata: 4, keep: 2, floor: 0.5, ..Importance::of(Steps(4)) };
-    let mut seen = times.memory();
-    seen.note(&[0, 1, 2, 3, 0, 1, 2], &[9.0; 7]);
-    assert_eq!(times.probabilities(&seen), [0.25; 4]);
-    seen.note(&[3], &[1.0]);
-    let p = times.probabilities(&seen);
+    let mut history = times.loss_history();
+    history.record(&[0, 1, 2, 3, 0, 1, 2], &[9.0; 7]);
+    assert_eq!(times.probabilities(&history), [0.25; 4]);
+    history.record(&[3], &[1.0]);
+    let p = times.probabilities(&history);
     assert!(p[0] == p[1] && p[3] < p[0] && p[3] > 0.125, "{p:?}");
     // The oldest is forgotten.
-    seen.note(&[3, 3], &[9.0, 9.0]);
-    assert!(times.probabilities(&seen).iter().all(|p| (p - 0.25).abs() < 1e-12));
+    history.record(&[3, 3], &[9.0, 9.0]);
+    assert!(times.probabilities(&history).iter().all(|p| (p - 0.25).abs() < 1e-12));
     // Losses of nothing: alike again.
-    seen.note(&[0, 0, 1, 1, 2, 2, 3, 3], &[0.0; 8]);
-    assert_eq!(times.probabilities(&seen), [0.25; 4]);
+    history.record(&[0, 0, 1, 1, 2, 2, 3, 3], &[0.0; 8]);
+    assert_eq!(times.probabilities(&history), [0.25; 4]);
     for broken in
         [Importance { strata: 0, ..times }, Importance { keep: 0, ..times }, Importance { floor: 0.0, ..times }]
     {
@@ -161,22 +163,27 @@ fn levels_that_a_schedule_does_not_reach_are_left_out() {
     let grid = Karras::default().on(Edm::default()).grid(5);
     assert!(grid.len() == 6 && grid[0] > 1.0 - 1e-9 && grid[5] == 0.0, "{grid:?}");
     assert!(
-        Exponential { min: 100.0, max: 200.0 }.on(Edm::default()).check().unwrap_err().to_string().contains("meet")
+        Exponential { min: 100.0, max: 200.0 }
+            .on(Edm::default())
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains("are outside of the schedule's")
     );
-    let listed = Listed::levels(&[1.0, 4.0, 0.25], &FlowMatching {}).unwrap().grid(3);
+    let listed = TimestepList::levels(&[1.0, 4.0, 0.25], &FlowMatching {}).unwrap().grid(3);
     assert!(listed.iter().zip([0.8, 0.5, 0.2, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12), "{listed:?}");
-    assert!(Listed::levels(&[-1.0], &FlowMatching {}).is_err());
+    assert!(TimestepList::levels(&[-1.0], &FlowMatching {}).is_err());
 }
 
 #[test]
 fn independent_times_are_no_grid() {
-    let mut times = Independent(Uniform { from: 0.0 }).draw(1000, &mut Rng::new(3));
+    let mut times = Independent(Uniform { from: 0.0 }).sample(1000, &mut Rng::new(3));
     times.sort_by(f64::total_cmp);
     let far = times.iter().enumerate().map(|(i, t)| (t - (i as f64 + 0.5) / 1000.0).abs()).fold(0.0, f64::max);
     // Kolmogorov's distance of 1000 draws: 0.02 to 0.06; of a grid it is 0.0005.
     assert!((0.01..0.062).contains(&far), "{far}");
     // All others are stratified: one time in each part.
-    let mut times = Uniform { from: 0.0 }.draw(1000, &mut Rng::new(3));
+    let mut times = Uniform { from: 0.0 }.sample(1000, &mut Rng::new(3));
     times.sort_by(f64::total_cmp);
     assert!(times.iter().enumerate().all(|(i, t)| (t * 1000.0) as usize == i), "{times:?}");
     assert!(laws::spacing(&Uniform::default()).iter().all(laws::Check::holds));

@@ -174,7 +174,7 @@ fn distributions_obey_their_laws() {
 fn bad_parameters_are_refused_with_their_place() {
     let probs = Tensor::<3>::from_data([[[0.5, 0.5], [0.2, 0.8]], [[0.1, 0.9], [1.2, -0.2]]], &device());
     let error = Categorical::new(probs).unwrap_err().to_string();
-    assert_eq!(error, "probabilities are 0 or more, but category 1 of row [1, 1] has -0.2000");
+    assert_eq!(error, "a probability must be at least 0, but category 1 of row [1, 1] has -0.2000");
     let error = Categorical::new(Tensor::<2>::from_data([[0.5, 0.4]], &device())).unwrap_err().to_string();
     assert!(error.contains("row [0] sum to 0.9"), "{error}");
     let std = Tensor::<2>::from_data([[1.0, f32::NAN]], &device());
@@ -228,7 +228,7 @@ fn normals_agree_with_improved_diffusion() {
     for (x, mean, log_scale, likelihood) in likelihoods {
         let law = normal(1, mean, f64::exp(log_scale));
         let x = Tensor::<2>::full([1, 3], x, (&device(), DType::F64));
-        let own = -law.discretised_nll(x.clone(), 1.0 / 255.0).max().into_scalar::<f64>();
+        let own = -law.discretized_nll(x.clone(), 1.0 / 255.0).max().into_scalar::<f64>();
         // Theirs uses the tanh approximation of the normal cdf, which is off by up to 3e-4; the floor 1e-12 is shared.
         assert!(
             (own - likelihood).abs() < 0.02 * (1.0 + likelihood.abs()),
@@ -245,7 +245,7 @@ fn bins_sum_to_one() {
     let mass: f64 = (0..levels)
         .map(|i| {
             let x = Tensor::<2>::full([1, 3], 2.0 * i as f64 / (levels - 1) as f64 - 1.0, (&device(), DType::F64));
-            (-law.discretised_nll(x, 1.0 / (levels - 1) as f64).max().into_scalar::<f64>()).exp()
+            (-law.discretized_nll(x, 1.0 / (levels - 1) as f64).max().into_scalar::<f64>()).exp()
         })
         .sum();
     assert!((mass - 1.0).abs() < 1e-6, "{mass}");
@@ -272,7 +272,7 @@ fn categorical_noise_obeys_its_laws() {
     let hot: Vec<f64> = [2, 0, 1, 1].iter().flat_map(|&i| (0..4).map(move |j| f64::from(u8::from(i == j)))).collect();
     let x: Tensor<2> = Tensor::from_data(TensorData::new(hot, [4, 4]), (&device(), DType::F64));
     for (name, schedule) in survivals() {
-        let numbers = tweedie::distribution::numbers(x.clone());
+        let numbers = tweedie::distribution::category_indices(x.clone());
         all_hold(&format!("in numbers, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &numbers));
         all_hold(&format!("uniform, {name}"), laws::noise::<2>(&Discrete::uniform(schedule.clone(), 4), &x));
         all_hold(&format!("absorbing, {name}"), laws::noise::<2>(&Discrete::absorbing(schedule.clone(), 4, 3), &x));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tweedie::{
     Rng,
     denoise::Denoiser,
-    exact::{Covariance, Mixture},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::{Gaussian, Noise, Prediction, Variance},
     schedule::*,
@@ -78,7 +78,7 @@ fn a_table_may_end_without_signal() {
 /// Parameters that define no table are refused by `check`; until then every value is NaN, and nothing panics.
 #[test]
 fn a_table_of_bad_parameters_is_refused_and_does_not_panic() {
-    let bad = Linear::new(3).with_beta_start(0.5).with_beta_end(1.5);
+    let bad = Linear::new(3).with_beta_start(0.25).with_beta_end(1.5);
     assert!(bad.check().unwrap_err().to_string().contains("step 3 of the table has β = 1.5"));
     assert!(bad.table().is_err() && bad != bad.clone());
     assert!(bad.at(0.5).alpha.is_nan() && bad.survival(0.5.into()).value.is_nan() && bad.time_at_log_snr(0.0).is_nan());
@@ -153,22 +153,24 @@ fn interpolated_levels_are_those_of_k_diffusion() {
 #[test]
 fn spacings_within_spacings_are_not_forgotten() {
     let learning = Importance::of(Uniform::default());
-    let moved = spacing::Shifted { spacing: learning, factor: 2.0 };
+    let moved = spacing::ShiftedSpacing { spacing: learning, factor: 2.0 };
     moved.check().unwrap();
-    let mut seen = moved.memory();
-    assert!(!seen.is_empty());
+    let mut history = moved.loss_history();
+    assert!(!history.is_empty());
     let strata: Vec<usize> = (0..1000).map(|i| i % 100).collect();
     let losses: Vec<f64> = strata.iter().map(|k| if *k < 50 { 1.0 } else { 3.0 }).collect();
-    seen.note(&strata, &losses);
-    let (one, other) =
-        (moved.draw_weighted(64, &mut Rng::new(3), &seen), learning.draw_weighted(64, &mut Rng::new(3), &seen));
+    history.record(&strata, &losses);
+    let (one, other) = (
+        moved.sample_weighted(64, &mut Rng::new(3), &history),
+        learning.sample_weighted(64, &mut Rng::new(3), &history),
+    );
     assert_eq!((&one.weights, &one.strata), (&other.weights, &other.strata));
     assert!(one.times.iter().zip(&other.times).all(|(a, b)| near(*a, 2.0 * b / (1.0 + b), 1e-12)));
     let why = |spacing: &dyn Spacing| spacing.check().unwrap_err().to_string();
     assert!(why(&Antithetic(learning)).contains("only one of them"));
     assert!(why(&Independent(moved)).contains("only one of them"));
     assert!(why(&Importance::of(Antithetic(Uniform::default()))).contains("only one of them"));
-    assert!(Antithetic(spacing::Shifted { spacing: Uniform::default(), factor: 2.0 }).check().is_ok());
+    assert!(Antithetic(spacing::ShiftedSpacing { spacing: Uniform::default(), factor: 2.0 }).check().is_ok());
 }
 
 /// Levels begin where training does: a table's first step, a schedule's σ(0), and EDM's constants where an end is none.
@@ -176,11 +178,11 @@ fn spacings_within_spacings_are_not_forgotten() {
 fn levels_end_where_the_schedule_does() {
     let level = |schedule: &dyn Schedule, t: f64| schedule.at(t).sigma / schedule.at(t).alpha;
     let table = Linear::new(100);
-    assert_eq!(spacing::ends(&table), [level(&table, 0.01), level(&table, 1.0)]);
-    assert_eq!(spacing::ends(&FlowMatching {}), [0.002, 80.0]);
-    assert_eq!(spacing::ends(&Cosine::new(1000))[1], 80.0);
+    assert_eq!(spacing::level_range(&table), [level(&table, 0.01), level(&table, 1.0)]);
+    assert_eq!(spacing::level_range(&FlowMatching {}), [0.002, 80.0]);
+    assert_eq!(spacing::level_range(&Cosine::new(1000))[1], 80.0);
     let edm = Edm { sigma_min: 0.01, sigma_max: 20.0, rho: 7.0 };
-    let [min, max] = spacing::ends(&edm);
+    let [min, max] = spacing::level_range(&edm);
     assert!(near(min, 0.01, 1e-12) && near(max, 20.0, 1e-12));
     let grid = Karras { min, max, rho: 7.0 }.on(edm).grid(5);
     assert!(grid.iter().take(5).enumerate().all(|(i, t)| (t - (1.0 - i as f64 / 5.0)).abs() < 1e-6), "{grid:?}");
@@ -249,8 +251,9 @@ fn words_are_translated() {
 }
 
 fn mixture(noise: Gaussian) -> Mixture {
-    let full = Covariance::Full(vec![vec![0.5, 0.2], vec![0.2, 0.3]]);
-    Mixture::new(noise, vec![(0.4, vec![1.0, 0.5], full), (0.6, vec![-0.5, 0.2], Covariance::Isotropic(0.2))]).unwrap()
+    let full = ComponentCovariance::Full(vec![vec![0.5, 0.2], vec![0.2, 0.3]]);
+    Mixture::new(noise, vec![(0.4, vec![1.0, 0.5], full), (0.6, vec![-0.5, 0.2], ComponentCovariance::Isotropic(0.2))])
+        .unwrap()
 }
 
 /// At t = 0 the exact model says the limit of what it says a little above: the score of the data, and their velocity.
@@ -316,18 +319,18 @@ fn exact_moments_and_draws_at_any_time() {
 #[test]
 fn what_is_no_mixture_is_refused() {
     let of = |mean: f64, covariance| Mixture::gaussian(Gaussian::new(FlowMatching {}), vec![mean, 0.0], covariance);
-    assert!(of(f64::NAN, Covariance::Isotropic(1.0)).unwrap_err().to_string().contains("NaN"));
+    assert!(of(f64::NAN, ComponentCovariance::Isotropic(1.0)).unwrap_err().to_string().contains("NaN"));
     // Of rank one and large: rounding leaves −1e-9 of 0.
     let v = [3e4, 1e4];
     let outer = v.map(|a| v.map(|b| a * b * 0.1 + 0.0).to_vec()).to_vec();
-    assert!(of(0.0, Covariance::Full(outer)).is_ok());
-    assert!(of(0.0, Covariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
+    assert!(of(0.0, ComponentCovariance::Full(outer)).is_ok());
+    assert!(of(0.0, ComponentCovariance::Full(vec![vec![1.0, 2.0], vec![2.0, 1.0]])).is_err());
     let schedule = Edm { sigma_min: 2.0, sigma_max: 1.0, rho: 7.0 };
-    assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], Covariance::Isotropic(1.0)).is_err());
+    assert!(Mixture::gaussian(Gaussian::new(schedule), vec![0.0], ComponentCovariance::Isotropic(1.0)).is_err());
 }
 
 #[test]
-#[should_panic(expected = "a likelihood is that of x_s at a noise above 0")]
+#[should_panic(expected = "the likelihood of x_s needs σ > 0 at both ends of the flow")]
 fn a_likelihood_of_the_data_themselves_is_refused() {
     let model = mixture(Gaussian::new(FlowMatching {}));
     model.log_likelihood(points([[0.3, 0.1]]), 0.0, 1.0, tweedie::exact::Terminal::Exact);

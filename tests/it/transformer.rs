@@ -215,7 +215,7 @@ fn a_transformer_learns_to_fill_in_a_copy() {
     let mut optimizer = AdamConfig::new().init();
     let mut last = 0.0;
     for step in 0..150 {
-        let rng = Rng::new(2).at(step);
+        let rng = Rng::new(2).at_step(step);
         let words = rng.stream("letters").words(32, 4);
         let hidden = rng.stream("hidden").words(32, 4);
         let (mut x, mut z) = (vec![], vec![]);

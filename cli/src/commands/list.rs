@@ -2,13 +2,14 @@
 use crate::{
     args,
     output::{
-        console::{bold, paragraph, say},
+        console::{bold, paragraph, say, together},
         messages,
     },
     recipe::{sections, unknown_module},
     registry::{
         Modules, Rank,
         module::{Description, Kind},
+        prose::first_sentence,
         schema::{Field, Type},
     },
 };
@@ -120,7 +121,8 @@ fn several(lines: &[Line<'_>]) {
         paragraph(&format!("  {}{pad}  ", bold(name)), &indent, summary);
         // Every loss has a weight.
         let fields = fields.iter().filter(|field| field.name != "weight");
-        let fields: Vec<String> = fields.map(|field| format!("{} = {}", field.name, default(field))).collect();
+        let fields: Vec<String> =
+            fields.map(|field| together(&format!("{} = {}", field.name, default(field)))).collect();
         if !fields.is_empty() {
             paragraph(&indent, &indent, &fields.join(", "));
         }
@@ -205,7 +207,7 @@ fn fields(all: &[Field]) {
                 for choice in choices {
                     let pad = " ".repeat(width - choice.value.chars().count());
                     let rest = format!("{INDENT}{}  ", " ".repeat(width));
-                    paragraph(&format!("{INDENT}{}{pad}  ", choice.value), &rest, &choice.doc.replace('\n', " "));
+                    paragraph(&format!("{INDENT}{}{pad}  ", choice.value), &rest, first_sentence(&choice.doc));
                 }
             }
             Type::Table(inner) => {

@@ -15,7 +15,7 @@ impl<const D: usize> EvaluationSet<'_, D> {
     pub fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Classes, Rng)> {
         let rng = Rng::new(self.seed).stream("evaluate");
         self.rows.chunks(self.batch).enumerate().map(move |(i, rows)| {
-            let rng = rng.at(i as u64);
+            let rng = rng.at_step(i as u64);
             let (raw, y) = self.data.batch(rows, &rng.stream("data"), self.device);
             (raw, y, rng)
         })

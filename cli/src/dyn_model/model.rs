@@ -86,7 +86,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N,
         let times = times.unwrap_or(&*default);
         let mut losses = vec![];
         for (raw, y, rng) in set.batches() {
-            let t = times.draw(raw.dims()[0], &mut rng.stream("times"));
+            let t = times.sample(raw.dims()[0], &mut rng.stream("times"));
             let batch = self.losses(raw, &t, &y, objective, &rng, false);
             losses.extend(batch.total().try_into_vec_as::<f64>().expect("a tensor can be read back"));
         }

@@ -12,7 +12,7 @@ use tweedie::{
     loss::Objective,
     net::{Classes, Net},
     spacing::Spacing,
-    train::{Checkpoint, Evaluation, Step, Train, Trainer},
+    train::{Checkpoint, HeldOutLoss, Step, Train, Trainer},
 };
 
 /// Everything that training needs except the network.
@@ -38,7 +38,7 @@ pub(crate) trait DynTrainer<const D: usize> {
     /// Continues from a checkpoint.
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<()>;
     /// The loss on at most `rows` rows of held-out data; `None` if there are none.
-    fn evaluate(&self, rows: usize) -> Option<Evaluation>;
+    fn evaluate(&self, rows: usize) -> Option<HeldOutLoss>;
     /// The relative distance of the EMA weights from the trained ones; `None` without EMA.
     fn ema_distance(&self) -> Option<f64>;
     /// The number of parameters.
@@ -87,7 +87,7 @@ impl<const D: usize, N: Net<D, Condition = Classes>> DynTrainer<D> for Training<
         self.trainer = Some(trainer.restore(checkpoint)?);
         Ok(())
     }
-    fn evaluate(&self, rows: usize) -> Option<Evaluation> {
+    fn evaluate(&self, rows: usize) -> Option<HeldOutLoss> {
         self.held_out.map(|data| self.trainer().evaluate(data, rows))
     }
     fn ema_distance(&self) -> Option<f64> {

@@ -19,8 +19,17 @@ pub(crate) fn paragraph(first: &str, rest: &str, text: &str) {
     let options = textwrap::Options::new(width()).initial_indent(first).subsequent_indent(rest).break_words(false);
     let options = options.word_splitter(textwrap::WordSplitter::NoHyphenation);
     for line in textwrap::wrap(text, options) {
-        say(line.trim_end());
+        say(line.replace(JOINED, " ").trim_end());
     }
+}
+
+/// A space at which no line of a [`paragraph`] ends.
+const JOINED: char = '\u{a0}';
+
+/// A text that stays on one line of a [`paragraph`], if it is short enough.
+pub(crate) fn together(text: &str) -> String {
+    const SHORT: usize = 40;
+    if text.chars().count() <= SHORT { text.replace(' ', &JOINED.to_string()) } else { text.to_owned() }
 }
 
 /// The text in bold, if standard output is a terminal and the environment variable NO_COLOR is not set.

@@ -34,6 +34,9 @@ pub(crate) enum Part {
     Value,
 }
 
+/// Sections that are one module, or a list of them: `--set schedule=linear` takes its name.
+const MODULES: [&str; 7] = ["data", "transform", "schedule", "noise", "net", "loss", "times"];
+
 impl Recipe {
     /// Reads a recipe; a line on standard error for each key of an older version.
     pub fn read(path: &Path) -> Result<Self> {
@@ -124,7 +127,8 @@ impl Recipe {
         let typed = path.replace('[', ".").replace(']', "");
         let path = legacy::modern_path(&self.table, &typed);
         let steps: Vec<&str> = path.split('.').collect();
-        if steps.len() == 1 && !value.is_table() && !value.is_array() || steps.iter().any(|step| step.is_empty()) {
+        let whole = value.is_table() || value.is_array() || value.is_str() && MODULES.contains(&steps[0]);
+        if steps.len() == 1 && !whole || steps.iter().any(|step| step.is_empty()) {
             return Err(Error::invalid(format!(
                 "`{flag}` names no field of a section: write `--set section.key=value`, as in `--set train.lr=0.001`"
             )));

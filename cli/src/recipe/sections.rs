@@ -1,5 +1,6 @@
 //! The sections of a recipe that are not modules, and all of them together.
 use crate::registry::{
+    module::Description,
     schema::{self, Field, Type},
     settings::Part,
 };
@@ -114,13 +115,13 @@ struct Sections {
     /// Training times. Default: the steps of the schedule's table, or uniform in time.
     #[schemars(extend("x-module" = "spacing"))]
     times: Option<Part>,
-    /// Training.
+    /// Optimization: steps, batch, learning rate, moving average of the weights.
     #[schemars(default)]
     train: Train,
     /// Checkpoints and evaluations of the run.
     #[schemars(default)]
     run: RunSettings,
-    /// Defaults of sampling.
+    /// Defaults of sampling, which flags of `tweedie sample` override.
     #[schemars(default)]
     sample: SampleSettings,
 }
@@ -133,6 +134,15 @@ pub(crate) fn all() -> Vec<Field> {
     let Type::Table(mut fields) = Type::read(&schema::of::<Sections>()) else {
         unreachable!("a recipe is a table");
     };
+    for section in &mut fields {
+        // In the order of the structs.
+        section.type_ = match &*section.name {
+            "train" => Type::Table(Description::of::<Train>("train").fields),
+            "run" => Type::Table(Description::of::<RunSettings>("run").fields),
+            "sample" => Type::Table(Description::of::<SampleSettings>("sample").fields),
+            _ => continue,
+        };
+    }
     fields.sort_by_key(|field| ORDER.iter().position(|name| *name == field.name));
     fields
 }

@@ -59,7 +59,7 @@ fn steps_of(asked: Option<usize>, schedule: &AnySchedule) -> usize {
 }
 impl SpacingOf for Sections {
     fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
-        Ok(Arc::new(spacing::Listed::sections(steps_of(self.steps, schedule), &self.counts)?))
+        Ok(Arc::new(spacing::TimestepList::sections(steps_of(self.steps, schedule), &self.counts)?))
     }
 }
 
@@ -80,9 +80,9 @@ impl Default for ListedTimes {
 impl SpacingOf for ListedTimes {
     fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
         Ok(Arc::new(match self.levels.as_slice() {
-            [] => spacing::Listed::new(self.times.clone())?,
+            [] => spacing::TimestepList::new(self.times.clone())?,
             levels if self.times == Self::default().times || self.times.is_empty() => {
-                spacing::Listed::levels(levels, &*schedule.schedule()?)?
+                spacing::TimestepList::levels(levels, &*schedule.schedule()?)?
             }
             _ => {
                 return Err(Error::invalid("are noise levels in place of `times`: give one of the two lists")
@@ -139,7 +139,7 @@ of_times! {
         #[schemars(extend("exclusiveMinimum" = 0.0))]
         factor: f64 = 3.0
     } "uniform" |own, times| {
-        Arc::new(spacing::Shifted { spacing: times, factor: own.factor })
+        Arc::new(spacing::ShiftedSpacing { spacing: times, factor: own.factor })
     };
     /// Another spacing's training times in antithetic pairs u, 1 − u.
     AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
@@ -218,7 +218,7 @@ macro_rules! of_levels {
         impl SpacingOf for $name {
             fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
                 let schedule = schedule.schedule()?;
-                let own = spacing::ends(&schedule);
+                let own = spacing::level_range(&schedule);
                 let levels =
                     $levels { min: self.min.unwrap_or(own[0]), max: self.max.unwrap_or(own[1]), $($field: self.$field,)* };
                 Ok(Arc::new(levels.on(schedule)))

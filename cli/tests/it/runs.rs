@@ -136,7 +136,10 @@ fn dynamic_thresholding_is_set_by_recipe_and_flag() {
     assert!(lower.iter().all(|x| (0.0..=16.0).contains(x)));
     assert!(refused(at, "sample run --n 4 --threshold 1.5").contains("above 0 and up to 1"));
     fs::write(at.join("m.toml"), MOONS).unwrap();
-    assert!(refused(at, "train m.toml --out moons --set sample.threshold=0.9 -q").contains("no such range"));
+    assert!(
+        refused(at, "train m.toml --out moons --set sample.threshold=0.9 -q")
+            .contains("these data have no such range: leave it out")
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Densities on an even grid, and the density of a sum.
+//! Densities on a uniform grid, and the density of a sum.
 use super::{GaussianError, Result, finite, positive};
 use realfft::RealFftPlanner;
 
-/// A density known at evenly spaced points, `p(start + i · step)`.
+/// A density on a uniform grid, `p(start + i · step)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Density {
     start: f64,
@@ -10,22 +10,23 @@ pub struct Density {
     values: Vec<f64>,
 }
 
-/// How far a density on a grid is from the exact one.
+/// The error of a density on a grid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvolutionError {
     /// `max |p̂ − p|` over the points of the grid.
     pub largest: f64,
     /// `∫ |p̂ − p| dx` over the grid, by the trapezium rule: twice the total variation distance.
     pub total: f64,
-    /// `1 − ∫ p̂ dx`: what the edges of the grids cut off.
-    pub lost: f64,
+    /// `1 − ∫ p̂ dx`: the mass outside of the grid.
+    pub missing_mass: f64,
 }
 
 impl Density {
-    /// A density of these values.
+    /// The density with these values.
     ///
     /// # Errors
-    /// When a number is not finite, the step is not positive, or there are fewer than two values.
+    ///
+    /// If a number is not finite, the step is not positive, or there are fewer than two values.
     pub fn new(start: f64, step: f64, values: Vec<f64>) -> Result<Self> {
         finite("start of the grid", &[], start)?;
         positive("step of the grid", &[], step)?;
@@ -38,9 +39,10 @@ impl Density {
         Ok(Self { start, step, values })
     }
 
-    /// A density looked up at `n` points from `low` to `high`, both included.
+    /// The density evaluated at `n` points from `low` to `high`, both included.
     ///
     /// # Errors
+    ///
     /// As [`new`](Self::new).
     pub fn of(density: impl Fn(f64) -> f64, low: f64, high: f64, n: usize) -> Result<Self> {
         if n < 2 {
@@ -50,7 +52,7 @@ impl Density {
         Self::new(low, step, (0..n).map(|i| density(low + i as f64 * step)).collect())
     }
 
-    /// The distance of neighbouring points.
+    /// The distance of neighboring points.
     pub fn step(&self) -> f64 {
         self.step
     }
@@ -81,11 +83,11 @@ impl Density {
         self.integral(|x, p| (x - mean).powi(2) * p) / self.mass()
     }
 
-    /// How far this is from the exact density.
+    /// The error with respect to the exact density.
     pub fn error(&self, exact: impl Fn(f64) -> f64) -> ConvolutionError {
         let wrong = |x: f64, p: f64| (p - exact(x)).abs();
         let largest = self.points().into_iter().zip(&self.values).map(|(x, &p)| wrong(x, p)).fold(0.0, f64::max);
-        ConvolutionError { largest, total: self.integral(wrong), lost: 1.0 - self.mass() }
+        ConvolutionError { largest, total: self.integral(wrong), missing_mass: 1.0 - self.mass() }
     }
 
     /// `∫ f(x, p(x)) dx` by the trapezium rule.
@@ -99,8 +101,8 @@ impl Density {
 
 /// The density of `x + y` for independent x and y: `(p ∗ q)(z) = ∫ p(x) q(z − x) dx`.
 ///
-/// The integral is a sum over the grid, and all of those sums are one product of Fourier transforms, padded so that
-/// nothing wraps around: O(n log n). For smooth densities that are nearly zero at the edges of their grids the error
+/// The integral is a sum over the grid, and all these sums are one product of Fourier transforms, padded against
+/// wrap-around: O(n log n). For smooth densities that are nearly zero at the edges of their grids the error
 /// falls faster than any power of the step; for densities with jumps as the step itself. Rounding leaves values of
 /// either sign of the order of 10⁻¹⁶ of the largest where the true density is less than that.
 ///
@@ -110,12 +112,13 @@ impl Density {
 /// let on_grid = |n: &UnivariateNormal| Density::of(|x| n.density(x), -12.0, 12.0, 1001);
 /// let numeric = convolve(&on_grid(&p)?, &on_grid(&q)?)?;
 /// let error = numeric.error(|z| p.sum(&q).density(z));
-/// assert!(error.largest < 1e-14 && error.lost.abs() < 1e-13);
+/// assert!(error.largest < 1e-14 && error.missing_mass.abs() < 1e-13);
 /// # Ok::<(), tweedie::distribution::gaussian::GaussianError>(())
 /// ```
 ///
 /// # Errors
-/// When the steps of the two grids differ.
+///
+/// If the steps of the two grids differ.
 pub fn convolve(p: &Density, q: &Density) -> Result<Density> {
     if (p.step - q.step).abs() > 1e-9 * p.step {
         return Err(GaussianError::Step { left: p.step, right: q.step });
@@ -135,7 +138,7 @@ pub fn convolve(p: &Density, q: &Density) -> Result<Density> {
     product.iter_mut().zip(spectrum(&q.values)).for_each(|(a, b)| *a *= b);
     let backward = planner.plan_fft_inverse(padded);
     let mut values = backward.make_output_vec();
-    // The transform wants exactly real numbers at both ends, and rounding may have left them not quite so.
+    // The inverse transform requires exactly real numbers at both ends, which rounding may have changed.
     let last = product.len() - 1;
     (product[0].im, product[last].im) = (0.0, 0.0);
     backward.process(&mut product, &mut values).expect("lengths come from the plan");

@@ -1,7 +1,7 @@
 use super::{GaussianError, Result, finite, positive};
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-/// A covariance, kept in the shape it was given: the plainer it is, the less it costs.
+/// A covariance matrix with its structure: full, diagonal, isotropic, or low rank plus diagonal.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are those of the formula")]
@@ -10,9 +10,9 @@ pub enum Covariance {
     Full(DMatrix<f64>),
     /// `Σ = diag(σ₁², …, σ_d²)`: independent coordinates. O(d).
     Diagonal(DVector<f64>),
-    /// `Σ = σ² I`: the same in every direction. O(d).
+    /// `Σ = σ² I`: equal in all directions. O(d).
     Isotropic { dim: usize, variance: f64 },
-    /// `Σ = F Fᵀ + diag(v)` with F of k columns: a few directions shared by all coordinates. O(d k).
+    /// `Σ = F Fᵀ + diag(v)` with F of k columns: k directions besides independent coordinates. O(d k).
     LowRank { factor: DMatrix<f64>, diagonal: DVector<f64> },
 }
 
@@ -20,7 +20,8 @@ impl Covariance {
     /// Σ from its rows. That it is symmetric and positive definite is checked by [`MultivariateNormal::new`](super::MultivariateNormal::new).
     ///
     /// # Errors
-    /// When the rows make no square.
+    ///
+    /// If the matrix is not square.
     pub fn full(rows: &[impl AsRef<[f64]>]) -> Result<Self> {
         let d = rows.len();
         if let Some(row) = rows.iter().find(|row| row.as_ref().len() != d) {
@@ -33,7 +34,7 @@ impl Covariance {
         Ok(Self::Full(DMatrix::from_fn(d, d, |i, j| rows[i].as_ref()[j])))
     }
 
-    /// Independent coordinates of these variances.
+    /// The covariance of independent coordinates with these variances.
     pub fn diagonal(variances: &[f64]) -> Self {
         Self::Diagonal(DVector::from_column_slice(variances))
     }
@@ -46,7 +47,8 @@ impl Covariance {
     /// `F Fᵀ + diag(v)`, from the d rows of F.
     ///
     /// # Errors
-    /// When the rows of F differ in length, or there are more or fewer than variances.
+    ///
+    /// If the rows of F differ in length, or there are more or fewer than variances.
     pub fn low_rank(factor: &[impl AsRef<[f64]>], diagonal: &[f64]) -> Result<Self> {
         let wrong = |what, found, expected| Err(GaussianError::Length { what, found, expected });
         let k = factor.first().map_or(0, |row| row.as_ref().len());
@@ -89,7 +91,7 @@ impl Covariance {
         (0..self.dim()).all(|i| (0..self.dim()).all(|j| fits((i, j)))).then_some(variance)
     }
 
-    /// The same matrix, if it is one that has a density.
+    /// Returns the matrix with its factorization if it has a density.
     pub(super) fn checked(self) -> Result<(Self, Root)> {
         let all_positive = |what, numbers: &DVector<f64>| {
             numbers.iter().enumerate().try_for_each(|(i, &v)| positive(what, &[i], v).map(drop))
@@ -111,20 +113,20 @@ impl Covariance {
                         finite("factor of the covariance", &[i, j], factor[(i, j)])?;
                     }
                 }
-                // I + Fᵀ D⁻¹ F: what the matrix inversion lemma leaves to invert.
+                // I + Fᵀ D⁻¹ F, the matrix that the inversion lemma requires.
                 let scaled = DMatrix::from_fn(factor.nrows(), factor.ncols(), |i, j| factor[(i, j)] / diagonal[i]);
                 let k = factor.ncols();
                 let inner = DMatrix::identity(k, k) + factor.transpose() * &scaled;
                 Root::LowRank(self::factor(&symmetric(&inner))?)
             }
         };
-        // The half of a matrix that is read must be the half that is shown.
+        // The stored matrix must be the one that was factored.
         let covariance = if let Self::Full(matrix) = &self { Self::Full(symmetric(matrix)) } else { self };
         Ok((covariance, root))
     }
 }
 
-/// What densities and draws are computed with.
+/// The factorization for densities and samples.
 #[derive(Clone, Debug)]
 pub(super) enum Root {
     /// Σ = L Lᵀ.
@@ -140,7 +142,7 @@ pub(super) fn symmetric(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     (matrix + matrix.transpose()) * 0.5
 }
 
-/// The Cholesky factor of a covariance, or what is wrong with it.
+/// Returns the Cholesky factor of a covariance, or an error with the smallest eigenvalue and its direction.
 pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
     let d = matrix.nrows();
     let largest = matrix.amax();
@@ -161,7 +163,7 @@ pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
     let rounding = d as f64 * f64::EPSILON;
     if let Some(root) = Cholesky::new(matrix.clone()) {
         let pivot = root.l_dirty().diagonal().iter().fold(f64::INFINITY, |least, l| least.min(l * l));
-        // A pivot well above rounding bounds the smallest eigenvalue away from zero: nothing more to look at.
+        // A pivot well above rounding bounds the smallest eigenvalue away from zero: no eigenvalues are needed.
         if pivot > 16.0 * rounding * largest {
             return Ok(root);
         }

@@ -1,28 +1,29 @@
-//! The forward process on plain numbers: repeated convolution with a Gaussian.
+//! The forward process on vectors of numbers: repeated scaling and convolution with a Gaussian.
 //!
 //! ```text
-//! xₜ = √(1 − βₜ) xₜ₋₁ + √βₜ ε        one step: shrink, then add noise
-//! xₜ = √ᾱₜ x₀ + √(1 − ᾱₜ) ε          all of them at once, ᾱₜ = ∏ₛ≤ₜ (1 − βₛ)
+//! xₜ = √(1 − βₜ) xₜ₋₁ + √βₜ ε        one step: scale, then add noise
+//! xₜ = √ᾱₜ x₀ + √(1 − ᾱₜ) ε          closed form, ᾱₜ = ∏ₛ≤ₜ (1 − βₛ)
 //! ```
 //!
-//! Shrinking is an affine image and adding noise a convolution, so from a point x₀ every xₜ is Gaussian, and variance
-//! one is where it stands still: `(1 − β) · 1 + β = 1`.
+//! Scaling is an affine map and adding noise a convolution, so xₜ given x₀ is Gaussian, and N(0, 1) is stationary:
+//! `(1 − β) · 1 + β = 1`.
 //!
 //! Ho, Jain and Abbeel, "Denoising diffusion probabilistic models" (2020), eq. 2 and 4,
 //! <https://arxiv.org/abs/2006.11239>.
 use super::UnivariateNormal;
 use crate::rng::Rng;
 
-/// `xₜ = √(1 − β) xₜ₋₁ + √β ε`, in place.
+/// Applies one step of the forward process in place, `xₜ = √(1 − β) xₜ₋₁ + √β ε`.
 ///
 /// # Panics
-/// When β is not in [0, 1].
+///
+/// If β is not in [0, 1].
 pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
-    assert!((0.0..=1.0).contains(&beta), "β is in [0, 1], and {beta} is not");
+    assert!((0.0..=1.0).contains(&beta), "β must be in [0, 1], got {beta}");
     noise(x, (1.0 - beta).sqrt(), beta.sqrt(), rng);
 }
 
-/// `xₜ = √ᾱ x₀ + √(1 − ᾱ) ε`, in place: as many [`step`]s as you like at once.
+/// Applies any number of [`step`]s at once in place, `xₜ = √ᾱ x₀ + √(1 − ᾱ) ε`.
 ///
 /// ```
 /// use tweedie::Rng;
@@ -30,40 +31,43 @@ pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
 /// let betas = [0.1, 0.2, 0.3];
 /// let (mut steps, mut jump) = (vec![2.0; 50_000], vec![2.0; 50_000]);
 /// for (i, &beta) in betas.iter().enumerate() {
-///     forward::step(&mut steps, beta, &mut Rng::new(0).at(i as u64));
+///     forward::step(&mut steps, beta, &mut Rng::new(0).at_step(i as u64));
 /// }
-/// forward::jump(&mut jump, forward::kept(&betas), &mut Rng::new(1));
-/// // Not the same numbers: the same distribution.
+/// forward::jump(&mut jump, forward::alpha_bar(&betas), &mut Rng::new(1));
+/// // Other numbers of the same distribution.
 /// let (a, b) = (UnivariateNormal::fit(&steps)?, UnivariateNormal::fit(&jump)?);
-/// let exact = forward::law(2.0, &betas)?;
+/// let exact = forward::marginal(2.0, &betas)?;
 /// assert!(a.wasserstein2(&exact) < 0.02 && b.wasserstein2(&exact) < 0.02);
 /// # Ok::<(), tweedie::distribution::gaussian::GaussianError>(())
 /// ```
 ///
 /// # Panics
-/// When ᾱ is not in [0, 1].
-pub fn jump(x: &mut [f64], kept: f64, rng: &mut Rng) {
-    assert!((0.0..=1.0).contains(&kept), "ᾱ is in [0, 1], and {kept} is not");
-    noise(x, kept.sqrt(), (1.0 - kept).sqrt(), rng);
+///
+/// If ᾱ is not in [0, 1].
+pub fn jump(x: &mut [f64], alpha_bar: f64, rng: &mut Rng) {
+    assert!((0.0..=1.0).contains(&alpha_bar), "ᾱ must be in [0, 1], got {alpha_bar}");
+    noise(x, alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt(), rng);
 }
 
-/// `ᾱ = ∏ (1 − β)`: the part of the variance of the data that is kept.
-pub fn kept(betas: &[f64]) -> f64 {
+/// `ᾱ = ∏ (1 − β)`, the fraction of the variance of the data that xₜ has.
+#[doc(alias = "alphas_cumprod")]
+pub fn alpha_bar(betas: &[f64]) -> f64 {
     betas.iter().map(|beta| 1.0 - beta).product()
 }
 
-/// The distribution of xₜ given x₀, built step by step from [`affine`](UnivariateNormal::affine) images and
-/// [`sum`](UnivariateNormal::sum)s: it is `N(√ᾱ x₀, 1 − ᾱ)`.
+/// The forward marginal q(xₜ ∣ x₀) = `N(√ᾱ x₀, 1 − ᾱ)`, computed step by step from [`affine`](UnivariateNormal::affine) images and
+/// [`sum`](UnivariateNormal::sum)s.
 ///
 /// # Errors
-/// When the first β is zero, where x₁ is still a point, or one is 1 or more.
-pub fn law(x: f64, betas: &[f64]) -> super::Result<UnivariateNormal> {
+///
+/// If the first β is zero, where x₁ is still a point, or one is 1 or more.
+pub fn marginal(x: f64, betas: &[f64]) -> super::Result<UnivariateNormal> {
     let (first, rest) = betas.split_first().unwrap_or((&0.0, &[]));
-    let mut law = UnivariateNormal::with_variance((1.0 - first).sqrt() * x, *first)?;
+    let mut normal = UnivariateNormal::with_variance((1.0 - first).sqrt() * x, *first)?;
     for &beta in rest {
-        law = law.affine((1.0 - beta).sqrt(), 0.0)?.sum(&UnivariateNormal::with_variance(0.0, beta)?);
+        normal = normal.affine((1.0 - beta).sqrt(), 0.0)?.sum(&UnivariateNormal::with_variance(0.0, beta)?);
     }
-    Ok(law)
+    Ok(normal)
 }
 
 /// `x ← α x + σ ε`.

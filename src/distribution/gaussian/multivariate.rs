@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 /// The normal distribution of a vector, `N(x; μ, Σ) = exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)) / √((2π)ᵈ |Σ|)`.
 ///
 /// `μ ∈ ℝᵈ` is the mean and Σ the [`Covariance`], symmetric and positive *definite*: a semi-definite one has no density
-/// and is refused, with the eigenvalue and the direction in which it is degenerate.
+/// and is an error, which names the eigenvalue and the direction in which it is degenerate.
 ///
 /// ```
 /// use tweedie::distribution::gaussian::{Covariance, MultivariateNormal};
@@ -34,13 +34,15 @@ impl PartialEq for MultivariateNormal {
 }
 
 impl MultivariateNormal {
-    /// The normal of this mean and covariance.
+    /// The normal with this mean and covariance.
     ///
     /// # Shapes
+    ///
     /// `mean: [d]`; covariance of d dimensions, d ≥ 1.
     ///
     /// # Errors
-    /// When dimensions differ, a number is not finite, or Σ is not symmetric or not positive definite.
+    ///
+    /// If dimensions differ, a number is not finite, or Σ is not symmetric or not positive definite.
     pub fn new(mean: &[f64], covariance: Covariance) -> Result<Self> {
         if mean.is_empty() || mean.len() != covariance.dim() {
             return Err(GaussianError::Length { what: "mean", found: mean.len(), expected: covariance.dim().max(1) });
@@ -55,7 +57,8 @@ impl MultivariateNormal {
     /// N(0, I) in `dim` dimensions.
     ///
     /// # Panics
-    /// When `dim` is zero.
+    ///
+    /// If `dim` is zero.
     pub fn standard(dim: usize) -> Self {
         assert!(dim > 0, "a Gaussian has at least one dimension");
         let covariance = Covariance::isotropic(dim, 1.0);
@@ -65,7 +68,8 @@ impl MultivariateNormal {
     /// Independent coordinates, each of its own distribution: a diagonal covariance.
     ///
     /// # Errors
-    /// When there are none.
+    ///
+    /// If the list is empty.
     pub fn product(coordinates: &[UnivariateNormal]) -> Result<Self> {
         let means: Vec<f64> = coordinates.iter().map(UnivariateNormal::mean).collect();
         let variances: Vec<f64> = coordinates.iter().map(UnivariateNormal::variance).collect();
@@ -75,28 +79,31 @@ impl MultivariateNormal {
     /// The normal with mean and covariance of the data.
     ///
     /// # Shapes
+    ///
     /// `points: [n, d]` in rows, n > d.
     ///
     /// # Errors
-    /// When the points lie in a plane of fewer dimensions, as n ≤ d points always do.
+    ///
+    /// If the points lie in a plane of fewer dimensions, as n ≤ d points always do.
     ///
     /// # Panics
+    ///
     /// As [`covariance_of`](super::covariance_of).
     pub fn fit(points: &[f64], d: usize) -> Result<Self> {
         Self::new(&super::mean_of(points, d), Covariance::Full(super::covariance_of(points, d)))
     }
 
-    /// d.
+    /// The dimension d.
     pub fn dim(&self) -> usize {
         self.mean.len()
     }
 
-    /// μ.
+    /// The mean μ.
     pub fn mean(&self) -> &[f64] {
         self.mean.as_slice()
     }
 
-    /// Σ.
+    /// The covariance Σ.
     pub fn covariance(&self) -> &Covariance {
         &self.covariance
     }
@@ -136,10 +143,11 @@ impl MultivariateNormal {
         0.5 * (self.dim() as f64 * ((2.0 * PI).ln() + 1.0) + self.log_determinant())
     }
 
-    /// The Mahalanobis distance, `√((x − μ)ᵀ Σ⁻¹ (x − μ))`: how many standard deviations from the mean.
+    /// The Mahalanobis distance, `√((x − μ)ᵀ Σ⁻¹ (x − μ))`: the distance from the mean in standard deviations.
     ///
     /// # Panics
-    /// When `x` has not d coordinates.
+    ///
+    /// If `x` does not have d coordinates.
     pub fn mahalanobis(&self, x: &[f64]) -> f64 {
         assert_eq!(x.len(), self.dim(), "a point has as many coordinates as the Gaussian has dimensions");
         let centred = DVector::from_column_slice(x) - &self.mean;
@@ -149,10 +157,12 @@ impl MultivariateNormal {
     /// `N(x; μ, Σ)` at every point.
     ///
     /// # Shapes
+    ///
     /// `points: [n, d]` in rows; result `[n]`.
     ///
     /// # Panics
-    /// When the length of `points` is not a multiple of d.
+    ///
+    /// If the length of `points` is not a multiple of d.
     pub fn densities(&self, points: &[f64]) -> Vec<f64> {
         self.log_densities(points).into_iter().map(f64::exp).collect()
     }
@@ -160,10 +170,12 @@ impl MultivariateNormal {
     /// `ln N(x; μ, Σ)` at every point.
     ///
     /// # Shapes
+    ///
     /// `points: [n, d]` in rows; result `[n]`.
     ///
     /// # Panics
-    /// When the length of `points` is not a multiple of d.
+    ///
+    /// If the length of `points` is not a multiple of d.
     pub fn log_densities(&self, points: &[f64]) -> Vec<f64> {
         let n = super::rows(points, self.dim(), 0);
         let constant = -0.5 * (self.dim() as f64 * (2.0 * PI).ln() + self.log_determinant());
@@ -176,15 +188,17 @@ impl MultivariateNormal {
     /// The score `∇ ln N(x; μ, Σ) = Σ⁻¹ (μ − x)` at one point.
     ///
     /// # Panics
-    /// When `x` has not d coordinates.
+    ///
+    /// If `x` does not have d coordinates.
     pub fn score(&self, x: &[f64]) -> Vec<f64> {
         assert_eq!(x.len(), self.dim(), "a point has as many coordinates as the Gaussian has dimensions");
         self.solve(&(&self.mean - DVector::from_column_slice(x))).as_slice().to_vec()
     }
 
-    /// `n` independent draws: `μ + L z` with `L Lᵀ = Σ`, or `μ + F z + √v z′` where Σ is low rank plus diagonal.
+    /// Returns `n` independent samples: `μ + L z` with `L Lᵀ = Σ`, or `μ + F z + √v z′` where Σ is low rank plus diagonal.
     ///
     /// # Shapes
+    ///
     /// Result `[n, d]` in rows; row i is the same for every n.
     pub fn sample(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
         let d = self.dim();
@@ -210,7 +224,8 @@ impl MultivariateNormal {
     /// The distribution of some of the coordinates, in the order named: those of μ and Σ.
     ///
     /// # Errors
-    /// When a coordinate does not exist or is named twice, or none is named.
+    ///
+    /// If a coordinate does not exist or is named twice, or none is named.
     pub fn marginal(&self, coordinates: &[usize]) -> Result<Self> {
         self.distinct(coordinates)?;
         let mean: Vec<f64> = coordinates.iter().map(|&i| self.mean[i]).collect();
@@ -235,8 +250,9 @@ impl MultivariateNormal {
     /// The mean moves linearly with a; the covariance does not depend on it.
     ///
     /// # Errors
-    /// When a coordinate does not exist or is named twice, none or all are named, `a` has another length, or a value
-    /// is not finite; and when x₂ tells x₁ to rounding, so that nothing is left to distribute.
+    ///
+    /// If a coordinate does not exist or is named twice, none or all are named, `a` has another length, or a value
+    /// is not finite; and if x₂ determines x₁ up to rounding, so that the conditional has no density.
     pub fn condition(&self, coordinates: &[usize], a: &[f64]) -> Result<Self> {
         self.distinct(coordinates)?;
         if a.len() != coordinates.len() {
@@ -266,10 +282,12 @@ impl MultivariateNormal {
     /// The distribution of `A x + b`: `N(Aμ + b, A Σ Aᵀ)`.
     ///
     /// # Shapes
+    ///
     /// `a`: k rows of d; `b: [k]`; result of k dimensions, k ≤ d.
     ///
     /// # Errors
-    /// When shapes do not fit, or A has not full row rank: then the image is degenerate.
+    ///
+    /// If shapes do not match, or A does not have full row rank: then the image is degenerate.
     pub fn affine(&self, a: &[impl AsRef<[f64]>], b: &[f64]) -> Result<Self> {
         if let Some(row) = a.iter().find(|row| row.as_ref().len() != self.dim()) {
             return Err(GaussianError::Length { what: "row", found: row.as_ref().len(), expected: self.dim() });
@@ -286,7 +304,8 @@ impl MultivariateNormal {
     /// The distribution of `x + y` for independent x and y, the convolution of the densities: `N(μ₁ + μ₂, Σ₁ + Σ₂)`.
     ///
     /// # Errors
-    /// When the dimensions differ.
+    ///
+    /// If the dimensions differ.
     pub fn sum(&self, other: &Self) -> Result<Self> {
         self.same_dim(other)?;
         use Covariance::{Diagonal, Isotropic, LowRank};
@@ -313,7 +332,8 @@ impl MultivariateNormal {
     /// `KL(p ‖ q) = ½ (tr(Σ_q⁻¹ Σ_p) + (μ_q − μ_p)ᵀ Σ_q⁻¹ (μ_q − μ_p) − d + ln |Σ_q| − ln |Σ_p|)` in nats.
     ///
     /// # Errors
-    /// When the dimensions differ.
+    ///
+    /// If the dimensions differ.
     pub fn kl(&self, q: &Self) -> Result<f64> {
         self.same_dim(q)?;
         let sigma = self.covariance.matrix();
@@ -328,13 +348,14 @@ impl MultivariateNormal {
     /// With `Σ = L Lᵀ` the last trace is the sum of the singular values of `L₁ᵀ L₂`.
     ///
     /// # Errors
-    /// When the dimensions differ.
+    ///
+    /// If the dimensions differ.
     pub fn wasserstein2(&self, other: &Self) -> Result<f64> {
         self.same_dim(other)?;
         let (a, b) = (self.covariance.matrix(), other.covariance.matrix());
         let cross = factor(&a)?.l().transpose() * factor(&b)?.l();
-        let spread = a.trace() + b.trace() - 2.0 * cross.singular_values().sum();
-        Ok(((&self.mean - &other.mean).norm_squared() + spread.max(0.0)).sqrt())
+        let bures = a.trace() + b.trace() - 2.0 * cross.singular_values().sum();
+        Ok(((&self.mean - &other.mean).norm_squared() + bures.max(0.0)).sqrt())
     }
 
     /// Σ⁻¹ v.
@@ -353,7 +374,7 @@ impl MultivariateNormal {
         }
     }
 
-    /// Coordinates that exist and are named once.
+    /// Checks that coordinates exist and are named once.
     fn distinct(&self, coordinates: &[usize]) -> Result<()> {
         let dim = self.dim();
         if coordinates.is_empty() {

@@ -262,7 +262,7 @@ fn convolution_on_a_grid_is_the_density_of_the_sum() {
     let sum = p.sum(&q);
     let numeric = convolve(&on(&p, -8.0, 8.0, 801), &on(&q, -12.0, 12.0, 1201)).unwrap();
     let error = numeric.error(|z| sum.density(z));
-    assert!(error.largest < 1e-14 && error.total < 1e-13 && error.lost.abs() < 1e-13, "{error:?}");
+    assert!(error.largest < 1e-14 && error.total < 1e-13 && error.missing_mass.abs() < 1e-13, "{error:?}");
     assert!((numeric.mean() - sum.mean()).abs() < 1e-12 && (numeric.variance() - sum.variance()).abs() < 1e-11);
     // Against the sum written out, where nothing is nearly zero at the edges.
     let (a, b) = (on(&p, -1.0, 1.0, 41), on(&q, 0.0, 2.0, 41));
@@ -280,10 +280,10 @@ fn convolution_on_a_grid_is_the_density_of_the_sum() {
         convolve(&unit, &unit).unwrap().error(|z| (1.0 - z.abs()).max(0.0)).largest
     };
     assert!(wide(1000) < 2e-3 && wide(1000) < 0.2 * wide(100), "{} {}", wide(1000), wide(100));
-    // What the edges cut off is told.
+    // The mass outside of the grid is reported.
     let narrow = convolve(&on(&p, -1.0, 1.0, 201), &on(&q, -12.0, 12.0, 2401)).unwrap();
     let cut = 1.0 - (p.cdf(1.0) - p.cdf(-1.0));
-    assert!((narrow.error(|z| sum.density(z)).lost - cut).abs() < 1e-2);
+    assert!((narrow.error(|z| sum.density(z)).missing_mass - cut).abs() < 1e-2);
     assert!(matches!(convolve(&a, &on(&q, 0.0, 2.0, 51)), Err(GaussianError::Step { .. })));
 }
 
@@ -296,15 +296,17 @@ fn steps_and_jump_have_one_distribution_and_reach_the_standard_normal() {
     for t in [1, 10, 60, 200] {
         let (mut steps, mut jump) = (image.clone(), image.clone());
         for (i, &beta) in betas[..t].iter().enumerate() {
-            forward::step(&mut steps, beta, &mut rng.at(i as u64));
+            forward::step(&mut steps, beta, &mut rng.at_step(i as u64));
         }
-        forward::jump(&mut jump, forward::kept(&betas[..t]), &mut rng.stream("jump"));
+        forward::jump(&mut jump, forward::alpha_bar(&betas[..t]), &mut rng.stream("jump"));
         // What is left after taking off √ᾱ x₀ is noise of variance 1 − ᾱ, by law(·) as by draws.
-        let law = forward::law(0.5, &betas[..t]).unwrap();
-        let kept = forward::kept(&betas[..t]);
-        assert!((law.mean() - kept.sqrt() * 0.5).abs() < 1e-14 && (law.variance() - (1.0 - kept)).abs() < 1e-14);
+        let law = forward::marginal(0.5, &betas[..t]).unwrap();
+        let alpha_bar = forward::alpha_bar(&betas[..t]);
+        assert!(
+            (law.mean() - alpha_bar.sqrt() * 0.5).abs() < 1e-14 && (law.variance() - (1.0 - alpha_bar)).abs() < 1e-14
+        );
         for x in [&steps, &jump] {
-            let noise: Vec<f64> = x.iter().zip(&image).map(|(x, x0)| (x - kept.sqrt() * x0) / law.std()).collect();
+            let noise: Vec<f64> = x.iter().zip(&image).map(|(x, x0)| (x - alpha_bar.sqrt() * x0) / law.std()).collect();
             let n = noise.len() as f64;
             let moment = |k: i32| noise.iter().map(|z| z.powi(k)).sum::<f64>() / n;
             // Five standard errors of the first four moments of N(0, 1).
@@ -315,7 +317,7 @@ fn steps_and_jump_have_one_distribution_and_reach_the_standard_normal() {
     }
     let mut x = image.clone();
     for (i, &beta) in betas.iter().enumerate() {
-        forward::step(&mut x, beta, &mut rng.at(i as u64));
+        forward::step(&mut x, beta, &mut rng.at_step(i as u64));
     }
     assert!(UnivariateNormal::fit(&x).unwrap().kl(&UnivariateNormal::STANDARD) < 1e-3);
 }

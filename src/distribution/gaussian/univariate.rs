@@ -1,8 +1,11 @@
 use super::{GaussianError, Result, finite, positive};
-use crate::rng::Rng;
-use std::f64::consts::{PI, SQRT_2};
+use crate::{
+    rng::Rng,
+    special::{normal_cdf, normal_quantile},
+};
+use std::f64::consts::PI;
 
-/// The normal distribution of one number, `N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)`.
+/// The normal distribution of a scalar, `N(x; μ, σ²) = exp(−(x − μ)² / 2σ²) / √(2πσ²)`.
 ///
 /// `μ ∈ ℝ` is the mean and `σ > 0` the standard deviation.
 ///
@@ -20,13 +23,14 @@ pub struct UnivariateNormal {
 }
 
 impl UnivariateNormal {
-    /// μ = 0, σ = 1.
+    /// The standard normal, μ = 0 and σ = 1.
     pub const STANDARD: Self = Self { mean: 0.0, std: 1.0 };
 
     /// The normal with this mean and standard deviation.
     ///
     /// # Errors
-    /// When either is not finite, or `std ≤ 0`: a point has no density.
+    ///
+    /// If either is not finite, or `std ≤ 0`: a point mass has no density.
     pub fn new(mean: f64, std: f64) -> Result<Self> {
         Ok(Self { mean: finite("mean", &[], mean)?, std: positive("standard deviation", &[], std)? })
     }
@@ -34,7 +38,8 @@ impl UnivariateNormal {
     /// The normal with this mean and variance σ².
     ///
     /// # Errors
-    /// When either is not finite, or `variance ≤ 0`.
+    ///
+    /// If either is not finite, or `variance ≤ 0`.
     pub fn with_variance(mean: f64, variance: f64) -> Result<Self> {
         Self::new(mean, positive("variance", &[], variance)?.sqrt())
     }
@@ -42,7 +47,8 @@ impl UnivariateNormal {
     /// The normal with mean and variance of the data, `σ̂² = 1/(n − 1) Σ (xᵢ − μ̂)²`.
     ///
     /// # Errors
-    /// When there are fewer than two numbers or they are all the same.
+    ///
+    /// If there are fewer than two numbers or all are equal.
     pub fn fit(data: &[f64]) -> Result<Self> {
         if data.len() < 2 {
             return Err(GaussianError::Length { what: "data", found: data.len(), expected: 2 });
@@ -52,27 +58,27 @@ impl UnivariateNormal {
         Self::with_variance(mean, squares / (data.len() as f64 - 1.0))
     }
 
-    /// μ.
+    /// The mean μ.
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// σ.
+    /// The standard deviation σ.
     pub fn std(&self) -> f64 {
         self.std
     }
 
-    /// σ².
+    /// The variance σ².
     pub fn variance(&self) -> f64 {
         self.std * self.std
     }
 
-    /// `E[(x − μ)ᵏ]`: 0 for odd k, `(k − 1)!! σᵏ` for even k.
+    /// The central moment `E[(x − μ)ᵏ]`: 0 for odd k, `(k − 1)!! σᵏ` for even k.
     pub fn central_moment(&self, k: u32) -> f64 {
         if k % 2 == 1 { 0.0 } else { (1..k).step_by(2).map(f64::from).product::<f64>() * self.std.powi(k as i32) }
     }
 
-    /// `E[xᵏ]`, by `E[xᵏ] = μ E[xᵏ⁻¹] + (k − 1) σ² E[xᵏ⁻²]`.
+    /// The moment `E[xᵏ]`, by `E[xᵏ] = μ E[xᵏ⁻¹] + (k − 1) σ² E[xᵏ⁻²]`.
     pub fn moment(&self, k: u32) -> f64 {
         let (mut before, mut now) = (0.0, 1.0);
         for k in 1..=k {
@@ -86,12 +92,12 @@ impl UnivariateNormal {
         0.5 * (2.0 * PI).ln() + 0.5 + self.std.ln()
     }
 
-    /// `N(x; μ, σ²)`.
+    /// The density `N(x; μ, σ²)`.
     pub fn density(&self, x: f64) -> f64 {
         self.log_density(x).exp()
     }
 
-    /// `ln N(x; μ, σ²) = −½ ((x − μ)/σ)² − ln σ − ½ ln 2π`.
+    /// The log-density `ln N(x; μ, σ²) = −½ ((x − μ)/σ)² − ln σ − ½ ln 2π`.
     pub fn log_density(&self, x: f64) -> f64 {
         -0.5 * ((x - self.mean) / self.std).powi(2) - self.std.ln() - 0.5 * (2.0 * PI).ln()
     }
@@ -101,21 +107,22 @@ impl UnivariateNormal {
         (self.mean - x) / self.variance()
     }
 
-    /// `P(X ≤ x) = ½ erfc((μ − x)/(σ√2))`, exact to rounding in both tails.
+    /// The distribution function `P(X ≤ x) = ½ erfc((μ − x)/(σ√2))`, exact to rounding in both tails.
     pub fn cdf(&self, x: f64) -> f64 {
-        lower_tail((x - self.mean) / self.std)
+        normal_cdf((x - self.mean) / self.std)
     }
 
-    /// The x with `P(X ≤ x) = p`; −∞ and ∞ at 0 and 1.
+    /// The quantile function: the x with `P(X ≤ x) = p`; −∞ and ∞ at 0 and 1.
     ///
     /// # Panics
-    /// When p is not in [0, 1].
+    ///
+    /// If p is not in [0, 1].
     pub fn quantile(&self, p: f64) -> f64 {
-        assert!((0.0..=1.0).contains(&p), "a probability is in [0, 1], and {p} is not");
-        self.mean + self.std * standard_quantile(p)
+        assert!((0.0..=1.0).contains(&p), "a probability must be in [0, 1], got {p}");
+        self.mean + self.std * normal_quantile(p)
     }
 
-    /// `n` independent draws.
+    /// Returns `n` independent samples.
     pub fn sample(&self, n: usize, rng: &mut Rng) -> Vec<f64> {
         rng.normals(n, 1).into_iter().map(|z| self.mean + self.std * z).collect()
     }
@@ -123,7 +130,8 @@ impl UnivariateNormal {
     /// The distribution of `a x + b`: `N(aμ + b, a²σ²)`.
     ///
     /// # Errors
-    /// When `a` is zero: the image is a point.
+    ///
+    /// If `a` is zero: the image is a point mass.
     pub fn affine(&self, a: f64, b: f64) -> Result<Self> {
         Self::new(a * self.mean + b, a.abs() * self.std)
     }
@@ -133,16 +141,16 @@ impl UnivariateNormal {
         Self { mean: self.mean + other.mean, std: self.std.hypot(other.std) }
     }
 
-    /// The product of the two densities: a normal and the mass it is multiplied by.
+    /// The product of the two densities: a normal, and the factor Z that it is multiplied by.
     ///
     /// `N(x; μ₁, σ₁²) N(x; μ₂, σ₂²) = Z N(x; μ, σ²)` with `1/σ² = 1/σ₁² + 1/σ₂²`, `μ = σ² (μ₁/σ₁² + μ₂/σ₂²)` and
     /// `Z = N(μ₁; μ₂, σ₁² + σ₂²)`. This is Bayes' rule for a normal prior and a normal likelihood.
     ///
     /// ```
     /// use tweedie::distribution::gaussian::UnivariateNormal;
-    /// let (prior, seen) = (UnivariateNormal::new(0.0, 2.0)?, UnivariateNormal::new(3.0, 1.0)?);
-    /// let (posterior, evidence) = prior.product(&seen);
-    /// let by_hand = prior.density(1.5) * seen.density(1.5);
+    /// let (prior, likelihood) = (UnivariateNormal::new(0.0, 2.0)?, UnivariateNormal::new(3.0, 1.0)?);
+    /// let (posterior, evidence) = prior.product(&likelihood);
+    /// let by_hand = prior.density(1.5) * likelihood.density(1.5);
     /// assert!((evidence * posterior.density(1.5) - by_hand).abs() < 1e-15);
     /// # Ok::<(), tweedie::distribution::gaussian::GaussianError>(())
     /// ```
@@ -168,34 +176,4 @@ impl UnivariateNormal {
     pub fn wasserstein2(&self, other: &Self) -> f64 {
         (self.mean - other.mean).hypot(self.std - other.std)
     }
-}
-
-/// Φ(z).
-fn lower_tail(z: f64) -> f64 {
-    0.5 * libm::erfc(-z / SQRT_2)
-}
-
-/// Φ⁻¹(p), by Newton's method on ln Φ.
-///
-/// ln Φ is concave and rising, so from a start left of the root Newton rises to it without overshooting, and
-/// `Φ(z) ≤ ½ exp(−z²/2)` for z ≤ 0 gives such a start: −√(−2 ln 2p).
-fn standard_quantile(p: f64) -> f64 {
-    if p == 0.0 || p == 1.0 {
-        return if p == 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
-    }
-    if p > 0.5 {
-        return -standard_quantile(1.0 - p);
-    }
-    // Φ(−38.4) is the last that is not lost among the subnormal numbers.
-    let mut z = (-(-2.0 * (2.0 * p).ln()).max(0.0).sqrt()).max(-38.4);
-    for _ in 0..60 {
-        let tail = lower_tail(z).max(f64::MIN_POSITIVE);
-        let slope = (-0.5 * z * z).exp().max(f64::MIN_POSITIVE) / (2.0 * PI).sqrt() / tail;
-        let step = (p / tail).ln() / slope;
-        z += step;
-        if step.abs() <= 1e-15 * z.abs().max(1e-3) {
-            break;
-        }
-    }
-    z
 }

@@ -19,7 +19,7 @@ impl<const D: usize> Resampled<D> {
         let [survival, corrupted] = lift(&self.x, &self.survival, |_, survival| [survival, 1.0 - survival]);
         let x = one_hot(self.x.clone(), self.noise.pi.len());
         let pi = self.noise.pi(&x);
-        Categorical::trusted(x * survival + pi * corrupted).in_numbers(true)
+        Categorical::trusted(x * survival + pi * corrupted).in_indices(true)
     }
 }
 impl<const D: usize> Distribution<D> for Resampled<D> {

@@ -115,7 +115,8 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
                 after: (end < low + window).then(|| z.clone().narrow(1, end, low + window - end)),
             };
             let part = z.clone().narrow(1, begin, end - begin);
-            let part = self.inner.step(&frame, part, TimeStep { t, s, ..at }, &mut rng.stream("block").at(b as u64));
+            let part =
+                self.inner.step(&frame, part, TimeStep { t, s, ..at }, &mut rng.stream("block").at_step(b as u64));
             let ends = [(0, begin), (end, length - end)].map(|(at, n)| (n > 0).then(|| z.clone().narrow(1, at, n)));
             let [left, right] = ends;
             z = Tensor::cat(left.into_iter().chain([part]).chain(right).collect(), 1);

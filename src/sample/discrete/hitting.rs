@@ -68,9 +68,9 @@ impl<const D: usize> Sampler<D> for FirstHitting {
             if places.is_empty() {
                 return z;
             }
-            let drawn = sample_categories(clean_probabilities(model, &z, &times, Some(mask)), rng);
+            let sampled = sample_categories(clean_probabilities(model, &z, &times, Some(mask)), rng);
             for i in places {
-                entries[i] = drawn[i];
+                entries[i] = sampled[i];
             }
             z = write_categories(&entries, &z);
         }

@@ -63,12 +63,12 @@ pub struct Ordered {
 }
 impl Ordered {
     /// The scores of all entries; of masks the highest are unmasked.
-    fn scores<const D: usize>(self, probs: &Tensor<D>, drawn: &[usize], (rows, width): (usize, usize)) -> Vec<f64> {
+    fn scores<const D: usize>(self, probs: &Tensor<D>, sampled: &[usize], (rows, width): (usize, usize)) -> Vec<f64> {
         match self.by {
             UnmaskingOrder::Confidence => {
                 let mut dims = probs.dims();
                 dims[D - 1] = 1;
-                let places: Vec<i64> = drawn.iter().map(|n| *n as i64).collect();
+                let places: Vec<i64> = sampled.iter().map(|n| *n as i64).collect();
                 let places = Tensor::<D, Int>::from_data(TensorData::new(places, dims), &probs.device());
                 host(probs.clone().gather(D - 1, places)).into_iter().map(f64::ln).collect()
             }
@@ -128,15 +128,15 @@ impl<const D: usize> SamplerState<D> for OrderedState {
             return z;
         }
         let probs = clean_probabilities(model, &z, &[t], Some(mask));
-        let drawn = sample_categories(probs.clone(), rng);
-        let scores = self.ordered.scores(&probs, &drawn, (rows, width));
+        let sampled = sample_categories(probs.clone(), rng);
+        let scores = self.ordered.scores(&probs, &sampled, (rows, width));
         let random = if self.ordered.by == UnmaskingOrder::Random { 1.0 } else { self.ordered.temperature * s };
         let u = if random > 0.0 { rng.uniforms(rows, width) } else { vec![] };
         let score = |i: usize| scores[i] - u.get(i).map_or(0.0, |u| random * (-u.ln()).ln());
         for (masks, left) in masks.iter_mut().zip(left) {
             masks.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
             for &i in masks.iter().take(masks.len().saturating_sub(left)) {
-                entries[i] = drawn[i];
+                entries[i] = sampled[i];
             }
         }
         write_categories(&entries, &z)

@@ -110,13 +110,13 @@ impl<const D: usize> Sampler<D> for Remasking {
             Remask::Rescale => most * self.eta,
         };
         let shown = if left == 0.0 { 1.0 } else { (1.0 - left - (1.0 - sigma) * (1.0 - hidden)) / hidden };
-        let drawn = sample_categories(clean_probabilities(model, &z, &[from], Some(mask)), rng);
+        let sampled = sample_categories(clean_probabilities(model, &z, &[from], Some(mask)), rng);
         let (rows, width) = extent(&z);
         let u = rng.uniforms(rows, width);
         let mut entries = read_categories(&z);
         for (i, entry) in entries.iter_mut().enumerate() {
             match *entry == mask {
-                true if u[i] < shown => *entry = drawn[i],
+                true if u[i] < shown => *entry = sampled[i],
                 false if u[i] < sigma => *entry = mask,
                 _ => {}
             }

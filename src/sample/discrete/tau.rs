@@ -54,8 +54,8 @@ impl<const D: usize> Sampler<D> for TauLeaping {
         let (rows, width) = extent(&z);
         let mut entries = read_categories(&z);
         if s == 0.0 {
-            let drawn = sample_categories(p, rng);
-            for (entry, x) in entries.iter_mut().zip(drawn).filter(|(z, _)| mask.is_none_or(|mask| **z == mask)) {
+            let sampled = sample_categories(p, rng);
+            for (entry, x) in entries.iter_mut().zip(sampled).filter(|(z, _)| mask.is_none_or(|mask| **z == mask)) {
                 *entry = x;
             }
             return write_categories(&entries, &z);
@@ -64,11 +64,11 @@ impl<const D: usize> Sampler<D> for TauLeaping {
             model.noise().chain().expect("tau-leaping needs a noise with rates: `Sampler::check` refuses others");
         let rates = chain.reverse_rates(p, z.clone(), &[t]);
         let total = host(rates.clone().sum_dim(D - 1));
-        let drawn = sample_categories(rates, rng);
+        let sampled = sample_categories(rates, rng);
         let u = rng.uniforms(rows, width);
         for (i, entry) in entries.iter_mut().enumerate() {
             if u[i] < -(-(t - s) * total[i]).exp_m1() {
-                *entry = drawn[i];
+                *entry = sampled[i];
             }
         }
         write_categories(&entries, &z)

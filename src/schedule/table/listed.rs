@@ -90,11 +90,11 @@ impl Listed {
                 .with_remedy("leave one of them out"));
         }
         let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
-        let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
-        let number = |word: &str| {
-            word.parse().map_err(|_| Error::format(file, format!("a table must hold numbers, but there is `{word}`")))
+        let entries = text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
+        let number = |entry: &str| {
+            entry.parse().map_err(|_| Error::format(file, format!("a table must hold numbers, but there is `{entry}`")))
         };
-        words.map(number).collect()
+        entries.map(number).collect()
     }
     fn make(&self) -> Result<Table> {
         let values = self.numbers()?;

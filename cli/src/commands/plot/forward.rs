@@ -89,7 +89,7 @@ pub fn page(
         let c = schedule.at(t);
         let label = match kind {
             Kind::Gaussian => format!("t = {t:.2}, α = {:.2}, σ = {:.2}", c.alpha, c.sigma),
-            Kind::Uniform | Kind::Absorbing => format!("t = {t:.2}, ᾱ = {:.2}", c.alpha),
+            Kind::Uniform | Kind::Absorbing => format!("t = {t:.2}, survival = {:.2}", c.alpha),
         };
         // The displayed range grows with the noise.
         let reach = if kind == Kind::Gaussian { c.alpha.clamp(1e-9, 1.0) + 1.4 * c.sigma } else { 1.0 };

@@ -26,7 +26,7 @@ fn forward(x: &[f64], times: &[f64], schedule: &dyn Schedule, rng: &Rng) -> Vec<
         let (s, t) = (schedule.at(pair[0]), schedule.at(pair[1]));
         let r = t.alpha / s.alpha;
         let std = (t.sigma.powi(2) - (r * s.sigma).powi(2)).max(0.0).sqrt();
-        let eps = rng.stream("forth").at(step as u64).normals(x.len() / 2, 2);
+        let eps = rng.stream("forth").at_step(step as u64).normals(x.len() / 2, 2);
         let next = all[step].iter().zip(eps).map(|(z, eps)| r * z + std * eps).collect();
         all.push(next);
     }

@@ -134,7 +134,7 @@ mod tests {
             let error =
                 verdict(&[("schedule", "mine".into(), vec![check(0.0), check(wrong)])]).unwrap_err().to_string();
             assert!(
-                error.starts_with("1 of 2 laws failed; the first is of schedule `mine`: α does not rise"),
+                error.starts_with("1 of 2 laws failed; the first is of schedule `mine`: α does not increase"),
                 "{error}"
             );
         }
