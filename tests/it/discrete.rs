@@ -554,7 +554,7 @@ fn what_has_no_meaning_is_refused() {
     let steps = DiscreteMatrix::gaussian(Linear::between(20, 0.1, 0.9), 4).unwrap();
     assert!(refused(&MaskedNelbo {}, &Discrete::uniform(FlowMatching {}, 3)).contains("has no mask"));
     assert!(refused(&MaskedNelbo {}, &gaussian).contains("is for continuous data"));
-    assert!(refused(&ScoreEntropy {}, &steps).contains("T steps"));
+    assert!(refused(&ScoreEntropy {}, &steps).contains("T discrete steps"));
     let error = |made: tweedie::Result<DiscreteMatrix>| made.unwrap_err().to_string();
     assert!(error(DiscreteMatrix::gaussian(FlowMatching {}, 4)).contains("T steps"));
     let bad = |beta: f64| vec![vec![1.0, 0.0], vec![beta, 0.5]];
@@ -574,7 +574,7 @@ fn what_has_no_meaning_is_refused() {
     );
     let model = joint(Discrete::uniform(FlowMatching {}, 3), 1, 3);
     let error = bound(&model, &CrossEntropy {}, numbers(&[vec![1]]), 1, &Rng::new(0)).unwrap_err().to_string();
-    assert!(error.contains("no bound"), "{error}");
+    assert!(error.contains("is not a bound"), "{error}");
     assert!(MutualInformation::uniform(vec![1.0, 0.0]).is_err());
     let field = |noise: &dyn Noise<3>| noise.check().unwrap_err().field().map(str::to_owned);
     assert_eq!(field(&Discrete::absorbing(FlowMatching {}, 3, 3)).as_deref(), Some("mask"));

@@ -354,7 +354,8 @@ fn pointers_to_a_noise_forward_every_method() {
     }
     let odd = || Odd(Discrete::uniform(FlowMatching {}, 3));
     holds(odd());
-    holds(&odd());
+    let shared = odd();
+    holds(&shared as &dyn Noise<2>);
     holds(Box::new(odd()) as Box<dyn Noise<2>>);
     holds(Arc::new(odd()) as Arc<dyn Noise<2>>);
 }
