@@ -71,8 +71,8 @@
 //!
 //! * **The same bits.** Sample i depends on the seed and i, not on the batch size or the number of threads; a resumed run equals an
 //!   uninterrupted one bit by bit. There is no global random state: randomness is an argument ([`Rng`]).
-//! * **Laws.** Every module is tested by the mathematical laws it must obey ([`laws`]), through functions that check a module of your
-//!   own as well.
+//! * **Laws.** Schedules, noises, networks, losses, denoisers, spacings and samplers are tested by the mathematical laws they must
+//!   obey ([`laws`]), through functions that check those of your own as well.
 //! * **Errors.** What does not fit is refused before the first step, with the field, the problem and a remedy ([`Error`]).
 
 pub mod data;

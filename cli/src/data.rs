@@ -11,7 +11,7 @@ pub use facts::Facts;
 pub(crate) use facts::pictured;
 pub use images::ImageSet;
 pub use points::PointSource;
-pub(crate) use source::told;
+pub(crate) use source::data_error;
 pub use source::{Loaded, Set, Source};
 pub use text::TextSet;
 pub use tweedie_data::Split;

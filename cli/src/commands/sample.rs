@@ -1,7 +1,7 @@
 //! `tweedie sample`: generates samples from a trained run.
 use crate::{
     args,
-    data::{Facts, told},
+    data::{Facts, data_error},
     device,
     dyn_model::{SampleRequest, generate},
     output::console::{note, say},
@@ -259,7 +259,7 @@ impl Case<'_> {
                 &[samples.frames.len(), plan.sample.n],
                 &samples.frames.concat(),
             )?;
-            npy::save(out.join("times.npy"), &[samples.times.len()], &samples.times).map_err(told)?;
+            npy::save(out.join("times.npy"), &[samples.times.len()], &samples.times).map_err(data_error)?;
             sample_files::write_trajectory(&out, facts, &samples, &classes, "Sampling trajectories")?;
         }
         if !args.quiet {

@@ -4,7 +4,7 @@ mod interrupt;
 use crate::{
     args,
     commands::{for_rank, of_rank, sample},
-    data::{Facts, Set, Split, told},
+    data::{Facts, Set, Split, data_error},
     device,
     dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
     output::console::{note, say},
@@ -292,7 +292,7 @@ impl<const D: usize> Run<'_, D> {
         if let Some(text) = text::lines(self.facts, last) {
             write_atomically(&file("txt")?, text.as_bytes())?;
         } else if let Some(picture) = picture::samples(self.facts, last, &classes)? {
-            tweedie_data::picture::save(&picture, file("png")?).map_err(told)?;
+            tweedie_data::picture::save(&picture, file("png")?).map_err(data_error)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Images, and the sources of images.
 use crate::data::{
     facts::Facts,
-    source::{Loaded, Set, Source, told},
+    source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use tweedie::{Result, Rng, data::Data, net::Classes};
@@ -55,7 +55,7 @@ macro_rules! images {
                     {
                         Ok(None)
                     }
-                    loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(told)?))))),
+                    loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(data_error)?))))),
                 }
             }
         }

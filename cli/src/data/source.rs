@@ -46,17 +46,17 @@ pub trait Source: Debug + Send + Sync {
 }
 
 /// An error of the data as one of the library's.
-pub(crate) fn told(error: tweedie_data::Error) -> Error {
-    match error.field() {
-        // Some messages begin with the field, others are sentences about a file.
-        Some(field) => {
-            let text = error.to_string();
-            let problem = match text.strip_prefix(&format!("`{field}` ")) {
-                Some(problem) => problem.to_owned(),
-                None => format!("cannot be used: {text}"),
-            };
-            Error::invalid(problem).with_field(field)
+pub(crate) fn data_error(error: tweedie_data::Error) -> Error {
+    match (error.path(), error.field()) {
+        (None, Some(field)) => {
+            let own = Error::invalid(error.problem()).with_field(field);
+            match error.remedy() {
+                Some(remedy) => own.with_remedy(remedy),
+                None => own,
+            }
         }
-        None => Error::invalid(error.to_string()),
+        // The sentence is about the file, the field only says which setting names it.
+        (Some(_), Some(field)) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
+        (_, None) => Error::invalid(error.to_string()),
     }
 }

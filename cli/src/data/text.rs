@@ -2,7 +2,7 @@
 use crate::data::{
     categories::{Categories, Shown},
     facts::Facts,
-    source::{Loaded, Set, Source, told},
+    source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use tweedie::{Result, Rng, data::Data, net::Classes};
@@ -10,7 +10,7 @@ use tweedie_data::{Split, Text, Texts};
 
 impl Source for Text {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
-        let loaded = Text::load(self, split).map_err(told)?;
+        let loaded = Text::load(self, split).map_err(data_error)?;
         Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
     }
 }

@@ -1,7 +1,7 @@
 //! Pictures of samples: images in a grid, points as a scatter plot, and sampling trajectories of both.
 use crate::{
     data::pictured,
-    data::{Facts, told},
+    data::{Facts, data_error},
 };
 use tweedie::{Result, net::Classes};
 use tweedie_data::{
@@ -50,7 +50,7 @@ pub fn samples(facts: &Facts, values: &[f32], classes: &Classes) -> Result<Optio
         Some(Kind::Images(shape)) => images(facts, shape, values, classes).map(Some),
         Some(Kind::Cloud) => {
             let cloud = cloud(values, classes, CLOUD);
-            grid(&cloud, [1, 3, CLOUD, CLOUD], &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(told)
+            grid(&cloud, [1, 3, CLOUD, CLOUD], &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(data_error)
         }
         None => Ok(None),
     }
@@ -68,7 +68,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let by_class = rows.iter().map(Vec::len).sum::<usize>() == n && rows.len() > 1 && columns > 1;
     if !by_class {
-        return grid(values, [n, channels, height, width], &Layout::default()).map_err(told);
+        return grid(values, [n, channels, height, width], &Layout::default()).map_err(data_error);
     }
     let layout = Layout::default();
     // Cells without a sample have the background color, or are transparent.
@@ -82,7 +82,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     }
     let names = present.iter().map(|class| facts.classes[*class as usize].clone()).collect();
     grid(&cells, [rows.len() * columns, channels, height, width], &Layout { columns, row_labels: names, ..layout })
-        .map_err(told)
+        .map_err(data_error)
 }
 
 /// The trajectories of the first samples: one row per sample, one column per timestep.
@@ -102,12 +102,12 @@ pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &C
             let rows = (0..n).map(|i| name(i).unwrap_or_default()).collect::<Vec<_>>();
             let rows = if rows.iter().all(String::is_empty) { vec![] } else { rows };
             let layout = Layout { row_labels: rows, ..Layout::default() };
-            strip(&values, [frames.len(), n, channels, height, width], times, &layout).map(Some).map_err(told)
+            strip(&values, [frames.len(), n, channels, height, width], times, &layout).map(Some).map_err(data_error)
         }
         Some(Kind::Cloud) => {
             let panels: Vec<f32> = frames.iter().flat_map(|frame| cloud(frame, classes, SMALL_CLOUD)).collect();
             let shape = [frames.len(), 1, 3, SMALL_CLOUD, SMALL_CLOUD];
-            strip(&panels, shape, times, &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(told)
+            strip(&panels, shape, times, &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(data_error)
         }
         None => Ok(None),
     }

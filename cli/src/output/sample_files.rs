@@ -1,6 +1,6 @@
 //! The files of generated samples.
 use crate::{
-    data::{Facts, pictured, told},
+    data::{Facts, data_error, pictured},
     dyn_model::Samples,
     output::{picture, text},
 };
@@ -22,7 +22,7 @@ pub(crate) fn write(
     if !classes.0.is_empty() {
         // −1 means unconditional.
         let indices: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
-        npy::save(folder.join("classes.npy"), &[n], &indices).map_err(told)?;
+        npy::save(folder.join("classes.npy"), &[n], &indices).map_err(data_error)?;
     }
     if let Some(text) = text::lines(facts, last) {
         write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
@@ -30,7 +30,7 @@ pub(crate) fn write(
     }
     match picture::samples(facts, last, classes)? {
         Some(picture) => {
-            tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(told)?;
+            tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(data_error)?;
             Ok(Some("samples.png"))
         }
         None => Ok(None),
@@ -51,7 +51,7 @@ pub(crate) fn write_trajectory(
     }
     match picture::trajectory(facts, &samples.frames, &samples.times, classes)? {
         Some(strip) => {
-            tweedie_data::picture::save(&strip, folder.join("trajectory.png")).map_err(told)?;
+            tweedie_data::picture::save(&strip, folder.join("trajectory.png")).map_err(data_error)?;
             Ok(Some("trajectory.png"))
         }
         None => Ok(None),
@@ -64,12 +64,12 @@ pub(crate) fn values(path: &Path, facts: &Facts, rows: &[usize], values: &[f32])
     if let Some((_, tokens)) = text::rows(facts, values) {
         let tokens: Vec<i64> = tokens.into_iter().flatten().map(i64::from).collect();
         let shape: Vec<usize> = rows.iter().copied().chain([facts.shape[0]]).collect();
-        return npy::save(path, &shape, &tokens).map_err(told);
+        return npy::save(path, &shape, &tokens).map_err(data_error);
     }
     match pictured(facts, &[]) {
         // Category index = gray level; the largest index is the mask.
         Some((image, _)) => npy::save(path, &shape(&image), values),
         None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
     }
-    .map_err(told)
+    .map_err(data_error)
 }

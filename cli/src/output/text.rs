@@ -1,5 +1,5 @@
 //! Generated text: one line per sample, and an HTML page of sampling trajectories.
-use crate::data::{Facts, told};
+use crate::data::{Facts, data_error};
 use std::fmt::Write;
 use tweedie::{Error, Result};
 use tweedie_data::Codec;
@@ -50,7 +50,7 @@ pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usiz
         if i > 0 {
             known.push(-1.0);
         }
-        let tokens = codec.vocabulary.encode(piece).map_err(told)?;
+        let tokens = codec.vocabulary.encode(piece).map_err(data_error)?;
         known.extend(tokens.into_iter().map(|token| token as f32));
     }
     if known.len() > length {

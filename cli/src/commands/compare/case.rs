@@ -135,11 +135,11 @@ fn floor<const D: usize>([own, other]: &[Tensor<D>; 2], requested: usize) -> Flo
     // The standard deviation of a distance between samples of one distribution falls as 1/√n, that of its square (the
     // energy distance is one) as 1/n.
     let fewer = split_rows as f64 / used as f64;
-    let spread = [(0, fewer.sqrt()), (1, fewer)].map(|(k, scale)| {
+    let std = [(0, fewer.sqrt()), (1, fewer)].map(|(k, scale)| {
         let mean = splits.iter().map(|split| split[k]).sum::<f64>() / SPLITS as f64;
         scale * (splits.iter().map(|split| (split[k] - mean).powi(2)).sum::<f64>() / (SPLITS - 1) as f64).sqrt()
     });
-    Floor { distances: distances(other, own), spread, used, requested }
+    Floor { distances: distances(other, own), std, used, requested }
 }
 
 impl<const D: usize> Case<'_, D>

@@ -24,8 +24,8 @@ impl Gap {
     pub fn ratio(&self) -> Option<(f64, Option<f64>)> {
         let n = self.ratios.len() as f64;
         let mean = self.ratios.iter().sum::<f64>() / n;
-        let spread = (self.ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-        (n > 0.0).then_some((mean, (n > 1.0).then_some(spread)))
+        let std = (self.ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        (n > 0.0).then_some((mean, (n > 1.0).then_some(std)))
     }
 }
 
@@ -76,7 +76,7 @@ impl Curve {
 /// Distances between two sets of data: the value of a perfect model, up to sampling error.
 pub(super) struct Floor {
     pub distances: [f64; 2],
-    pub spread: [f64; 2],
+    pub std: [f64; 2],
     /// Number of samples used, and number requested.
     pub used: usize,
     pub requested: usize,
@@ -155,7 +155,7 @@ mod tests {
     fn an_outlier_moves_the_mean_and_not_the_median() {
         let gap = Gap::new(&[vec![0.01, 0.01, 0.01, 4.0], vec![0.01; 4]], Some(&[2.0, 0.2]));
         assert!((gap.median - 0.1).abs() < 1e-12 && gap.error > 0.5);
-        let (mean, spread) = gap.ratio().unwrap();
-        assert!((mean - (2.0 / 1.0037f64 + 2.0) / 2.0).abs() < 1e-2 && spread.unwrap() < 0.1, "{mean} {spread:?}");
+        let (mean, std) = gap.ratio().unwrap();
+        assert!((mean - (2.0 / 1.0037f64 + 2.0) / 2.0).abs() < 1e-2 && std.unwrap() < 0.1, "{mean} {std:?}");
     }
 }

@@ -36,9 +36,9 @@ impl Comparison<'_> {
 
     fn entry(&self) -> serde_json::Value {
         let rows = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.entry(&curve.label)));
-        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], spread, used, requested }| {
+        let floor = self.floor.as_ref().map(|Floor { distances: [sliced, energy], std, used, requested }| {
             json!({
-                "wasserstein": sliced, "energy": energy, "wasserstein_std": spread[0], "energy_std": spread[1],
+                "wasserstein": sliced, "energy": energy, "wasserstein_std": std[0], "energy_std": std[1],
                 "samples": used, "requested": requested,
             })
         });
@@ -85,10 +85,10 @@ impl Comparison<'_> {
                 ));
             }
         }
-        if let Some(Floor { distances: [sliced, energy], spread, .. }) = floor {
+        if let Some(Floor { distances: [sliced, energy], std, .. }) = floor {
             let blank = 2 + 5 + 2 + 5 + 2 + 8 + 2 + 8 + 2 + ratio + 2 + 8;
             say(&format!("{:width$}{:blank$}  {sliced:>11.4}  {energy:>8.4}", "data vs data", ""));
-            say(&format!("{:width$}{:blank$}  {:>11.4}  {:>8.4}", "± std", "", spread[0], spread[1]));
+            say(&format!("{:width$}{:blank$}  {:>11.4}  {:>8.4}", "± std", "", std[0], std[1]));
         }
         self.legend();
         for (curve, point) in curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point))) {
@@ -125,7 +125,7 @@ impl Comparison<'_> {
 
     fn advise(&self) {
         let Some((curve, point)) = self.best() else { return };
-        let over = |spread| if spread { format!(" (± over {} seeds)", self.args.seeds) } else { String::new() };
+        let over = |std| if std { format!(" (± over {} seeds)", self.args.seeds) } else { String::new() };
         let ratio = point.gap.as_ref().and_then(Gap::ratio).filter(|(mean, _)| *mean > 1.0);
         let ratio = ratio
             .map(|ratio| format!(": {} times lower than that of ddim{}", ratio_text(ratio), over(ratio.1.is_some())));
@@ -167,8 +167,8 @@ impl Point {
             "median": gap.map(|gap| gap.median), "ratio_to_ddim": ratio.map(|ratio| ratio.0),
             "ms": self.seconds * 1e3,
         });
-        if let Some((_, Some(spread))) = ratio {
-            entry["ratio_to_ddim_std"] = json!(spread);
+        if let Some((_, Some(std))) = ratio {
+            entry["ratio_to_ddim_std"] = json!(std);
         }
         if let Some([sliced, energy]) = self.distances {
             entry["wasserstein"] = json!(sliced);
@@ -192,15 +192,15 @@ fn digits(t: f64) -> String {
 }
 
 /// A ratio and its standard deviation.
-fn ratio_text((mean, spread): (f64, Option<f64>)) -> String {
+fn ratio_text((mean, std): (f64, Option<f64>)) -> String {
     let number = |value: f64| match value {
         tiny if tiny > 0.0 && tiny < 0.01 => format!("{tiny:.0e}"),
         small if small > 0.0 && small < 0.1 => format!("{small:.2}"),
         usual => format!("{usual:.1}"),
     };
-    match spread {
+    match std {
         None => number(mean),
-        Some(spread) => format!("{} ± {}", number(mean), number(spread)),
+        Some(std) => format!("{} ± {}", number(mean), number(std)),
     }
 }
 
