@@ -9,7 +9,7 @@ test:
 
 # The schema of recipes in a JSON-schema validator, beside the tool: a workspace of its own.
 schema:
-	cargo build --release -p tweedie-cli
+	cargo build --release
 	cargo test --release --manifest-path cli/schema-check/Cargo.toml --target-dir target/schema-check
 
 doc:

@@ -10,7 +10,7 @@ use std::{
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
-/// The tool, built before by `cargo build --release -p tweedie-cli`.
+/// The tool, built before by `cargo build --release` or `cargo test --release`.
 fn tweedie() -> Command {
     let built = root().join("target/release/tweedie");
     assert!(built.exists(), "{} is not built", built.display());
