@@ -10,7 +10,7 @@ test:
 # The schema of recipes in a JSON-schema validator, beside the tool: a workspace of its own.
 schema:
 	cargo build --release
-	cargo test --release --manifest-path cli/schema-check/Cargo.toml --target-dir target/schema-check
+	cargo test --release --manifest-path cli/schema-check/Cargo.toml --target-dir target/schema-check --test recipes
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
