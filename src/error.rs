@@ -1,4 +1,4 @@
-//! Errors: what can go wrong that is not a programmer's mistake.
+//! Errors of users and of the system; programming errors panic.
 use std::{
     fmt, io,
     path::{Path, PathBuf},

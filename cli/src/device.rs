@@ -1,5 +1,5 @@
 //! The `--device` flag.
-use crate::output::messages;
+use crate::messages;
 use burn::tensor::Device;
 use tweedie::{Error, Result};
 

@@ -13,7 +13,7 @@ use tweedie::{
     transform::{Identity, Transform},
 };
 
-/// Settings of a transform whose type is forgotten.
+/// Type-erased settings of a transform.
 pub(crate) trait TransformBuilder<const D: usize> {
     /// What is known of x, given what is known of the data.
     fn facts(&self, data: &Facts) -> Result<Facts>;
@@ -42,7 +42,7 @@ impl<const D: usize> TransformConfig<D> for Untransformed {
     }
 }
 
-/// A transform of any type: a burn module that passes everything on to the one inside, parameters under their own names.
+/// A type-erased transform: a burn module that forwards to the inner one and keeps its parameter names.
 #[derive(Debug)]
 pub(crate) struct DynTransform<const D: usize>(Box<dyn AnyTransform<D>>);
 

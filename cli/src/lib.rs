@@ -15,6 +15,7 @@ mod data;
 mod device;
 mod dyn_model;
 mod dyn_transform;
+mod messages;
 mod output;
 mod recipe;
 mod registry;
@@ -77,7 +78,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
             // An error that quotes a line of a recipe ends with that line.
             output::console::note(&format!(
                 "error: {}",
-                if text.contains('\n') { text } else { output::messages::sentence(&text) }
+                if text.contains('\n') { text } else { messages::sentence(&text) }
             ));
             ExitCode::FAILURE
         }

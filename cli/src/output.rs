@@ -1,9 +1,7 @@
 //! What the tool shows: lines, messages, progress, pictures, text and the HTML report.
 pub(crate) mod console;
-pub(crate) mod messages;
 pub(crate) mod picture;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod sample_files;
-mod synonyms;
 pub(crate) mod text;

@@ -281,7 +281,7 @@ impl<M: Multistep + ?Sized, const D: usize> SamplerState<D> for MultistepState<'
 
 /// # Panics
 ///
-/// If a method does not give one weight to each output: what is missing or left over would be lost in silence.
+/// If the number of weights differs from the number of outputs.
 fn one_each(method: &str, weights: &[f64], outputs: usize) {
     assert_eq!(
         weights.len(),

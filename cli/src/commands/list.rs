@@ -1,10 +1,7 @@
 //! `tweedie list`: the modules that a recipe can name, and the fields of modules and sections.
 use crate::{
-    args,
-    output::{
-        console::{bold, paragraph, say, together},
-        messages,
-    },
+    args, messages,
+    output::console::{bold, paragraph, say, together},
     recipe::{sections, unknown_module},
     registry::{
         Modules, Rank,

@@ -6,8 +6,8 @@ use crate::{
     commands::{for_rank, list::pretty},
     data::categories::Categories,
     data::{Facts, Set, Split},
+    messages,
     output::console::say,
-    output::messages,
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{

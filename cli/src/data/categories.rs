@@ -1,12 +1,12 @@
 //! Categorical data: how many categories there are, and what they stand for.
-use crate::output::messages;
+use crate::messages;
 use serde::{Deserialize, Serialize};
 use tweedie_data::{Codec, Vocabulary};
 
-/// What the categories of categorical data are, which travel as their numbers, `[batch, length, 1]`.
+/// The categories of categorical data. A batch holds category indices, `[batch, length, 1]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Categories {
-    /// How many there are among the data: the mask of absorbing noise is one more.
+    /// Number of categories in the data, without the mask of absorbing noise.
     pub count: usize,
     /// The share of each among the data.
     pub frequencies: Vec<f64>,
@@ -18,7 +18,7 @@ pub struct Categories {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shown {
-    /// Nothing but the numbers.
+    /// Category indices.
     Numbers,
     /// Text.
     Text(Codec),
@@ -27,14 +27,14 @@ pub enum Shown {
 }
 
 impl Categories {
-    /// How samples are text, where they are.
+    /// The text encoding, if samples are text.
     pub fn codec(&self) -> Option<&Codec> {
         match &self.shown {
             Shown::Text(codec) => Some(codec),
             _ => None,
         }
     }
-    /// Sizes of an image, where samples are images.
+    /// Channels, height and width, if samples are images.
     pub fn image(&self) -> Option<[usize; 3]> {
         match self.shown {
             Shown::Image(shape) => Some(shape),

@@ -1,9 +1,9 @@
-//! What a model must know of its data after they are gone.
-use crate::{data::categories::Categories, output::messages};
+//! The properties of the training data that a checkpoint stores.
+use crate::{data::categories::Categories, messages};
 use serde::{Deserialize, Serialize};
 use tweedie::{Error, Result};
 
-/// What a model must know of its data after they are gone: it is kept with the weights.
+/// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Sizes of one sample: channels, height and width of an image; the numbers of a point.
@@ -12,11 +12,11 @@ pub struct Facts {
     pub classes: Vec<String>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
-    /// Whether x lies within [−1, 1], so that guesses can be kept there.
+    /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
     pub bounded: bool,
     /// How many samples there are to learn from.
     pub samples: usize,
-    /// What the categories are, where x is their numbers.
+    /// The categories, if x holds category indices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub categories: Option<Categories>,
 }
@@ -26,11 +26,11 @@ impl Facts {
         let [low, high] = self.scale;
         (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
     }
-    /// Whether these data are those that a model was made for, of which this is known.
+    /// Checks that `data` have the properties of the data that the model was trained on.
     ///
     /// # Errors
     ///
-    /// How they differ.
+    /// If they differ.
     pub(crate) fn fit(&self, data: &Facts) -> Result<()> {
         if let (Some(known), Some(found)) = (&self.categories, &data.categories)
             && (known.count != found.count || known.shown != found.shown)

@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use tweedie::{Error, Result, Rng, data::Data, net::Classes};
 use tweedie_data::{Points, Shape, Split};
 
-/// Points in the plane: `n` of them drawn by `seed`, a tenth as many more held out.
+/// Points in the plane: `n` for training, and a tenth as many held out, sampled with `seed`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PointSource {
-    /// What the points form.
+    /// The shape that the points form.
     pub shape: Shape,
     /// Standard deviation of the noise around it, in [0, 1); the shape's own if not given.
     pub noise: Option<f64>,
-    /// How many points.
+    /// Number of training points.
     pub n: usize,
-    /// What they are drawn by.
+    /// Random seed.
     pub seed: u64,
 }
 impl Default for PointSource {

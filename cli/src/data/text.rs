@@ -15,7 +15,7 @@ impl Source for Text {
     }
 }
 
-/// Samples of text as numbers of tokens.
+/// Samples of text as token ids.
 #[derive(Debug)]
 pub struct TextSet(pub Texts);
 impl Data<Tensor<3>, Classes> for TextSet {

@@ -1,6 +1,6 @@
 //! Generation of samples from a model, batch by batch.
 use super::model::DynModel;
-use crate::output::messages;
+use crate::messages;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
 use tweedie::{

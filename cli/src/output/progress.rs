@@ -1,5 +1,5 @@
 //! Progress on standard error.
-use crate::output::{console::note, messages};
+use crate::{messages, output::console::note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     collections::VecDeque,

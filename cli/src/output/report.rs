@@ -1,7 +1,7 @@
 //! `report.html`: the results of a run in one self-contained file.
 use crate::{
     data::Facts,
-    output::messages,
+    messages,
     run_dir::{Line, RunDir},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -57,7 +57,7 @@ fn of_other_rank(recipe: &Recipe, modules: &Modules, kind: Kind, name: &str, pat
             is_for.join(" and "),
             own.join(" or "),
             if known.len() == 1 { "is" } else { "are" },
-            crate::output::messages::list(known)
+            crate::messages::list(known)
         ),
     };
     let written = if recipe.get(path).is_some_and(Value::is_str) { path.to_owned() } else { format!("{path}.name") };

@@ -1,6 +1,6 @@
-//! A recipe held against the descriptions of its sections and modules: what is written becomes values of the types that they have.
+//! Checks a recipe against the schemas of its sections and modules, and converts its values to the types of the fields.
 use crate::{
-    output::messages,
+    messages,
     recipe::{
         file::{Part, Recipe},
         sections,
@@ -18,7 +18,7 @@ use tweedie::{Error, Result};
 ///
 /// # Errors
 ///
-/// The first mistake, shown where it stands: a section or field that is not known or missing, a value of the wrong type or out of
+/// The first error, with its place in the file: a section or field that is not known or missing, a value of the wrong type or out of
 /// range, a module that does not exist.
 pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
     let sections = sections::all();
@@ -57,7 +57,7 @@ pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
     }
 }
 
-/// A section that a recipe must have is not there.
+/// The error for a required section that is missing.
 fn absent(recipe: &Recipe, modules: &Modules, section: &str) -> Error {
     let known = Kind::named(section).map_or(vec![], |kind| modules.names(kind));
     Error::invalid(format!(

@@ -1,6 +1,7 @@
 //! A recipe as written: TOML, with the place of every field, so that a mistake can be shown where it stands.
 use crate::{
-    output::{console::note, messages},
+    messages,
+    output::console::note,
     recipe::legacy::{self, Both, Renamed},
 };
 use std::{collections::HashMap, fs, ops::Range, path::Path};
@@ -206,7 +207,7 @@ impl Recipe {
         let part = if self.get(&place).is_some_and(Value::is_table) { Part::Key } else { Part::Value };
         self.fail(&place, part, &error.to_string())
     }
-    /// The path of a field of the table at `path`, or of a table within: a module may speak for those that it is made of.
+    /// The path of a field of the table at `path` or of a nested table, because a module reports errors of its parts too.
     fn place_of(&self, path: &str, field: &str) -> Option<String> {
         let full = format!("{path}.{field}");
         if self.get(&full).is_some() {

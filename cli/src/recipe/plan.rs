@@ -49,7 +49,7 @@ impl DataSpec {
     }
 }
 
-/// Everything a recipe says beside the data, for data of one rank.
+/// Everything that a recipe specifies except the data, for data of one rank.
 pub(crate) struct Plan<const D: usize> {
     pub transform: Option<Box<dyn TransformBuilder<D>>>,
     /// What is known of the data, and of x.

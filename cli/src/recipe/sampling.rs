@@ -1,4 +1,4 @@
-//! How samples are drawn: `[sample]` of a recipe, its sampler and its timesteps.
+//! Sampling: `[sample]` of a recipe, its sampler and its timesteps.
 use crate::{
     data::Facts,
     dyn_model::timesteps,

@@ -1,5 +1,5 @@
 //! What a configuration holds: the names, types, ranges, defaults and descriptions of its fields, read from its JSON schema.
-use crate::{output::messages, registry::prose};
+use crate::{messages, registry::prose};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 

@@ -53,9 +53,9 @@ impl Default for Sections {
         Self { steps: None, counts: vec![10, 10, 5, 5] }
     }
 }
-/// T: what was asked for, or the schedule's, or 1000.
-fn steps_of(asked: Option<usize>, schedule: &AnySchedule) -> usize {
-    asked.or(schedule.steps()).unwrap_or(1000)
+/// T: the given number of steps. Default: that of the schedule, or else 1000.
+fn steps_of(given: Option<usize>, schedule: &AnySchedule) -> usize {
+    given.or(schedule.steps()).unwrap_or(1000)
 }
 impl SpacingOf for Sections {
     fn spacing(&self, _: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>> {
@@ -143,7 +143,7 @@ of_times! {
     };
     /// Another spacing's training times in antithetic pairs u, 1 − u.
     AntitheticTimes {} "uniform" |_, times| Arc::new(Antithetic(times));
-    /// Another spacing's training times, drawn independently instead of stratified over the batch.
+    /// Another spacing's training times, sampled independently instead of stratified over the batch.
     IndependentTimes {} "uniform" |_, times| Arc::new(Independent(times));
     /// Another spacing's training times, importance-sampled by the losses seen so far.
     ImportanceTimes {
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(numbers("name = 'linspace'"), [100, 67, 34, 1, 0]);
         assert_eq!(numbers("name = 'grid'"), [100, 75, 50, 25, 0]);
         assert_eq!(numbers("name = 'sections'\ncounts = [2, 2]"), [100, 51, 50, 1, 0]);
-        // Asked for, or where there is no table.
+        // If requested, or if there is no table.
         assert_eq!(grid("name = 'leading'\nsteps = 10", Linear::new(100), 2), [0.6, 0.1, 0.0]);
         assert_eq!(grid("name = 'leading'", FlowMatching {}, 2), [0.501, 0.001, 0.0]);
     }

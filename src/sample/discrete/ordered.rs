@@ -33,7 +33,7 @@ pub enum UnmaskingOrder {
     Position,
 }
 
-/// Confidence-ordered unmasking: as many masks per step as the schedule asks for, those of the highest score first,
+/// Confidence-ordered unmasking: as many masks per step as the schedule implies, those of the highest score first,
 /// each sampled from p(x ∣ x_t).
 ///
 /// Of M entries `⌊M (1 − ᾱ(s))⌉` stay masked at s, ᾱ the survival probability, so M steps of a linear one unmask one

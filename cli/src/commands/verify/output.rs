@@ -1,5 +1,5 @@
 //! Output of `tweedie verify`: a table, a line per module, JSON, and an error that names the first law that failed.
-use crate::output::{console::say, messages::count};
+use crate::{messages::count, output::console::say};
 use serde_json::json;
 use tweedie::{
     Error, Result,

@@ -1,5 +1,5 @@
 //! Helpers for messages: lists, suggestions, numbers and durations.
-use crate::output::synonyms;
+mod synonyms;
 
 /// `` `a`, `b` and `c` ``.
 pub fn list<T: AsRef<str>>(words: &[T]) -> String {
