@@ -61,7 +61,7 @@ const AS_P: &str = "samples are distributed as p";
 const ENTROPY: &str = "the entropy of samples is their mean −ln p";
 
 #[test]
-fn a_distribution_that_breaks_a_law_is_told_which() {
+fn a_distribution_that_breaks_a_law_is_named() {
     for dtype in [DType::F32, DType::F64] {
         let of = |flaw| {
             // Rows that differ, and an entry that is a point where nothing is flawed.
@@ -162,7 +162,7 @@ impl Noise<2> for Slipped {
 }
 
 #[test]
-fn a_noise_that_breaks_a_law_is_told_which() {
+fn a_noise_that_breaks_a_law_is_named() {
     const BAYES: &str = "Bayes' rule holds for one step";
     for dtype in [DType::F32, DType::F64] {
         let x = Rng::new(1).normal_tensor([64, 2], &Device::flex(), dtype);
@@ -284,7 +284,7 @@ fn a_flawed_sampler_fails_the_laws_of_its_moments_order_and_rows() {
     const ROW: &str = "a row does not depend on the rest of the batch";
     let of = |flaw: Flawy| broken(&laws::sampler(&flaw));
     assert_eq!(of(Flawy::Sound), [""; 0]);
-    // A walk of right moments: it is the shape that tells.
+    // A trajectory of right moments: it is the shape that tells.
     assert_eq!(of(Flawy::Fake), [SHAPE, LEFT]);
     assert_eq!(of(Flawy::Last), [LEFT]);
     assert_eq!(of(Flawy::Left), [WEAK, LIMIT]);

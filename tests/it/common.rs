@@ -92,7 +92,7 @@ pub fn latents() -> Tensor<2> {
     points(std::array::from_fn::<_, 8, _>(|i| [at(i, 0), at(i, 1)]))
 }
 /// The last point of a trajectory through `times`, without the denoised estimate that ends it.
-pub fn walk(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>, times: &[f64], mut z: Tensor<2>) -> Tensor<2> {
+pub fn final_point(sampler: &dyn Sampler<2>, model: &dyn Denoiser<2>, times: &[f64], mut z: Tensor<2>) -> Tensor<2> {
     let mut state = sampler.start(model.noise()).expect("the sampler fits the noise");
     for at in TimeStep::along(times) {
         z = state.step(model, z, at, &mut Rng::new(0));

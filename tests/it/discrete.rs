@@ -190,7 +190,7 @@ fn the_masked_bound_is_the_likelihood_of_every_x() {
 
 /// A net that knows nothing of masks says the same bound, and one that is wrong a worse one.
 #[test]
-fn a_wrong_guess_has_a_larger_bound() {
+fn a_wrong_estimate_has_a_larger_bound() {
     let right = joint(Discrete::absorbing(FlowMatching {}, 4, 3).with_prediction(DiscretePrediction::Logits), 2, 3);
     let wrong = Joint::new(
         Discrete::absorbing(FlowMatching {}, 4, 3),
@@ -392,7 +392,7 @@ fn matrices_obey_their_laws() {
             Noise::<3>::check(&chain).unwrap();
         }
         let checks = laws::noise::<3>(&chain, &x);
-        // The walk forgets slowly, and is not asked whether it has.
+        // This chain converges slowly, and its limit is not tested.
         all_hold(
             name,
             checks.into_iter().filter(|c| name != "nearest" || !c.law.contains("near the stationary")).collect(),

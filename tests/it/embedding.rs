@@ -277,7 +277,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
     assert!(plain > 48, "{plain} of 64");
     // The same trajectory with rounded estimates.
     let rounded = Rounded { model: model.conditioned(&Classes::none()), embedding: &model.transform, until: 0.8 };
-    let walk = tweedie::sample::trajectory(
+    let points = tweedie::sample::trajectory(
         &rounded as &dyn Denoiser<3>,
         &Ddim { eta: 0.0 },
         model.grid(25),
@@ -285,7 +285,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
         &Rng::new(1),
         &device(),
     )?;
-    let (_, x) = walk.last().expect("an end");
+    let (_, x) = points.last().expect("an end");
     let word = model.transform.nearest(x.clone());
     // The last estimate is the vector of a token, and so is x.
     let gap = (model.transform.look_up(word.clone()) - x).abs().max().into_scalar::<f32>();

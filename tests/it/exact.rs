@@ -1,5 +1,5 @@
 //! Exact models against closed forms, and samplers against other systems, in double precision.
-use crate::common::{even, gap, latents, mixture, numbers, points, walk};
+use crate::common::{even, final_point, gap, latents, mixture, numbers, points};
 use burn::tensor::Tensor;
 use serde::Deserialize;
 use std::{collections::HashMap, sync::LazyLock};
@@ -115,7 +115,7 @@ fn one_step_and_multistep_samplers_end_where_those_of_k_diffusion_do() {
         ("dpmpp_2m", &DpmSolverPp::default()),
     ];
     for (name, sampler) in samplers {
-        let end = walk(sampler, &model, &even(9), latents() * 20.0);
+        let end = final_point(sampler, &model, &even(9), latents() * 20.0);
         let error = gap(end.clone(), points(&REFERENCE.k_diffusion[name]));
         assert!(error < 1e-9, "{name}: {error:.2e}");
         let zero = model.denoise(end, &[0.0]).mean;
@@ -129,8 +129,8 @@ fn one_step_and_multistep_samplers_end_where_those_of_k_diffusion_do() {
 fn dpm_solver_ends_where_dpm_fast_does() {
     let model = mixture(Gaussian::new(VarianceExploding { sigma_min: 0.02, sigma_max: 20.0 }));
     let (three, two) = (DpmSolver { order: 3 }, DpmSolver { order: 2 });
-    let z = walk(&three, &model, &even(7)[..7], latents() * 20.0);
-    let z = walk(&two, &model, &[1.0 / 7.0, 0.0], z);
+    let z = final_point(&three, &model, &even(7)[..7], latents() * 20.0);
+    let z = final_point(&two, &model, &[1.0 / 7.0, 0.0], z);
     let error = gap(z, points(&REFERENCE.k_diffusion["dpm_fast"]));
     assert!(error < 1e-9, "{error:.2e}");
 }
@@ -162,7 +162,7 @@ fn ancestral_samplers_end_where_those_of_k_diffusion_do() {
 #[test]
 fn churn_ends_where_edms_sampler_does() {
     let model = mixture(Gaussian::new(levels()));
-    let end = walk(&Heun {}, &model, &even(17), latents() * 20.0);
+    let end = final_point(&Heun {}, &model, &even(17), latents() * 20.0);
     let error = gap(model.denoise(end, &[0.0]).mean, points(&REFERENCE.edm["deterministic"]));
     assert!(error < 1e-9, "{error:.2e}");
 
@@ -197,7 +197,7 @@ fn errors_fall_as_k_diffusions_do() {
         assert_eq!(REFERENCE.convergence[name].len(), 6);
         for (i, theirs) in REFERENCE.convergence[name].iter().enumerate() {
             let steps = 10 << i;
-            let ours = gap(walk(sampler, &model, &even(steps), latents() * 20.0), points(&REFERENCE.flow));
+            let ours = gap(final_point(sampler, &model, &even(steps), latents() * 20.0), points(&REFERENCE.flow));
             assert!((ours / theirs - 1.0).abs() < 1e-6, "{name}, {steps} steps: {ours} for {theirs}");
         }
     }

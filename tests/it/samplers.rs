@@ -1,5 +1,5 @@
 //! Samplers: measured orders, laws, equalities between them, and diffusers' sums.
-use crate::common::{gap, latents, mixture, numbers, walk};
+use crate::common::{final_point, gap, latents, mixture, numbers};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::{cell::Cell, sync::Arc};
 use tweedie::{
@@ -208,7 +208,7 @@ fn the_printed_third_order_converges_with_second_order() {
 fn samplers_equal_by_algebra_give_equal_samples() {
     let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
     let times: Vec<f64> = (1..=9).rev().map(|i| f64::from(i) / 10.0).collect();
-    let end = |sampler: &dyn Sampler<2>| walk(sampler, &model, &times, latents());
+    let end = |sampler: &dyn Sampler<2>| final_point(sampler, &model, &times, latents());
     let predictor = UniPc { corrector: false, ..UniPc::default() };
     let adams = AdamsBashforth { order: 3, corrector: false, ..AdamsBashforth::default() };
     let pairs: [(&dyn Sampler<2>, &dyn Sampler<2>); 8] = [
@@ -238,7 +238,7 @@ fn samplers_equal_by_algebra_give_equal_samples() {
 fn inversion_is_the_inverse_of_ddim() {
     let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
     let times: Vec<f64> = (10..=90).rev().map(|i| f64::from(i) / 100.0).collect();
-    let x = walk(&Ddim { eta: 0.0 }, &model, &times, latents());
+    let x = final_point(&Ddim { eta: 0.0 }, &model, &times, latents());
     let rising: Vec<f64> = times.iter().rev().copied().collect();
     let exact = gap(invert(&model, &rising, x.clone(), 40).unwrap(), latents());
     let explicit = gap(invert(&model, &rising, x, 1).unwrap(), latents());
@@ -317,7 +317,7 @@ fn pndm_follows_its_equations_11_to_13() {
         };
         z = phi(&z, &mean, t, s);
     }
-    let error = gap(walk(&Pndm {}, &model, &times, latents()), z);
+    let error = gap(final_point(&Pndm {}, &model, &times, latents()), z);
     assert!(error < 1e-12, "{error:.2e}");
 }
 
@@ -368,7 +368,7 @@ fn consistency_sampling_on_levels_above_zero_is_algorithm_1() {
 #[test]
 fn an_exact_consistency_model_needs_one_step() {
     let model = mixture(Gaussian::new(OrnsteinUhlenbeck {}));
-    let one = walk(&Consistency {}, &FlowEnd(&model), &[0.9, 0.0], latents());
+    let one = final_point(&Consistency {}, &FlowEnd(&model), &[0.9, 0.0], latents());
     let flow = model.flow(latents(), 0.9, 0.0);
     assert!(gap(one, flow) < 1e-6);
 }
@@ -484,46 +484,46 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
     let pp = |order| DpmSolverPp { order, ..DpmSolverPp::default() };
     let unipc = UniPc { lower_final: true, ..UniPc::default() };
     let cases: Vec<(&str, f64, Tensor<2>)> = vec![
-        ("DDIM", 172.00670881773112, walk(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &leading, start.clone())),
-        ("DDIM, v", 52.530207938179956, walk(&Ddim { eta: 0.0 }, &clip(dummy(V)), &leading, start.clone())),
+        ("DDIM", 172.00670881773112, final_point(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &leading, start.clone())),
+        ("DDIM, v", 52.530207938179956, final_point(&Ddim { eta: 0.0 }, &clip(dummy(V)), &leading, start.clone())),
         (
             "DDIM, trailing",
             170.03496344038285,
-            walk(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &trailing, start.clone()),
+            final_point(&Ddim { eta: 0.0 }, &clip(dummy(Epsilon)), &trailing, start.clone()),
         ),
-        ("DPM++ 1S", 172.26417495746864, walk(&pp(1), &dummy(Epsilon), &linspace, start.clone())),
-        ("DPM++ 2M", 253.55142357957084, walk(&pp(2), &dummy(Epsilon), &linspace, start.clone())),
-        ("DPM++ 3M as printed", 176.9650523668388, walk(&Printed3M, &dummy(Epsilon), &linspace, start.clone())),
-        ("DPM++ 2M, v", 172.87398533453234, walk(&pp(2), &dummy(V), &linspace, start.clone())),
-        ("UniPC", 189.23184886260424, walk(&unipc, &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 1S", 172.26417495746864, final_point(&pp(1), &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 2M", 253.55142357957084, final_point(&pp(2), &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 3M as printed", 176.9650523668388, final_point(&Printed3M, &dummy(Epsilon), &linspace, start.clone())),
+        ("DPM++ 2M, v", 172.87398533453234, final_point(&pp(2), &dummy(V), &linspace, start.clone())),
+        ("UniPC", 189.23184886260424, final_point(&unipc, &dummy(Epsilon), &linspace, start.clone())),
         ("Euler", 168.05158473207848, {
             let model = Dummy { noise: table(1100, Epsilon), tau: Box::new(|t| t * 1100.0 - 1.0) };
             let times: Vec<f64> =
                 (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
             let first = model.noise.schedule().at(1.0).sigma;
-            walk(&Euler {}, &model, &times, start.clone() * first)
+            final_point(&Euler {}, &model, &times, start.clone() * first)
         }),
         ("Heun", 244.6024812157848, {
             let model = Dummy { noise: table(1100, Epsilon), tau: Box::new(|t| t * 1100.0 - 1.0) };
             let times: Vec<f64> =
                 (0..10).rev().map(|i| (f64::from(i) * 1099.0 / 9.0 + 1.0) / 1100.0).chain([0.0]).collect();
             let first = model.noise.schedule().at(1.0).sigma;
-            walk(&Heun {}, &model, &times, start.clone() * first)
+            final_point(&Heun {}, &model, &times, start.clone() * first)
         }),
         // The last step of theirs stays at the smallest level, so there are nine.
         ("DPM++ 2M, Karras", 226.17453232128173, {
             let (model, times) = karras_dummy(1000, rounded);
-            walk(&pp(2), &model, &times[..10], start.clone())
+            final_point(&pp(2), &model, &times[..10], start.clone())
         }),
         ("Euler, Karras", 156.68451880058274, {
             let (model, times) = karras_dummy(1100, interpolated);
             let first = model.noise.schedule().at(1.0).sigma;
-            walk(&Euler {}, &model, &times, start.clone() * first)
+            final_point(&Euler {}, &model, &times, start.clone() * first)
         }),
         ("Heun, Karras", 248.20564811775694, {
             let (model, times) = karras_dummy(1100, interpolated);
             let first = model.noise.schedule().at(1.0).sigma;
-            walk(&Heun {}, &model, &times, start.clone() * first)
+            final_point(&Heun {}, &model, &times, start.clone() * first)
         }),
         // Theirs clips x̂ but keeps the ε̂ of the x̂ that was not, which no x̂ and z go together with: this sum, of the first
         // nine steps, is by a step of theirs. The dummy's last output is 0, and so is the sum after ten.
@@ -536,14 +536,14 @@ fn sums_on_the_dummy_model_are_those_of_diffusers() {
                 x.clamp(-1.0, 1.0) * to.alpha + eps * to.sigma
             })
         }),
-        ("DDIM, sample", 0.0, walk(&Ddim { eta: 0.0 }, &clip(dummy(X0)), &leading, start.clone())),
+        ("DDIM, sample", 0.0, final_point(&Ddim { eta: 0.0 }, &clip(dummy(X0)), &leading, start.clone())),
         ("flow matching", 133.36204533613636, {
             let model = Dummy {
                 noise: Gaussian::new(FlowMatching {}).with_prediction(Velocity),
                 tau: Box::new(|t| t * 1000.0),
             };
             let times: Vec<f64> = (0..10).rev().map(|i| (f64::from(i) * 111.0 + 1.0) / 1000.0).chain([0.0]).collect();
-            walk(&Euler {}, &model, &times, start.clone())
+            final_point(&Euler {}, &model, &times, start.clone())
         }),
     ];
     let mut wrong = vec![];
@@ -566,10 +566,10 @@ fn every_sampler_works_with_thresholding_and_uneven_times() {
         ("variance preserving", laws::problem(VariancePreserving::default())),
     ] {
         for sampler in all() {
-            let free = walk(&*sampler, &model, &uneven, latents());
-            let clamped = walk(&*sampler, &Clamped { model: &model, low: -0.5, high: 0.5 }, &uneven, latents());
+            let free = final_point(&*sampler, &model, &uneven, latents());
+            let clamped = final_point(&*sampler, &Clamped { model: &model, low: -0.5, high: 0.5 }, &uneven, latents());
             let dynamic = Thresholded { model: &model, quantile: 0.6, max: 1.5 };
-            let dynamic = walk(&*sampler, &dynamic, &uneven, latents());
+            let dynamic = final_point(&*sampler, &dynamic, &uneven, latents());
             for (kind, x) in [("free", &free), ("clamped", &clamped), ("dynamic", &dynamic)] {
                 let wrong = numbers(x.clone()).iter().filter(|x| !x.is_finite()).count();
                 assert_eq!(wrong, 0, "{sampler:?}, {name}, {kind}");

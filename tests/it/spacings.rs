@@ -63,7 +63,7 @@ fn importance_times_leave_the_mean_and_lessen_the_spread() {
 }
 
 #[test]
-fn times_are_drawn_alike_until_every_stratum_is_known() {
+fn timesteps_are_sampled_alike_until_every_stratum_is_known() {
     let times = Importance { strata: 4, keep: 2, floor: 0.5, ..Importance::of(Steps(4)) };
     let mut history = times.loss_history();
     history.record(&[0, 1, 2, 3, 0, 1, 2], &[9.0; 7]);
@@ -189,9 +189,9 @@ fn independent_times_are_no_grid() {
     assert!(laws::spacing(&Uniform::default()).iter().all(laws::Check::holds));
 }
 
-/// A walk that begins below t = 1 begins with the noise of its first time.
+/// A trajectory that begins below t = 1 begins with the noise of its first time.
 #[test]
-fn a_walk_begins_with_the_noise_of_its_first_time() {
+fn a_trajectory_begins_with_the_noise_of_its_first_time() {
     let model = laws::problem(VarianceExploding { sigma_min: 0.01, sigma_max: 50.0 });
     for first in [1.0, 0.6] {
         let sampler = Ddim::default();

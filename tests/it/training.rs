@@ -414,8 +414,8 @@ fn samplers_converge_at_the_order_they_declare() {
 fn euler_is_ddim_without_noise() {
     let model = Exact { noise: Gaussian::new(Cosine::new(1000)), mean: 0.7, var: 0.25 };
     let end = |sampler: &dyn Sampler<2>| {
-        let walk = trajectory(&model, sampler, vec![1.0, 0.6, 0.2, 0.0], [64, 1], &Rng::new(4), &device()).unwrap();
-        walk.last().unwrap().1.try_into_vec_as::<f32>().unwrap()
+        let points = trajectory(&model, sampler, vec![1.0, 0.6, 0.2, 0.0], [64, 1], &Rng::new(4), &device()).unwrap();
+        points.last().unwrap().1.try_into_vec_as::<f32>().unwrap()
     };
     assert_eq!(end(&Euler {}), end(&Ddim { eta: 0.0 }));
 }
@@ -440,8 +440,8 @@ fn stochastic_samplers_have_the_moments_of_their_steps() {
     assert!(expected < 0.25 && expected > 0.22, "{expected}");
     for sampler in [&Ancestral {} as &dyn Sampler<2>, &Ddim { eta: 1.0 }] {
         let n = 20_000;
-        let walk = trajectory(&model, sampler, times.clone(), [n, 1], &Rng::new(8), &device()).unwrap();
-        let x: Vec<f64> = walk.last().unwrap().1.try_into_vec_as().unwrap();
+        let points = trajectory(&model, sampler, times.clone(), [n, 1], &Rng::new(8), &device()).unwrap();
+        let x: Vec<f64> = points.last().unwrap().1.try_into_vec_as().unwrap();
         let mean = x.iter().sum::<f64>() / n as f64;
         let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         // Five standard errors, and the bias of starting at N(0, 1) instead of N(α 0.7, …).

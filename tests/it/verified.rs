@@ -69,7 +69,7 @@ impl Net<2> for Forgetful {
 }
 
 #[test]
-fn a_net_that_breaks_a_law_is_told_which() {
+fn a_net_that_breaks_a_law_is_named() {
     let cases = [
         "output depends on t",
         "output depends on the condition",
@@ -143,7 +143,7 @@ impl<const D: usize> Loss<D> for Flawed {
 }
 
 #[test]
-fn a_loss_that_breaks_a_law_is_told_which() {
+fn a_loss_that_breaks_a_law_is_named() {
     let x = normals([8, 3], DType::F64);
     let noise = Gaussian::new(Linear::new(100));
     let cases = [
