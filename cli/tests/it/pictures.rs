@@ -31,17 +31,22 @@ fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
     let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
                  --disable-component-update --disable-sync --enable-logging=stderr --window-size=1280,900 \
                  --virtual-time-budget=20000 --dump-dom";
-    let output = Command::new(browser)
-        .args(flags.split_whitespace())
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .arg(format!("file://{}", path.display()))
-        .output()
-        .unwrap();
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(console.is_empty(), "{}: messages on the console: {console:?}", page.display());
-    let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let report = report.unwrap_or_else(|| panic!("{} did not finish:\n{log}", page.display()));
+    // A loaded machine sometimes kills the browser itself: a page fails if it does not finish three times in a row.
+    let attempt = || {
+        let output = Command::new(browser)
+            .args(flags.split_whitespace())
+            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+            .arg(format!("file://{}", path.display()))
+            .output()
+            .unwrap();
+        let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+        assert!(console.is_empty(), "{}: messages on the console: {console:?}", page.display());
+        let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+        report.map(str::to_owned).ok_or_else(|| log.into_owned())
+    };
+    let report = attempt().or_else(|_| attempt()).or_else(|_| attempt());
+    let report = report.unwrap_or_else(|log| panic!("{} did not finish:\n{log}", page.display()));
     serde_json::from_str(&report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).unwrap()
 }
 

@@ -36,18 +36,23 @@ fn visit(browser: &PathBuf, html: &str) -> Value {
     let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
                  --disable-component-update --disable-sync --enable-logging=stderr --window-size=1280,900 \
                  --virtual-time-budget=20000 --dump-dom";
-    let output = Command::new(browser)
-        .args(flags.split_whitespace())
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
+    // A loaded machine sometimes kills the browser itself: a page fails if it has no report three times in a row.
+    let attempt = || {
+        let output = Command::new(browser)
+            .args(flags.split_whitespace())
+            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+            .arg(format!("file://{}", page.display()))
+            .output()
+            .unwrap();
+        let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+        assert!(console.is_empty(), "messages in the console: {console:?}");
+        let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+        report.map(str::to_owned).ok_or_else(|| log.into_owned())
+    };
+    let report = attempt().or_else(|_| attempt()).or_else(|_| attempt());
     std::fs::remove_dir_all(&folder).unwrap();
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(console.is_empty(), "messages in the console: {console:?}");
-    let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let report = report.unwrap_or_else(|| panic!("the page has no report:\n{log}"));
+    let report = report.unwrap_or_else(|log| panic!("the page has no report:\n{log}"));
     let report = report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     serde_json::from_str(&report).unwrap()
 }
