@@ -31,7 +31,7 @@ fn read(browser: &Path, page: &Path, folder: &Path) -> serde_json::Value {
     let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
                  --disable-component-update --disable-sync --enable-logging=stderr --window-size=1280,900 \
                  --virtual-time-budget=20000 --dump-dom";
-    // A loaded machine sometimes kills the browser itself: a page fails if it does not finish three times in a row.
+    // On a loaded machine the browser sometimes ends without a report: a page fails if that happens three times in a row.
     let attempt = || {
         let output = Command::new(browser)
             .args(flags.split_whitespace())
