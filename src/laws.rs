@@ -28,6 +28,7 @@ mod loss;
 mod moments;
 mod net;
 mod order;
+mod robustness;
 mod sampler;
 mod trajectory;
 pub use categories::bound;
@@ -38,6 +39,7 @@ pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
+pub use robustness::{robustness, robustness_on, schedules};
 pub use sampler::{consistency, plane, row_alone, sampler};
 pub use trajectory::trajectory;
 

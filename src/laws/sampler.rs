@@ -2,6 +2,7 @@
 use super::{
     Check, Checks, moments,
     order::{self, latents, model_noise, problem},
+    robustness,
 };
 use crate::{
     denoise::Denoiser,
@@ -18,7 +19,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Samplers of Gaussian noise: the measured order of convergence on three exact problems is the declared one, samples
 /// of one to three steps are finite on schedules with every kind of end, no noise is left at t = 0, samples have the
 /// data's moments and distribution, a row does not depend on its batch if the sampler [declares
-/// so](crate::sample::Properties::rowwise), and the same seed gives the same sample. If a sampler adds noise, its
+/// so](crate::sample::Properties::rowwise), the same seed gives the same sample, and a deterministic sampler is
+/// [robust](super::robustness) at few steps on every built-in schedule. If a sampler adds noise, its
 /// [exact moments](super::moments_of) converge to those of x_t with the declared weak order.
 ///
 /// The measured order may differ from the declared one by 0.1; above 5 it must be 5 at least, since rounding errors set
@@ -27,7 +29,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 ///
 /// ```
 /// use tweedie::{laws, sample::Euler};
-/// assert!(laws::sampler(&Euler {}).iter().all(laws::Check::holds));
+/// assert!(laws::sampler(&Euler::default()).iter().all(laws::Check::holds));
 /// ```
 pub fn sampler(sampler: &dyn Sampler<2>) -> Vec<Check> {
     measure(sampler, |model| Box::new(model.clone()))
@@ -96,6 +98,7 @@ fn measure(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<d
     let again = samples(5);
     let differ = again.iter().zip(&samples(5)).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     checks.note("the same seed gives the same sample", "5 rows", differ as f64, 0.0);
+    robustness(sampler).into_iter().for_each(|check| checks.add(check));
     checks.done()
 }
 

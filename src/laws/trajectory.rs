@@ -48,7 +48,7 @@ fn measured_nfe(model: &dyn Denoiser<2>, sampler: &dyn Sampler<2>) -> f64 {
 ///
 /// ```
 /// use tweedie::{laws, sample::Heun};
-/// assert!(laws::trajectory(&Heun {}).iter().all(laws::Check::holds));
+/// assert!(laws::trajectory(&Heun::default()).iter().all(laws::Check::holds));
 /// ```
 pub fn trajectory(sampler: &dyn Sampler<2>) -> Vec<Check> {
     let mut checks = Checks::default();

@@ -9,11 +9,17 @@
 //!
 //! with the factor k and the noise c of the integral ([`StepIntegral::decay`]).
 use super::{
-    Evaluation, History, Properties, Sampler, SamplerState, TimePoint, TimeStep, gaussian_schedule, noise_like,
-    require_gaussian,
+    Evaluation, History, Properties, Sampler, SamplerState, TimePoint, TimeStep, Variable, gaussian_schedule,
+    noise_like, require_gaussian,
     sampler::{require, type_name},
 };
-use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng, schedule::Schedule};
+use crate::{
+    denoise::Denoiser,
+    error::Result,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Scales, Schedule},
+};
 use burn::tensor::Tensor;
 use std::fmt::Debug;
 
@@ -104,6 +110,12 @@ pub trait Multistep: Debug + Send + Sync {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// [`Sampler::unfit`] on a schedule. Default: [`Variable::unfit`] of the velocity in t, and `None` otherwise.
+    fn unfit(&self, schedule: &dyn Schedule) -> Option<String> {
+        let StepIntegral { prediction, variable, .. } = self.integral();
+        (prediction == SolverPrediction::Velocity).then(|| variable.unfit(schedule)).flatten()
+    }
 }
 
 impl<const D: usize, M: Multistep> Sampler<D> for M {
@@ -127,6 +139,7 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
         Multistep::check(self)?;
+        self.integral().check()?;
         let (order, name) = (self.history_len().max(Multistep::order(self)), type_name(self));
         let range = || format!("of {name} must be 1 to {HIGHEST}, the one that a corrector adds included, got {order}");
         require(self.history_len() > 0, "order", || format!("of {name} must be 1 to {HIGHEST}, got 0"))?;
@@ -136,6 +149,9 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
                  at large ones",
             )
         })
+    }
+    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
+        Multistep::unfit(self, noise.path()?)
     }
 }
 
@@ -174,6 +190,11 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         Self { method, history: History::new(method.history_len() + 1), base: None }
     }
 
+    /// The method.
+    pub fn method(&self) -> &'a M {
+        self.method
+    }
+
     /// The past outputs.
     pub fn history(&self) -> &History<D> {
         &self.history
@@ -190,6 +211,7 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         let output = match integral.prediction {
             SolverPrediction::X0 => here.x.clone(),
             SolverPrediction::Epsilon => here.epsilon(),
+            SolverPrediction::Velocity => here.slope(from, integral.variable),
         };
         let past = self.usable_points();
         let correction = self.base.take().and_then(|base| Some((base, self.method.correct(schedule, &past, from)?)));
@@ -243,21 +265,31 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         weights.into_iter().zip(self.history.outputs().cloned())
     }
 
-    /// Whether the variable, and σ/α on ε̂ or α/σ on x̂, are finite.
+    /// Whether the variable, and σ/α on ε̂ or α/σ on x̂ or the velocity, are finite.
     fn finite(&self, point: &TimePoint) -> bool {
         let integral = self.method.integral();
-        let scale = match integral.prediction {
-            SolverPrediction::X0 => point.scales.sigma,
-            SolverPrediction::Epsilon => point.scales.alpha,
+        let output = match integral.prediction {
+            SolverPrediction::X0 => point.scales.sigma > 0.0,
+            SolverPrediction::Epsilon => point.scales.alpha > 0.0,
+            SolverPrediction::Velocity => point.slope(integral.variable).is_some(),
         };
-        scale > 0.0 && point.value(integral.variable).is_finite()
+        output && point.value(integral.variable).is_finite()
     }
 
-    /// Whether a step can end at a point: of `z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ))` the limit σ_s → 0 is finite too.
+    /// Whether a step can end at a point: of `z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ))` the limit σ_s → 0 is finite too, and the
+    /// velocity is not needed there, but smooth up to it; of one velocity alone a step to σ = 0 would leave noise.
     fn reachable(&self, point: &TimePoint) -> bool {
         let integral = self.method.integral();
-        let limit = integral.prediction == SolverPrediction::X0 && point.value(integral.variable).is_finite();
-        limit || self.finite(point)
+        let finite = point.value(integral.variable).is_finite();
+        let Scales { sigma, alpha_dot, sigma_dot, .. } = point.scales;
+        match integral.prediction {
+            SolverPrediction::X0 => finite,
+            SolverPrediction::Epsilon => finite && self.finite(point),
+            SolverPrediction::Velocity => {
+                let smooth = integral.variable == Variable::Angle || alpha_dot.is_finite() && sigma_dot.is_finite();
+                smooth && (sigma > 0.0 || self.usable_points().len() > 1)
+            }
+        }
     }
 }
 
@@ -266,6 +298,10 @@ impl<M: Multistep + ?Sized, const D: usize> SamplerState<D> for MultistepState<'
         let schedule = gaussian_schedule(model);
         let (from, to) = at.ends(schedule);
         let here = Evaluation::new(model, z, from);
+        if !self.finite(&from) && self.method.integral().prediction == SolverPrediction::Velocity {
+            self.base = None;
+            return Self::limit(vec![(1.0, here.z.clone())], here, to);
+        }
         let z = self.update(schedule, &here, from);
         if !(self.finite(&from) && self.reachable(&to)) {
             return Self::limit(z, here, to);

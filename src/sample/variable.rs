@@ -1,8 +1,19 @@
 //! Integration variables.
 use crate::schedule::{Scales, Schedule};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::FRAC_PI_2;
 
-/// The variable in which a multistep method interpolates its model outputs.
+/// The variable in which a solver integrates the probability flow, or interpolates its model outputs.
+///
+/// | variable | y | u | dy/du | infinite at |
+/// |---|---|---|---|---|
+/// | `ratio` | z/α | σ/α | ε̂ | t = 1, if α = 0 |
+/// | `log-snr` | z/σ | α/σ, as a function of λ | x̂ | t = 1, if α = 0; t = 0, if σ = 0 |
+/// | `time` | z | t | α′ x̂ + σ′ ε̂, the velocity | where α′ or σ′ is |
+/// | `angle` | z/√(α² + σ²) | arctan(σ/α) | (α ε̂ − σ x̂)/√(α² + σ²), the v-prediction | nowhere |
+///
+/// In the exact solution y(u) all are the same trajectory. A method of fixed steps differs: one in `ratio` amplifies
+/// errors where σ/α is large ([`Sampler::unfit`](super::Sampler::unfit)).
 ///
 /// ```
 /// use tweedie::{sample::{TimePoint, Variable}, schedule::FlowMatching};
@@ -27,6 +38,55 @@ pub enum Variable {
     Angle,
 }
 
+impl Variable {
+    /// Why Runge–Kutta and multistep methods of few steps are unstable in this variable on a schedule; `None` if they
+    /// are not.
+    ///
+    /// In `ratio`, if 300 < σ/α < ∞ at t = 1: ten uniform steps in t are then steps of many orders of magnitude in σ/α.
+    /// (From α = 0 the first step is of first order, and finite.) In `time`, if α′ or σ′ at t = 1 exceeds 4 √(α² + σ²).
+    ///
+    /// ```
+    /// use tweedie::{sample::Variable, schedule::{Cosine, FlowMatching, OrnsteinUhlenbeck}};
+    /// assert!(Variable::Ratio.unfit(&Cosine::new(1000)).unwrap().contains("σ/α is 20,291 at t = 1"));
+    /// assert!(Variable::Time.unfit(&OrnsteinUhlenbeck {}).unwrap().contains("`variable = \"angle\"`"));
+    /// assert_eq!(Variable::Time.unfit(&FlowMatching {}), None);
+    /// assert_eq!(Variable::Angle.unfit(&Cosine::new(1000)), None);
+    /// ```
+    pub fn unfit(self, schedule: &dyn Schedule) -> Option<String> {
+        let end = TimePoint::new(schedule, 1.0);
+        let remedy = "use `variable = \"angle\"`";
+        match self {
+            Self::Ratio if end.ratio() > 300.0 && end.ratio().is_finite() => {
+                let ratio = grouped(end.ratio());
+                Some(format!("it integrates in σ/α, and σ/α is {ratio} at t = 1 of this schedule: {remedy}"))
+            }
+            Self::Time => {
+                let Scales { alpha_dot, sigma_dot, .. } = end.scales;
+                let steep = alpha_dot.abs().max(sigma_dot.abs()) / end.norm();
+                // NaN too.
+                let fits = steep <= 4.0;
+                (!fits).then(|| {
+                    format!("it integrates in t, and α or σ changes too fast near t = 1 of this schedule: {remedy}")
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A number without decimals, with commas between groups of three digits.
+fn grouped(x: f64) -> String {
+    let digits = format!("{x:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A time and the scales of a schedule there.
 #[derive(Clone, Copy, Debug)]
 pub struct TimePoint {
@@ -44,6 +104,11 @@ impl TimePoint {
     /// The point of a schedule at λ = ln(α/σ).
     pub fn at_lambda(schedule: &dyn Schedule, lambda: f64) -> Self {
         Self::new(schedule, schedule.time_at_log_snr(2.0 * lambda))
+    }
+    /// The point of a schedule at φ = arctan(σ/α).
+    pub fn at_angle(schedule: &dyn Schedule, phi: f64) -> Self {
+        let t = if phi >= FRAC_PI_2 { 1.0 } else { schedule.time_at_log_snr(-2.0 * phi.tan().ln()) };
+        Self::new(schedule, t)
     }
     /// A point of given scales.
     pub fn with_scales(t: f64, scales: Scales) -> Self {
@@ -65,5 +130,32 @@ impl TimePoint {
             Variable::Time => self.t,
             Variable::Angle => self.scales.sigma.atan2(self.scales.alpha),
         }
+    }
+    /// √(α² + σ²).
+    pub fn norm(self) -> f64 {
+        self.scales.alpha.hypot(self.scales.sigma)
+    }
+    /// The weights of z and of x̂ in the slope dy/du of a variable; `None` if one is not finite.
+    pub(super) fn slope(self, variable: Variable) -> Option<[f64; 2]> {
+        let Scales { alpha, sigma, alpha_dot, sigma_dot, .. } = self.scales;
+        // ε̂ = (z − α x̂)/σ.
+        let weights = match variable {
+            Variable::LogSnr => [0.0, 1.0],
+            Variable::Ratio => [sigma.recip(), -alpha / sigma],
+            Variable::Time => [sigma_dot / sigma, alpha_dot - alpha * sigma_dot / sigma],
+            Variable::Angle => [alpha / (sigma * self.norm()), -self.norm() / sigma],
+        };
+        weights.iter().all(|weight| weight.is_finite()).then_some(weights)
+    }
+    /// The weights of z and of a constant slope dy/du in the step to another point; `None` if one is not finite.
+    pub(super) fn transfer(self, to: Self, variable: Variable) -> Option<[f64; 2]> {
+        let (a, b) = (self.scales, to.scales);
+        let weights = match variable {
+            Variable::LogSnr => [b.sigma / a.sigma, b.alpha - a.alpha * b.sigma / a.sigma],
+            Variable::Ratio => [b.alpha / a.alpha, b.sigma - a.sigma * (b.alpha / a.alpha)],
+            Variable::Time => [1.0, to.t - self.t],
+            Variable::Angle => [to.norm() / self.norm(), to.norm() * (to.value(variable) - self.value(variable))],
+        };
+        weights.iter().all(|weight| weight.is_finite()).then_some(weights)
     }
 }
