@@ -40,7 +40,7 @@ pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
 pub use robustness::{robustness, robustness_on, schedules};
-pub use sampler::{consistency, plane, row_alone, sampler};
+pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;
 
 /// Measurement of one law.

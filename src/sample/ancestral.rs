@@ -48,7 +48,8 @@ fn ancestral_step<const D: usize>(
 /// What the three declare: a solver of order p is one of weak order p with noise, here with p network evaluations per
 /// step.
 fn properties(eta: f64, order: usize) -> Properties {
-    Properties { order: (eta == 0.0).then_some(order), ..Properties::sde(order, order) }
+    let own = Some(eta).filter(|eta| *eta <= 1.0);
+    Properties { order: (eta == 0.0).then_some(order), eta: own, ..Properties::sde(order, order) }
 }
 
 fn check(eta: f64) -> Result<()> {
@@ -67,8 +68,8 @@ fn euler<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, from: TimePoint,
 /// network evaluation per step; weak order 1.
 ///
 /// ```
-/// use tweedie::sample::{EulerAncestral, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&EulerAncestral::default()), Properties::sde(1, 1));
+/// use tweedie::sample::{EulerAncestral, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&EulerAncestral::default()).eta, Some(1.0));
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_euler_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
@@ -117,8 +118,8 @@ impl<const D: usize> Sampler<D> for EulerAncestral {
 /// σ_down/α_s of [`EulerAncestral`] and ε̂_m at `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
 ///
 /// ```
-/// use tweedie::sample::{Dpm2Ancestral, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&Dpm2Ancestral::default()), Properties::sde(2, 2));
+/// use tweedie::sample::{Dpm2Ancestral, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Dpm2Ancestral::default()).weak_order, 2);
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpm_2_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
@@ -175,9 +176,9 @@ impl<const D: usize> Sampler<D> for Dpm2Ancestral {
 /// [`EulerAncestral`] and x̂_m half-way in λ. Two network evaluations per step; weak order 2.
 ///
 /// ```
-/// use tweedie::sample::{DpmSolverPp2SAncestral, Properties, Sampler};
+/// use tweedie::sample::{DpmSolverPp2SAncestral, Sampler};
 /// let sampler = DpmSolverPp2SAncestral::default();
-/// assert_eq!(Sampler::<4>::properties(&sampler), Properties::sde(2, 2));
+/// assert_eq!(Sampler::<4>::properties(&sampler).weak_order, 2);
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpmpp_2s_ancestral`, <https://github.com/crowsonkb/k-diffusion>.

@@ -651,6 +651,7 @@ const UNUSUAL: Properties = Properties {
     order: Some(7),
     weak_order: 5,
     bias: 0.25,
+    eta: Some(0.5),
     rowwise: false,
     nfe_per_step: 11,
     adaptive: true,
