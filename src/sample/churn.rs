@@ -88,8 +88,8 @@ impl<const D: usize> Sampler<D> for Churn {
         require(s_noise >= 0.0 && s_noise.is_finite(), "s_noise", problem)?;
         require(s_tmin <= s_tmax, "s_tmin", || format!("must be at most s_tmax, got {s_tmin} and s_tmax = {s_tmax}"))
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.variable.unfit(noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))

@@ -130,9 +130,9 @@ impl<const D: usize> Sampler<D> for Dpm2 {
     fn properties(&self) -> Properties {
         Properties::ode(2, 2)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
         // At the geometric middle the method in σ/α is stable.
-        (self.variable == Variable::Time).then(|| self.variable.unfit(noise.path()?)).flatten()
+        (self.variable == Variable::Time).then(|| self.variable.unfit(noise.path()?, times)).flatten()
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
         let (from, to) = at.ends(gaussian_schedule(model));

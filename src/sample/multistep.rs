@@ -111,10 +111,32 @@ pub trait Multistep: Debug + Send + Sync {
         Ok(())
     }
 
-    /// [`Sampler::unfit`] on a schedule. Default: [`Variable::unfit`] of the velocity in t, and `None` otherwise.
-    fn unfit(&self, schedule: &dyn Schedule) -> Option<String> {
-        let StepIntegral { prediction, variable, .. } = self.integral();
-        (prediction == SolverPrediction::Velocity).then(|| variable.unfit(schedule)).flatten()
+    /// [`Sampler::unfit`] on a schedule. Default: by the integral, the number of outputs and whether steps are corrected,
+    /// as measured on all built-in schedules. Fewer than 100 steps are too few for polynomials through many outputs; a
+    /// corrector on ε̂ amplifies errors where σ/α falls fast in the first step.
+    fn unfit(&self, schedule: &dyn Schedule, times: &[f64]) -> Option<String> {
+        let StepIntegral { prediction, variable, tau } = self.integral();
+        let outputs = self.history_len();
+        if tau > 0.0 {
+            return None;
+        }
+        let jump = match prediction {
+            SolverPrediction::Velocity => variable.unfit(schedule, times),
+            SolverPrediction::Epsilon if self.corrects() && (variable != Variable::Time || outputs > 3) => {
+                Variable::Ratio.unfit(schedule, times).map(|_| {
+                    "its corrector is on ε̂, and σ/α falls by orders of magnitude in the first step of this schedule: \
+                     leave the corrector out, or use `prediction = \"x0\"`"
+                        .into()
+                })
+            }
+            _ => None,
+        };
+        let most = self.integral().most_outputs(self.corrects());
+        let long = (outputs > most && times.len() <= 100).then(|| match most {
+            0 => "its corrector needs 100 steps or more: leave it out".into(),
+            _ => format!("a polynomial through {outputs} outputs needs 100 steps or more: use {most} or fewer"),
+        });
+        jump.or(long)
     }
 }
 
@@ -150,8 +172,8 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
             )
         })
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        Multistep::unfit(self, noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        Multistep::unfit(self, noise.path()?, times)
     }
 }
 

@@ -44,9 +44,9 @@ impl<const D: usize> Sampler<D> for Euler {
     fn properties(&self) -> Properties {
         Properties::ode(1, 1)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
         // In σ/α the step is finite everywhere.
-        (self.variable == Variable::Time).then(|| self.variable.unfit(noise.path()?)).flatten()
+        (self.variable == Variable::Time).then(|| self.variable.unfit(noise.path()?, times)).flatten()
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
         let (from, to) = at.ends(gaussian_schedule(model));
@@ -101,8 +101,8 @@ impl<const D: usize> Sampler<D> for Heun {
     fn properties(&self) -> Properties {
         Properties::ode(2, 2)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.variable.unfit(noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
         let (from, to) = at.ends(gaussian_schedule(model));

@@ -39,7 +39,8 @@ fn require_even(variable: Variable) -> Result<()> {
 ///
 /// In σ/α, the default, `z_s = (α_s/α_t) z + (σ_s − σ_t α_s/α_t) Σ cⱼ ε̂ⱼ`, c = (55, −59, 37, −9)/24 with four outputs;
 /// in another [`Variable`] `y_s = y_t + (u_s − u_t) Σ cⱼ mⱼ`, m = dy/du. The weights are those of even steps in u, which
-/// the steps are not in general: from two outputs on the method is of order 2. One network evaluation per step.
+/// the steps are not in general: from two outputs on the method is of order 2. (In t, of the order of the outputs if the
+/// timesteps are uniform.) One network evaluation per step.
 ///
 /// ```
 /// use tweedie::sample::{Ipndm, Properties, Sampler};
@@ -74,7 +75,8 @@ impl Multistep for Ipndm {
         self.order
     }
     fn order(&self) -> usize {
-        self.order.min(2)
+        // Uniform steps in t are even in t.
+        if self.variable == Variable::Time { self.order } else { self.order.min(2) }
     }
     fn weights(&self, _: &dyn Schedule, points: &[TimePoint], to: TimePoint) -> Vec<f64> {
         let (a, b) = (points[0].scales, to.scales);
@@ -88,15 +90,15 @@ impl Multistep for Ipndm {
         require((1..=4).contains(&self.order), "order", || format!("of Ipndm must be 1 to 4, got {}", self.order))?;
         require_even(self.variable)
     }
-    fn unfit(&self, schedule: &dyn Schedule) -> Option<String> {
+    fn unfit(&self, schedule: &dyn Schedule, times: &[f64]) -> Option<String> {
         // In σ/α the first step, which has one output, is finite everywhere.
-        (self.variable == Variable::Time).then(|| self.variable.unfit(schedule)).flatten()
+        (self.variable == Variable::Time).then(|| self.variable.unfit(schedule, times)).flatten()
     }
 }
 
 /// The pseudo linear multistep sampler: [`Ipndm`] with four outputs whose first step is Heun's.
 ///
-/// Order 2, one network evaluation per step and one more in the first.
+/// Order 2, one network evaluation per step and one more in the first. (In t, of order 4 if the timesteps are uniform.)
 ///
 /// ```
 /// use tweedie::sample::{Plms, Properties, Sampler};
@@ -120,14 +122,15 @@ impl Default for Plms {
 }
 impl<const D: usize> Sampler<D> for Plms {
     fn properties(&self) -> Properties {
-        Properties::ode(2, 1)
+        // Uniform steps in t are even in t.
+        Properties::ode(if self.variable == Variable::Time { 4 } else { 2 }, 1)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
         require_even(self.variable)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.variable.unfit(noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
@@ -176,7 +179,7 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
 ///
 /// of four network evaluations, so nine more in a trajectory than one per step; m₁ is what the history holds. n is the
 /// middle of the angle, or of t, as in the paper, whose m is ε̂. The weights after the start are those of even steps,
-/// which the steps are not in general: the method is of order 2. A step from where m or u is infinite is DDIM's and does
+/// which the steps are not in general: the method is of order 2, and in t of order 4 if the timesteps are uniform. A step from where m or u is infinite is DDIM's and does
 /// not enter the history; a step to σ = 0 is the multistep method's with the outputs there are.
 ///
 /// ```
@@ -201,14 +204,15 @@ impl Default for Pndm {
 }
 impl<const D: usize> Sampler<D> for Pndm {
     fn properties(&self) -> Properties {
-        Properties::ode(2, 1)
+        // Uniform steps in t are even in t.
+        Properties::ode(if self.variable == Variable::Time { 4 } else { 2 }, 1)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
         require_even(self.variable)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.variable.unfit(noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;

@@ -69,8 +69,8 @@ impl<const D: usize> Sampler<D> for Restart {
         require(high.is_finite(), "high", || format!("must be finite, got {high}"))?;
         require(steps > 0, "steps", || format!("must be 1 or more, got {steps}"))
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.variable.unfit(noise.path()?)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         let schedule = gaussian_schedule(model);

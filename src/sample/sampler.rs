@@ -148,13 +148,13 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
         require_gaussian(self, noise).map(|_| ())
     }
 
-    /// Why samples of few steps are poor on a noise that [`check`](Sampler::check) accepts, and what to do; `None` if
-    /// they are not. Default: `None`.
+    /// Why a trajectory over decreasing `times` is inaccurate on a noise that [`check`](Sampler::check) accepts, and what
+    /// to do; `None` if it is not. Default: `None`.
     ///
     /// The laws ask of every other combination that a deterministic sampler of ten or more steps is at most three times
     /// as far from the solution as DDIM of as many network evaluations ([`laws::robustness`](crate::laws::robustness)).
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        let _ = noise;
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        let _ = (noise, times);
         None
     }
 }
@@ -241,8 +241,8 @@ macro_rules! forward {
         fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
             (**self).check(noise)
         }
-        fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-            (**self).unfit(noise)
+        fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+            (**self).unfit(noise, times)
         }
     };
 }

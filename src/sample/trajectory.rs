@@ -95,7 +95,7 @@ pub fn trajectory_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     }
     let noise_left = model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0);
     let final_estimate = noise_left && !sampler.properties().consistency;
-    let diagnosis = Diagnosis { unfit: sampler.unfit(model.noise()), ..Diagnosis::default() };
+    let diagnosis = Diagnosis { unfit: sampler.unfit(model.noise(), &times), ..Diagnosis::default() };
     let rng = rng.stream("steps");
     Ok(Trajectory { model, times, next: 0, z: Some(z), state, final_estimate, rng, range: None, diagnosis })
 }

@@ -39,34 +39,42 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// Why Runge–Kutta and multistep methods of few steps are unstable in this variable on a schedule; `None` if they
-    /// are not.
+    /// Why a Runge–Kutta method amplifies errors in this variable on a schedule and decreasing `times`; `None` if it does
+    /// not.
     ///
-    /// In `ratio`, if 300 < σ/α < ∞ at t = 1: ten uniform steps in t are then steps of many orders of magnitude in σ/α.
-    /// (From α = 0 the first step is of first order, and finite.) In `time`, if α′ or σ′ at t = 1 exceeds 4 √(α² + σ²).
+    /// In `ratio`, if the first step reduces σ/α by more than a factor of 50; from α = 0 it is of first order, and finite.
+    /// In `time`, if α′ or σ′ exceeds 4 √(α² + σ²) at the first of the times.
     ///
     /// ```
     /// use tweedie::{sample::Variable, schedule::{Cosine, FlowMatching, OrnsteinUhlenbeck}};
-    /// assert!(Variable::Ratio.unfit(&Cosine::new(1000)).unwrap().contains("σ/α is 20,291 at t = 1"));
-    /// assert!(Variable::Time.unfit(&OrnsteinUhlenbeck {}).unwrap().contains("`variable = \"angle\"`"));
-    /// assert_eq!(Variable::Time.unfit(&FlowMatching {}), None);
-    /// assert_eq!(Variable::Angle.unfit(&Cosine::new(1000)), None);
+    /// let times = [1.0, 0.9, 0.8];
+    /// let why = Variable::Ratio.unfit(&Cosine::new(1000), &times).unwrap();
+    /// assert!(why.contains("from 20,291 to 6"), "{why}");
+    /// assert!(Variable::Time.unfit(&OrnsteinUhlenbeck {}, &times).unwrap().contains("`variable = \"angle\"`"));
+    /// assert_eq!(Variable::Time.unfit(&FlowMatching {}, &times), None);
+    /// assert_eq!(Variable::Angle.unfit(&Cosine::new(1000), &times), None);
     /// ```
-    pub fn unfit(self, schedule: &dyn Schedule) -> Option<String> {
-        let end = TimePoint::new(schedule, 1.0);
+    pub fn unfit(self, schedule: &dyn Schedule, times: &[f64]) -> Option<String> {
+        let [first, second, ..] = *times else { return None };
+        let [first, second] = [first, second].map(|t| TimePoint::new(schedule, t));
         let remedy = "use `variable = \"angle\"`";
         match self {
-            Self::Ratio if end.ratio() > 300.0 && end.ratio().is_finite() => {
-                let ratio = grouped(end.ratio());
-                Some(format!("it integrates in σ/α, and σ/α is {ratio} at t = 1 of this schedule: {remedy}"))
+            Self::Ratio if first.ratio() > 50.0 * second.ratio() && first.ratio().is_finite() => {
+                let [first, second] = [first, second].map(|point| grouped(point.ratio()));
+                Some(format!(
+                    "it integrates in σ/α, which falls from {first} to {second} in the first step of this schedule: \
+                     {remedy}"
+                ))
             }
             Self::Time => {
-                let Scales { alpha_dot, sigma_dot, .. } = end.scales;
-                let steep = alpha_dot.abs().max(sigma_dot.abs()) / end.norm();
+                let Scales { alpha_dot, sigma_dot, .. } = first.scales;
+                let steep = alpha_dot.abs().max(sigma_dot.abs()) / first.norm();
                 // NaN too.
                 let fits = steep <= 4.0;
                 (!fits).then(|| {
-                    format!("it integrates in t, and α or σ changes too fast near t = 1 of this schedule: {remedy}")
+                    format!(
+                        "it integrates in t, and α or σ changes too fast in the first step of this schedule: {remedy}"
+                    )
                 })
             }
             _ => None,

@@ -11,7 +11,7 @@ use tweedie::{
     noise::{Estimate, Gaussian, Noise, Prediction},
     sample::*,
     schedule::{Cosine, FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, VariancePreserving},
-    spacing::{Spacing, Uniform},
+    spacing::{Karras, Levels, Spacing, Uniform},
 };
 
 const LAW: &str = "at 10 steps or more the error is at most three times DDIM's at equal NFE";
@@ -22,6 +22,21 @@ struct Silent<S>(S);
 impl<S: Sampler<2>> Sampler<2> for Silent<S> {
     fn properties(&self) -> Properties {
         self.0.properties()
+    }
+    fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
+        self.0.step(model, z, at, rng)
+    }
+}
+
+/// A multistep method that declares nothing.
+#[derive(Debug)]
+struct Told(AdamsBashforth);
+impl Sampler<2> for Told {
+    fn properties(&self) -> Properties {
+        Sampler::<2>::properties(&self.0)
+    }
+    fn start(&self, noise: &dyn Noise<2>) -> tweedie::Result<Box<dyn SamplerState<2> + '_>> {
+        self.0.start(noise)
     }
     fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
         self.0.step(model, z, at, rng)
@@ -44,10 +59,22 @@ fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     assert!(time.starts_with("ornstein-uhlenbeck, "), "{time}");
     // What is unfit says where and why.
     let cosine = Gaussian::new(Cosine::new(1000));
-    let unfit = |sampler: &dyn Sampler<2>| sampler.unfit(&cosine);
+    let unfit = |sampler: &dyn Sampler<2>| sampler.unfit(&cosine, &even(20));
     let why = unfit(&Heun { variable: Variable::Ratio }).unwrap();
-    assert!(why.contains("σ/α is 20,291 at t = 1") && why.contains("`variable = \"angle\"`"), "{why}");
+    assert!(why.contains("from 20,291 to 13") && why.contains("`variable = \"angle\"`"), "{why}");
     assert_eq!(unfit(&Heun::default()), None);
+    // On noise levels made for it, it fits.
+    let karras = Karras { min: 0.01, max: 20_000.0, rho: 7.0 }.on(Cosine::new(1000)).grid(20);
+    assert_eq!(Heun { variable: Variable::Ratio }.unfit(&cosine, &karras), None);
+    // A corrector on ε̂ fails there too, if it does not say so, and polynomials through many outputs do.
+    let adams = |order, corrector| AdamsBashforth { order, corrector, ..AdamsBashforth::default() };
+    for sampler in [adams(2, true), adams(6, false)] {
+        assert_eq!(named(&sampler), "", "{sampler:?}");
+        assert_ne!(named(&Told(sampler)), "", "{sampler:?}");
+    }
+    let long = Multistep::unfit(&Etd { order: 5 }, &Cosine::new(1000), &even(20)).unwrap();
+    assert!(long.contains("a polynomial through 5 outputs needs 100 steps or more: use 3 or fewer"), "{long}");
+    assert_eq!(Multistep::unfit(&Etd { order: 5 }, &Cosine::new(1000), &even(100)), None);
 }
 
 /// The declaration is not an excuse: every built-in sampler with default settings is fit for every built-in schedule.
@@ -65,7 +92,7 @@ fn default_samplers_are_fit_for_every_schedule() {
     ];
     for sampler in samplers {
         for (name, schedule) in laws::schedules() {
-            assert_eq!(sampler.unfit(&Gaussian::new(schedule)), None, "{sampler:?}, {name}");
+            assert_eq!(sampler.unfit(&Gaussian::new(schedule), &even(10)), None, "{sampler:?}, {name}");
         }
     }
 }

@@ -16,6 +16,7 @@ use tweedie::{
     noise::{Discrete, Gaussian, Noise},
     sample::{Properties, Sampler},
     schedule::{Linear, VariancePreserving},
+    spacing::{Spacing, Uniform},
 };
 
 /// What can be listed: the modules of a kind, or the fields of a section.
@@ -237,11 +238,11 @@ struct Declared {
     unfit: Vec<&'static str>,
 }
 
-/// The built-in schedules for which a sampler declares itself unfit.
+/// The built-in schedules for which a sampler declares itself unfit with 20 uniform timesteps.
 pub(crate) fn unfit<const D: usize>(sampler: &dyn Sampler<D>) -> Vec<&'static str> {
     let unfit = |schedule| {
         let noise = Gaussian::new(schedule);
-        sampler.check(&noise).is_ok() && sampler.unfit(&noise).is_some()
+        sampler.check(&noise).is_ok() && sampler.unfit(&noise, &Uniform::default().grid(20)).is_some()
     };
     laws::schedules().into_iter().filter_map(|(name, schedule)| unfit(schedule).then_some(name)).collect()
 }
@@ -250,7 +251,10 @@ pub(crate) fn unfit_sentence(schedules: &[&str]) -> Option<String> {
     if schedules.is_empty() {
         return None;
     }
-    Some(format!("Unfit for few steps on the schedules {}: `tweedie sample` warns there.", messages::list(schedules)))
+    Some(format!(
+        "Unfit for 20 uniform timesteps on the schedules {}: `tweedie sample` warns there.",
+        messages::list(schedules)
+    ))
 }
 impl Declared {
     fn of(modules: &Modules, name: &str) -> Option<Self> {

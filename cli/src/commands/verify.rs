@@ -9,6 +9,7 @@ use crate::{
     },
     data::categories::Categories,
     data::{Facts, Set, Split},
+    dyn_model::timesteps,
     messages,
     output::console::{note, say},
     recipe::Recipe,
@@ -299,7 +300,9 @@ where
         if let Ok(schedule) = plan.schedule.schedule()
             && !plan.noise.categorical()
         {
-            if let Some(unfit) = plane.unfit(&Gaussian::new(schedule.clone())) {
+            let noise = Gaussian::new(schedule.clone());
+            let times = sample_times(&plan);
+            if let Some(unfit) = times.and_then(|times| plane.unfit(&noise, &times)) {
                 note(&format!("sampler {own} is unfit for the schedule {}: {unfit}", name(&["schedule"])));
             }
             checks.extend(laws::robustness_on(&*plane, &name(&["schedule"]), schedule));
@@ -307,6 +310,14 @@ where
         verified.push(("sampler", own, checks));
     }
     Ok(verified)
+}
+
+/// The timesteps of sampling.
+fn sample_times<const D: usize>(plan: &Plan<D>) -> Option<Vec<f64>> {
+    match &plan.sample_times {
+        Some(times) => timesteps(&**times, plan.sample.steps).ok(),
+        None => Some(tweedie::spacing::sampling_grid(&*plan.noise, plan.sample.steps)),
+    }
 }
 
 /// The name of the module at a path of a resolved recipe.

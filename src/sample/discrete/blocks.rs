@@ -62,8 +62,8 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
         require(window >= block, "window", || format!("must be at least block = {block}, got {window}"))?;
         self.sampler.check(noise)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.sampler.unfit(noise)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;

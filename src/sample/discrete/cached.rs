@@ -43,8 +43,8 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
         require_categories(self, noise)?;
         self.sampler.check(noise)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.sampler.unfit(noise)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;

@@ -90,8 +90,8 @@ impl<const D: usize> Sampler<D> for Infill<D> {
         }
         self.sampler.check(noise)
     }
-    fn unfit(&self, noise: &dyn Noise<D>) -> Option<String> {
-        self.sampler.unfit(noise)
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
