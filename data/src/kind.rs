@@ -15,10 +15,17 @@ pub(crate) struct Kind {
 pub(crate) const LOOK: usize = 1 << 12;
 
 const UNPACK: &str = "unpack it and give the file inside";
-const DOWNLOAD: &str = "download the file itself; what was saved is probably the page of an error, a login or a preview";
+const DOWNLOAD: &str =
+    "download the file itself; what was saved is probably the page of an error, a login or a preview";
 const IMAGE: &str = "use the data source `folder`, and give the folder that holds the images";
 const TABLE: &str = "write it as CSV, Parquet or plain text, as the source of data needs it";
 const CONVERT: &str = "convert it to plain text, an image or a table, as the source of data needs it";
+
+/// Tags that a web page, or a part of one, starts with.
+const TAGS: [&str; 22] = [
+    "!doctype", "html", "head", "meta", "title", "link", "script", "style", "body", "main", "div", "span", "p", "h1",
+    "h2", "table", "form", "center", "iframe", "noscript", "ul", "br",
+];
 
 /// Magic bytes at the start: the bytes, the name and the remedy.
 const STARTS: &[(&[u8], &str, &str)] = &[
@@ -33,7 +40,11 @@ const STARTS: &[(&[u8], &str, &str)] = &[
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it, and give what is inside"),
     (b"\x1f\x9d", "a file of `compress`", "unpack it with `uncompress`"),
     (b"\x1f\x8b", "a gzip file", "unpack it with `gunzip`"),
-    (b"PAR1", "a Parquet table", "use the data source `parquet` for images; write a column of text as CSV or plain text"),
+    (
+        b"PAR1",
+        "a Parquet table",
+        "use the data source `parquet` for images; write a column of text as CSV or plain text",
+    ),
     (b"ARROW1", "an Arrow file", TABLE),
     (b"FEA1", "a Feather file", TABLE),
     (b"ORC", "an ORC table", TABLE),
@@ -85,14 +96,14 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     }
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOK)]).to_lowercase();
     let start = start.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with("<!doctype html") || start.starts_with("<html") {
-        return kind("a web page (HTML)", DOWNLOAD);
-    }
-    if start.starts_with('<') {
+    if let Some(rest) = start.strip_prefix('<') {
         let is = |mark: &str| start.contains(mark);
+        let tag = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '!').next().unwrap_or_default();
         return match () {
             () if is("<svg") => kind("an SVG image", "convert it to PNG"),
-            () if is("<html") || is("<!doctype html") || is("<head>") => kind("a web page (HTML)", DOWNLOAD),
+            () if TAGS.contains(&tag) && is("</") || is("<html") || is("<!doctype html") => {
+                kind("a web page (HTML)", DOWNLOAD)
+            }
             () if start.starts_with("<?xml") && is("<error>") => kind("an error message of a server (XML)", DOWNLOAD),
             () => None,
         };

@@ -159,11 +159,14 @@ impl Prepare {
                     .with_field("margin")
                     .with_remedy("leave it out, or set `crop = \"random\"`"))
             }
-            (Some(size), _) if size > MAX_SIDE => Err(Error::invalid(format!("must be at most {MAX_SIDE}, got {size}"))
-                .with_field("size")
-                .with_remedy("set 32 or 64, for example")),
+            (Some(size), _) if size > MAX_SIDE => {
+                Err(Error::invalid(format!("must be at most {MAX_SIDE}, got {size}"))
+                    .with_field("size")
+                    .with_remedy("set 32 or 64, for example"))
+            }
             _ if self.side().is_some_and(|side| side > MAX_SIDE) => {
-                let problem = format!("must be at most {MAX_SIDE} together with `size`, got {}", self.margin.unwrap_or(0));
+                let problem =
+                    format!("must be at most {MAX_SIDE} together with `size`, got {}", self.margin.unwrap_or(0));
                 Err(Error::invalid(problem)
                     .with_field("margin")
                     .with_remedy("set a smaller one, or leave it out for an eighth of `size`"))
@@ -221,6 +224,11 @@ impl Prepare {
     pub fn window(&self, size: [usize; 2]) -> [usize; 2] {
         self.size.map_or(size, |size| [size, size])
     }
+}
+
+/// A picture as RGB, over a white background.
+pub(crate) fn rgb(bytes: &[u8]) -> Result<RgbImage, String> {
+    Ok(on_background(decode::decoded(bytes)?.image, Background::WHITE).into_rgb8())
 }
 
 fn on_background(image: DynamicImage, background: Background) -> DynamicImage {

@@ -1,4 +1,8 @@
 //! `tweedie sample`: generates samples from a trained run.
+mod classes;
+
+pub(crate) use classes::cycled;
+
 use crate::{
     args,
     data::{Facts, data_error},
@@ -210,7 +214,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let classes = classes::chosen(facts, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -317,95 +321,6 @@ fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> 
         name.unwrap_or("of the recipe"),
         messages::count(plan.sample.steps, "step"),
     ))
-}
-
-/// All classes in turn: sample i has class i modulo the number of classes, whatever n.
-pub(crate) fn cycled(facts: &Facts, n: usize) -> Classes {
-    let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
-    cycle(&all, n)
-}
-fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
-    if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
-}
-
-/// The classes of `--class`, in turn.
-fn chosen(facts: &Facts, given: &[String], n: usize) -> Result<Classes> {
-    if given.is_empty() {
-        return Ok(cycled(facts, n));
-    }
-    let mut classes = vec![];
-    for given in given {
-        // Names may have commas: the longest name that the text starts with is taken before it is divided.
-        let parts: Vec<&str> = given.split(',').collect();
-        let mut at = 0;
-        while at < parts.len() {
-            let name = (at + 1..=parts.len()).rev().find_map(|end| {
-                let text = parts[at..end].join(",");
-                Some((end, named(facts, &text).or_else(|| named(facts, text.trim()))?))
-            });
-            let (end, class) = match name {
-                Some((end, class)) => (end, Some(class)),
-                None => (at + 1, unnamed(facts, parts[at].trim())?),
-            };
-            classes.push(class);
-            at = end;
-        }
-    }
-    Ok(cycle(&classes, n))
-}
-
-/// The class of this name.
-fn named(facts: &Facts, name: &str) -> Option<u32> {
-    facts.classes.iter().position(|class| class == name).map(|class| class as u32)
-}
-
-/// The class that a text, which is not a name, stands for; `None` is unconditional.
-///
-/// Where a class has a number as its name, numbers are names: 02 is the class `2`. Otherwise they are indices from 0.
-fn unnamed(facts: &Facts, text: &str) -> Result<Option<u32>> {
-    let refused = |problem: String| Err(Error::invalid(format!("`--class {text}`: {problem}")));
-    let number = text.parse::<u64>().ok();
-    if facts.classes.is_empty() && text != "none" && text != "unconditional" {
-        return refused("the model was trained on data without classes, so leave `--class` out".into());
-    }
-    if text == "none" || text == "unconditional" {
-        return Ok(None);
-    }
-    let numbers: Vec<Option<u64>> = facts.classes.iter().map(|class| class.parse().ok()).collect();
-    let same: Vec<usize> = (0..numbers.len()).filter(|&i| number.is_some() && numbers[i] == number).collect();
-    match (same[..].first(), same.len(), number) {
-        (Some(&class), 1, _) => return Ok(Some(class as u32)),
-        (Some(&class), _, _) => {
-            let others = same.iter().map(|&i| facts.classes[i].clone()).collect::<Vec<_>>();
-            return refused(format!(
-                "the classes {} all have that number: write the name, as {}",
-                messages::list(&others),
-                facts.classes[class]
-            ));
-        }
-        (None, _, Some(index)) if numbers.iter().all(Option::is_none) && index < numbers.len() as u64 => {
-            return Ok(Some(index as u32));
-        }
-        _ => {}
-    }
-    let meant = if number.is_some() { ".".into() } else { messages::meant(text, &facts.classes) };
-    refused(format!(
-        "there is no such class{meant} The model has {}, or `none` for unconditional samples.",
-        few(&facts.classes)
-    ))
-}
-
-/// All names, or the first of many.
-fn few(names: &[String]) -> String {
-    const MOST: usize = 20;
-    if names.len() <= MOST {
-        return messages::list(names);
-    }
-    format!(
-        "{} and {} more, numbered from 0",
-        names[..MOST].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-        names.len() - MOST
-    )
 }
 
 /// `times` indices of a trajectory of `steps` steps, including both ends.

@@ -19,7 +19,9 @@ pub(super) struct Decoded {
 pub(super) fn decoded(bytes: &[u8]) -> Result<Decoded, String> {
     let (mut decoder, format) = opened(bytes)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err("its pixels are 32-bit floats, whose range is unknown: convert it to 8 or 16 bits per channel".into());
+        return Err(
+            "its pixels are 32-bit floats, whose range is unknown: convert it to 8 or 16 bits per channel".into()
+        );
     }
     if format == ImageFormat::Jpeg {
         jpeg::complete(bytes)?;
@@ -29,7 +31,9 @@ pub(super) fn decoded(bytes: &[u8]) -> Result<Decoded, String> {
     image.apply_orientation(orientation);
     let (more, premultiplied) = match format {
         ImageFormat::Gif => (gif_frames(bytes), false),
-        ImageFormat::WebP => (bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 > 0), false),
+        ImageFormat::WebP => {
+            (bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 > 0), false)
+        }
         ImageFormat::Png => (png_frames(bytes), false),
         ImageFormat::Tiff => tiff(bytes).unwrap_or((false, false)),
         _ => (false, false),

@@ -239,7 +239,11 @@ fn read_frame(segment: &[u8], progressive: bool) -> Option<Frame> {
         .map(|c| (c[0], usize::from(c[1] >> 4), usize::from(c[1] & 15)))
         .collect();
     let (across, down) = (factors.iter().map(|f| f.1).max()?, factors.iter().map(|f| f.2).max()?);
-    if height == 0 || width == 0 || count > 4 || factors.iter().any(|&(_, h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
+    if height == 0
+        || width == 0
+        || count > 4
+        || factors.iter().any(|&(_, h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v))
+    {
         return None;
     }
     let units = [width.div_ceil(8 * across), height.div_ceil(8 * down)];

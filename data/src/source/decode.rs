@@ -71,9 +71,9 @@ impl<T: Sync, N: Fn(usize) -> String> Pictures<'_, T, N> {
             let (first, size) = *first.get_or_insert((at, picture.size));
             if picture.size != size {
                 let names = [first, at].map(&self.name);
-                return Err(self.unreadable_error(&failed, &skipped).unwrap_or_else(|| {
-                    sizes_differ(self.path, names, [size, picture.size])
-                }));
+                return Err(self
+                    .unreadable_error(&failed, &skipped)
+                    .unwrap_or_else(|| sizes_differ(self.path, names, [size, picture.size])));
             }
             notes.first_frames += usize::from(picture.more);
             pixels.extend_from_slice(&picture.pixels);
@@ -105,9 +105,11 @@ impl<T: Sync, N: Fn(usize) -> String> Pictures<'_, T, N> {
             listed.push(format!("and {} more", failed.len() - LISTED));
         }
         let problem = format!("has {} pictures or folders that could not be read: {}", failed.len(), listed.join(", "));
-        Some(Error::format(self.path, problem).with_remedy(
-            "download or copy them again, remove them, or set `unreadable = \"skip\"` to leave them out",
-        ))
+        Some(
+            Error::format(self.path, problem).with_remedy(
+                "download or copy them again, remove them, or set `unreadable = \"skip\"` to leave them out",
+            ),
+        )
     }
 }
 

@@ -144,7 +144,8 @@ impl Folder {
         let (Survey { files, mut labels, classes, mut notes, unreadable }, folder, whole) = self.survey(split)?;
         let read = |file: &PathBuf| {
             let mut bytes = Vec::new();
-            let (mut file, length) = limits::open(file).map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
+            let (mut file, length) =
+                limits::open(file).map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
             if length > limits::MAX_PICTURE {
                 return Err(format!("it has {length} bytes, more than the {} that are read", limits::MAX_PICTURE));
             }

@@ -153,12 +153,8 @@ impl Parquet {
 
     fn files(&self, split: Split) -> Result<(PathBuf, Parts), Error> {
         let path = find(&self.path)?;
-        let whole = |path: &PathBuf| Parts {
-            own: vec![path.clone()],
-            other: Vec::new(),
-            whole: true,
-            notes: Notes::default(),
-        };
+        let whole =
+            |path: &PathBuf| Parts { own: vec![path.clone()], other: Vec::new(), whole: true, notes: Notes::default() };
         let parts = if path.is_dir() { in_folder(&path, split)? } else { whole(&path) };
         Ok((path, parts))
     }

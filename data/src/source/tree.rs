@@ -114,7 +114,9 @@ impl Walk {
     pub fn collect(&mut self, folder: &Path, files: &mut Vec<PathBuf>) {
         let entries = match self.entries(folder) {
             Ok(entries) => entries,
-            Err(error) => return self.unreadable.push((folder.to_owned(), error.to_string().trim_end_matches('.').to_owned())),
+            Err(error) => {
+                return self.unreadable.push((folder.to_owned(), error.to_string().trim_end_matches('.').to_owned()));
+            }
         };
         for entry in entries {
             match entry {

@@ -73,7 +73,8 @@ fn utf16(path: &Path, bytes: &[u8], from: usize, big: bool) -> Result<String, Er
         Error::format(path, format!("is damaged: it starts with the mark of UTF-16, but has {found}, at byte {at}"))
             .with_remedy("write it again, as UTF-8")
     };
-    let unit = if big { |b: &[u8]| u16::from_be_bytes([b[0], b[1]]) } else { |b: &[u8]| u16::from_le_bytes([b[0], b[1]]) };
+    let unit =
+        if big { |b: &[u8]| u16::from_be_bytes([b[0], b[1]]) } else { |b: &[u8]| u16::from_le_bytes([b[0], b[1]]) };
     let mut at = from;
     let mut text = String::with_capacity(bytes.len() / 2);
     for character in char::decode_utf16(bytes[from..].chunks_exact(2).map(unit)) {

@@ -60,15 +60,12 @@ impl Text {
                 .with_field("tokens")
                 .with_remedy("use byte-pair encoding: `tokens = \"bpe\"` and `vocabulary = 4096`"));
         }
-        let tokens = |path: &Path, pieces: &[Piece], field| {
-            let rows = encode(path, pieces, &vocabulary).map_err(|error| error.at_field(field))?;
-            if self.sample == Sample::Line && self.length.is_none() {
-                outlier(path, pieces, &rows)?;
-            }
-            Ok::<_, Error>(rows)
-        };
-        let learned = tokens(&path, &learned, "path")?;
-        let held = tokens(held_path, &held, held_field)?;
+        let rows = encode(&path, &learned, &vocabulary).map_err(|error| error.at_field("path"))?;
+        let held_rows = encode(held_path, &held, &vocabulary).map_err(|error| error.at_field(held_field))?;
+        if self.sample == Sample::Line && self.length.is_none() {
+            outlier(&[(&path, &learned, &rows), (held_path, &held, &held_rows)])?;
+        }
+        let (learned, held) = (rows, held_rows);
         let ends = self.sample == Sample::Line;
         let longest = learned.iter().chain(&held).map(Vec::len).max().unwrap_or(0);
         let length = self.length.unwrap_or(if ends { longest + 1 } else { WINDOW });
@@ -237,24 +234,30 @@ impl Text {
     }
 }
 
+/// A part of a text: its file, its samples and their token ids.
+type Part<'a> = (&'a Path, &'a [Piece], &'a [Vec<u32>]);
+
 /// The error for a line that is so much longer than the others that all of them would be padded to its length, if there
 /// is one.
-fn outlier(path: &Path, pieces: &[Piece], rows: &[Vec<u32>]) -> Result<(), Error> {
-    let mut lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
+fn outlier(parts: &[Part]) -> Result<(), Error> {
+    let mut lengths: Vec<usize> = parts.iter().flat_map(|(.., rows)| rows.iter().map(Vec::len)).collect();
     lengths.sort_unstable();
     let Some(&longest) = lengths.last() else { return Ok(()) };
-    let median = lengths[lengths.len() / 2];
+    let median = lengths[(lengths.len() - 1) / 2];
     let limit = LONG.max(TIMES * median);
     if longest <= limit {
         return Ok(());
     }
-    let first = rows.iter().position(|row| row.len() == longest).unwrap_or(0);
+    let place = parts.iter().find_map(|(path, pieces, rows)| {
+        let row = rows.iter().position(|row| row.len() == longest)?;
+        Some((*path, pieces[row].line))
+    });
+    let (path, line) = place.expect("one of the rows is the longest");
     let few = lengths.partition_point(|length| *length <= limit);
     let usual = lengths[few.max(1) - 1];
     let problem = format!(
-        "has a sample of {longest} tokens (line {}), and half of the samples have {median} or fewer: without `length` \
+        "has a sample of {longest} tokens (line {line}), and half of the samples have {median} or fewer: without `length` \
          all of them would be padded to {} tokens",
-        pieces[first].line,
         longest + 1
     );
     let remedy = format!(

@@ -159,8 +159,9 @@ fn quotes(path: &Path, whole: &str, delimiter: u8) -> Result<(), Error> {
                     "is not a valid CSV table: the quoted cell that starts in line {opened} is followed by more text \
                      in line {line}"
                 );
-                return Err(Error::format(path, problem)
-                    .with_remedy("close the quote where the cell ends; a quote inside a quoted cell is written twice"));
+                return Err(Error::format(path, problem).with_remedy(
+                    "close the quote where the cell ends; a quote inside a quoted cell is written twice",
+                ));
             }
         }
         starts = false;

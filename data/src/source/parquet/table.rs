@@ -96,9 +96,10 @@ impl<'a> Table<'a> {
     /// The number of rows that the metadata announce.
     pub fn rows(&self) -> Result<u64, Error> {
         let groups = self.reader.metadata().row_groups();
-        groups.iter().try_fold(0u64, |sum, group| sum.checked_add(u64::try_from(group.num_rows()).ok()?)).ok_or_else(|| {
-            Error::unreadable(self.file, None, "its metadata announce a number of rows that cannot be")
-        })
+        groups
+            .iter()
+            .try_fold(0u64, |sum, group| sum.checked_add(u64::try_from(group.num_rows()).ok()?))
+            .ok_or_else(|| Error::unreadable(self.file, None, "its metadata announce a number of rows that cannot be"))
     }
 
     /// The number of bytes of the column of pictures after decompression, as the metadata announce.
