@@ -148,7 +148,8 @@ fn training_rows_and_held_out_rows_are_disjoint_and_complete_in_every_source() {
     let rows = |set: &Images| (0..set.len()).map(|i| (set.get(i).to_vec(), set.label(i))).collect::<Vec<_>>();
     let mut all = [rows(&train), rows(&held)].concat();
     let mut expected = rows(&whole);
-    (all.sort_unstable(), expected.sort_unstable());
+    all.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(all, expected);
     assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "no picture twice");
 }
@@ -200,7 +201,7 @@ fn the_memory_that_a_source_needs_is_known_before_it_is_loaded() {
     let scaled = Folder { size: Some(64), channels: 4, ..source.clone() };
     assert_eq!(scaled.memory(Split::Train).unwrap(), Some(2 * 20 * 4 * 64 * 64));
     let huge = Folder { size: Some(8192), ..source };
-    assert_eq!(huge.memory(Split::Train).unwrap(), Some(2 * 20 * 3 << 26));
+    assert_eq!(huge.memory(Split::Train).unwrap(), Some((2 * 20 * 3) << 26));
     let file = folder.path().join("images");
     fs::write(&file, gzip(&idx(&[10, 2, 3], &[0; 60]))).unwrap();
     let source = Idx { images: Some(file), ..Idx::default() };

@@ -236,7 +236,7 @@ mod unix {
         put(folder.path(), "dog/2.png", &shade(2));
         put(folder.path(), "dog/deep/3.png", &shade(3));
         let closed = folder.path().join("dog/deep");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         if fs::read_dir(&closed).is_ok() {
             eprintln!("skipped: this user may read every folder");
             fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();

@@ -68,7 +68,7 @@ fn every_source_says_what_a_foreign_file_is_and_what_to_do() {
             let windows = Text { sample: Sample::Window, ..text(&folder, "data.txt.gz", &bytes) };
             contains(message(windows.load(Split::Train), &folder));
             let lines = message(text(&folder, "data.txt.gz", &bytes).load(Split::Train), &folder);
-            assert!(lines.contains(&format!("{name}")) && lines.contains(packed), "{lines}");
+            assert!(lines.contains(name) && lines.contains(packed), "{lines}");
             let table = Text { column: Some("text".into()), ..text(&folder, "data.csv", &bytes) };
             contains(message(table.load(Split::Train), &folder));
             let images = Idx { images: Some(put(&folder, "images.gz", &bytes)), held_out: 0, ..Idx::default() };
