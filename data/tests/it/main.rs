@@ -1,6 +1,7 @@
 //! Tests of the public interface: properties, files made wrong on purpose, and real data sets if they are available.
 mod bounds;
 mod complete;
+mod corpus;
 mod files;
 mod folders;
 mod images;
