@@ -1,24 +1,27 @@
-"""Measures samples of text against their data by n-gram models: `python3 bench/text_quality.py DATA SAMPLES.txt [OPTIONS]`.
+"""Measures samples of text against their data by n-gram models.
 
-DATA is a file as `[data]` of a recipe names it, plain or gzipped, split into training and held-out part as the tool splits it;
-SAMPLES.txt what `tweedie sample` writes. Needs nothing but Python. The cross-entropy of a set of texts under an n-gram model of
-the training part is
+    python3 bench/text_quality.py DATA SAMPLES.txt [OPTIONS]
 
-    H_n = −Σ log₂ p_n(character | n − 1 characters before it) / number of characters,    the end of a line counts as one,
+DATA is a file as `[data]` of a recipe names it, plain or gzipped, split into training and held-out part as the tool
+splits it; SAMPLES.txt is what `tweedie sample` writes. Needs Python alone. The cross-entropy of a set of texts under an
+n-gram model of the training part is
 
-with the same Witten–Bell smoothing as the baselines of `tweedie evaluate`. Samples of the distribution of the data have the H_n
-of held-out text within its standard error: a higher one is of letters that do not follow one another in the data; a lower one
-is bought by samples that are too much alike, which the other columns show:
+    H_n = −Σ log₂ p_n(character | n − 1 characters before it) / number of characters,    the end of a line is one,
 
-    distinct     share of samples that occur once among the samples, counted as different texts over texts
-    learned      share of samples that are lines of the training part, word for word
+with the Witten–Bell smoothing of the baselines of `tweedie evaluate`. Samples of the distribution of the data have the
+H_n of held-out text, within its standard error. A higher H_n means characters that do not follow one another in the
+data; a lower one means samples that are too much alike, which the other columns show:
+
+    distinct     number of different texts over the number of texts
+    learned      share of samples that are lines of the training part
     words        share of words (runs of letters and apostrophes) that are words of the training part
     unigram KL   Σ p log₂ p/q of the frequencies of characters in the samples, p, and in the training part, q
-    length       mean and standard deviation of the number of characters, and the total-variation distance of the
-                 distribution of lengths to that of the held-out part
+    length       mean and standard deviation of the number of characters
+    TV           total-variation distance of the distribution of lengths from that of the held-out part
 
-Options: `--column NAME` of a CSV file; `--window N` for windows of N characters of a whole text in place of lines; `--last` if
-the held-out part is the last tenth; `--max N`: only lines of at most N characters; `--json`: one JSON line per file.
+Options: `--column NAME` of a CSV file; `--window N` for windows of N characters of a whole text in place of lines;
+`--last` if the held-out part is the last tenth; `--max N`: only lines of at most N characters; `--json`: one JSON line
+per file.
 """
 import argparse, collections, csv, gzip, io, json, math, re
 
@@ -96,7 +99,8 @@ def measure(name, texts, models, learned, held, lines):
     entropy = {n: ratio([m.bits(t) for t in texts], sizes) for n, m in models.items()}
     count = lambda part: collections.Counter(c for t in part for c in (t + "\0" * lines))
     p, q = count(texts), count(learned)
-    kl = sum(k / sum(p.values()) * math.log2(k / sum(p.values()) * sum(q.values()) / max(q[c], 0.5)) for c, k in p.items())
+    all_p, all_q = sum(p.values()), sum(q.values())
+    kl = sum(k / all_p * math.log2(k / all_p * all_q / max(q[c], 0.5)) for c, k in p.items())
     spread = lambda part: {k: v / len(part) for k, v in collections.Counter(map(len, part)).items()}
     a, b = spread(texts), spread(held)
     mean = sum(map(len, texts)) / len(texts)
@@ -139,8 +143,8 @@ def main():
             continue
         heads = "".join(f"{v:7.3f}±{e:.3f}" for v, e in m["entropy"].values())
         print(
-            f"{name[-34:]:<34}{m['n']:>6}{heads}  {m['distinct']:8.3f} {m['learned']:7.3f} {m['words']:6.3f} {m['unigram_kl']:10.4f}"
-            f" {m['length']:6.2f}±{m['length_std']:5.2f} {m['length_tv']:5.3f}"
+            f"{name[-34:]:<34}{m['n']:>6}{heads}  {m['distinct']:8.3f} {m['learned']:7.3f} {m['words']:6.3f}"
+            f" {m['unigram_kl']:10.4f} {m['length']:6.2f}±{m['length_std']:5.2f} {m['length_tv']:5.3f}"
         )
 
 
