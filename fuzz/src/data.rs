@@ -3,8 +3,8 @@
 //! This file is compiled twice: into the fuzz targets, and into the tests of the data crate, which run the kept corpus.
 use std::{fs, path::PathBuf};
 use tweedie_data::{
-    Codec, Error, Folder, Idx, Images, Parquet, Sample, Source, Split, Text, Tokens, TooLong, Vocabulary, image,
-    npy, picture,
+    Codec, Error, Folder, Idx, Images, Parquet, Sample, Source, Split, Text, Tokens, TooLong, Vocabulary, image, npy,
+    picture,
 };
 
 /// A target: its name, which is that of its folder of the corpus, and what it does.
@@ -88,7 +88,8 @@ pub fn image(bytes: &[u8]) {
     let header = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format();
     let size = header.ok().and_then(|reader| reader.into_dimensions().ok());
     // Pictures of many pixels within the bound are decoded, which takes time and shows nothing.
-    if size.is_some_and(|(w, h)| (1 << 20..=tweedie_data::limits::MAX_PIXELS).contains(&(u64::from(w) * u64::from(h)))) {
+    if size.is_some_and(|(w, h)| (1 << 20..=tweedie_data::limits::MAX_PIXELS).contains(&(u64::from(w) * u64::from(h))))
+    {
         return;
     }
     let path = file("picture.png", bytes);
