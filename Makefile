@@ -22,8 +22,12 @@ book: doc
 	mdbook build book
 	lychee --offline --include-fragments=anchor-only --no-progress 'target/doc/book/**/*.html'
 
+# Licences, sources and advisories of every dependency; the advisory database is fetched, so this needs a network.
 deny:
-	cargo deny check licenses bans sources
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed. Install it: cargo install cargo-deny --locked"; exit 1; }
+	@command -v cargo-audit >/dev/null || { echo "cargo-audit is not installed. Install it: cargo install cargo-audit --locked"; exit 1; }
+	cargo deny check
+	cargo audit --deny warnings
 
 # Beside PyTorch: make race PYTHON=/path/to/python (one that has torch). RACE="--only nets --rounds 5" says what and how often.
 race:
