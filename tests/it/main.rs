@@ -6,6 +6,7 @@ mod common;
 mod discrete;
 mod embedding;
 mod exact;
+mod extremes;
 mod guidance;
 mod memory;
 mod nets;
