@@ -99,8 +99,8 @@ impl<const D: usize> Normal<D> {
     /// Negative log-likelihood of discretized data: −ln of the mass in the bin of width `2·half` around x, where the first and the
     /// last bin (x = −1 and x = 1) extend to infinity. For data with finitely many levels in [−1, 1].
     ///
-    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, by the symmetry of erf; masses below 1e-12 are computed in
-    /// logarithms, so that a bin far from the mean has its large value and its slope.
+    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, by the symmetry of erf; small masses, below 1e-3 in
+    /// single precision, are computed in logarithms, so that a bin far from the mean has its large value and its slope.
     ///
     /// Ho, Jain and Abbeel (2020), eq. 13, <https://arxiv.org/abs/2006.11239>.
     pub fn discretized_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
@@ -111,14 +111,6 @@ impl<const D: usize> Normal<D> {
         let first = x.clone().lower_equal_elem(0.5 * half - 1.0);
         let last = x.greater_equal_elem(1.0 - 0.5 * half);
         discretized::mass_nll(low, high, first, last)
-    }
-
-    /// Where the standard deviation is 0; `None` if it is known to be nowhere.
-    fn points(&self) -> Option<Tensor<D, Bool>> {
-        match &self.std {
-            Std::One(std) if *std > 0.0 => None,
-            _ => Some(self.std().equal_elem(0.0).expand(self.mean.dims())),
-        }
     }
 }
 
@@ -153,15 +145,14 @@ impl<const D: usize> Distribution<D> for Normal<D> {
         let std = self.std();
         let z = (x.clone() - self.mean.clone()) / std.clone();
         let nll = z.square() * 0.5 + std.log() + 0.5 * TAU.ln();
-        match self.points() {
-            None => nll,
-            Some(points) => {
-                // The density of a point is infinite there and 0 elsewhere.
-                let here = x.equal(self.mean.clone());
-                let at_points = nll.full_like(f64::INFINITY).mask_fill(here, f64::NEG_INFINITY);
-                nll.mask_where(points, at_points)
-            }
+        if matches!(self.std, Std::One(std) if std > 0.0) {
+            return nll;
         }
+        // The density of a point is infinite there and 0 elsewhere.
+        let dims = nll.dims();
+        let points = self.std().equal_elem(0.0).expand(dims);
+        let here = x.expand(dims).equal(self.mean.clone().expand(dims)).bool_and(points.clone());
+        nll.mask_fill(points, f64::INFINITY).mask_fill(here, f64::NEG_INFINITY)
     }
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
         let (mean, std) = (other.mean(), other.std());
@@ -320,11 +311,16 @@ impl<const D: usize> Distribution<D> for Categorical<D> {
         }
         // Gumbel-max, argmax(ln p − ln(−ln u)) = argmin(−ln u / p), as a one-hot vector without a trip to the host.
         let uniform = rng.uniform_tensor(dims, &device, dtype);
+        if k == 1 {
+            return Sample { value: uniform.ones_like(), eps: None };
+        }
         let wait = uniform.log().neg() / self.probs.clone();
         Sample { value: one_hot(wait.argmin(D - 1).float().cast(dtype), k), eps: None }
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
         let p = match x.dims()[D - 1] {
+            // Of one category, its index and its one-hot vector are both of width 1.
+            1 if self.probs.dims()[D - 1] == 1 => self.probs.clone().expand(x.dims()),
             1 => self.probs.clone().gather(D - 1, x.int()),
             _ => (self.probs.clone() * x).sum_dim(D - 1),
         };

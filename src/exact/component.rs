@@ -227,7 +227,8 @@ impl Component {
         for (u, v) in self.basis.iter().flatten().zip(&self.values) {
             for i in 0..dim {
                 for j in 0..dim {
-                    full[i][j] += u[i] * u[j] * (v - self.rest);
+                    // In this order no square of a small entry underflows.
+                    full[i][j] += u[i] * (v - self.rest) * u[j];
                 }
             }
         }

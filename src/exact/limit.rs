@@ -31,15 +31,15 @@ pub(super) fn far_weights(components: &[&Component], z: &[f64], c: Scales) -> Ve
         .map(|k| {
             let (own, other) = (components[k], components[near]);
             let more = if own.same_covariance(other) {
-                let apart: Vec<f64> =
-                    other.mean.iter().zip(&own.mean).map(|(a, b)| c.alpha * (a - b) / largest).collect();
-                let sum: Vec<f64> = units[k].iter().zip(&units[near]).map(|(a, b)| a + b).collect();
-                form(own, &apart, &sum)
+                let apart: Vec<f64> = other.mean.iter().zip(&own.mean).map(|(a, b)| c.alpha * (a - b)).collect();
+                let sum: Vec<f64> = gaps[k].iter().zip(&gaps[near]).map(|(a, b)| 0.5 * a + 0.5 * b).collect();
+                Some(own.bilinear(&apart, &sum, |v| total(v).recip())).filter(|more| !more.is_nan())
             } else {
-                squares[k] - squares[near]
+                None
             };
-            let moved = if more == 0.0 { 0.0 } else { -half * more };
-            moved + log(own) - log(other)
+            let scaled = squares[k] - squares[near];
+            let moved = more.unwrap_or(if scaled == 0.0 { 0.0 } else { half * scaled });
+            log(own) - log(other) - moved
         })
         .collect();
     let most = logs.iter().fold(f64::NEG_INFINITY, |most, log| most.max(*log));
@@ -122,11 +122,13 @@ fn nearest(components: &[Component], at: &[AtZero], z: &[f64], alpha: f64) -> Ve
         .map(|k| {
             let (own, other) = (&components[k], &components[first]);
             if !(own.is_point() && other.is_point()) {
-                return squares[k] - squares[first];
+                return (squares[k] - squares[first]) * size;
             }
             let term = |d: usize| {
-                let apart = alpha * (other.mean[d] - own.mean[d]) / size;
-                apart * ((z[d] - alpha * own.mean[d]) / size + (z[d] - alpha * other.mean[d]) / size)
+                // Divided by the size once: twice would underflow.
+                alpha
+                    * (other.mean[d] - own.mean[d])
+                    * ((z[d] - alpha * own.mean[d]) / size + (z[d] - alpha * other.mean[d]) / size)
             };
             (0..z.len()).map(term).sum()
         })

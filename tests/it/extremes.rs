@@ -178,7 +178,7 @@ fn univariate_normals_of_any_scale() {
     assert_eq!(at(0.0, 1e-200).score(1e-250), -1e-250 / 1e-200 / 1e-200);
     assert_eq!(at(0.0, 1e-170).score(-1e-200), 1e-200 / 1e-170 / 1e-170);
     let far = MultivariateNormal::new(&[0.0, 0.0], Covariance::isotropic(2, 1.0)).unwrap();
-    assert_eq!(far.mahalanobis(&[3e200, 4e200]).unwrap(), 5e200);
+    assert!((far.mahalanobis(&[3e200, 4e200]).unwrap() / 5e200 - 1.0).abs() < 1e-15);
     assert_eq!(far.log_densities(&[3e200, 4e200]).unwrap(), [f64::NEG_INFINITY]);
 }
 

@@ -10,6 +10,7 @@ mod extremes;
 mod guidance;
 mod memory;
 mod nets;
+mod planted;
 mod processes;
 mod renamed;
 mod samplers;

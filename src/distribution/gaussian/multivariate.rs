@@ -119,10 +119,11 @@ impl MultivariateNormal {
     pub fn coordinates(&self) -> Option<Vec<UnivariateNormal>> {
         let matrix = self.covariance.matrix();
         let diagonal = DMatrix::from_diagonal(&matrix.diagonal());
-        (matrix == diagonal).then(|| {
-            let one = |(m, v): (&f64, &f64)| UnivariateNormal::with_variance(*m, *v).expect("checked when made");
-            self.mean.iter().zip(matrix.diagonal().iter()).map(one).collect()
-        })
+        if matrix != diagonal {
+            return None;
+        }
+        let one = |(m, v): (&f64, &f64)| UnivariateNormal::with_variance(*m, *v).ok();
+        self.mean.iter().zip(matrix.diagonal().iter()).map(one).collect()
     }
 
     /// `ln |Σ|`.
