@@ -2,8 +2,8 @@
 use burn::tensor::{Bool, DType, Tensor};
 use std::f64::consts::{SQRT_2, TAU};
 
-/// The mass below which logarithms are exact and a difference of two erf is not, and where the tails begin: erf has an absolute error of
-/// 6e-8 in single precision, and of 1e-16 in double.
+/// The mass below which logarithms are exact and a difference of two erf is not, and where the tails begin: erf has an
+/// absolute error of 6e-8 in single precision, and of 1e-16 in double.
 fn limits(dtype: DType) -> (f64, f64) {
     if dtype == DType::F64 { (1e-8, 4.0) } else { (1e-3, 2.5) }
 }
@@ -11,7 +11,8 @@ fn limits(dtype: DType) -> (f64, f64) {
 /// The largest distance whose square is finite in single precision, in standard deviations.
 const MOST: f64 = 1e18;
 
-/// −ln of the mass of N(0, 1) between `low` and `high`, in units of √2; bins of `first` begin at −∞, those of `last` end at ∞.
+/// −ln of the mass of N(0, 1) between `low` and `high`, in units of √2; bins of `first` begin at −∞, those of `last`
+/// end at ∞.
 pub(super) fn mass_nll<const D: usize>(
     low: Tensor<D>,
     high: Tensor<D>,
@@ -31,8 +32,8 @@ pub(super) fn mass_nll<const D: usize>(
     mass.clamp_min(least).log().neg().mask_where(small, in_logs)
 }
 
-/// −ln of the mass of a bin in one of the tails: of `Q(a) − Q(b)` with `Q(z) = φ(z)/m(z)`, in logarithms, so that it neither
-/// underflows nor loses its slope.
+/// −ln of the mass of a bin in one of the tails: of `Q(a) − Q(b)` with `Q(z) = φ(z)/m(z)`, in logarithms, so that it
+/// neither underflows nor loses its slope.
 ///
 /// `m(z) = z + 1/(z + 2/(z + 3/(z + …)))`, and `ln Q(b) − ln Q(a) = −(b − a)(b + a)/2 + ln m(a) − ln m(b)`.
 fn tail_nll<const D: usize>(

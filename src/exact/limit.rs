@@ -8,13 +8,15 @@ use crate::schedule::Scales;
 /// Noise below this counts as none beside a component without density: its square would underflow.
 pub(super) const NO_NOISE: f64 = 1e-150;
 
-/// Below this log-density relative weights are computed from differences, not from logarithms that have lost their digits.
+/// Below this log-density relative weights are computed from differences, not from logarithms that have lost their
+/// digits.
 pub(super) const FAR: f64 = -1e6;
 
 /// The relative weights p(k | z) of components at a point far from all of them, unnormalized, the largest 1.
 ///
-/// Of two components of one covariance, `ln p_j − ln p_k = ½ (a_k − a_j)·(a_k + a_j)` for the standardized distances a; the first factor
-/// does not depend on z, so nothing is lost however far z is. Distances are in units of the largest, so that nothing overflows.
+/// Of two components of one covariance, `ln p_j − ln p_k = ½ (a_k − a_j)·(a_k + a_j)` for the standardized distances a;
+/// the first factor does not depend on z, so nothing is lost however far z is. Distances are in units of the largest,
+/// so that nothing overflows.
 pub(super) fn far_weights(components: &[&Component], z: &[f64], c: Scales) -> Vec<f64> {
     let gaps: Vec<Vec<f64>> = components.iter().map(|component| component.gap(z, c.alpha)).collect();
     let largest = gaps.iter().flatten().fold(f64::MIN_POSITIVE, |most, gap| most.max(gap.abs()));
@@ -61,9 +63,9 @@ struct AtZero {
 
 /// The closed form as σ → 0 of a mixture in which a component has no density.
 ///
-/// On the support of such a component ln p is infinite, and the components of fewest dimensions there share all of the weight. Off every
-/// support ln p is −∞, and the nearest component has all of it, with a score of ±∞ towards it. A point is on a support if its distance is
-/// rounding.
+/// On the support of such a component ln p is infinite, and the components of fewest dimensions there share all of the
+/// weight. Off every support ln p is −∞, and the nearest component has all of it, with a score of ±∞ towards it. A
+/// point is on a support if its distance is rounding.
 pub(super) fn without_noise(components: &[Component], z: &[f64], c: Scales) -> ClosedForm {
     let c = Scales { sigma: 0.0, ..c };
     let dim = z.len();

@@ -3,8 +3,8 @@ use super::eigen::eigen;
 
 /// Checks that a square matrix is symmetric and positive semidefinite, and counts the directions in which it vanishes.
 ///
-/// Both are decided on the correlation matrix, `Σᵢⱼ/√(Σᵢᵢ Σⱼⱼ)`, to a few units in the last place: variances of very different sizes
-/// are not zero beside one another.
+/// Both are decided on the correlation matrix, `Σᵢⱼ/√(Σᵢᵢ Σⱼⱼ)`, to a few units in the last place: variances of very
+/// different sizes are not zero beside one another.
 pub(super) fn null_directions(rows: &[Vec<f64>]) -> Result<usize, String> {
     let dim = rows.len();
     if let Some(v) = rows.iter().flatten().find(|v| !v.is_finite()) {

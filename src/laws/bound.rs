@@ -14,7 +14,8 @@ const LAW: &str = "a bound is the sum of its terms over all paths";
 /// The number of states of sequences that are enumerated.
 const MOST: usize = 256;
 
-/// On every state of a short sequence, without sampling: the mean of the loss over x_t given x is that of the terms of the bound,
+/// On every state of a short sequence, without sampling: the mean of the loss over x_t given x is that of the terms of
+/// the bound,
 ///
 /// ```text
 /// KL(q(x_s | x_t, x) ‖ p(x_s | x_t))             s = t − 1/T > 0
@@ -92,15 +93,16 @@ pub(super) fn paths(loss: &dyn Loss<3>, noise: &dyn Noise<3>, model: &Joint, che
     }
 }
 
-/// Checks a bound on the likelihood of continuous data under a noise with a [`path`](Noise::path): at each of its T times, the mean of the loss
-/// over x_t given x is that of the bound's terms,
+/// Checks a bound on the likelihood of continuous data under a noise with a [`path`](Noise::path): at each of its T
+/// times, the mean of the loss over x_t given x is that of the bound's terms,
 ///
 /// ```text
 /// E[ln q(x_s | x_t, x) − ln p(x_s | x_t)]     over x_s of the posterior, s = t − 1/T > 0
 /// −ln p(x | x_t)                              s = 0, the decoder
 /// ```
 ///
-/// by quadrature that is exact for normals. A bound of densities is meant: one with a decoder of discretized data differs in its first term.
+/// by quadrature that is exact for normals. A bound of densities is meant: one with a decoder of discretized data
+/// differs in its first term.
 ///
 /// ```
 /// use tweedie::{laws, loss::Vlb, noise::{Gaussian, Variance}, schedule::Linear};

@@ -10,7 +10,8 @@ use burn::tensor::{DType, Tensor};
 pub(super) const NODES: [(f64, f64); 3] =
     [(-1.732_050_807_568_877_2, 1.0 / 6.0), (0.0, 2.0 / 3.0), (1.732_050_807_568_877_2, 1.0 / 6.0)];
 
-/// KL(p ‖ q) of forward marginals at two times is the mean of ln p − ln q under p: by quadrature of normals, as a sum over categories.
+/// KL(p ‖ q) of forward marginals at two times is the mean of ln p − ln q under p: by quadrature of normals, as a sum
+/// over categories.
 ///
 /// The two differ in mean and standard deviation, so that KL(q ‖ p) is another number.
 pub(super) fn divergence<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {

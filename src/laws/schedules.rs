@@ -30,8 +30,8 @@ pub(super) fn spread(law: &'static str, share: impl Fn(f64) -> f64, checks: &mut
     checks.note(law, place, if whole > 0.0 { most / whole } else { f64::NAN }, 0.9);
 }
 
-/// Times have the digits of a double. Multiples of 2⁻²⁰, such as those of a table of 1024 steps, are the same in single precision, and are
-/// not counted.
+/// Times have the digits of a double. Multiples of 2⁻²⁰, such as those of a table of 1024 steps, are the same in single
+/// precision, and are not counted.
 pub(super) fn precision(times: &[f64], checks: &mut Checks) {
     let coarse = |t: f64| (t * f64::from(1 << 20)).fract() == 0.0;
     let single = |t: f64| f64::from(t as f32) == t;

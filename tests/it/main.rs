@@ -18,6 +18,7 @@ mod spacings;
 mod spine;
 mod steps;
 mod tables;
+mod tails;
 mod training;
 mod transformer;
 mod unmask;

@@ -202,3 +202,17 @@ pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
         }),
     }
 }
+
+/// Checks that variances are more than the rounding of the terms, of size `terms`, from which they were subtracted.
+pub(super) fn above_rounding(left: &DMatrix<f64>, terms: &DMatrix<f64>) -> Result<()> {
+    let d = left.nrows();
+    let rounding = terms.nrows().max(2) as f64 * f64::EPSILON;
+    match (0..d).find(|&i| left[(i, i)] <= rounding * terms[(i, i)]) {
+        None => Ok(()),
+        Some(at) => Err(GaussianError::NotPositiveDefinite {
+            eigenvalue: left[(at, at)] / terms[(at, at)],
+            direction: (0..d).map(|i| f64::from(i == at)).collect(),
+            degenerate: true,
+        }),
+    }
+}

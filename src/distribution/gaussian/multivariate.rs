@@ -1,4 +1,4 @@
-use super::covariance::{Covariance, Root, factor, symmetric};
+use super::covariance::{Covariance, Root, above_rounding, factor, symmetric};
 use super::{GaussianError, Result, UnivariateNormal, correlation, finite};
 use crate::rng::Rng;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
@@ -383,19 +383,5 @@ impl MultivariateNormal {
     fn same_dim(&self, other: &Self) -> Result<()> {
         let (found, expected) = (other.dim(), self.dim());
         if found == expected { Ok(()) } else { Err(GaussianError::Length { what: "other Gaussian", found, expected }) }
-    }
-}
-
-/// Checks that variances are more than the rounding of the terms, of size `terms`, from which they were subtracted.
-fn above_rounding(left: &DMatrix<f64>, terms: &DMatrix<f64>) -> Result<()> {
-    let d = left.nrows();
-    let rounding = terms.nrows().max(2) as f64 * f64::EPSILON;
-    match (0..d).find(|&i| left[(i, i)] <= rounding * terms[(i, i)]) {
-        None => Ok(()),
-        Some(at) => Err(GaussianError::NotPositiveDefinite {
-            eigenvalue: left[(at, at)] / terms[(at, at)],
-            direction: (0..d).map(|i| f64::from(i == at)).collect(),
-            degenerate: true,
-        }),
     }
 }

@@ -1,7 +1,8 @@
 //! Log-ratios ln p_t(j)/p_t(z) of logits, in logarithms throughout.
 //!
-//! With `w_x = p(x | z)/q_t(z | x)`, `p_t(j)/p_t(z) = [ᾱ w_j + (1 − ᾱ) π_j Σw] / [ᾱ w_z + (1 − ᾱ) π_z Σw]`. As probabilities the terms
-//! underflow where a network is wrong by more than about 70 nats, and with them its gradient; as logarithms they do not.
+//! With `w_x = p(x | z)/q_t(z | x)`, `p_t(j)/p_t(z) = [ᾱ w_j + (1 − ᾱ) π_j Σw] / [ᾱ w_z + (1 − ᾱ) π_z Σw]`. As
+//! probabilities the terms underflow where a network is wrong by more than about 70 nats, and with them its gradient;
+//! as logarithms they do not.
 use super::{Discrete, DiscretePrediction};
 use crate::{
     distribution::{is, one_hot},

@@ -12,8 +12,8 @@ impl MultivariateNormal {
     pub fn kl(&self, q: &Self) -> Result<f64> {
         self.same_dim(q)?;
         let apart = q.distance(&(&self.mean - &q.mean)).powi(2);
-        // With M = L_q⁻¹ L_p, lower triangular, tr(Σ_q⁻¹ Σ_p) = Σ Mᵢⱼ² and ln |Σ_p| − ln |Σ_q| = Σ ln Mᵢᵢ²: a sum of terms that are
-        // not negative, each exact to rounding.
+        // With M = L_q⁻¹ L_p, lower triangular, tr(Σ_q⁻¹ Σ_p) = Σ Mᵢⱼ² and ln |Σ_p| − ln |Σ_q| = Σ ln Mᵢᵢ²: a sum of
+        // terms that are not negative, each exact to rounding.
         if let (Some(p_root), Some(q_root)) = (self.lower(), q.lower())
             && let Some(m) = q_root.solve_lower_triangular(&p_root)
         {
