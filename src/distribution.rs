@@ -258,7 +258,7 @@ impl<const D: usize> Categorical<D> {
                 )));
             }
             let sum: f64 = row.iter().sum();
-            if !((sum - 1.0).abs() <= 1e-4) {
+            if (sum - 1.0).abs() > 1e-4 {
                 return Err(Error::invalid(format!(
                     "probabilities of a row must sum to one, but those of row {at:?} sum to {sum:.6}"
                 )));
