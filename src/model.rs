@@ -104,8 +104,15 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     }
 
     /// The model as a denoiser of samples with condition `y`; x̂ is clipped to the [data range](Self::with_range).
+    ///
+    /// It is the model that is sampled, and so the one whose [bound](crate::likelihood::bound) describes the samples.
     pub fn conditioned(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
-        self.clipped(Conditioned { model: self, y: y.clone(), unconditional: false })
+        self.clipped(self.unclipped(y))
+    }
+
+    /// [`conditioned`](Self::conditioned) without clipping: the network's own predictions, as training sees them.
+    pub fn unclipped(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
+        Box::new(Conditioned { model: self, y: y.clone(), unconditional: false })
     }
 
     /// The model with classifier-free guidance towards `y`, away from the unconditional model; see [`Guided`]. A scale of 1 is

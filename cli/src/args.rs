@@ -152,6 +152,10 @@ pub struct Evaluate {
     /// Timesteps per sample in the bound on bits per token or dimension
     #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub times: usize,
+    /// Bound of the network's own predictions, without the guidance, temperature, top-k and top-p that the recipe samples
+    /// with [default: the bound of the model as it is sampled]
+    #[arg(long)]
+    pub no_clip: bool,
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,

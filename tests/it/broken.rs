@@ -72,9 +72,9 @@ fn a_distribution_that_breaks_a_law_is_named() {
             laws::distribution(&Flawed(Normal::new(mean, std).unwrap(), flaw))
         };
         let sound = of(Flaw::None);
+        assert!(broken(&sound).is_empty(), "{dtype:?}: {sound:#?}");
         for law in [SUM, AS_P, ENTROPY] {
-            let check = sound.iter().find(|check| check.law == law).expect("a law of distributions");
-            assert!(check.holds(), "{dtype:?}: {check}");
+            assert!(sound.iter().any(|check| check.law == law), "{law}");
         }
         assert!(broken(&of(Flaw::Constant)).contains(&SUM), "{dtype:?}");
         // Of the right mean and spread: nothing else sees it.

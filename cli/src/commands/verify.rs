@@ -11,7 +11,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{
-        AnySchedule, Modules, Rank,
+        AnySchedule, Modules, NoiseOn, Rank,
         module::{Kind, Registry},
     },
     run_dir::RunDir,
@@ -23,7 +23,7 @@ use tweedie::{
     Error, Result, Rng,
     laws::{self, Check},
     loss::Loss,
-    noise::{Discrete, Gaussian, Noise},
+    noise::{Discrete, Gaussian, Noise, Variance},
     sample::Sampler,
     schedule::{FlowMatching, Linear, VariancePreserving},
 };
@@ -127,7 +127,11 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let table = || Linear::new(100);
             let (uniform, absorbing) = (Discrete::uniform(table(), 3), Discrete::absorbing(table(), 4, 3));
             let mut checks = if loss.check(&Gaussian::new(table())).is_ok() {
-                laws::loss(&*loss, &Gaussian::new(table()), &x)
+                let bounds = [Variance::Small, Variance::Large, Variance::Learned].map(|variance| {
+                    let noise = Gaussian::new(table()).with_variance(variance);
+                    (format!("variance {variance:?}").to_lowercase(), laws::bound_of_density(&*loss, &noise))
+                });
+                [laws::loss(&*loss, &Gaussian::new(table()), &x), worst(bounds)].concat()
             } else if loss.check(&uniform).is_ok() {
                 laws::loss(&*loss, &uniform, &one_hot(&x))
             } else {
@@ -144,20 +148,68 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         },
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
-            let make = default_of(kind, name, &two.noises)?;
             // Some noises need a schedule that is a table of steps.
             let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
-            let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
-            noise.check()?;
-            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
-            let x = match noise.categories() {
-                // Data are never the mask, which is the last category.
-                Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
-                None => x,
+            let made = |make: &NoiseOn<2>| {
+                let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
+                noise.check()?;
+                Ok::<_, Error>(noise)
             };
-            laws::noise(&*noise, &x)
+            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
+            let of = |noise: Arc<dyn Noise<2>>| {
+                let x = match noise.categories() {
+                    // Data are never the mask, which is the last category.
+                    Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
+                    None => x.clone(),
+                };
+                laws::noise(&*noise, &x)
+            };
+            let mut all = vec![(String::new(), of(made(&default_of(kind, name, &two.noises)?)?))];
+            // Its other prediction types and variances, if it has any.
+            for (field, value) in OPTIONS {
+                let settings = toml::Table::from_iter([(field.to_owned(), toml::Value::from(value))]);
+                if let Ok((make, _)) = two.noises.build(name, settings)
+                    && let Ok(noise) = made(&make)
+                {
+                    all.push((format!("{field} {value}"), of(noise)));
+                }
+            }
+            worst(all)
         }
     })
+}
+
+/// Settings of noises whose laws are checked beside the defaults.
+const OPTIONS: [(&str, &str); 11] = [
+    ("prediction", "x0"),
+    ("prediction", "epsilon"),
+    ("prediction", "v"),
+    ("prediction", "velocity"),
+    ("prediction", "score"),
+    ("prediction", "edm"),
+    ("prediction", "logits"),
+    ("variance", "large"),
+    ("variance", "learned"),
+    ("reverse", "plug-in"),
+    ("reverse", "mixture"),
+];
+
+/// Each law at the settings where it was broken, or else where the deviation was largest.
+fn worst(all: impl IntoIterator<Item = (String, Vec<Check>)>) -> Vec<Check> {
+    let mut worst: Vec<Check> = vec![];
+    for (settings, checks) in all {
+        for mut check in checks {
+            if !settings.is_empty() {
+                check.place = format!("{}, {settings}", check.place);
+            }
+            match worst.iter_mut().find(|known| known.law == check.law) {
+                None => worst.push(check),
+                Some(known) if known.holds() && (!check.holds() || check.measured > known.measured) => *known = check,
+                Some(_) => {}
+            }
+        }
+    }
+    worst
 }
 
 /// The laws of a sampler on exact problems: points in the plane and sequences of categories, if it supports their

@@ -124,7 +124,7 @@ mod tests {
         let times: Vec<f64> = gallery::grid(0.0, 1.0, 60);
         let noising = forward(&x, &times, &*schedule, &rng);
         let end = tweedie::distribution::gaussian::MultivariateNormal::fit(&noising[59], 2).unwrap();
-        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2)).unwrap() < 0.03);
+        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2).unwrap()).unwrap() < 0.03);
         let denoising = reverse(&model, noising[59].clone(), &times).unwrap();
         assert_eq!((denoising.len(), &denoising[0]), (60, &noising[59]));
         // Nearly all points end within five standard deviations of a component.
