@@ -1,12 +1,12 @@
 //! The model: a noise process, a network and a data transform.
 use crate::{
     denoise::{Clamped, Denoiser, Guided},
-    error::Result,
+    error::{Error, Result},
     loss::{Batch, Objective},
     net::{Condition, Net},
     noise::{Estimate, Noise},
     rng::Rng,
-    sample::{Sampler, Trajectory, trajectory},
+    sample::{Diagnosis, Sampler, Trajectory, trajectory},
     spacing,
     transform::{Identity, Transform},
 };
@@ -137,7 +137,9 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the sampler does not fit the noise.
+    /// If the sampler does not fit the noise, or the samples cannot be data: some are not finite, the sampler gave rows up,
+    /// or the model has a [data range](Self::with_range) and they lie far outside ([`Diagnosis::diverged`]).
+    /// [`sample_with_diagnosis`](Self::sample_with_diagnosis) returns them nevertheless.
     #[doc(alias("p_sample_loop", "generate"))]
     pub fn sample(
         &self,
@@ -147,13 +149,37 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         y: &N::Condition,
         rng: &Rng,
     ) -> Result<T::Raw> {
+        let (x, diagnosis) = self.sample_with_diagnosis(sampler, steps, shape, y, rng)?;
+        if diagnosis.diverged() {
+            return Err(Error::invalid(format!("the sampler diverged: {}", diagnosis.problems().join("; "))));
+        }
+        Ok(x)
+    }
+
+    /// [`sample`](Self::sample) with what the trajectory shows of the samples: whether x_t stayed where diffused data of
+    /// the [range](Self::with_range) can be, and whether the samples can be data.
+    ///
+    /// # Errors
+    ///
+    /// If the sampler does not fit the noise.
+    pub fn sample_with_diagnosis(
+        &self,
+        sampler: &dyn Sampler<D>,
+        steps: usize,
+        shape: [usize; D],
+        y: &N::Condition,
+        rng: &Rng,
+    ) -> Result<(T::Raw, Diagnosis)> {
         let device = self.devices().first().cloned().unwrap_or_default().inner();
         let model = self.valid();
         let denoiser = model.conditioned(y);
-        let states: Trajectory<D, dyn Denoiser<D>> =
+        let mut states: Trajectory<D, dyn Denoiser<D>> =
             trajectory(&*denoiser, sampler, self.grid(steps), shape, rng, &device)?;
-        let (_, x) = states.last().expect("a trajectory has two states at least");
-        Ok(model.transform.decode(x))
+        if let Some([low, high]) = self.range {
+            states = states.within(low, high);
+        }
+        let (_, x) = states.by_ref().last().expect("a trajectory has two states at least");
+        Ok((model.transform.decode(x), states.diagnosis()))
     }
 }
 

@@ -189,7 +189,7 @@ fn a_noise_that_breaks_a_law_is_named() {
 struct Miscounted;
 impl Sampler<2> for Miscounted {
     fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
-        Heun {}.step(model, z, at, rng)
+        Heun::default().step(model, z, at, rng)
     }
 }
 
@@ -265,7 +265,7 @@ impl Sampler<2> for Flawy {
                 let second = drift(z.clone() + first.clone() * (s - t) + noise.clone(), s);
                 z + (first + second) * (0.5 * (s - t)) + noise
             }
-            Self::Modest => Heun {}.step(model, z, at, rng),
+            Self::Modest => Heun::default().step(model, z, at, rng),
         }
     }
     fn properties(&self) -> Properties {

@@ -16,6 +16,7 @@ mod renamed;
 mod samplers;
 mod spacings;
 mod spine;
+mod stability;
 mod steps;
 mod tables;
 mod tails;

@@ -27,6 +27,7 @@ use toml::{Table, Value};
 use tweedie::{
     Error, Result,
     net::Classes,
+    sample::Diagnosis,
     train::{Checkpoint, Parameters},
 };
 use tweedie_data::npy;
@@ -232,20 +233,25 @@ impl Case<'_> {
             ..request(&plan, &classes, &recorded, self.device)
         };
         let bar = Progress::new(args.quiet, "sampling");
-        let samples = generate(&*model, &shape, &request, &mut |fraction| bar.at(fraction))?;
+        let samples = generate(&*model, &shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
         bar.clear();
         let not_finite = samples.frames.iter().flatten().filter(|x| !x.is_finite()).count();
         if not_finite > 0 {
+            let why = match &samples.diagnosis.failure {
+                Some(failure) => failure.clone(),
+                None => {
+                    "the sampler diverged or the run's weights are damaged; if `--sampler ddim` fails too, it is the \
+                         weights"
+                        .into()
+                }
+            };
             return Err(Error::invalid(format!(
-                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's \
-                 weights are damaged; if `--sampler ddim` fails too, it is the weights",
+                "{} of the samples are NaN or infinite, so nothing was written: {why}",
                 messages::count(not_finite, "value")
             )));
         }
-        if !args.quiet
-            && let Some(text) = divergence(&plan, samples.last())
-        {
-            note(&text);
+        if !args.quiet {
+            warn(&plan, &samples.diagnosis);
         }
         let out = match &args.out {
             Some(out) => out.clone(),
@@ -294,33 +300,24 @@ pub(crate) fn request<'a, const D: usize>(
         batch: plan.sample.batch,
         seed: 0,
         recorded,
+        range: (plan.x.bounded || plan.sample.threshold.is_some()).then_some([-1.0, 1.0]),
         device,
     }
 }
 
-/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would
-/// hide.
-fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
-    if !plan.facts.bounded || plan.facts.categories.is_some() {
-        return None;
+/// Warnings of what the trajectories show: samples that cannot be data, errors that a step amplified, a sampler that does
+/// not fit the schedule, a start from pure noise where signal is left.
+pub(crate) fn warn<const D: usize>(plan: &Plan<D>, diagnosis: &Diagnosis) {
+    let steps = messages::count(plan.sample.steps, "step");
+    for problem in diagnosis.problems() {
+        note(&format!("warning: `{}` in {steps}: {problem}", name(plan)));
     }
-    let share = values.iter().filter(|x| x.abs() > 2.0).count() as f64 / values.len() as f64;
-    if share <= 0.01 {
-        return None;
-    }
+}
+
+/// The sampler's name.
+fn name<const D: usize>(plan: &Plan<D>) -> &str {
     let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
-    let end = plan.schedule.schedule().ok()?.at(1.0);
-    let level =
-        if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
-    let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
-    Some(format!(
-        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At \
-         t = 1 this schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more \
-         steps{why}.",
-        100.0 * share,
-        name.unwrap_or("of the recipe"),
-        messages::count(plan.sample.steps, "step"),
-    ))
+    name.unwrap_or("the sampler")
 }
 
 /// `times` indices of a trajectory of `steps` steps, including both ends.

@@ -27,6 +27,7 @@ use tweedie::{
     data::Data,
     error::ErrorKind,
     net::Classes,
+    sample::{Diagnosis, signal_left},
     train::{Checkpoint, write_atomically},
 };
 
@@ -132,6 +133,10 @@ impl Setting<'_> {
             let begun =
                 if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
+            // Before the training, since another schedule is another model.
+            let mut start = Diagnosis::default();
+            start.signal_left = plan.noise.path().and_then(|path| signal_left(path, 1.0));
+            start.problems().iter().for_each(|problem| note(&format!("warning: {problem}")));
         }
         Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *trainer)
     }
@@ -285,7 +290,7 @@ impl<const D: usize> Run<'_, D> {
         let recorded = [steps];
         let request =
             SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
-        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_| ())?;
+        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_, _| ())?;
         let last = samples.last();
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
@@ -332,8 +337,13 @@ impl<const D: usize> Run<'_, D> {
         let request = sample::request(self.plan, &classes, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");
         let model = trainer.model();
-        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |fraction| bar.at(fraction))?;
+        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
         bar.clear();
+        if !self.args.quiet {
+            let mut diagnosis = samples.diagnosis.clone();
+            diagnosis.signal_left = None;
+            sample::warn(self.plan, &diagnosis);
+        }
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
         let shown = sample_files::write(&folder.0, self.facts, &samples, &classes, sample.n)?;
         let trajectory = sample_files::write_trajectory(&folder.0, self.facts, &samples, &classes, &title)?;

@@ -3,16 +3,21 @@ mod output;
 
 use crate::{
     args,
-    commands::{for_rank, list::pretty},
+    commands::{
+        for_rank,
+        list::{pretty, unfit, unfit_sentence},
+    },
     data::categories::Categories,
     data::{Facts, Set, Split},
+    dyn_model::timesteps,
     messages,
-    output::console::say,
+    output::console::{note, say},
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{
         AnySchedule, Modules, NoiseOn, Rank,
         module::{Kind, Registry},
+        schema::{Field, Range, Type},
     },
     run_dir::RunDir,
 };
@@ -114,7 +119,11 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         }
         "sampler" => {
             let three = &Rank::<3>::ranked(modules).samplers;
-            sampler(&*default_of(kind, name, &two.samplers)?, &*default_of(kind, name, three)?)
+            let plane = default_of(kind, name, &two.samplers)?;
+            say_unfit(name, &*plane);
+            let mut checks = sampler(&*plane, &*default_of(kind, name, three)?);
+            checks.extend(settings(name, modules));
+            checks
         }
         "loss" => {
             // A loss for sequences only depends on a learned embedding.
@@ -226,6 +235,48 @@ fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
     checks
 }
 
+/// The laws of convergence that fail for a sampler with a setting other than the default: each choice and each order of
+/// its fields, and η = ½.
+fn settings(name: &str, modules: &Modules) -> Vec<Check> {
+    let samplers = &Rank::<2>::ranked(modules).samplers;
+    let all = modules.of_kind(Kind::Sampler);
+    let fields = all.iter().find(|module| module.name == name).map_or(&[][..], |module| &module.fields[..]);
+    let values = |field: &Field| -> Vec<toml::Value> {
+        match &field.type_ {
+            Type::Choice(choices) => choices.iter().map(|choice| choice.value.clone().into()).collect(),
+            Type::Boolean => vec![true.into(), false.into()],
+            Type::Integer(Range { minimum: Some(least), maximum: Some(most), .. }) if most - least < 10.0 => {
+                (*least as i64..=*most as i64).map(Into::into).collect()
+            }
+            Type::Number(_) if field.name == "eta" => vec![0.5.into()],
+            _ => vec![],
+        }
+    };
+    let mut failed = vec![];
+    for field in fields {
+        for value in values(field) {
+            let setting = format!("{} = {value}", field.name);
+            let Ok((sampler, _)) = samplers.build(name, [(field.name.clone(), value)].into_iter().collect()) else {
+                continue;
+            };
+            let noise = Gaussian::new(VariancePreserving::default());
+            if sampler.check(&noise).is_err() || sampler.properties().consistency {
+                continue;
+            }
+            let wrong = laws::convergence(&*sampler).into_iter().filter(|check| !check.holds());
+            failed.extend(wrong.map(|check| Check { place: format!("{setting}, {}", check.place), ..check }));
+        }
+    }
+    failed
+}
+
+/// Names the built-in schedules for which a sampler declares itself unfit.
+fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
+    if let Some(text) = unfit_sentence(&unfit(sampler)) {
+        note(&format!("sampler {name}: {text}"));
+    }
+}
+
 /// The laws of a network with its default settings, for data of a shape with three classes.
 fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
 where
@@ -295,9 +346,30 @@ where
     let plane = Rank::<2>::ranked(modules).samplers.build(&own, settings.clone());
     let sequences = Rank::<3>::ranked(modules).samplers.build(&own, settings);
     if let (Ok((plane, _)), Ok((sequences, _))) = (plane, sequences) {
-        verified.push(("sampler", own, sampler(&*plane, &*sequences)));
+        let mut checks = sampler(&*plane, &*sequences);
+        say_unfit(&own, &*plane);
+        // On the recipe's own schedule too.
+        if let Ok(schedule) = plan.schedule.schedule()
+            && !plan.noise.categorical()
+        {
+            let noise = Gaussian::new(schedule.clone());
+            let times = sample_times(&plan);
+            if let Some(unfit) = times.and_then(|times| plane.unfit(&noise, &times)) {
+                note(&format!("sampler {own} is unfit for the schedule {}: {unfit}", name(&["schedule"])));
+            }
+            checks.extend(laws::robustness_on(&*plane, &name(&["schedule"]), schedule));
+        }
+        verified.push(("sampler", own, checks));
     }
     Ok(verified)
+}
+
+/// The timesteps of sampling.
+fn sample_times<const D: usize>(plan: &Plan<D>) -> Option<Vec<f64>> {
+    match &plan.sample_times {
+        Some(times) => timesteps(&**times, plan.sample.steps).ok(),
+        None => Some(tweedie::spacing::sampling_grid(&*plan.noise, plan.sample.steps)),
+    }
 }
 
 /// The name of the module at a path of a resolved recipe.
