@@ -20,6 +20,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
 mod categories;
+mod conditioning;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;
