@@ -230,7 +230,8 @@ impl<const D: usize, N: Net<D>, L: Layer<D>> Net<D> for Then<N, L> {
         let rows = std::mem::replace(&mut one[0], 1);
         let device = self.net.devices().first().cloned().unwrap_or_default();
         let what = format!("the layer after the network cannot be applied to outputs of shape {:?}", &one[1..]);
-        let mut output = caught(&what, || self.layer.apply(Tensor::zeros(one, &device)).dims())?;
+        let mut output = caught(&what, || self.layer.apply(Tensor::zeros(one, &device)).dims())
+            .map_err(|error| error.with_remedy("use a layer for outputs of this shape"))?;
         output[0] *= rows;
         Ok(output)
     }

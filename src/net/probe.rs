@@ -9,7 +9,8 @@ pub(crate) fn caught<R>(what: &str, f: impl FnOnce() -> R) -> Result<R> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
-        Error::invalid(format!("{what}: {}", text.trim()))
+        // One line, whatever the layout of the message.
+        Error::invalid(format!("{what}: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")))
     })
 }
 

@@ -27,14 +27,18 @@ pub(super) fn probe<const D: usize, N: Net<D>, T: Transform<D>>(
     let rows: Vec<usize> = (0..data.len().min(2)).collect();
     let rng = Rng::new(0).stream("probe");
     let (raw, y) = data.batch(&rows, &rng.stream("data"), device);
-    let x = caught("the transform cannot encode the data", || model.transform.encode(raw.clone()))?;
+    let x = caught("the transform cannot encode the data", || model.transform.encode(raw.clone()))
+        .map_err(|error| error.with_remedy("use data that the transform is for"))?;
     let noise = &**model.noise();
     model.check(x.dims(), &y)?;
     known_categories(noise, x)?;
 
     let t = vec![training_times(noise).quantile(0.5); rows.len()];
     let what = "the model cannot compute the losses of the first rows of the data";
-    let pass = || caught(what, || model.losses(raw.clone(), &t, &y, objective, &rng, true));
+    let pass = || {
+        caught(what, || model.losses(raw.clone(), &t, &y, objective, &rng, true))
+            .map_err(|error| error.with_remedy("use a network and losses for these data"))
+    };
     let first = pass()?;
     fits(&first, objective)?;
     predicts(noise, &first)?;

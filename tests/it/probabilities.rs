@@ -20,6 +20,9 @@ use tweedie::{
 
 const K: usize = 4;
 
+fn table() -> Linear {
+    Linear::between(20, 1e-4, 0.7)
+}
 /// The same noise with logits and with probabilities.
 fn noises() -> Vec<[Discrete; 2]> {
     let both = |noise: Discrete| {
@@ -27,9 +30,9 @@ fn noises() -> Vec<[Discrete; 2]> {
             .map(|prediction| noise.clone().with_prediction(prediction))
     };
     vec![
-        both(Discrete::uniform(Linear::new(20), K)),
-        both(Discrete::marginal(Linear::new(20), vec![0.4, 0.3, 0.2, 0.1]).unwrap()),
-        both(Discrete::absorbing(Linear::new(20), K, K - 1)),
+        both(Discrete::uniform(table(), K)),
+        both(Discrete::marginal(table(), vec![0.4, 0.3, 0.2, 0.1]).unwrap()),
+        both(Discrete::absorbing(table(), K, K - 1)),
     ]
 }
 
@@ -54,8 +57,12 @@ fn losses_and_gradients_are_those_of_the_logits() {
                 (value.inner(), gradient)
             };
             let ((a, da), (b, db)) = (of(&with_logits, false), of(&with_probabilities, true));
-            assert!(gap(a.clone(), b.clone()) < 1e-5 && numbers(a).iter().any(|x| *x > 0.01), "{loss:?}");
-            assert!(gap(da.clone(), db) < 1e-5 && da.abs().max().into_scalar::<f32>() > 1e-3, "{loss:?}");
+            let near = |a: Tensor<1>, b: Tensor<1>| {
+                let size = numbers(a.clone().abs().max())[0];
+                size > 1e-3 && gap(a, b) < 1e-4 * size
+            };
+            assert!(near(a, b), "{loss:?}");
+            assert!(near(da.flatten(0, 2), db.flatten(0, 2)), "gradient of {loss:?}");
         }
     }
 }
@@ -76,7 +83,7 @@ fn estimates_and_targets_are_probabilities() {
 
 #[test]
 fn a_probability_that_underflows_has_a_finite_loss() {
-    let noise = Discrete::uniform(Linear::new(20), K).with_prediction(DiscretePrediction::Probabilities);
+    let noise = Discrete::uniform(table(), K).with_prediction(DiscretePrediction::Probabilities);
     let x = Tensor::<3>::from_data([[[1.0]]], &device());
     let output = Tensor::<3>::from_data([[[1.0, 0.0, 0.0, 0.0]]], &device());
     let batch = Batch::new(&noise, x.clone(), x, None, &[0.3], output, &(), &());
@@ -155,8 +162,9 @@ fn a_net_with_a_softmax_is_trained_and_sampled_as_one_with_logits() {
     let (by_logits, a) = run(Model::new(noise(DiscretePrediction::Logits), net()).unwrap());
     let (by_probabilities, b) =
         run(Model::new(noise(DiscretePrediction::Probabilities), net().then(Softmax {})).unwrap());
-    for (step, (a, b)) in by_logits.iter().zip(&by_probabilities).enumerate() {
-        assert!((a - b).abs() < 0.02 * a + 1e-3, "step {step}: {a} and {b}");
+    // Rounding is another, and grows from step to step.
+    for (step, (a, b)) in by_logits.iter().zip(&by_probabilities).enumerate().take(20) {
+        assert!((a - b).abs() < 0.01 * a, "step {step}: {a} and {b}");
     }
     assert!(by_probabilities[149] < 0.6 * by_probabilities[0], "{by_probabilities:?}");
     let same = a.iter().zip(&b).filter(|(a, b)| a == b).count();
