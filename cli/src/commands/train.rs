@@ -125,6 +125,9 @@ impl Setting<'_> {
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
+            if let Some(notes) = set.notes() {
+                say(&format!("        {notes}"));
+            }
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
             let begun =
                 if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };

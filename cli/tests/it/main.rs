@@ -1,4 +1,5 @@
 //! Tests of the command line from outside.
+mod data;
 mod interrupted;
 mod measures;
 mod older;
