@@ -103,8 +103,9 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         let (found, needed) = (&output[1..], &expected[1..]);
         if self.noise.outputs() > 1 && output == x {
             let outputs = self.noise.outputs();
-            let problem =
-                format!("must be {outputs}, because the noise has a learned variance, got 1: the output has shape {found:?}");
+            let problem = format!(
+                "must be {outputs}, because the noise has a learned variance, got 1: the output has shape {found:?}"
+            );
             return Err(Error::invalid(problem)
                 .with_field("outputs")
                 .with_remedy(format!("make the net with {outputs} outputs per value, or take a fixed variance")));

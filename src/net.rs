@@ -38,8 +38,8 @@ pub use dit::{Dit, DitConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use pixels::{Pixels, PixelsConfig};
 pub(crate) use probe::caught;
-pub use seeded::{seeded, try_seeded};
 pub(crate) use seeded::{has_training_layers, is_lazy, with_generator};
+pub use seeded::{seeded, try_seeded};
 pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{UNet, UNetConfig};
 

@@ -91,8 +91,7 @@ pub(super) fn conditioning<const D: usize, N: Net<D>>(
         }
     }
     // A unit may be without effect at some numbers, as one that is cut off at zero: not at all of them.
-    let mut used: BTreeMap<&String, Vec<bool>> =
-        pure.iter().map(|name| (*name, base[*name].used.clone())).collect();
+    let mut used: BTreeMap<&String, Vec<bool>> = pure.iter().map(|name| (*name, base[*name].used.clone())).collect();
     for (k, z, t, y) in [
         (0, &second, 0.8, Some(&own)),
         (1, &first, 0.3, Some(&own)),

@@ -1,5 +1,8 @@
 //! Laws of nets.
-use super::{Check, Checks, conditioning::{Gradient, conditioning}};
+use super::{
+    Check, Checks,
+    conditioning::{Gradient, conditioning},
+};
 use crate::{
     distribution::host,
     net::{Condition, Net},

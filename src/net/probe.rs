@@ -15,11 +15,7 @@ pub(crate) fn caught<R>(what: &str, f: impl FnOnce() -> R) -> Result<R> {
 }
 
 /// The shape of a net's output for x_t of shape `z`, by a forward pass of one row of zeros.
-pub(super) fn output_shape<const D: usize, N: Net<D>>(
-    net: &N,
-    z: [usize; D],
-    y: &N::Condition,
-) -> Result<[usize; D]> {
+pub(super) fn output_shape<const D: usize, N: Net<D>>(net: &N, z: [usize; D], y: &N::Condition) -> Result<[usize; D]> {
     let device = net.devices().first().cloned().unwrap_or_default();
     let mut one = z;
     one[0] = 1;
@@ -28,8 +24,7 @@ pub(super) fn output_shape<const D: usize, N: Net<D>>(
         let t = Tensor::from_data(TensorData::new(vec![0.5_f32], [1]), &device);
         net.forward(Tensor::zeros(one, &device), t, &y.select(&[0])).dims()
     };
-    let mut output = caught(&what, run)
-        .map_err(|error| error.with_remedy("use a network for data of this shape"))?;
+    let mut output = caught(&what, run).map_err(|error| error.with_remedy("use a network for data of this shape"))?;
     output[0] *= z[0];
     Ok(output)
 }

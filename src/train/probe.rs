@@ -63,8 +63,12 @@ fn known_categories<const D: usize>(noise: &dyn Noise<D>, x: Tensor<D>) -> Resul
     match host(x).into_iter().find(|x| !known(x)) {
         None => Ok(()),
         Some(x) => {
-            let problem = format!("the data hold the value {x}, which is not the index of one of {k} categories (0 to {})", k - 1);
-            Err(Error::invalid(problem).with_remedy("make the noise and the net of as many categories as the data have"))
+            let problem = format!(
+                "the data hold the value {x}, which is not the index of one of {k} categories (0 to {})",
+                k - 1
+            );
+            Err(Error::invalid(problem)
+                .with_remedy("make the noise and the net of as many categories as the data have"))
         }
     }
 }

@@ -98,8 +98,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let model = Module::train(model);
         let device = model.devices().first().cloned().unwrap_or_default();
         if !Parameters::is_trained(&model) {
-            return Err(Error::invalid("the model has no parameter to train: all of them are frozen, or there are none")
-                .with_remedy("train a part of it, without `no_grad` or `freeze`"));
+            return Err(Error::invalid(
+                "the model has no parameter to train: all of them are frozen, or there are none",
+            )
+            .with_remedy("train a part of it, without `no_grad` or `freeze`"));
         }
         let mut pass = || probe(&model, data, &objective, &device);
         let draws = match net::has_training_layers(&model) {
@@ -110,7 +112,20 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
         let history = times.loss_history();
-        Ok(Self { model, data, objective, times, history, settings, device, moments, average, done: 0, draws, order: None })
+        Ok(Self {
+            model,
+            data,
+            objective,
+            times,
+            history,
+            settings,
+            device,
+            moments,
+            average,
+            done: 0,
+            draws,
+            order: None,
+        })
     }
 
     /// Sets the spacing of the training timesteps. Default: [`training_times`] of the noise.

@@ -74,11 +74,19 @@ fn data_of_another_shape_than_the_nets_are_refused() {
     let dit = |channels| initial(|rng, device| DitConfig::new(channels).with_width(16).with_depth(1).init(rng, device));
     said(&refused(dit(1), gaussian(), &three, Simple {}), "in_channels", "must be 3, the channels of the data, got 1");
     let mlp = initial(|rng, device| MlpConfig::new(2).with_hidden([8]).init(rng, device));
-    said(&refused(mlp, gaussian(), &samples([0, 3]), Simple {}), "features", "must be 3, the values of the data, got 2");
+    said(
+        &refused(mlp, gaussian(), &samples([0, 3]), Simple {}),
+        "features",
+        "must be 3, the values of the data, got 2",
+    );
     let config = TransformerConfig::continuous(4, 6).with_width(16).with_depth(1);
     let transformer = || initial(|rng, device| config.init(rng, device));
     said(&refused(transformer(), gaussian(), &samples([0, 7, 4]), Simple {}), "length", "must be at least 7");
-    said(&refused(transformer(), gaussian(), &samples([0, 6, 5]), Simple {}), "in_channels", "must be 5, the values per token");
+    said(
+        &refused(transformer(), gaussian(), &samples([0, 6, 5]), Simple {}),
+        "in_channels",
+        "must be 5, the values per token",
+    );
     let config = TransformerConfig::new(4, 6).with_width(16).with_depth(1);
     let words = || initial(|rng, device| config.init(rng, device));
     said(&refused(words(), absorbing(4), &samples([0, 9, 1]), Vlb::new(10)), "length", "must be at least 9");
@@ -201,7 +209,8 @@ fn a_loss_without_one_number_per_row_and_a_transform_of_other_data_are_refused()
     // Images of 7×7 pixels in patches of 2×2.
     let config = TransformerConfig::continuous(4, 9).with_width(16).with_depth(1);
     let patches = Patches { side: 2, size: [7, 7] };
-    let model = Model::new(gaussian(), initial(|rng, device| config.init(rng, device))).unwrap().with_transform(patches);
+    let model =
+        Model::new(gaussian(), initial(|rng, device| config.init(rng, device))).unwrap().with_transform(patches);
     let error = model.train(&samples([0, 1, 7, 7]), Simple {}, settings()).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("cannot be cut into patches of 2×2"), "{error}");
 }

@@ -135,7 +135,8 @@ fn a_parameter_that_only_some_shards_use_is_updated_as_in_one_shard() {
         let (_, many) = of(accumulate, shards);
         kept(&before, &many, "net.never");
         for name in ["net.always", "net.class", "net.nothing"] {
-            let gaps = values(&one.weights, name).into_iter().zip(values(&many.weights, name)).map(|(a, b)| (a - b).abs());
+            let gaps =
+                values(&one.weights, name).into_iter().zip(values(&many.weights, name)).map(|(a, b)| (a - b).abs());
             assert!(gaps.fold(0.0, f32::max) < 1e-4, "{name} in {accumulate} parts of {shards} shards");
         }
     }

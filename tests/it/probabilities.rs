@@ -43,7 +43,8 @@ fn losses_and_gradients_are_those_of_the_logits() {
     let t = [0.3, 0.05];
     for [with_logits, with_probabilities] in noises() {
         let masked = Noise::<3>::categories(&with_logits).unwrap().mask.is_some();
-        let mut losses: Vec<Box<dyn Loss<3>>> = vec![Box::new(CrossEntropy {}), Box::new(Vlb::new(20)), Box::new(ScoreEntropy {})];
+        let mut losses: Vec<Box<dyn Loss<3>>> =
+            vec![Box::new(CrossEntropy {}), Box::new(Vlb::new(20)), Box::new(ScoreEntropy {})];
         if masked {
             losses.push(Box::new(MaskedNelbo {}));
         }

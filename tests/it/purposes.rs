@@ -120,7 +120,13 @@ impl Loss<2> for Record {
             let (radius, angle) = (eps[0].hypot(eps[1]), eps[1].atan2(eps[0]) / std::f64::consts::TAU);
             let uniform = (-0.5 * radius * radius).exp();
             // A time is a stratum and a shift that all rows share.
-            vec![uniform, angle.rem_euclid(1.0), f64::from(u8::from(y.0[i].is_none())), batch.t[i], (batch.t[i] * n).fract()]
+            vec![
+                uniform,
+                angle.rem_euclid(1.0),
+                f64::from(u8::from(y.0[i].is_none())),
+                batch.t[i],
+                (batch.t[i] * n).fract(),
+            ]
         }));
         per_sample((batch.prediction() - batch.target()).square())
     }
@@ -139,8 +145,17 @@ fn no_two_purposes_of_a_step_share_random_numbers() {
     const BATCH: usize = 8;
     const STEPS: usize = 600;
     const NAMES: [&str; 11] = [
-        "noise, radius", "noise, angle", "dropped conditions", "times", "shift of the times", "net, first", "net, second",
-        "dropout, first", "dropout, second", "data, first", "data, second",
+        "noise, radius",
+        "noise, angle",
+        "dropped conditions",
+        "times",
+        "shift of the times",
+        "net, first",
+        "net, second",
+        "dropout, first",
+        "dropout, second",
+        "data, first",
+        "data, second",
     ];
     let [by_data, by_net, by_loss]: [Drawn; 3] = Default::default();
     let data = Recorded(points(40), by_data.clone());

@@ -152,7 +152,8 @@ fn layers_that_draw_in_training_follow_from_the_seed() {
             assert_eq!(whole, pool.install(|| bits(&run(1, dropout, noise, None).1.weights)), "{threads} threads");
         }
         let beside = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| bits(&run(1, dropout, noise, None).1.weights))).collect();
+            let threads: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| bits(&run(1, dropout, noise, None).1.weights))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(beside.into_iter().all(|found| found == whole), "beside another run");
