@@ -103,9 +103,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             )
             .with_remedy("train a part of it, without `no_grad` or `freeze`"));
         }
-        let mut pass = || probe(&model, data, &objective, &device);
+        let pass = || probe(&model, data, &objective, &device);
         let draws = match net::has_training_layers(&model) {
-            true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, &mut pass).map(|_| true)?,
+            true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, pass).map(|_| true)?,
             false => pass()?,
         };
         let parameters = Parameters::of(&model);
