@@ -2,7 +2,10 @@
 //!
 //! Samplers, likelihoods and guidance see a model through [`Denoiser`] alone, so whatever wraps a denoiser keeps its effect in all of
 //! them.
-use crate::noise::{Estimate, Noise};
+use crate::{
+    error::Result,
+    noise::{Estimate, Noise},
+};
 use burn::tensor::Tensor;
 
 mod clip;
@@ -47,6 +50,17 @@ pub trait Denoiser<const D: usize> {
     /// `z: [batch, …]`; `t` holds one time per row, or one for all rows.
     #[doc(alias("predict_x0", "pred_original_sample"))]
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D>;
+
+    /// Checks that x_t of this shape can be denoised, with the condition that the denoiser holds; asked before the first step of
+    /// sampling. Default: any shape. A wrapper asks the denoiser inside.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with the remedy.
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        let _ = shape;
+        Ok(())
+    }
 }
 
 macro_rules! forward {
@@ -57,6 +71,9 @@ macro_rules! forward {
             }
             fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
                 (**self).denoise(z, t)
+            }
+            fn check(&self, shape: [usize; D]) -> Result<()> {
+                (**self).check(shape)
             }
         }
     )*};

@@ -21,6 +21,7 @@ use std::fmt;
 
 mod bound;
 mod categories;
+mod conditioning;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;

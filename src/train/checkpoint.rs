@@ -95,6 +95,10 @@ impl Checkpoint {
         facts.insert("step".into(), self.step.to_string());
         facts.insert("seed".into(), self.seed.to_string());
         facts.insert("updates".into(), self.moments.updates.to_string());
+        if self.moments.skipped.iter().any(|skipped| *skipped > 0) {
+            let skipped: Vec<String> = self.moments.skipped.iter().map(u64::to_string).collect();
+            facts.insert("skipped".into(), skipped.join(","));
+        }
         let names = self.weights.to_host().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("\n");
         facts.insert("parameters".into(), names);
         write_atomically(path, &encode(&self.groups(), &self.losses, facts))
@@ -188,6 +192,13 @@ impl Checkpoint {
             Ok(view) => return Err(broken(format!("{LOSSES} is {:?}, not F64", view.dtype()))),
             Err(_) => vec![],
         };
+        let skipped = match facts.get("skipped") {
+            None => vec![0; names.lines().count()],
+            Some(list) => list
+                .split(',')
+                .map(|count| count.parse().map_err(|_| broken("its metadata hold no list `skipped`".into())))
+                .collect::<Result<_, _>>()?,
+        };
         let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
         let checkpoint = Self {
             step: number("step")?,
@@ -198,6 +209,7 @@ impl Checkpoint {
                 first: group("adam.first.")?,
                 second: group("adam.second.")?,
                 updates: number("updates")?,
+                skipped,
             },
             losses,
         };
