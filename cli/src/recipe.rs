@@ -6,6 +6,7 @@
 pub(crate) mod build;
 mod check;
 mod file;
+pub(crate) mod hints;
 mod legacy;
 mod objective;
 pub(crate) mod plan;

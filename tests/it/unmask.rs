@@ -235,7 +235,7 @@ fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     let given: Vec<_> = sequences().into_iter().filter(|(x, _)| x[1] == 1).collect();
     let given = Joint::new(Discrete::absorbing(FlowMatching {}, 4, MASK), given).unwrap();
     fn check<S: Sampler<3> + 'static>(model: &Joint, given: &Joint, known: &Tensor<3>, sampler: S, steps: usize) {
-        let infill = Infill { sampler: Box::new(sampler), known: known.clone() };
+        let infill = Infill { sampler: Box::new(sampler), known: known.clone(), allowed: None };
         let (far, chance) = total_variation(given, &sequence_counts(model, &infill, steps, 6000, &Rng::new(8)));
         assert!(far < chance + 0.02, "{infill:?}: {far:.4} of {chance:.4}");
         let z = infill.put(pages(&[&[MASK; 4][..]; 3]));
@@ -253,7 +253,7 @@ fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     check(&model, &given, &known, Cached { sampler: Ancestral {} }, 128);
     // Known entries per row; without a mask they are kept as well.
     let rows = pages(&[&[0, 1, 0, 0], &[2, 0, 0, 0]]).sub_scalar(1.0);
-    let infill = Infill { sampler: Box::new(Ancestral {}), known: rows };
+    let infill = Infill { sampler: Box::new(Ancestral {}), known: rows, allowed: None };
     let uniform = uniform();
     let steps = trajectory(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
     for (s, z) in steps.skip(1) {
@@ -447,7 +447,7 @@ fn samplers_refuse_other_noise_and_invalid_settings() {
         Sampler::<2>::check(&Blocks::<Analytic>::default(), &masked).unwrap_err().to_string().contains("second axis")
     );
     let known =
-        |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()) };
+        |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()), allowed: None };
     assert!(
         message(&known(4.0), &masked)
             .contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0")

@@ -137,6 +137,13 @@ impl Of<'_> {
             (true, None) => "x̂ clipped to the data range",
             (false, None) => "x̂ not clipped",
         };
+        if plan.noise.path().is_none() && !plan.noise.categorical() {
+            return Err(Error::invalid(format!(
+                "the noise of {} has no schedule of α and σ (its `Noise::path` is `None`), and so no probability-flow ODE to \
+                 compare samplers on; use `tweedie evaluate`",
+                self.args.model.display()
+            )));
+        }
         if plan.noise.path().is_none() {
             return Err(Error::invalid(format!(
                 "{} is a model of categorical data, which has no probability-flow ODE to compare samplers on; \
@@ -164,13 +171,20 @@ impl Of<'_> {
             };
             let train_set =
                 load(Split::Train)?.ok_or_else(|| Error::invalid("the training data of the run are missing"))?;
+            if train_set.len() < 2 {
+                return Err(Error::invalid(format!(
+                    "`--samples` measures distances between two sets of 2 or more, and the training data of {} are 1 \
+                     sample: leave out `--samples`",
+                    self.args.model.display()
+                )));
+            }
             let (other, _) = take(&*train_set);
             // Held-out data if there are any, so that memorization is not rewarded.
             let (own, classes) = match load(Split::Test)? {
                 Some(set) if set.len() > 1 => take(&*set),
                 _ => take(&*train_set),
             };
-            conditions = classes;
+            conditions = if plan.train.cond_dropout == 1.0 { Classes::none() } else { classes };
             data = Some([own, other]);
         }
         let case = Case::<D> {
@@ -178,7 +192,7 @@ impl Of<'_> {
                 let denoiser = model.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(denoiser, plan.sample.threshold)
             },
-            classes: &|rows| sample::cycled(&facts, rows),
+            classes: &|rows| sample::cycled(&facts, &plan.train, rows),
             estimate,
             schedule: plan.schedule.schedule()?,
             dtype: DType::F32,

@@ -73,6 +73,7 @@ impl Case<'_> {
             data: held_out,
             rows: &rows,
             batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
+            unconditional: plan.train.cond_dropout == 1.0,
             seed: args.seed,
             device: self.device,
         };

@@ -3,7 +3,7 @@ use crate::{
     args,
     data::{Facts, data_error},
     device,
-    dyn_model::{SampleRequest, generate},
+    dyn_model::{Known, SampleRequest, generate},
     messages,
     output::console::{note, say},
     output::progress::Progress,
@@ -23,7 +23,7 @@ use toml::{Table, Value};
 use tweedie::{
     Error, Result,
     net::Classes,
-    train::{Checkpoint, Parameters},
+    train::{Checkpoint, Parameters, Train},
 };
 use tweedie_data::npy;
 
@@ -167,8 +167,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The shape of a sample of x, and the token ids that are known.
-    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+    /// The shape of a sample of x, and what is given of each.
+    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Known>)> {
         let args = self.args;
         let mut shape = plan.x.shape.clone();
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
@@ -210,7 +210,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let classes = chosen(facts, &plan.train, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -223,7 +223,7 @@ impl Case<'_> {
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let request = SampleRequest {
-            known: known.as_deref(),
+            known: known.as_ref(),
             seed: args.seed,
             ..request(&plan, &classes, &recorded, self.device)
         };
@@ -319,8 +319,12 @@ fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> 
     ))
 }
 
-/// All classes in turn: sample i has class i modulo the number of classes, whatever n.
-pub(crate) fn cycled(facts: &Facts, n: usize) -> Classes {
+/// All classes in turn: sample i has class i modulo the number of classes, whatever n; no classes if the model was never
+/// trained with any.
+pub(crate) fn cycled(facts: &Facts, train: &Train, n: usize) -> Classes {
+    if train.cond_dropout == 1.0 {
+        return Classes::none();
+    }
     let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
     cycle(&all, n)
 }
@@ -329,9 +333,9 @@ fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
 }
 
 /// The classes of `--class`, in turn.
-fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
+fn chosen(facts: &Facts, train: &Train, names: &[String], n: usize) -> Result<Classes> {
     if names.is_empty() {
-        return Ok(cycled(facts, n));
+        return Ok(cycled(facts, train, n));
     }
     let mut classes = vec![];
     for name in names {
@@ -358,7 +362,27 @@ fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
             }
         }
     }
+    if !facts.classes.is_empty() {
+        trained(train, &classes)?;
+    }
     Ok(cycle(&classes, n))
+}
+
+/// Checks that the model was trained with the conditions that it is to be sampled with.
+fn trained(train: &Train, classes: &[Option<u32>]) -> Result<()> {
+    if train.cond_dropout == 0.0 && classes.contains(&None) {
+        return Err(Error::invalid(
+            "`--class none` needs a network that was also trained without classes, and this one never was, because \
+             `cond_dropout = 0` in [train]: choose classes, or train with `cond_dropout = 0.1`",
+        ));
+    }
+    if train.cond_dropout == 1.0 && classes.iter().any(Option::is_some) {
+        return Err(Error::invalid(
+            "`--class` needs a network that was trained with classes, and this one never was, because \
+             `cond_dropout = 1` in [train]: leave `--class` out, or train with `cond_dropout = 0.1`",
+        ));
+    }
+    Ok(())
 }
 
 /// All names, or the first of many.

@@ -278,7 +278,7 @@ impl<const D: usize> Run<'_, D> {
     fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::cycled(self.facts, n);
+        let classes = sample::cycled(self.facts, &self.plan.train, n);
         let recorded = [steps];
         let request =
             SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
@@ -324,7 +324,7 @@ impl<const D: usize> Run<'_, D> {
         checkpoint.save_weights(&folder.model(), &notes)?;
 
         let sample = &self.plan.sample;
-        let classes = sample::cycled(self.facts, sample.n);
+        let classes = sample::cycled(self.facts, &self.plan.train, sample.n);
         let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
         let request = sample::request(self.plan, &classes, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");

@@ -3,7 +3,7 @@ use crate::{
     messages,
     recipe::{
         file::{Part, Recipe},
-        sections,
+        hints, sections,
     },
     registry::{
         Modules,
@@ -27,7 +27,7 @@ pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
         let Some(section) = sections.iter().find(|section| section.name == *name) else {
             let message = format!(
                 "there is no section `{name}`{} A recipe has the sections {}.",
-                messages::meant(name, &names),
+                messages::meant_or(name, &names, hints::field_elsewhere(name, "train")),
                 messages::list(&names)
             );
             return Err(recipe.fail(name, Part::Key, &message));
@@ -108,6 +108,9 @@ impl Place {
     }
 }
 
+/// Characters that no path and no name of a column has, but a Windows path in double quotes.
+const ESCAPED: [char; 6] = ['\n', '\r', '\t', '\u{8}', '\u{c}', '\u{1b}'];
+
 struct Reader<'a> {
     recipe: &'a Recipe,
     modules: &'a Modules,
@@ -116,6 +119,14 @@ impl Reader<'_> {
     /// The value as one of the type.
     fn read(&self, at: &Place, type_: &Type, value: &Value) -> Result<Value> {
         match (type_, value) {
+            (Type::Text(_), Value::String(text)) if at.kind == Some(Kind::Data) && text.contains(ESCAPED) => {
+                let message = format!(
+                    "`{}` of {} holds a control character, for which a backslash and a letter stand in double quotes: write \
+                     paths in single quotes, as in 'C:\\new\\data', or with `/`.",
+                    at.field, at.owner
+                );
+                Err(self.recipe.fail(&at.path, Part::Value, &message))
+            }
             (Type::Boolean, Value::Boolean(_)) | (Type::Text(_), Value::String(_)) | (Type::Other(_), _) => {
                 Ok(value.clone())
             }
@@ -187,7 +198,7 @@ impl Reader<'_> {
                     Some(Value::String(name)) => (name, settings),
                     Some(other) => {
                         let message =
-                            format!("the name of a {kind} must be a text in quotation marks, got {}.", found(&other));
+                            format!("the name of a {} must be a text in quotation marks, got {}.", kind.noun(), found(&other));
                         return Err(self.recipe.fail(&format!("{}.name", at.path), Part::Value, &message));
                     }
                     None => return Err(self.nameless(at, kind, &known)),
@@ -195,7 +206,8 @@ impl Reader<'_> {
             }
             other => {
                 let message = format!(
-                    "a {kind} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    "a {} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    kind.noun(),
                     known.first().unwrap_or(&"…"),
                     found(other)
                 );
@@ -232,7 +244,8 @@ impl Reader<'_> {
     fn nameless(&self, at: &Place, kind: Kind, known: &[&str]) -> Error {
         let several = known.len() > 1;
         let message = format!(
-            "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            "this names no {}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            kind.noun(),
             known.first().unwrap_or(&"…"),
             if several { format!(", or another of {}", messages::some(known)) } else { String::new() },
             if several { "them" } else { "it" },
@@ -247,11 +260,33 @@ impl Reader<'_> {
             _ => format!("It has the fields {}.", messages::list(&names)),
         };
         let of = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
-        let message = format!("{of} has no field `{key}`{} {there}", messages::meant(key, &names));
+        if let Some(decided) = hints::decided(at.kind, key) {
+            return self.recipe.fail(&place.path, Part::Key, &decided);
+        }
+        // The name of a module, which is no field of it.
+        let known: Vec<&str> = names.iter().copied().chain(at.kind.map(|_| "name")).collect();
+        let elsewhere = match at.kind {
+            None if at.field.is_empty() => hints::field_elsewhere(key, &at.path),
+            _ => None,
+        };
+        let meant = messages::meant_or(key, &known, elsewhere);
+        // A field of the module that a flag put another in the place of.
+        let name = format!("{}.name", at.path);
+        if at.kind.is_some() && self.recipe.by_flag(&name) && !self.recipe.by_flag(&place.path) {
+            let message = format!(
+                "{of} has no field `{key}`, which the recipe sets for another module{meant} {there} Set `{}` as a whole, as in \
+                 `--set {0}={1}`, to leave out the fields of the other.",
+                at.path,
+                self.recipe.module_name(&at.path).unwrap_or("…")
+            );
+            return self.recipe.fail(&name, Part::Value, &message);
+        }
+        let message = format!("{of} has no field `{key}`{meant} {there}");
         self.recipe.fail(&place.path, Part::Key, &message)
     }
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
-        let message = format!("`{}` of {} must be {}, got {}.", at.field, at.owner, type_.expected(), found(value));
+        let what = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
+        let message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
         self.recipe.fail(&at.path, Part::Value, &message)
     }
     fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {
@@ -270,7 +305,8 @@ impl Reader<'_> {
 /// The sentence that there is no module of a name.
 pub(crate) fn unknown_module(kind: Kind, name: &str, known: &[&str]) -> String {
     format!(
-        "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
+        "there is no {} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
+        kind.noun(),
         messages::meant(name, known),
         if known.len() == 1 { "is" } else { "are" },
         messages::some(known),

@@ -35,7 +35,7 @@ pub(crate) struct SampleSettings {
     /// Number of samples.
     #[schemars(range(min = 1))]
     pub n: usize,
-    /// Number of sampling steps.
+    /// Number of sampling steps. Default: 50, or all steps of a schedule that is a shorter table.
     #[schemars(range(min = 1))]
     pub steps: usize,
     /// Scale of classifier-free guidance towards the class; 1 disables guidance.

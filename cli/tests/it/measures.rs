@@ -108,7 +108,7 @@ fn the_command_that_compare_suggests_runs() {
     assert!(refused(folder.path(), "compare run --steps 3 --n 2 --out r.toml").contains("this is a file"));
     let many = refused(folder.path(), "compare run --steps 3,2000 --n 2");
     assert!(
-        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps.\n"),
+        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps: take 1000 at most.\n"),
         "{many}"
     );
     let counted = text(&done(folder.path(), "compare run --steps 2 --n 2 --samples 5000 --sampler ddim").stdout);

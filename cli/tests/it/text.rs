@@ -179,8 +179,8 @@ fn levels_of_images_are_categories() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     for (noise, schedule) in [
-        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
-        ("nearest-neighbour", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
+        ("discretized-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
+        ("nearest-neighbor", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
         ("absorbing", "name = \"cosine\"\nsteps = 20"),
     ] {
         let recipe = recipe(schedule, &format!("name = \"{noise}\""), "vlb", "")
