@@ -181,10 +181,10 @@ pub struct List {
 }
 
 /// `tweedie verify`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Verify {
-    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a recipe's TOML file or a run's folder, to
-    /// check the modules that it names on its data [default: every module]
+    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a module by name; or a recipe's TOML file or a
+    /// run's folder, to check the modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]

@@ -36,7 +36,7 @@ pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
 }
 
 /// Our name for what another library or a paper calls `word`, if it is known here.
-pub fn synonym<T: AsRef<str>>(word: &str, known: &[T]) -> Option<&'static str> {
+pub fn synonym<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     synonyms::ours(word, known)
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod file;
 pub(crate) mod hints;
 mod legacy;
+pub(crate) mod memory;
 mod objective;
 pub(crate) mod plan;
 pub(crate) mod sampling;

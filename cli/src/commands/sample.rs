@@ -5,6 +5,7 @@ use crate::{
     device,
     dyn_model::{Known, SampleRequest, generate},
     messages,
+    needs::{self, Needs},
     output::console::{note, say},
     output::progress::Progress,
     output::sample_files,
@@ -220,6 +221,11 @@ impl Case<'_> {
             }
             Some(times) => evenly_spaced(plan.sample.steps, times),
         };
+        if args.device == "cpu" {
+            // The samples may be longer than those that the model was trained on.
+            let needs = Needs::of(&plan).with_shape(&shape);
+            needs::check_sampling(self.recipe, &plan, &needs, plan.sample.n, recorded.len())?;
+        }
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let request = SampleRequest {

@@ -7,7 +7,7 @@ use crate::{
     data::{Facts, Set, Split, data_error},
     device,
     dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
-    messages,
+    messages, needs,
     output::console::{note, say},
     output::picture,
     output::progress::{Progress, TrainingProgress},
@@ -103,6 +103,13 @@ impl Setting<'_> {
         let Self { args, modules, recipe, name, data, device, folder } = self;
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        if args.device == "cpu" {
+            needs::check_training(recipe, &plan, sample::FRAMES)?;
+        }
+        if !args.quiet {
+            let remarks = plan.net.remarks(&plan.x, &*plan.noise);
+            remarks.iter().for_each(|remark| note(&format!("note: {}", messages::sentence(remark))));
+        }
         let held_out =
             if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank::<D>) } else { None };
         let parts = TrainingParts {
@@ -126,6 +133,7 @@ impl Setting<'_> {
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
+            say(&format!("memory  {}", needs::peak(&plan, sample::FRAMES)));
             let begun =
                 if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));

@@ -43,6 +43,11 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// What is wrong with the settings or the files.
     fn load(&self, split: Split) -> Result<Option<Loaded>>;
+    /// The field that decides how many bytes loading takes, its value, and the bytes per unit of it, if that is known before
+    /// anything is read. Default: not known.
+    fn size(&self) -> Option<(&'static str, usize, f64)> {
+        None
+    }
 }
 
 /// An error of the data as one of the library's.

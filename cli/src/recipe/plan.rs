@@ -7,6 +7,7 @@ use crate::{
         build::{module, section, spacing},
         check,
         file::Recipe,
+        memory,
         objective::objective,
         sampling::Sampling,
         sections::{RunSettings, SampleSettings},
@@ -38,6 +39,11 @@ impl DataSpec {
     }
     /// Reads one part of the data.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
+        if let Some((field, value, each)) = self.source.size() {
+            let path = format!("data.{field}");
+            let bytes = |n: usize| n as f64 * each;
+            memory::Field { path: &path, value, bytes: &bytes, remedy: "" }.check(recipe, memory::available()?)?;
+        }
         let loaded = self.source.load(split).map_err(|error| recipe.at_field("data", error))?;
         Ok(match loaded {
             Some(Loaded::Four(images)) if self.categorical => {

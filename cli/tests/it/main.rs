@@ -1,6 +1,7 @@
 //! Tests of the command line from outside.
 mod interrupted;
 mod measures;
+mod memory;
 mod older;
 mod own;
 mod pictures;

@@ -113,8 +113,9 @@ impl<const D: usize> Sampler<D> for Infill<D> {
             let (given, mut expected) = (allowed.dims(), self.known.dims());
             expected[D - 1] = k;
             if given[1..] != expected[1..] {
-                let problem =
-                    format!("must say of each of the {k} categories whether an entry can have it, {expected:?}, got {given:?}");
+                let problem = format!(
+                    "must say of each of the {k} categories whether an entry can have it, {expected:?}, got {given:?}"
+                );
                 return Err(Error::invalid(problem).with_field("allowed"));
             }
             if host(allowed.clone().sum_dim(D - 1)).contains(&0.0) {
