@@ -16,6 +16,8 @@ mod device;
 mod dyn_model;
 mod dyn_transform;
 mod flags;
+#[doc(hidden)]
+pub mod fuzzing;
 mod messages;
 mod needs;
 mod output;

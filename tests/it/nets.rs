@@ -58,7 +58,7 @@ fn footprints_count_the_parameters() {
     );
     // No configuration is too large to be counted.
     let huge = UNetConfig::new(1, [usize::MAX, usize::MAX]).with_blocks(usize::MAX).footprint(&images);
-    assert!(huge.parameters > 1e30 && huge.training > 1e30, "{huge:?}");
+    assert!(huge.parameters > 1e30 && huge.training > 1e20, "{huge:?}");
 }
 
 fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         (recipe, None)
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));

@@ -3,6 +3,7 @@ use crate::{
     data::{Facts, Loaded, Source, Split, levels::Levels},
     dyn_model::{ModelParts, NetBuilder},
     dyn_transform::TransformBuilder,
+    output::progress::Progress,
     recipe::{
         build::{module, section, spacing},
         check,
@@ -27,6 +28,8 @@ pub(crate) struct DataSpec {
     table: Table,
     /// Whether the levels of images are categories.
     categorical: bool,
+    /// Whether nothing is shown while data are read.
+    quiet: bool,
 }
 impl DataSpec {
     pub fn new(recipe: &Recipe, modules: &Modules) -> Result<Self> {
@@ -35,7 +38,11 @@ impl DataSpec {
         let is_categorical =
             |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
         let categorical = is_categorical(Kind::Noise) || is_categorical(Kind::Transform);
-        Ok(Self { source, table, categorical })
+        Ok(Self { source, table, categorical, quiet: false })
+    }
+    /// Whether nothing is shown while data are read.
+    pub fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
     /// Reads one part of the data.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
@@ -44,7 +51,10 @@ impl DataSpec {
             let bytes = |n: usize| n as f64 * each;
             memory::Field { path: &path, value, bytes: &bytes, remedy: "" }.check(recipe, memory::available()?)?;
         }
-        let loaded = self.source.load(split).map_err(|error| recipe.at_field("data", error))?;
+        let sign = Progress::working(self.quiet, "reading the data");
+        let loaded = self.source.load(split);
+        sign.clear();
+        let loaded = loaded.map_err(|error| recipe.at_field("data", error))?;
         Ok(match loaded {
             Some(Loaded::Four(images)) if self.categorical => {
                 let levels = Levels::new(images).map_err(|error| recipe.at_field("noise", error))?;
