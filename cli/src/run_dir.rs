@@ -7,7 +7,7 @@
 //! | `progress/step-00000250.png`, `.txt` | a few samples at each evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, EMA weights, optimizer state, counters |
 //! | `model.safetensors` | the weights to sample with |
-//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy`, `trajectory.png` or `.html`, `report.html` | the results |
+//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy` and `.json`, `trajectory.png` or `.html`, `report.html` | the results |
 //!
 //! Every file is written atomically, and a checkpoint is removed only after newer ones have been written.
 use crate::data::Facts;

@@ -132,6 +132,9 @@ impl Setting<'_> {
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
+            if let Some(notes) = set.notes() {
+                say(&format!("        {notes}"));
+            }
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
             say(&format!("memory  {}", needs::peak(&plan, sample::FRAMES)));
             let begun =

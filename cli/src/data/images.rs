@@ -40,6 +40,9 @@ impl Set<4> for ImageSet {
             categories: None,
         }
     }
+    fn notes(&self) -> Option<String> {
+        (!self.0.notes.is_empty()).then(|| self.0.notes.to_string())
+    }
 }
 
 macro_rules! images {
@@ -57,6 +60,9 @@ macro_rules! images {
                     }
                     loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(data_error)?))))),
                 }
+            }
+            fn memory(&self, split: Split) -> Result<Option<u64>> {
+                tweedie_data::Source::memory(self, split).map_err(data_error)
             }
         }
     )*};

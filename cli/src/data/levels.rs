@@ -64,4 +64,7 @@ impl Set<3> for Levels {
             ..facts
         }
     }
+    fn notes(&self) -> Option<String> {
+        self.images.notes()
+    }
 }

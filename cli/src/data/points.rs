@@ -46,9 +46,9 @@ impl Source for PointSource {
         let samples = tweedie::data::Samples::new(values, [n, 2]).with_labels(labels);
         Ok(Some(Loaded::Two(Box::new(PointSet { samples, n, classes: self.shape.classes() }))))
     }
-    fn size(&self) -> Option<(&'static str, usize, f64)> {
-        // The random numbers, the values and labels made of them, and their copies.
-        Some(("n", self.n, (8 * Points::UNIFORMS + 40) as f64))
+    fn memory(&self, _: Split) -> Result<Option<u64>> {
+        // Four variates of eight bytes, two values and a label per point.
+        Ok(Some((self.n as u64).saturating_mul(64)))
     }
 }
 

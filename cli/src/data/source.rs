@@ -9,6 +9,10 @@ use tweedie_data::Split;
 pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
     /// What is to be known of it.
     fn facts(&self) -> Facts;
+    /// What was left out of it, or read in part: one line, if there is anything to tell.
+    fn notes(&self) -> Option<String> {
+        None
+    }
     /// The text, where it is such.
     fn texts(&self) -> Option<&tweedie_data::Texts> {
         None
@@ -43,10 +47,16 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// What is wrong with the settings or the files.
     fn load(&self, split: Split) -> Result<Option<Loaded>>;
-    /// The field that decides how many bytes loading takes, its value, and the bytes per unit of it, if that is known before
-    /// anything is read. Default: not known.
-    fn size(&self) -> Option<(&'static str, usize, f64)> {
-        None
+
+    /// About how many bytes of host memory [`load`](Source::load) takes at most, from settings and headers alone; `None`
+    /// if that is unknown.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings or the headers.
+    fn memory(&self, split: Split) -> Result<Option<u64>> {
+        let _ = split;
+        Ok(None)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     recipe::{
         build::{module, section, spacing},
         check,
-        file::Recipe,
+        file::{Part, Recipe},
         memory,
         objective::objective,
         sampling::Sampling,
@@ -20,7 +20,7 @@ use crate::{
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
+use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
 /// The data of a recipe, all of which has been checked.
 pub(crate) struct DataSpec {
@@ -46,10 +46,11 @@ impl DataSpec {
     }
     /// Reads one part of the data.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
-        if let Some((field, value, each)) = self.source.size() {
-            let path = format!("data.{field}");
-            let bytes = |n: usize| n as f64 * each;
-            memory::Field { path: &path, value, bytes: &bytes, remedy: "" }.check(recipe, memory::available()?)?;
+        let needed = self.source.memory(split).map_err(|error| recipe.at_field("data", error))?;
+        if let (Some(needed), Some(free)) = (needed, memory::available()?)
+            && needed as f64 > free
+        {
+            return Err(self.too_large(recipe, needed as f64, free));
         }
         let sign = Progress::working(self.quiet, "reading the data");
         let loaded = self.source.load(split);
@@ -62,6 +63,23 @@ impl DataSpec {
             }
             other => other,
         })
+    }
+
+    /// The error for data that do not fit into memory, at the field that decides how much they need.
+    fn too_large(&self, recipe: &Recipe, needed: f64, free: f64) -> Error {
+        let field = ["size", "n", "path"].into_iter().find(|field| recipe.get(&format!("data.{field}")).is_some());
+        let path = field.map_or("data".into(), |field| format!("data.{field}"));
+        let remedy = match field {
+            Some("size") => "set a smaller `size`, or fewer channels, or give fewer images",
+            Some("n") => "set a smaller `n`",
+            _ => "give fewer or smaller files",
+        };
+        let message = format!(
+            "these data need about {} of memory, and {} are free: {remedy}",
+            memory::bytes(needed),
+            memory::bytes(free)
+        );
+        recipe.fail(&path, Part::Value, &message)
     }
 }
 

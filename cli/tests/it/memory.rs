@@ -50,12 +50,12 @@ fn what_does_not_fit_is_refused_with_the_field_and_the_largest_value() {
     assert!(train("--set net.blocks=1000000000000").contains("a net of "));
     assert!(train("--set net={name=\"dit\",width=400000}").contains("a net of "));
     let points = refused(at, "train m.toml --out run --set data.n=10000000000");
-    assert!(points.contains("`--set data.n=10000000000`: `n = 10,000,000,000`"), "{points}");
+    assert!(points.contains("`--set data.n=10000000000`: these data need about 640 GB"), "{points}");
     assert!(!at.join("run").exists());
 
-    // A line of 5,000 letters among names makes every sample as long.
-    let names = "anna\nemma\nolga\nmia\n".repeat(10) + &"a".repeat(5000) + "\n" + &"lisa\n".repeat(10);
-    fs::write(at.join("names.txt"), names).unwrap();
+    // Lines of thousands of letters, to the longest of which all samples are padded.
+    let lines = ("a".repeat(4000) + "\n").repeat(20) + &"ab".repeat(2500) + "\n";
+    fs::write(at.join("names.txt"), lines).unwrap();
     let recipe = "[data]\nname = \"text\"\npath = \"names.txt\"\n[schedule]\nname = \"flow-matching\"\n[noise]\nname = \
                   \"absorbing\"\n[net]\nname = \"transformer\"\n[[loss]]\nname = \"masked-nelbo\"\n[train]\nbatch = 128\n";
     fs::write(at.join("t.toml"), recipe).unwrap();
