@@ -131,7 +131,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts { kind, path, field, problem, remedy, step, source } = &*self.0;
         match (kind, path, source) {
-            (ErrorKind::Io, Some(path), Some(source)) => write!(f, "cannot {problem} {}: {source}", path.display())?,
+            (ErrorKind::Io, Some(path), Some(source)) => {
+                write!(f, "cannot {problem} {}: {}", path.display(), reason(source))?;
+                if let (None, Some(remedy)) = (remedy, remedy_of(source)) {
+                    write!(f, "; {remedy}")?;
+                }
+            }
             (ErrorKind::NotFinite, ..) => write!(
                 f,
                 "step {}: {problem} is not finite, so training stopped there and the last checkpoint is intact; lower the \
@@ -156,6 +161,39 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|source| source as _)
     }
+}
+
+/// What the system says, without its number and capital letter.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::AlreadyExists => "there is a file of that name".into(),
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
+        io::ErrorKind::IsADirectory => "it is a folder, not a file".into(),
+        io::ErrorKind::StorageFull => "no space is left on the disk".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut rest = text.chars();
+            rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
+        }
+    }
+}
+
+/// What can be done about an error of the system.
+fn remedy_of(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "choose another path, or change its permissions",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "choose another path"
+        }
+        io::ErrorKind::StorageFull => "free some, or choose another disk",
+        io::ErrorKind::ReadOnlyFilesystem => "choose another disk",
+        _ => return None,
+    })
 }
 
 /// Formats a small number for a message.

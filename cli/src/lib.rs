@@ -15,7 +15,11 @@ mod data;
 mod device;
 mod dyn_model;
 mod dyn_transform;
+mod flags;
+#[doc(hidden)]
+pub mod fuzzing;
 mod messages;
+mod needs;
 mod output;
 mod recipe;
 mod registry;
@@ -30,8 +34,8 @@ pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings,
 pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;
-/// The dimensions of a net that the data and the noise determine.
-pub use tweedie::net::Task;
+/// The dimensions of a net that the data and the noise determine, and the memory that it needs.
+pub use tweedie::net::{Footprint, Task};
 
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
@@ -52,6 +56,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
     let cli = match args::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = flags::explained(error);
             // Help is printed to standard output with exit status 0; a closed pipe is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));

@@ -35,6 +35,19 @@ pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     }
 }
 
+/// Our name for what another library or a paper calls `word`, if it is known here.
+pub fn synonym<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
+    synonyms::ours(word, known)
+}
+
+/// [`meant`], or else `other` of which the word is known.
+pub fn meant_or<T: AsRef<str>>(word: &str, known: &[T], other: Option<String>) -> String {
+    match (meant(word, known), other) {
+        (nothing, Some(other)) if nothing == "." => format!("; did you mean `{other}`?"),
+        (meant, _) => meant,
+    }
+}
+
 /// The known word that was probably meant: at a small edit distance, a prefix, or with these initials.
 pub fn closest<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");

@@ -6,7 +6,9 @@
 pub(crate) mod build;
 mod check;
 mod file;
+pub(crate) mod hints;
 mod legacy;
+pub(crate) mod memory;
 mod objective;
 pub(crate) mod plan;
 pub(crate) mod sampling;

@@ -153,7 +153,8 @@ impl RunDir {
         name.push(self.0.file_name().unwrap_or_default());
         name.push(format!(".{}.part", std::process::id()));
         let part = parent.join(name);
-        fs::create_dir_all(part.join("checkpoints")).map_err(Error::io(&part, "create the folder"))?;
+        let made = fs::create_dir_all(part.join("checkpoints")).map_err(Error::io(&self.0, "create the folder"));
+        made.map_err(|error| error.with_remedy("choose another folder with `--out`"))?;
         write_atomically(&part.join("recipe.toml"), recipe.as_bytes())?;
         // Not every system can rename a folder onto an empty one.
         let _ = fs::remove_dir(&self.0);

@@ -7,8 +7,9 @@ use crate::{
     args,
     data::{Facts, data_error},
     device,
-    dyn_model::{SampleRequest, generate},
+    dyn_model::{Known, SampleRequest, generate},
     messages,
+    needs::{self, Needs},
     output::console::{note, say},
     output::progress::Progress,
     output::sample_files,
@@ -172,8 +173,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The shape of a sample of x, and the token ids that are known.
-    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+    /// The shape of a sample of x, and what is given of each.
+    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Known>)> {
         let args = self.args;
         let mut shape = plan.x.shape.clone();
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
@@ -215,7 +216,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = classes::chosen(facts, &args.class, plan.sample.n)?;
+        let classes = classes::chosen(facts, &plan.train, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -225,10 +226,15 @@ impl Case<'_> {
             }
             Some(times) => evenly_spaced(plan.sample.steps, times),
         };
+        if args.device == "cpu" {
+            // The samples may be longer than those that the model was trained on.
+            let needs = Needs::of(&plan).with_shape(&shape);
+            needs::check_sampling(self.recipe, &plan, &needs, plan.sample.n, recorded.len())?;
+        }
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let request = SampleRequest {
-            known: known.as_deref(),
+            known: known.as_ref(),
             seed: args.seed,
             ..request(&plan, &classes, &recorded, self.device)
         };

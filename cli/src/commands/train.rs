@@ -7,7 +7,7 @@ use crate::{
     data::{Facts, Set, Split, data_error},
     device,
     dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
-    messages,
+    messages, needs,
     output::console::{note, say},
     output::picture,
     output::progress::{Progress, TrainingProgress},
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         (recipe, None)
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
@@ -104,6 +104,13 @@ impl Setting<'_> {
         let Self { args, modules, recipe, name, data, device, folder } = self;
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        if args.device == "cpu" {
+            needs::check_training(recipe, &plan, sample::FRAMES)?;
+        }
+        if !args.quiet {
+            let remarks = plan.net.remarks(&plan.x, &*plan.noise);
+            remarks.iter().for_each(|remark| note(&format!("note: {}", messages::sentence(remark))));
+        }
         let held_out =
             if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank::<D>) } else { None };
         let parts = TrainingParts {
@@ -130,6 +137,7 @@ impl Setting<'_> {
                 say(&format!("        {notes}"));
             }
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
+            say(&format!("memory  {}", needs::peak(&plan, sample::FRAMES)));
             let begun =
                 if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
             say(&format!("run     {}{begun}", folder.0.display()));
@@ -286,7 +294,7 @@ impl<const D: usize> Run<'_, D> {
     fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::cycled(self.facts, n);
+        let classes = sample::cycled(self.facts, &self.plan.train, n);
         let recorded = [steps];
         let request =
             SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
@@ -332,7 +340,7 @@ impl<const D: usize> Run<'_, D> {
         checkpoint.save_weights(&folder.model(), &notes)?;
 
         let sample = &self.plan.sample;
-        let classes = sample::cycled(self.facts, sample.n);
+        let classes = sample::cycled(self.facts, &self.plan.train, sample.n);
         let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
         let request = sample::request(self.plan, &classes, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");

@@ -11,7 +11,10 @@ use crate::{
     data::{Facts, Set, Split},
     dyn_model::timesteps,
     messages,
-    output::console::{note, say},
+    output::{
+        console::{note, say},
+        progress::Progress,
+    },
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{
@@ -50,11 +53,16 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {
                 of_recipe(&Recipe::read(Path::new(what))?, modules)?
             }
+            // A module by its name alone, of each kind that has one of that name.
+            None if args.name.is_none() && !kinds_of(what, modules).is_empty() => {
+                let named = args::Verify { what: None, name: Some(what.clone()), ..args.clone() };
+                by_name(&kinds_of(what, modules), &named, modules)?
+            }
             None => {
                 return Err(Error::invalid(format!(
                     "`{what}` is not a kind of module with laws{} The kinds are {}; `tweedie verify FILE.toml` and \
                      `tweedie verify RUN` check the modules of a recipe or a run.",
-                    messages::meant(what, &KINDS),
+                    messages::meant(what, &known(modules)),
                     messages::list(&KINDS)
                 )));
             }
@@ -70,9 +78,21 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
     verdict(&verified)
 }
 
+/// The kinds that have laws and a module of that name.
+fn kinds_of(name: &str, modules: &Modules) -> Vec<&'static str> {
+    let has = |kind: &str| Kind::named(kind).is_some_and(|kind| modules.names(kind).contains(&name));
+    KINDS.into_iter().filter(|kind| has(kind)).collect()
+}
+
+/// The kinds that have laws, and the modules of these kinds.
+fn known(modules: &Modules) -> Vec<&str> {
+    let names = KINDS.into_iter().filter_map(Kind::named).flat_map(|kind| modules.names(kind));
+    KINDS.into_iter().chain(names).collect()
+}
+
 /// The laws of all modules of some kinds, with default settings.
 fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Result<Vec<Module>> {
-    let mut verified = vec![];
+    let (mut verified, mut wanted) = (vec![], vec![]);
     for kind in kinds {
         let names: Vec<String> =
             Kind::named(kind).map_or(vec![], |kind| modules.names(kind)).into_iter().map(str::to_owned).collect();
@@ -85,10 +105,22 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
                 messages::some(&names)
             )));
         }
-        for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
-            verified.push((*kind, name.clone(), checks(kind, name, modules)?));
-        }
+        wanted.extend(
+            names
+                .into_iter()
+                .filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == name))
+                .map(|name| (*kind, name)),
+        );
     }
+    let bar = Progress::new(false, "");
+    let count = wanted.len() as f64;
+    for (i, (kind, name)) in wanted.into_iter().enumerate() {
+        bar.doing(format!("{kind} {name}"));
+        let checks = checks(kind, &name, modules)?;
+        verified.push((kind, name, checks));
+        bar.at((i + 1) as f64 / count);
+    }
+    bar.clear();
     Ok(verified)
 }
 

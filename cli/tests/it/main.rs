@@ -2,6 +2,7 @@
 mod data;
 mod interrupted;
 mod measures;
+mod memory;
 mod older;
 mod own;
 mod pictures;
