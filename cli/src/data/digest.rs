@@ -45,13 +45,9 @@ pub(crate) struct Part {
 impl Part {
     /// What differs from an earlier part, as `1,621 samples, now 1,622`; `None` if nothing does.
     pub fn change(&self, earlier: &Self) -> Option<String> {
-        match (earlier.samples, self.samples) {
-            _ if self == earlier => None,
-            (before, now) if before == now => {
-                Some(format!("as many, {}, but not the same", messages::count(now, "sample")))
-            }
-            (before, now) => Some(format!("{}, now {}", messages::count(before, "sample"), messages::grouped(now))),
-        }
+        let others = if self.samples == earlier.samples { " others" } else { "" };
+        let [before, now] = [messages::count(earlier.samples, "sample"), messages::grouped(self.samples)];
+        (self != earlier).then(|| format!("{before}, now {now}{others}"))
     }
 }
 

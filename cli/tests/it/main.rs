@@ -1,13 +1,17 @@
 //! Tests of the command line from outside.
+mod faults;
+mod files;
 mod interrupted;
 mod measures;
 mod older;
 mod own;
 mod pictures;
 mod recipes;
+mod resumed;
 mod runs;
 mod text;
 mod transcripts;
+mod tuned;
 
 use std::{
     path::Path,
