@@ -65,7 +65,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&part);
         let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let error = Error::io(path, "write")(error);
-        if full { error.with_remedy("free space on that disk; what was there before is unchanged") } else { error }
+        if full { error.with_remedy("free space on that disk") } else { error }
     })
 }
 

@@ -70,6 +70,6 @@ pub(crate) fn data_error(error: tweedie_data::Error) -> Error {
         }
         // The sentence is about the file, the field only says which setting names it.
         (Some(_), Some(field)) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
-        (_, None) => Error::invalid(error.to_string()),
+        (_, None) => Error::invalid(error.to_string().trim_end_matches('.')),
     }
 }

@@ -59,31 +59,29 @@ impl Line {
 }
 
 impl RunDir {
-    /// The metrics up to a step; reading stops at a truncated line.
-    pub fn read_metrics(&self, until: u64) -> Vec<Line> {
-        let Ok(file) = File::open(self.metrics()) else { return vec![] };
-        BufReader::new(file)
-            .lines()
-            .map_while(Result::ok)
-            .map_while(|line| serde_json::from_str::<Line>(&line).ok())
-            .filter(|line| line.step <= until)
-            .collect()
-    }
-
-    /// Truncates the metrics to a step and opens them for appending.
+    /// Truncates the metrics to a step and opens them for appending. Reading stops at a truncated line.
     pub fn metrics_from(&self, step: u64) -> Result<(Metrics, Vec<Line>)> {
-        let lines = self.read_metrics(step);
-        let mut text = String::new();
-        for line in &lines {
-            text.push_str(&serde_json::to_string(line).expect("metrics can be written as JSON"));
-            text.push('\n');
-        }
         let path = self.metrics();
+        let (mut lines, mut text) = (vec![], String::new());
+        let written = File::open(&path).ok().map(|file| BufReader::new(file).lines().map_while(Result::ok));
+        let read = |line: String| Some((serde_json::from_str::<Line>(&line).ok()?, line));
+        for (line, written) in written.into_iter().flatten().map_while(read).filter(|(line, _)| line.step <= step) {
+            // As it was written, because a number that is read and written again may differ in its last digit.
+            match OLD_KEYS.iter().any(|key| written.contains(key)) {
+                true => text.push_str(&serde_json::to_string(&line).expect("metrics can be written as JSON")),
+                false => text.push_str(&written),
+            }
+            text.push('\n');
+            lines.push(line);
+        }
         write_atomically(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
         Ok((Metrics { path, file }, lines))
     }
 }
+
+/// Keys of lines of earlier versions.
+const OLD_KEYS: [&str; 3] = ["\"gradient\":", "\"rate\":", "\"ema_lag\":"];
 
 /// The open file of metrics.
 pub(crate) struct Metrics {
@@ -106,6 +104,20 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_are_kept_are_kept_to_the_last_digit() {
+        let folder = RunDir(std::env::temp_dir().join(format!("tweedie-metrics-{}", std::process::id())));
+        std::fs::create_dir_all(&folder.0).unwrap();
+        let new = r#"{"step":1,"epoch":0.5,"loss":2.0,"terms":[2.0],"grad_norm":0.9344587426181501,"lr":0.001,"seconds":0.1}"#;
+        let old = r#"{"step":2,"epoch":0.5,"loss":2.0,"terms":[2.0],"gradient":0.25,"rate":0.001,"seconds":0.1}"#;
+        std::fs::write(folder.metrics(), format!("{new}\n{old}\n{new}\n{{\"step\":1,")).unwrap();
+        let (_, lines) = folder.metrics_from(2).unwrap();
+        assert_eq!(lines.len(), 3);
+        let text = std::fs::read_to_string(folder.metrics()).unwrap();
+        assert_eq!(text, format!("{new}\n{}\n{new}\n", old.replace("gradient", "grad_norm").replace("rate", "lr")));
+        std::fs::remove_dir_all(&folder.0).unwrap();
+    }
 
     #[test]
     fn metrics_of_older_versions_are_read_and_written_with_new_keys() {
