@@ -81,9 +81,9 @@ pub struct Sample {
     /// Number of samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: Option<usize>,
-    /// Classes to condition on, by name or index: 3, or 3,7, or none for unconditional samples [default: all classes,
-    /// in turn]
-    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    /// Classes to condition on, by name, or by index where names are not numbers: cat, or 3,7, or none (unconditional, if
+    /// a class is named none) for unconditional samples [default: all classes, in turn]
+    #[arg(long, value_name = "CLASS")]
     pub class: Vec<String>,
     /// Random seed: the same seed gives the same samples, bit for bit
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]

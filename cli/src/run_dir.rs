@@ -6,7 +6,7 @@
 //! | `metrics.jsonl` | one line per step and one per evaluation |
 //! | `progress/step-00000250.png`, `.txt` | a few samples at each evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, EMA weights, optimizer state, counters |
-//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy`, `trajectory.png` or `.html`, `report.html` | the results |
+//! | `samples.png` or `.txt`, `samples.npy`, `classes.npy` and `.json`, `trajectory.png` or `.html`, `report.html` | the results |
 //! | `model.safetensors` | the weights to sample with; written last, so that a run that has it at its last step is complete |
 //! | `.lock` | locked while a training writes here |
 //!

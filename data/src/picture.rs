@@ -2,7 +2,7 @@
 //!
 //! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a
 //! gap of a neutral background. Images of 4 channels are composited over that background.
-use crate::{Background, Error, byte, write};
+use crate::{Background, Error, byte, limits, pixels, write};
 use embedded_graphics::{
     Drawable, Pixel,
     draw_target::DrawTarget,
@@ -12,7 +12,11 @@ use embedded_graphics::{
     text::{Alignment, Baseline, Text, TextStyleBuilder},
 };
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::png::PngEncoder};
-use std::{convert::Infallible, io, path::Path};
+use std::{
+    convert::Infallible,
+    io::{self, Read},
+    path::Path,
+};
 
 /// Layout of a grid or strip.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,22 @@ impl Default for Layout {
     fn default() -> Self {
         Self { columns: 0, zoom: 0, gap: 2, background: [228; 3], row_labels: Vec::new() }
     }
+}
+
+/// Reads a picture file of any format that [`Folder`](crate::Folder) reads, rotated by its EXIF orientation and composited
+/// over white.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io); [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not such a file, is
+/// incomplete, or has more than [`MAX_PIXELS`](crate::limits::MAX_PIXELS) pixels.
+pub fn load(path: impl AsRef<Path>) -> Result<RgbImage, Error> {
+    let path = path.as_ref();
+    let mut bytes = Vec::new();
+    let file = limits::open(path)?.0;
+    file.take(limits::MAX_PICTURE).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    pixels::rgb(&bytes).map_err(|reason| {
+        Error::format(path, format!("could not be read: {reason}")).with_remedy("give another picture")
+    })
 }
 
 /// A grid of images, from left to right and from top to bottom.

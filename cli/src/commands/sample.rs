@@ -1,4 +1,8 @@
 //! `tweedie sample`: generates samples from a trained run.
+mod classes;
+
+pub(crate) use classes::cycled;
+
 use crate::{
     args,
     data::{Facts, data_error},
@@ -237,7 +241,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = chosen(facts, &args.class, plan.sample.n)?;
+        let classes = classes::chosen(facts, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -340,61 +344,6 @@ fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> 
         name.unwrap_or("of the recipe"),
         messages::count(plan.sample.steps, "step"),
     ))
-}
-
-/// All classes in turn: sample i has class i modulo the number of classes, whatever n.
-pub(crate) fn cycled(facts: &Facts, n: usize) -> Classes {
-    let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
-    cycle(&all, n)
-}
-fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
-    if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
-}
-
-/// The classes of `--class`, in turn.
-fn chosen(facts: &Facts, names: &[String], n: usize) -> Result<Classes> {
-    if names.is_empty() {
-        return Ok(cycled(facts, n));
-    }
-    let mut classes = vec![];
-    for name in names {
-        let by_name = facts.classes.iter().position(|class| class == name);
-        let by_number = || name.parse::<usize>().ok().filter(|number| *number < facts.classes.len());
-        match by_name.or_else(by_number) {
-            Some(class) => classes.push(Some(class as u32)),
-            None if name == "none" => classes.push(None),
-            None if facts.classes.is_empty() => {
-                return Err(Error::invalid(format!(
-                    "`--class {name}`: the model was trained on data without classes, so leave `--class` out"
-                )));
-            }
-            None => {
-                let meant = match name.parse::<usize>() {
-                    Ok(_) => ".".into(),
-                    Err(_) => messages::meant(name, &facts.classes),
-                };
-                return Err(Error::invalid(format!(
-                    "`--class {name}`: there is no such class{meant} The model has {}, or `none` for unconditional \
-                     samples.",
-                    few(&facts.classes)
-                )));
-            }
-        }
-    }
-    Ok(cycle(&classes, n))
-}
-
-/// All names, or the first of many.
-fn few(names: &[String]) -> String {
-    const MOST: usize = 20;
-    if names.len() <= MOST {
-        return messages::list(names);
-    }
-    format!(
-        "{} and {} more, numbered from 0",
-        names[..MOST].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-        names.len() - MOST
-    )
 }
 
 /// `times` indices of a trajectory of `steps` steps, including both ends.

@@ -175,6 +175,9 @@ impl Setting<'_> {
         };
         if !args.quiet {
             say(&format!("data    {}", facts.describe()));
+            if let Some(notes) = set.notes() {
+                say(&format!("        {notes}"));
+            }
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
             let begun = match (trainer.done(), &labels.from) {
                 (0, None) => String::new(),

@@ -68,4 +68,7 @@ impl Set<3> for Levels {
     fn digest(&self) -> Digest {
         self.images.digest()
     }
+    fn notes(&self) -> Option<String> {
+        self.images.notes()
+    }
 }

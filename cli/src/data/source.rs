@@ -9,6 +9,10 @@ use tweedie_data::Split;
 pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
     /// What is to be known of it.
     fn facts(&self) -> Facts;
+    /// What was left out of it, or read in part: one line, if there is anything to tell.
+    fn notes(&self) -> Option<String> {
+        None
+    }
     /// The text, where it is such.
     fn texts(&self) -> Option<&tweedie_data::Texts> {
         None
@@ -56,6 +60,17 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// What is wrong with the settings or the files.
     fn load(&self, split: Split) -> Result<Option<Loaded>>;
+
+    /// About how many bytes of host memory [`load`](Source::load) takes at most, from settings and headers alone; `None`
+    /// if that is unknown.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings or the headers.
+    fn memory(&self, split: Split) -> Result<Option<u64>> {
+        let _ = split;
+        Ok(None)
+    }
 }
 
 /// An error of the data as one of the library's.

@@ -14,6 +14,9 @@ impl Source for Text {
         let loaded = Text::load(self, split).map_err(data_error)?;
         Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
     }
+    fn memory(&self, _: Split) -> Result<Option<u64>> {
+        Text::memory(self).map(Some).map_err(data_error)
+    }
 }
 
 /// Samples of text as token ids.

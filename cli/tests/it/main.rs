@@ -1,4 +1,5 @@
 //! Tests of the command line from outside.
+mod data;
 mod faults;
 mod files;
 mod interrupted;
