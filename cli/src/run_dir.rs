@@ -143,7 +143,8 @@ impl RunDir {
             }
             _ => false,
         };
-        self.0.exists() && !self.0.is_dir() || !found.is_empty() && !(begun && found.iter().all(leftover))
+        let free = found.is_empty() || begun && found.iter().all(leftover);
+        self.0.exists() && !self.0.is_dir() || !free
     }
 
     /// Removes what a training has written that could not begin.

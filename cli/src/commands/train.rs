@@ -43,7 +43,7 @@ enum Origin {
     /// Initial weights.
     New,
     /// The weights of another run.
-    From(sample::Opened),
+    From(Box<sample::Opened>),
     /// The latest checkpoint of a run, which is locked.
     Run(RunDir, Lock),
 }
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
             }
             (None, None) => Recipe::parse("recipes/digits.toml (built in)", DEFAULT.into())?,
         };
-        (recipe, from.map_or(Origin::New, Origin::From))
+        (recipe, from.map_or(Origin::New, |from| Origin::From(Box::new(from))))
     };
     flags(&mut recipe, args)?;
     let data = DataSpec::new(&recipe, modules)?;

@@ -49,7 +49,7 @@ where
         }
         let mut warn = |text: String| note(&format!("warning: {text}"));
         let Some(read) = folder.latest(device, &|read| self.same_data(read), &mut warn)? else {
-            return self.from_the_start();
+            return self.start_over();
         };
         let (step, steps) = (read.checkpoint.step, plan.train.steps);
         if step > steps {
@@ -82,7 +82,7 @@ where
     }
 
     /// A run without checkpoints starts over, unless it was trained already.
-    fn from_the_start(&self) -> Result<Resumed> {
+    fn start_over(&self) -> Result<Resumed> {
         let folder = self.folder;
         if let Some(step) = step_of(&folder.model()) {
             let problem = format!(
