@@ -1,5 +1,7 @@
 //! Tests of the command line from outside.
 mod data;
+mod faults;
+mod files;
 mod interrupted;
 mod measures;
 mod memory;
@@ -7,9 +9,11 @@ mod older;
 mod own;
 mod pictures;
 mod recipes;
+mod resumed;
 mod runs;
 mod text;
 mod transcripts;
+mod tuned;
 
 use std::{
     path::Path,
