@@ -1,4 +1,6 @@
 //! Tests of the command line from outside.
+#[path = "../../../plot/tests/it/chromium.rs"]
+mod chromium;
 mod interrupted;
 mod measures;
 mod older;

@@ -72,19 +72,19 @@ impl Joint<'_> {
 ///
 /// The marginals are scaled to the height of the surface, because their unit is another.
 pub fn joint_surface(joint: &Joint<'_>) -> Figure {
-    let panel = joint.surface("", 61, true).aspect(0.66);
+    let panel = joint.surface("", 81, true).aspect(0.66);
     Figure::new(format!("{} and its marginals", joint.label), 1).panel(panel)
 }
 
 /// Densities side by side, as surfaces above and as samples below.
 pub fn covariances(joints: &[Joint<'_>]) -> Figure {
     let figure = Figure::new("Negative, zero and positive covariance", joints.len());
-    let figure = joints.iter().map(|j| j.surface(&j.label, 57, false).aspect(0.78)).fold(figure, Figure::panel);
+    let figure = joints.iter().map(|j| j.surface(&j.label, 65, false).aspect(0.78)).fold(figure, Figure::panel);
     joints.iter().map(|j| j.scatter("")).fold(figure, Figure::panel)
 }
 
 /// One density as samples and as a surface.
 pub fn isotropic(joint: &Joint<'_>) -> Figure {
     let title = format!("{}: the same in all directions", joint.label);
-    Figure::new(title, 2).panel(joint.scatter("Samples")).panel(joint.surface("Density", 57, false).aspect(1.0))
+    Figure::new(title, 2).panel(joint.scatter("Samples")).panel(joint.surface("Density", 65, false).aspect(1.0))
 }

@@ -73,18 +73,6 @@ fn every_figure_is_drawn_in_both_themes_with_glyphs_that_exist() {
 }
 
 #[test]
-fn text_is_placed_within_the_picture() {
-    for (name, figure) in all() {
-        let scene = Scene::new(&figure, Theme::Light, figure.start());
-        for item in &scene.items {
-            let Draw::Text { at: [x, y], text, .. } = &item.draw else { continue };
-            let inside = (0.0..=scene.width).contains(x) && (0.0..=scene.height).contains(y);
-            assert!(inside, "{name}: {text} at {x} {y}");
-        }
-    }
-}
-
-#[test]
 fn a_page_is_small_and_loads_nothing_from_outside() {
     for (name, figure) in all() {
         let page = Page { slug: name.into(), title: name.into(), figures: vec![figure], ..Page::default() };
