@@ -6,6 +6,7 @@ mod measures;
 mod older;
 mod own;
 mod pictures;
+mod readme;
 mod recipes;
 mod runs;
 mod text;
