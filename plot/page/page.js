@@ -39,6 +39,7 @@
   const digit = (v) => Math.floor(Math.log10(Math.abs(v)) + 1e-9);
   const words = (v, step) => {
     if (Math.abs(v) < step * 1e-6) v = 0;
+    if (v === 0 && step < 1e-4) return '0';
     if (v !== 0 && (Math.abs(v) >= 1e5 || step < 1e-4)) return powerOfTen(v.toExponential(clamp(digit(v) - digit(step), 0, 15)));
     return v.toFixed(clamp(-digit(step), 0, 12)).replace('-', '−');
   };

@@ -73,6 +73,9 @@ fn superscript(i: i32) -> String {
 /// The label of a value on an axis with ticks `step` apart.
 fn label(value: f64, step: f64) -> String {
     let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
+    if value == 0.0 && step < 1e-4 {
+        return "0".into();
+    }
     let digit = |v: f64| (v.abs().log10() + 1e-9).floor();
     if value != 0.0 && (value.abs() >= 1e5 || step < 1e-4) {
         // As many digits as the ticks need to differ from one another.

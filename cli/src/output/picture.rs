@@ -201,7 +201,7 @@ mod tests {
     fn classes_are_wrapped_into_a_picture_that_is_nearly_square() {
         assert_eq!(square(&[10; 10], 1.0), 10);
         assert_eq!(square(&[34, 33, 33], 1.0), 11);
-        assert_eq!(square(&[100; 3], 1.0), 17);
+        assert_eq!(square(&[100; 3], 1.0), 18);
         assert_eq!(square(&[1, 1, 1], 1.0), 1);
         assert_eq!(square(&[40; 10], 1.0), 20);
         let classes = Classes((0..100).map(|i| Some(i % 3)).collect());

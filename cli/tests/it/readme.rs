@@ -15,7 +15,9 @@ fn commands(text: &str) -> Vec<String> {
             (Some(language), None) => block = Some(language == "sh"),
             (None, Some(true)) => all.push(line.split(" #").next().unwrap_or_default().trim().to_owned()),
             (None, Some(false)) => {}
-            (None, None) => all.extend(line.split('`').skip(1).step_by(2).filter(|code| code.starts_with("tweedie ")).map(str::to_owned)),
+            (None, None) => all.extend(
+                line.split('`').skip(1).step_by(2).filter(|code| code.starts_with("tweedie ")).map(str::to_owned),
+            ),
         }
     }
     let mut known = BTreeSet::new();
@@ -27,7 +29,8 @@ fn commands(text: &str) -> Vec<String> {
 fn arguments(command: &str) -> Vec<String> {
     let mut all = vec![String::new()];
     for (i, part) in command.split('\'').enumerate() {
-        let mut words = if i % 2 == 1 { vec![part].into_iter() } else { part.split(' ').collect::<Vec<_>>().into_iter() };
+        let mut words =
+            if i % 2 == 1 { vec![part].into_iter() } else { part.split(' ').collect::<Vec<_>>().into_iter() };
         all.last_mut().expect("it has one").push_str(words.next().unwrap_or_default());
         all.extend(words.map(str::to_owned));
     }
@@ -39,7 +42,15 @@ fn arguments(command: &str) -> Vec<String> {
 fn shortened(mut arguments: Vec<String>) -> Vec<String> {
     let add: &[&str] = match arguments[0].as_str() {
         "train" => &[
-            "--steps", "2", "--set", "sample.n=4", "--set", "sample.steps=2", "--set", "train.batch=4", "--set",
+            "--steps",
+            "2",
+            "--set",
+            "sample.n=4",
+            "--set",
+            "sample.steps=2",
+            "--set",
+            "train.batch=4",
+            "--set",
             "run.evaluate_rows=4",
         ],
         "sample" => &["--n", "4", "--steps", "2"],
@@ -78,7 +89,8 @@ fn the_commands_of_the_readme_run() {
         if command == "cargo test --release" {
             continue;
         }
-        let line = command.strip_prefix("tweedie ").unwrap_or_else(|| panic!("unknown command in the README: {command}"));
+        let line =
+            command.strip_prefix("tweedie ").unwrap_or_else(|| panic!("unknown command in the README: {command}"));
         let (line, output) = line.split_once(" > ").map_or((line, None), |(line, output)| (line, Some(output)));
         let recipe = line.split(' ').find_map(|word| word.strip_prefix("recipes/")?.strip_suffix(".toml"));
         let needs_data = recipe.is_some_and(|name| {

@@ -144,6 +144,8 @@ impl Panel {
             if !(low < high && (high - low).is_finite() && (!axis.log || low > 0.0)) {
                 *given = if axis.log { [0.1, 10.0] } else { about(if low.is_finite() { low } else { 0.0 }) };
             }
+            // Zero without a sign.
+            *given = given.map(|end| end + 0.0);
         }
     }
 

@@ -120,13 +120,17 @@ impl Scene {
 
     /// Adds text.
     pub(super) fn text(&mut self, at: [f64; 2], text: &str, size: f64, bold: bool, anchor: Anchor, color: Rgba) {
-        self.push(Draw::Text { at, text: text.to_owned(), size, bold, anchor, color, up: false });
+        if !text.is_empty() {
+            self.push(Draw::Text { at, text: text.to_owned(), size, bold, anchor, color, up: false });
+        }
     }
 
     /// Adds text that reads from bottom to top.
     pub(super) fn text_upward(&mut self, at: [f64; 2], text: &str, size: f64, color: Rgba) {
-        let (text, anchor) = (text.to_owned(), Anchor::Middle);
-        self.push(Draw::Text { at, text, size, bold: false, anchor, color, up: true });
+        if !text.is_empty() {
+            let (text, anchor) = (text.to_owned(), Anchor::Middle);
+            self.push(Draw::Text { at, text, size, bold: false, anchor, color, up: true });
+        }
     }
 
     /// Adds a straight line.

@@ -163,7 +163,7 @@ impl Scene {
         let apart =
             |other: &[f64; 4]| (0..2).any(|i| own[i] + own[i + 2] < other[i] || other[i] + other[i + 2] < own[i]);
         let free = taken.iter().all(apart);
-        if free {
+        if free && !text.is_empty() {
             taken.push(own);
             self.push(draw);
         }
