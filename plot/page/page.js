@@ -63,7 +63,7 @@
       return out;
     }
     if (last > first) {
-      const stride = Math.floor((last - first) / Math.max(count, 1)) + 1;
+      const stride = Math.max(Math.ceil((last - first) / Math.max(count, 1)), 1);
       for (let i = Math.ceil(first / stride) * stride; i <= last; i += stride)
         out.push([10 ** i, Math.abs(i) <= 3 ? String(+(10 ** i).toFixed(3)) : `10${superscript(i)}`]);
       return out;
@@ -86,7 +86,7 @@
 
   // The parts of a surface over a cell of the grid. A bent cell is two triangles whose common side is the higher diagonal:
   // a crest that runs diagonally to the grid is then a line, and not a saw.
-  const BENT = 0.004;
+  const BENT = 0.001;
   const facets = (four, range) => {
     if (!four.flat().every(Number.isFinite)) return [];
     const bend = four[0][2] + four[2][2] - four[1][2] - four[3][2];
@@ -369,15 +369,22 @@
         const [upward, size] = this.fitted(spec.y.label, 13, h + 12);
         this.words(upward, left - 15 - widest, top + Math.max(h / 2, this.long(upward, size) / 2 - 4), { color: palette.ink, size, up: true });
       }
-      g.save();
-      g.beginPath();
-      g.rect(left - 1, top - 1, w + 2, h + 2);
-      g.clip();
+      const clip = () => {
+        g.save();
+        g.beginPath();
+        g.rect(left - 1, top - 1, w + 2, h + 2);
+        g.clip();
+      };
       for (const { mark, index } of this.seen()) {
+        // Dots are whole: those whose middle is outside are not drawn.
+        if (mark.shape === 'points') g.save();
+        else clip();
         hooks.mark?.(this, index);
         this.flat(mark);
+        hooks.mark?.(this, null);
+        g.restore();
       }
-      hooks.mark?.(this, null);
+      clip();
       if (this.point?.at) {
         g.beginPath();
         g.arc(...this.point.at, 5, 0, 7);
@@ -418,8 +425,10 @@
         case 'points': {
           const range = this.values(mark.value);
           mark.x.forEach((x, i) => {
+            const [px, py] = this.at(x, mark.y[i]);
+            if (!(px >= left - 0.5 && px <= left + w + 0.5 && py >= top - 0.5 && py <= top + h + 0.5)) return;
             g.beginPath();
-            g.arc(...this.at(x, mark.y[i]), mark.width / 2, 0, 7);
+            g.arc(px, py, mark.width / 2, 0, 7);
             g.fillStyle = mark.value.length ? css(scale(along(range, false, mark.value[i])), mark.opacity) : color;
             g.fill();
           });

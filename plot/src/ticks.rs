@@ -38,7 +38,7 @@ fn logarithmic(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     if last - first < 1 {
         return linear(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
     }
-    let stride = ((last - first) as usize / count.max(1) + 1) as i32;
+    let stride = ((last - first) as usize).div_ceil(count.max(1)).max(1) as i32;
     (first..=last).filter(|i| i.rem_euclid(stride) == 0).map(|i| (10f64.powi(i), ten_to(i))).collect()
 }
 

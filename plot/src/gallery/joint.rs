@@ -60,7 +60,14 @@ impl Joint<'_> {
     /// The samples as dots, with lines through the mean.
     fn scatter(&self, title: &str) -> Panel {
         let (x, y): (Vec<f64>, Vec<f64>) = self.sample.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
-        Panel::plane(title, self.axis(0), self.axis(1))
+        // All samples are within the axes.
+        let axis = |axis: usize, own: &[f64]| {
+            let [low, high] = self.range(axis);
+            let margin = 0.03 * (high - low);
+            let fold = |f: fn(f64, f64) -> f64, end: f64, by: f64| own.iter().map(|v| v + by).fold(end, f);
+            self.axis(axis).range(fold(f64::min, low, -margin), fold(f64::max, high, margin))
+        };
+        Panel::plane(title, axis(0, &x), axis(1, &y))
             .equal()
             .mark(Mark::points(x, y).name("samples").unlisted().opacity(0.4).width(3.5))
             .mark(Mark::vertical(self.mean[0]).name("mean").color(Color::Ink))

@@ -29,7 +29,9 @@ impl Scene {
         }
         for (m, mark) in panel.marks.iter().enumerate().filter(|(_, m)| m.seen(frame)) {
             for draw in flat(mark, &map, panel, theme) {
-                self.items.push(Item { mark: Some((index, m)), clip: Some(over), draw });
+                // Dots are whole: those whose middle is outside are not drawn.
+                let clip = if matches!(draw, Draw::Dot { .. }) { None } else { Some(over) };
+                self.items.push(Item { mark: Some((index, m)), clip, draw });
             }
         }
     }
@@ -131,7 +133,10 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
                 let own = value.get(i).map(|&v| scale(along(range, false, v)).fade(mark.opacity));
                 Draw::Dot { at: map.at(x[i], y[i]), radius: mark.width / 2.0, fill: own.unwrap_or(color) }
             };
-            (0..x.len()).filter(|&i| finite(&map.at(x[i], y[i]))).map(dot).collect()
+            let inside = |[px, py]: [f64; 2]| {
+                (left - 0.5..=left + width + 0.5).contains(&px) && (top - 0.5..=top + height + 0.5).contains(&py)
+            };
+            (0..x.len()).filter(|&i| inside(map.at(x[i], y[i]))).map(dot).collect()
         }
         Shape::Bars { edges, heights } => {
             let bar = |(i, &h): (usize, &f64)| {

@@ -19,7 +19,7 @@ struct Facet {
 }
 
 /// How far four corners may be from one plane, as a part of the range of heights, before they become two triangles.
-const BENT: f64 = 0.004;
+const BENT: f64 = 0.001;
 
 /// The facets between four corners in order around a cell.
 ///

@@ -265,7 +265,7 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
     let numeric = convolve(&first, &second)?;
     let error = numeric.error(|z| p.sum(&q, z));
     // show
-    let [largest, total, lost] = [error.largest, error.total, error.missing_mass].map(gallery::scientific);
+    let [largest, total, lost] = [error.largest, error.total, error.missing_mass.max(0.0)].map(gallery::scientific);
     let report = format!("Error of the convolution: maximum {largest}, integrated {total}, missing mass {lost}");
     let (one, two, both) = (|x: f64| p.density(x), |x: f64| q.density(x), |x: f64| p.sum(&q, x));
     // Shown to four standard deviations.
