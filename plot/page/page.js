@@ -189,7 +189,7 @@
         const { x, y } = this.fit();
         const [, , w, h] = this.over;
         left = Math.max(left, this.widest(ticksOf(spec.y, y, Math.floor(h / 48))) + 27);
-        for (const [v, word] of ticksOf(spec.x, x, Math.floor(w / 75))) {
+        for (const [v, word] of ticksOf(spec.x, x, Math.max(Math.floor(w / 75), 4))) {
           const beyond = this.g.measureText(word).width / 2 - w * (1 - along(x, spec.x.log, v)) + 2;
           right = Math.max(right, Math.min(beyond, 0.3 * width) + bar);
         }
@@ -342,7 +342,7 @@
         g.fillRect(left, top, w, h);
         // A label that would touch its neighbor is left out.
         let free = -Infinity;
-        for (const [v, word] of ticksOf(spec.x, x, Math.floor(w / 75))) {
+        for (const [v, word] of ticksOf(spec.x, x, Math.max(Math.floor(w / 75), 4))) {
           const px = left + w * along(x, spec.x.log, v);
           this.rule([px, top], [px, top + h], palette.grid);
           const half = g.measureText(word).width / 2;

@@ -156,7 +156,9 @@ fn axes(points: &[f64]) -> ([Axis; 2], String) {
 
 /// A scatter plot of points, colored by class.
 fn cloud(facts: &Facts, points: &[f64], classes: &Classes, [x, y]: [Axis; 2]) -> Panel {
-    let panel = Panel::plane("", x, y).equal();
+    let length = |axis: &Axis| axis.range.map_or(1.0, |[low, high]| high - low);
+    let aspect = (length(&y) / length(&x)).clamp(0.5, 1.2);
+    let panel = Panel::plane("", x, y).equal().aspect(aspect);
     let class = |i: usize| classes.0.get(i).copied().flatten();
     let mut present: Vec<Option<u32>> = (0..points.len() / 2).map(class).collect();
     let all = present.clone();

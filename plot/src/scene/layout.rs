@@ -76,7 +76,7 @@ impl Margins {
 
 /// The ticks of the horizontal axis of a plane of this width.
 pub(super) fn x_ticks(panel: &Panel, x: [f64; 2], width: f64) -> Vec<(f64, String)> {
-    of_axis(&panel.x, x, (width / 75.0) as usize)
+    of_axis(&panel.x, x, ((width / 75.0) as usize).max(4))
 }
 
 /// The ticks of the vertical axis of a plane of this height.
