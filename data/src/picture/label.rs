@@ -1,4 +1,5 @@
-//! Text in pictures, in the glyphs of GNU Unifont, which cover the Basic Multilingual Plane of Unicode.
+//! Text in pictures, in the glyphs of GNU Unifont, which cover the Basic Multilingual Plane of Unicode (by Roman Czyborra,
+//! Paul Hardy and others, under the SIL Open Font License 1.1).
 //!
 //! A character is 16 pixels high and 8 or, as those of Chinese, Japanese and Korean, 16 wide. Characters outside that
 //! plane, such as emoji, are written as their code points, `U+1F600`. Text from right to left is reversed; letters are
