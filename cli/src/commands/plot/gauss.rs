@@ -258,6 +258,12 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
         _ => step,
     };
     let count = |[low, high]: [f64; 2]| ((high - low) / step - 1e-6).ceil() as usize + 1;
+    if count(a) < 2 || count(b) < 2 {
+        let what = format!("the densities differ too much in width for a common grid of {points} points");
+        return Err(
+            Error::invalid(what).with_remedy("take `--first` and `--second` of more similar width, or more `--points`")
+        );
+    }
     let end = |[low, high]: [f64; 2]| low + step * (count([low, high]) - 1) as f64;
     // show convolution
     let first = Density::of(|x| p.density(x), a[0], end(a), count(a))?;
