@@ -36,8 +36,18 @@ impl Joint<'_> {
         Axis::new(["x₁", "x₂"][axis]).range(low, high)
     }
 
+    /// The number of grid points for a crest as thin as that of this density: `n`, or more if the density at the mean is
+    /// much higher than that of independent coordinates.
+    fn fine(&self, n: usize) -> usize {
+        let [a, b] = self.mean;
+        let thin = (self.density)(a, b) / ((self.marginals[0])(a) * (self.marginals[1])(b));
+        let more = if thin.is_finite() { (thin / 2.5).sqrt().clamp(1.0, 2.5) } else { 1.0 };
+        ((n as f64 * more) as usize).min(161)
+    }
+
     /// The density as a surface; with `walls`, the marginal densities, scaled to its height, are on the back walls.
     fn surface(&self, title: &str, n: usize, walls: bool) -> Panel {
+        let n = self.fine(n);
         let (x, y, z) = self.over(n);
         let top = z.iter().copied().fold(0.0, f64::max);
         let mut panel = Panel::space(title, self.axis(0), self.axis(1), Axis::new("p(x₁, x₂)").range(0.0, 1.1 * top));
