@@ -1,4 +1,6 @@
 //! Tests of the command line from outside.
+#[path = "../../../plot/tests/it/chromium.rs"]
+mod chromium;
 mod data;
 mod faults;
 mod files;
@@ -8,6 +10,7 @@ mod memory;
 mod older;
 mod own;
 mod pictures;
+mod readme;
 mod recipes;
 mod resumed;
 mod runs;

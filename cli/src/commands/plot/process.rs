@@ -85,7 +85,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let labels = path
         .iter()
         .enumerate()
-        .map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
+        .map(|(i, t)| format!("{} t = {}", if i > middle { "reverse," } else { "forward," }, gallery::fixed(*t, 3)));
     let name = format!("{shape:?}").to_lowercase();
     let process = Process {
         labels: labels.collect(),
