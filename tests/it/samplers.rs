@@ -113,8 +113,10 @@ fn every_sampler_obeys_its_laws() {
         let failed = laws::sampler(sampler).into_iter().filter(|check| !check.holds());
         failed.map(|check| format!("{sampler:?}: {check}")).collect()
     };
+    let part =
+        |part: usize| samplers.iter().skip(part).step_by(4).flat_map(|sampler| failed(&**sampler)).collect::<Vec<_>>();
+    let part = &part;
     let mut broken: Vec<String> = std::thread::scope(|scope| {
-        let part = &|part: usize| samplers.iter().skip(part).step_by(4).flat_map(|s| failed(&**s)).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|i| scope.spawn(move || part(i))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no law panics")).collect()
     });

@@ -65,7 +65,7 @@ fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     assert_eq!(unfit(&Heun::default()), None);
     // On noise levels made for it, it fits.
     let karras = Karras { min: 0.01, max: 20_000.0, rho: 7.0 }.on(Cosine::new(1000)).grid(20);
-    assert_eq!(Heun { variable: Variable::Ratio }.unfit(&cosine, &karras), None);
+    assert_eq!(Sampler::<2>::unfit(&Heun { variable: Variable::Ratio }, &cosine, &karras), None);
     // A corrector on ε̂ fails there too, if it does not say so, and polynomials through many outputs do.
     let adams = |order, corrector| AdamsBashforth { order, corrector, ..AdamsBashforth::default() };
     for sampler in [adams(2, true), adams(6, false)] {
