@@ -271,15 +271,24 @@ pub(crate) fn type_name(sampler: &(impl Debug + ?Sized)) -> String {
 ///
 /// # Errors
 ///
-/// If the noise is categorical.
+/// If the noise is categorical, or has no schedule ([`Noise::path`]).
 pub fn require_gaussian<'a, const D: usize>(
     sampler: &(impl Debug + ?Sized),
     noise: &'a dyn Noise<D>,
 ) -> Result<&'a dyn Schedule> {
     noise.path().ok_or_else(|| {
         let name = type_name(sampler);
-        Error::invalid(format!("the sampler {name} needs Gaussian noise, and the model's noise is categorical"))
-            .with_remedy("use `ancestral`")
+        match noise.categorical() {
+            true => {
+                Error::invalid(format!("the sampler {name} needs Gaussian noise, and the model's noise is categorical"))
+                    .with_remedy("use `ancestral`")
+            }
+            false => Error::invalid(format!(
+                "the sampler {name} needs the schedule of α and σ, and the model's noise has none: its `Noise::path` is \
+                 `None`"
+            ))
+            .with_remedy("return the schedule from `path`, or use `ancestral`"),
+        }
     })
 }
 

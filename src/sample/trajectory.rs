@@ -53,7 +53,7 @@ pub struct Trajectory<'a, const D: usize, M: ?Sized> {
 ///
 /// # Errors
 ///
-/// If the sampler refuses the model's noise, or the times do not decrease within [0, 1].
+/// If the sampler refuses the model's noise, the model [refuses](Denoiser::check) the shape or its condition, or the times do not decrease within [0, 1].
 #[doc(alias = "sample")]
 pub fn trajectory<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     model: &'a M,
@@ -63,6 +63,7 @@ pub fn trajectory<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Trajectory<'a, D, M>> {
+    model.check(shape)?;
     let mut z = model.noise().stationary(shape, device).sample(&mut rng.stream("start")).value;
     if let (Some(path), Some(&first)) = (model.noise().path(), times.first().filter(|&&t| t < 1.0)) {
         z = z * (path.at(first).sigma / path.at(1.0).sigma);
@@ -85,6 +86,7 @@ pub fn trajectory_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     z: Tensor<D>,
     rng: &Rng,
 ) -> Result<Trajectory<'a, D, M>> {
+    model.check(z.dims())?;
     let state = sampler.start(model.noise())?;
     if times.len() < 2 || !times.windows(2).all(|w| w[0] > w[1]) || !(times[0] <= 1.0 && times[times.len() - 1] >= 0.0)
     {

@@ -702,8 +702,8 @@ fn wrappers_keep_all_properties_and_pass_on_that_z_was_replaced() {
         Box::new(Cached { sampler: Arc::new(Unusual) }),
         Box::new(Cached { sampler: unusual }),
         Box::new(Blocks { sampler: Unusual, block: 2, window: None }),
-        Box::new(Infill { sampler: Box::new(Unusual), known: unknown.clone() }),
-        Box::new(Infill { sampler: Box::new(Cached { sampler: Unusual }), known: unknown }),
+        Box::new(Infill { sampler: Box::new(Unusual), known: unknown.clone(), allowed: None }),
+        Box::new(Infill { sampler: Box::new(Cached { sampler: Unusual }), known: unknown, allowed: None }),
     ];
     for sampler in wrappers {
         assert_eq!(sampler.properties(), UNUSUAL, "{sampler:?}");

@@ -284,7 +284,10 @@ fn each_row_of_data_is_seen_once_per_epoch() {
         }
     }
     let data = Counting(Mutex::default());
-    mlp().train(&data, Simple {}, settings(5)).unwrap().for_each(|step| assert!(step.is_ok()));
+    let trainer = mlp().train(&data, Simple {}, settings(5)).unwrap();
+    // The first rows are looked at once, before the first step.
+    data.0.lock().unwrap().clear();
+    trainer.for_each(|step| assert!(step.is_ok()));
     let seen = data.0.lock().unwrap();
     for epoch in seen.chunks(30) {
         let mut rows = epoch.to_vec();
@@ -478,7 +481,8 @@ fn samples_do_not_depend_on_their_batch() {
 #[test]
 fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
     let data = images(12);
-    let mut trainer = unet().train(&data, Simple {}, settings(4)).unwrap();
+    // The bound trains the variance: it would be zero, and equal to any multiple, without.
+    let mut trainer = unet().train(&data, Simple {} + 0.1 * Vlb::new(0), settings(4)).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.raw_model();
     let (y, z) = (Classes::from([0, 2]), Rng::new(0).normal_tensor([2, 1, 7, 7], &device(), DType::F32));
@@ -487,6 +491,7 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
     let guided = |scale| output(&*model.guided(&y, scale));
     let gap = |a: Tensor<4>, b: Tensor<4>, from| (a - b).narrow(1, from, 1).abs().max().into_scalar::<f32>();
     assert_eq!(gap(guided(1.0), conditional.clone(), 0), 0.0);
+    assert!(gap(conditional.clone(), conditional.zeros_like(), 1) > 0.0, "a variance was learned");
     assert!(gap(guided(3.0), conditional.clone(), 0) > 0.0, "guidance moves the mean");
     assert_eq!(gap(guided(3.0), conditional.clone(), 1), 0.0, "and not the variance");
     let unconditional = output(&*model.conditioned(&Classes(vec![None, None])));

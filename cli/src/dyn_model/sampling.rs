@@ -1,6 +1,6 @@
 //! Generation of samples from a model, batch by batch.
 use super::model::DynModel;
-use crate::messages;
+use crate::{dyn_model::Known, messages};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::{
     cell::{Cell, RefCell},
@@ -8,7 +8,7 @@ use std::{
 };
 use tweedie::{
     Error, Result, Rng,
-    denoise::{Denoiser, Thresholded, Truncated, Truncation},
+    denoise::{Denoiser, Restricted, Thresholded, Truncated, Truncation},
     net::{Classes, Condition as _},
     noise::{Estimate, Noise},
     sample::{Diagnosis, Infill, Sampler, trajectory},
@@ -27,8 +27,8 @@ pub(crate) struct SampleRequest<'a, const D: usize> {
     pub truncation: Truncation,
     /// Quantile of dynamic thresholding; `None` disables it.
     pub threshold: Option<f64>,
-    /// Known token ids of every sample, −1 where unknown.
-    pub known: Option<&'a [f32]>,
+    /// What is given of every sample.
+    pub known: Option<&'a Known>,
     /// The class of each sample.
     pub classes: &'a Classes,
     /// Number of samples.
@@ -179,13 +179,19 @@ pub(crate) fn generate<const D: usize>(
     let evaluated = |t: f64| fraction.evaluated(t);
     let mut diagnosis = Diagnosis::default();
     let infill = request.known.map(|known| {
-        let mut shape = [1; D];
-        shape[1] = known.len();
+        let tensor = |values: Vec<f32>, last: usize| {
+            let mut shape = [1; D];
+            (shape[1], shape[D - 1]) = (known.tokens.len(), last);
+            Tensor::<D>::from_data(TensorData::new(values, shape), request.device)
+        };
+        let k = model.guided(&Classes::none(), 1.0).noise().categories().map_or(1, |categories| categories.k);
         Infill {
             sampler: Box::new(request.sampler.clone()),
-            known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), request.device),
+            known: tensor(known.tokens.clone(), 1),
+            allowed: known.allowed(k).map(|allowed| tensor(allowed, k)),
         }
     });
+    let allowed = infill.as_ref().and_then(|infill| infill.allowed.clone());
     let sampler: &dyn Sampler<D> = match &infill {
         Some(infill) => infill,
         None => &**request.sampler,
@@ -194,6 +200,10 @@ pub(crate) fn generate<const D: usize>(
         let rows = request.batch.min(request.n - first);
         let classes = request.classes.select(&(first..first + rows).collect::<Vec<_>>());
         let mut denoiser = thresholded(model.guided(&classes, request.guidance), request.threshold);
+        // Truncation is among the allowed categories.
+        if let Some(allowed) = &allowed {
+            denoiser = Box::new(Restricted::new(denoiser, allowed.clone()));
+        }
         if request.truncation != Truncation::default() {
             denoiser = Box::new(Truncated { model: denoiser, truncation: request.truncation });
         }

@@ -19,6 +19,16 @@ impl Progress {
             bar
         }))
     }
+    /// A sign of work whose end is not known, if standard error is a terminal and `--quiet` was not given.
+    pub fn working(quiet: bool, doing: &str) -> Self {
+        Self((!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is valid"));
+            bar.set_message(doing.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        }))
+    }
     /// Sets the message after the bar.
     pub fn doing(&self, what: String) {
         if let Some(bar) = &self.0 {

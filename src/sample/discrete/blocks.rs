@@ -114,6 +114,7 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
             let low = end.saturating_sub(window).min(length - window);
             let frame = Frame {
                 model,
+                first: low,
                 before: (begin > low).then(|| z.clone().narrow(1, low, begin - low)),
                 after: (end < low + window).then(|| z.clone().narrow(1, end, low + window - end)),
             };
@@ -137,6 +138,8 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
 /// A model of one block: it reads the entries around it too, and returns the estimate of the block alone.
 struct Frame<'a, const D: usize> {
     model: &'a dyn Denoiser<D>,
+    /// The place of the window's first entry in the sequence.
+    first: usize,
     before: Option<Tensor<D>>,
     after: Option<Tensor<D>>,
 }
@@ -153,6 +156,7 @@ impl<const D: usize> Denoiser<D> for Frame<'_, D> {
         self.model.noise()
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
-        self.around(z, |z| self.model.denoise(z, t), |estimate, at, n| estimate.mean.narrow(1, at, n).into())
+        let window = |z| self.model.denoise_window(z, t, self.first);
+        self.around(z, window, |estimate, at, n| estimate.mean.narrow(1, at, n).into())
     }
 }

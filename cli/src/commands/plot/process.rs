@@ -85,7 +85,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let labels = path
         .iter()
         .enumerate()
-        .map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
+        .map(|(i, t)| format!("{} t = {}", if i > middle { "reverse," } else { "forward," }, gallery::fixed(*t, 3)));
     let name = format!("{shape:?}").to_lowercase();
     let process = Process {
         labels: labels.collect(),
@@ -125,7 +125,7 @@ mod tests {
         let times: Vec<f64> = gallery::grid(0.0, 1.0, 60);
         let noising = forward(&x, &times, &*schedule, &rng);
         let end = tweedie::distribution::gaussian::MultivariateNormal::fit(&noising[59], 2).unwrap();
-        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2)).unwrap() < 0.03);
+        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2).unwrap()).unwrap() < 0.03);
         let denoising = reverse(&model, noising[59].clone(), &times).unwrap();
         assert_eq!((denoising.len(), &denoising[0]), (60, &noising[59]));
         // Nearly all points end within five standard deviations of a component.
