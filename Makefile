@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test schema doc book deny race fuzz
+.PHONY: check test schema doc book deny race fuzz faults
 
 check:
 	bash .ci/run
@@ -32,6 +32,12 @@ deny:
 # Beside PyTorch: make race PYTHON=/path/to/python (one that has torch). RACE="--only nets --rounds 5" says what and how often.
 race:
 	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON) $(RACE)
+
+# Trainings that are killed, signalled, or find their disk full or read-only at random moments: make faults ROUNDS=1000. As root,
+# small disks are mounted.
+ROUNDS = 1000
+faults:
+	TWEEDIE_FAULT_ROUNDS=$(ROUNDS) cargo test --release --test it -- faults --nocapture --test-threads 1
 
 # Fuzz targets, each on so many cases: make fuzz CASES=1000000, or make fuzz TARGETS="idx csv". New cases that reach other code
 # are kept in fuzz/target/corpus, cases that fail in fuzz/artifacts; fuzz/README.md says what to do with them.
