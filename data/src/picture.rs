@@ -4,10 +4,13 @@
 //! gap of a neutral background. Images of 4 channels are composited over that background.
 mod label;
 
-use crate::{Background, Error, byte, write};
+use crate::{Background, Error, byte, limits, pixels, write};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::png::PngEncoder};
 use label::{Align, COLUMN, LINE, Label};
-use std::{io, path::Path};
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
 /// Layout of a grid or strip.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,22 @@ impl Default for Layout {
     fn default() -> Self {
         Self { columns: 0, zoom: 0, gap: 2, background: [228; 3], row_labels: Vec::new() }
     }
+}
+
+/// Reads a picture file of any format that [`Folder`](crate::Folder) reads, rotated by its EXIF orientation and composited
+/// over white.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io); [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not such a file, is
+/// incomplete, or has more than [`MAX_PIXELS`](crate::limits::MAX_PIXELS) pixels.
+pub fn load(path: impl AsRef<Path>) -> Result<RgbImage, Error> {
+    let path = path.as_ref();
+    let mut bytes = Vec::new();
+    let file = limits::open(path)?.0;
+    file.take(limits::MAX_PICTURE).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    pixels::rgb(&bytes).map_err(|reason| {
+        Error::format(path, format!("could not be read: {reason}")).with_remedy("give another picture")
+    })
 }
 
 /// A grid of images, from left to right and from top to bottom.

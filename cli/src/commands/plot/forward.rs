@@ -1,20 +1,17 @@
 //! The forward process on an image.
 use super::{Kind, code};
+use crate::data::data_error;
 use std::path::Path;
 use tweedie::distribution::gaussian::UnivariateNormal;
 use tweedie::schedule::{FlowMatching, Scales, Schedule};
-use tweedie::{Error, Result, Rng};
-use tweedie_data::image;
+use tweedie::{Result, Rng};
 use tweedie_plot::gallery::{self, NoisyImage};
 use tweedie_plot::{Figure, Page, Pixels};
 
 /// The image at a path, or a built-in one, with sides of at most `side` pixels.
 pub fn picture(path: Option<&Path>, side: usize) -> Result<Pixels> {
     let Some(path) = path else { return Ok(landscape(side)) };
-    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-    let decoded = image::load_from_memory(&bytes)
-        .map_err(|error| Error::format(path, format!("not a readable PNG or JPEG file: {error}")))?;
-    let decoded = decoded.into_rgb8();
+    let decoded = tweedie_data::picture::load(path).map_err(data_error)?;
     let (width, height) = (decoded.width() as usize, decoded.height() as usize);
     Ok(Pixels::rgb(width, height, decoded.into_raw()).shrunk(side))
 }

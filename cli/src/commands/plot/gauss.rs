@@ -87,7 +87,7 @@ impl Pair {
 
     /// Calls `plot` with the densities as functions.
     fn plot<T>(&self, plot: impl FnOnce(&Joint<'_>) -> T) -> T {
-        let density = |x: f64, y: f64| self.joint.densities(&[x, y])[0];
+        let density = |x: f64, y: f64| at(&self.joint, &[x, y]);
         let (first, second) = (|x: f64| self.marginals[0].density(x), |x: f64| self.marginals[1].density(x));
         plot(&Joint {
             label: self.label.clone(),
@@ -100,9 +100,14 @@ impl Pair {
     }
 }
 
+/// The density at a point of as many coordinates as there are dimensions.
+fn at(normal: &MultivariateNormal, x: &[f64]) -> f64 {
+    normal.densities(x).map_or(f64::NAN, |densities| densities[0])
+}
+
 /// [`Pair::plot`] of several distributions in one figure.
 fn plot_all<T>(pairs: &[Pair], plot: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
-    let densities: Vec<_> = pairs.iter().map(|p| |x: f64, y: f64| p.joint.densities(&[x, y])[0]).collect();
+    let densities: Vec<_> = pairs.iter().map(|p| |x: f64, y: f64| at(&p.joint, &[x, y])).collect();
     let firsts: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[0].density(x)).collect();
     let seconds: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[1].density(x)).collect();
     let joint = |i: usize| Joint {
@@ -151,7 +156,7 @@ pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usiz
     let joint = &pair.joint;
     // show conditional
     let given = values.iter().map(|&a| joint.condition(&[1], &[a])).collect::<Result<Vec<_>, _>>()?;
-    let densities: Vec<_> = given.iter().map(|normal| |x: f64| normal.densities(&[x])[0]).collect();
+    let densities: Vec<_> = given.iter().map(|normal| |x: f64| at(normal, &[x])).collect();
     let given: Vec<Conditional<'_>> = values
         .iter()
         .zip(given.iter().zip(&densities))
