@@ -2,14 +2,19 @@
 //!
 //! Samplers, likelihoods and guidance see a model through [`Denoiser`] alone, so whatever wraps a denoiser keeps its effect in all of
 //! them.
-use crate::noise::{Estimate, Noise};
+use crate::{
+    error::Result,
+    noise::{Estimate, Noise},
+};
 use burn::tensor::Tensor;
 
 mod clip;
 mod guided;
+mod restricted;
 mod truncated;
 pub use clip::{Clamped, Thresholded};
 pub use guided::Guided;
+pub use restricted::Restricted;
 pub use truncated::{Truncated, Truncation};
 
 /// The denoised estimate x̂ = E[x | x_t] at every time, and the noise it belongs to.
@@ -47,6 +52,28 @@ pub trait Denoiser<const D: usize> {
     /// `z: [batch, …]`; `t` holds one time per row, or one for all rows.
     #[doc(alias("predict_x0", "pred_original_sample"))]
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D>;
+
+    /// Checks that x_t of this shape can be denoised, with the condition that the denoiser holds; asked before the first step of
+    /// sampling. Default: any shape. A wrapper asks the denoiser inside.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with the remedy.
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        let _ = shape;
+        Ok(())
+    }
+
+    /// E[x | x_t = z] of a window of longer samples, whose first entry along the second axis is number `first`, for
+    /// denoisers that treat entries differently by their place. Default: [`denoise`](Self::denoise), whatever the place.
+    ///
+    /// # Shapes
+    ///
+    /// As [`denoise`](Self::denoise), with the entries of the window alone.
+    fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+        let _ = first;
+        self.denoise(z, t)
+    }
 }
 
 macro_rules! forward {
@@ -57,6 +84,12 @@ macro_rules! forward {
             }
             fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
                 (**self).denoise(z, t)
+            }
+            fn check(&self, shape: [usize; D]) -> Result<()> {
+                (**self).check(shape)
+            }
+            fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+                (**self).denoise_window(z, t, first)
             }
         }
     )*};

@@ -21,6 +21,7 @@ use std::fmt;
 
 mod bound;
 mod categories;
+mod conditioning;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;
@@ -30,6 +31,7 @@ mod loss;
 mod moments;
 mod net;
 mod order;
+mod robustness;
 mod sampler;
 mod schedules;
 mod trajectory;
@@ -42,7 +44,8 @@ pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
-pub use sampler::{consistency, plane, row_alone, sampler};
+pub use robustness::{robustness, robustness_on, schedules};
+pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;
 
 /// Measurement of one law.

@@ -95,7 +95,7 @@ impl Bound {
 ///
 /// # Errors
 ///
-/// If the loss is not a bound or is not defined for the noise, or `samples` is 0.
+/// If the loss is not a bound or is not defined for the noise, the model refuses the shape of x, or `samples` is 0.
 pub fn bound<const D: usize>(
     model: &dyn Denoiser<D>,
     loss: &dyn Loss<D>,
@@ -105,6 +105,7 @@ pub fn bound<const D: usize>(
 ) -> Result<Bound, Error> {
     let noise = model.noise();
     loss.check(noise)?;
+    model.check(x.dims())?;
     let Some(times) = loss.bound_times(noise) else {
         return Err(Error::invalid(format!("the loss {loss:?} is not a bound on the likelihood"))
             .with_remedy("use `vlb`, `masked-nelbo` or `score-entropy`"));

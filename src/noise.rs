@@ -192,6 +192,11 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
         None
     }
 
+    /// Whether the network output is probabilities of categories, and not on a logarithmic scale. Default: no.
+    fn takes_probabilities(&self) -> bool {
+        false
+    }
+
     /// Whether the data are categorical: whether there are [`categories`](Noise::categories).
     fn categorical(&self) -> bool {
         self.categories().is_some()

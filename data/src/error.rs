@@ -97,6 +97,10 @@ impl Error {
             .with_remedy("download or copy it again, or remove it from the set")
     }
 
+    /// What to do about one picture of a set that cannot be read.
+    pub(crate) const SKIP: &'static str =
+        "download or copy it again, remove it, or set `unreadable = \"skip\"` to leave out what cannot be read";
+
     /// A file that ends before the `expected` bytes that its header announces; `unpacked` if both count decompressed
     /// bytes.
     pub(crate) fn truncated(path: &Path, expected: u64, found: u64, unpacked: bool) -> Self {

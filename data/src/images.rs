@@ -1,5 +1,5 @@
 //! Sets of images in memory.
-use crate::Error;
+use crate::{Error, Notes, limits::MAX_SIDE};
 
 /// A decoded set of images of one size, in host memory.
 ///
@@ -29,6 +29,8 @@ pub struct Images {
     pub classes: Vec<String>,
     /// Whether training mirrors half of the images left to right (horizontal flips).
     pub flip: bool,
+    /// What was left out of the set, or read in part.
+    pub notes: Notes,
 }
 
 impl Images {
@@ -47,8 +49,8 @@ impl Images {
             .with_remedy("give channels, height and width of one image, each 1 or more"));
         }
         let window = [height, width];
-        let (labels, classes) = (None, Vec::new());
-        Ok(Self { pixels, channels, height, width, window, levels: 256, labels, classes, flip: false })
+        let (labels, classes, notes) = (None, Vec::new(), Notes::default());
+        Ok(Self { pixels, channels, height, width, window, levels: 256, labels, classes, flip: false, notes })
     }
 
     /// The set with one label per image, each an index into `classes`.
@@ -203,7 +205,7 @@ impl Images {
         let mut pixels = Vec::with_capacity(indices.len() * self.channels * self.height * self.width);
         indices.iter().for_each(|&i| pixels.extend_from_slice(self.get(i)));
         let labels = self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
-        Self { pixels, labels, classes: self.classes.clone(), ..*self }
+        Self { pixels, labels, classes: self.classes.clone(), notes: self.notes.clone(), ..*self }
     }
 
     /// The training part and the held-out part. Of each class (or of the whole set, if it has no classes) the images
@@ -226,6 +228,10 @@ impl Images {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the images are larger than that.
     pub fn padded(&self, side: usize, color: [u8; 3]) -> Result<Self, Error> {
         let (height, width) = (self.height, self.width);
+        if side > MAX_SIDE {
+            let problem = format!("must be at most {MAX_SIDE} pixels, got {side}");
+            return Err(Error::invalid(problem).with_field("pad").with_remedy("set 32 or 64, for example"));
+        }
         if side < height || side < width {
             let problem = format!("must be at least the size of the images, {width} × {height} pixels, got {side}");
             let remedy = format!("set {} or more, or leave it out", height.max(width));
@@ -244,8 +250,8 @@ impl Images {
                 pixels[at..at + width].copy_from_slice(row);
             }
         }
-        let (labels, classes) = (self.labels.clone(), self.classes.clone());
-        Ok(Self { pixels, height: side, width: side, window: [side, side], labels, classes, ..*self })
+        let (labels, classes, notes) = (self.labels.clone(), self.classes.clone(), self.notes.clone());
+        Ok(Self { pixels, height: side, width: side, window: [side, side], labels, classes, notes, ..*self })
     }
 }
 

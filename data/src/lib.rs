@@ -11,6 +11,8 @@
 //! | [`find()`], [`DATA`] | lookup of relative paths |
 //! | [`npy`] | NumPy arrays |
 //! | [`picture`] | pictures of samples: grids and strips over time |
+//! | [`Notes`] | what was left out of a set, or read in part |
+//! | [`limits`] | bounds on what is read into memory |
 //! | [`mod@write`] | files written completely or not at all |
 //! | [`Error`] | what is wrong with a file, a setting or a set, and what to do about it |
 //!
@@ -28,12 +30,15 @@
 mod error;
 mod find;
 mod images;
+mod kind;
+mod notes;
 mod pixels;
 mod points;
 mod source;
 mod split;
 mod text;
 
+pub mod limits;
 pub mod npy;
 pub mod picture;
 pub mod write;
@@ -41,9 +46,10 @@ pub mod write;
 pub use error::{Error, ErrorKind};
 pub use find::{DATA, find, find_in};
 pub use images::{Images, byte};
+pub use notes::Notes;
 pub use pixels::{Background, Crop, Filter};
 pub use points::{Points, Shape};
-pub use source::{Digits, Folder, Idx, Parquet, Source};
+pub use source::{Digits, Folder, Idx, Parquet, Source, Unreadable};
 pub use split::Split;
 pub use text::{
     Baseline, Bpe, Characters, Codec, Mean, NGram, PLACEHOLDER, Sample, Text, Texts, Tokens, TooLong, Vocabulary,

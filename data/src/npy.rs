@@ -2,8 +2,8 @@
 //!
 //! NumPy enhancement proposal 1, "A Simple File Format for NumPy Arrays",
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
-use crate::{Error, write};
-use std::{fs, path::Path};
+use crate::{Error, limits, write};
+use std::{io::Read, path::Path};
 
 /// The element types of arrays: `f32`, `f64`, `i64`, `u8`.
 pub trait Element: Copy + sealed::Sealed {
@@ -108,7 +108,8 @@ fn header(name: &str, shape: &[usize]) -> Vec<u8> {
 /// has another type or order, or is too short or too long.
 pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     let file = path.as_ref();
-    let bytes = fs::read(file).map_err(Error::io(file, "read"))?;
+    let mut bytes = Vec::new();
+    limits::open(file)?.0.read_to_end(&mut bytes).map_err(Error::io(file, "read"))?;
     let wrong = |found: &str, expected: &str, remedy: &'static str| {
         Err(Error::unexpected(file, found, expected).with_remedy(remedy))
     };

@@ -1,10 +1,16 @@
 //! Decoding of picture files: color, size and background.
-use crate::Error;
-use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Rgb, RgbImage, Rgba, RgbaImage, imageops,
+mod decode;
+mod jpeg;
+
+pub(crate) use decode::dimensions;
+
+use crate::{
+    Error,
+    limits::{MAX_PIXELS, MAX_SIDE},
 };
+use image::{DynamicImage, GrayImage, ImageBuffer, Rgb, RgbImage, Rgba, RgbaImage, imageops};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, io::Cursor, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// The color behind transparent pixels: `"white"`, `"black"` or `"#rrggbb"`.
 ///
@@ -131,6 +137,8 @@ pub(crate) struct Prepare {
 pub(crate) struct Prepared {
     pub pixels: Vec<u8>,
     pub size: [usize; 2],
+    /// Whether the file holds further frames or pages, which were not read.
+    pub more: bool,
 }
 
 impl Prepare {
@@ -151,44 +159,65 @@ impl Prepare {
                     .with_field("margin")
                     .with_remedy("leave it out, or set `crop = \"random\"`"))
             }
+            (Some(size), _) if size > MAX_SIDE => {
+                Err(Error::invalid(format!("must be at most {MAX_SIDE}, got {size}"))
+                    .with_field("size")
+                    .with_remedy("set 32 or 64, for example"))
+            }
+            _ if self.side().is_some_and(|side| side > MAX_SIDE) => {
+                let problem =
+                    format!("must be at most {MAX_SIDE} together with `size`, got {}", self.margin.unwrap_or(0));
+                Err(Error::invalid(problem)
+                    .with_field("margin")
+                    .with_remedy("set a smaller one, or leave it out for an eighth of `size`"))
+            }
             _ => Ok(()),
         }
     }
 
     /// Side of the images as stored, if they are scaled: `size`, and for random crops `size + margin`, where the margin
     /// is by default an eighth of `size`, rounded up.
-    fn side(&self) -> Option<usize> {
+    pub fn side(&self) -> Option<usize> {
         let margin = |size: usize| match self.crop {
             Crop::Random => self.margin.unwrap_or(size.div_ceil(8)),
             _ => 0,
         };
-        self.size.map(|size| size + margin(size))
+        self.size.map(|size| size.saturating_add(margin(size)))
     }
 
-    /// Decodes one picture; the error is the decoder's.
+    /// Decodes one picture; the error is why that is not possible, a clause.
     pub fn picture(&self, bytes: &[u8]) -> Result<Prepared, String> {
-        let image = decode(bytes).map_err(|error| error.to_string())?;
+        let decode::Decoded { image, more } = decode::decoded(bytes)?;
         let image = match self.channels {
             4 => DynamicImage::ImageRgba8(image.into_rgba8()),
             1 => DynamicImage::ImageLuma8(on_background(image, self.background).into_luma8()),
             _ => DynamicImage::ImageRgb8(on_background(image, self.background).into_rgb8()),
         };
-        Ok(planar(&self.resized(image)))
+        let image = self.resized(image)?;
+        let size = [image.height() as usize, image.width() as usize];
+        let (bytes, channels) = (image.as_bytes(), usize::from(image.color().channel_count()));
+        Ok(Prepared { pixels: to_planes(bytes, channels), size, more })
     }
 
-    fn resized(&self, image: DynamicImage) -> DynamicImage {
-        let Some(side) = self.side().map(|side| side as u32) else { return image };
+    fn resized(&self, image: DynamicImage) -> Result<DynamicImage, String> {
+        let Some(side) = self.side().map(|side| side as u32) else { return Ok(image) };
         let (width, height) = (image.width(), image.height());
         if self.crop == Crop::None {
-            return resize(image, side, side, self.filter);
+            return Ok(resize(image, side, side, self.filter));
         }
         let longer =
             |long: u32, short: u32| ((f64::from(long) * f64::from(side) / f64::from(short)).round() as u32).max(side);
-        let (width, height) = match width < height {
+        let (wide, high) = match width < height {
             true => (side, longer(height, width)),
             false => (longer(width, height), side),
         };
-        resize(image, width, height, self.filter).crop_imm((width - side) / 2, (height - side) / 2, side, side)
+        if u64::from(wide) * u64::from(high) > MAX_PIXELS {
+            return Err(format!(
+                "it is {width} × {height} pixels, and scaled until its shorter side is {side} it would have more than \
+                 the {MAX_PIXELS} pixels that are allowed"
+            ));
+        }
+        Ok(resize(image, wide, high, self.filter).crop_imm((wide - side) / 2, (high - side) / 2, side, side))
     }
 
     /// The size as served of images stored at `size`.
@@ -197,13 +226,9 @@ impl Prepare {
     }
 }
 
-/// The picture, rotated as its EXIF orientation says.
-fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+/// A picture as RGB, over a white background.
+pub(crate) fn rgb(bytes: &[u8]) -> Result<RgbImage, String> {
+    Ok(on_background(decode::decoded(bytes)?.image, Background::WHITE).into_rgb8())
 }
 
 fn on_background(image: DynamicImage, background: Background) -> DynamicImage {
@@ -237,13 +262,6 @@ fn resize(image: DynamicImage, width: u32, height: u32, filter: Filter) -> Dynam
 /// The error for a setting `channels` other than 1, 3 or 4.
 pub(crate) fn wrong_channels(found: usize) -> Error {
     Error::invalid(format!("must be 1 (gray), 3 (RGB) or 4 (RGBA), got {found}")).with_field("channels")
-}
-
-/// Interleaved pixels as planes.
-fn planar(image: &DynamicImage) -> Prepared {
-    let size = [image.height() as usize, image.width() as usize];
-    let (bytes, channels) = (image.as_bytes(), usize::from(image.color().channel_count()));
-    Prepared { pixels: to_planes(bytes, channels), size }
 }
 
 /// `[pixels, channels]` to `[channels, pixels]`.

@@ -6,7 +6,9 @@ mod hold_out;
 mod idx;
 mod labels;
 mod parquet;
+mod tree;
 
+pub use decode::Unreadable;
 pub use digits::Digits;
 pub use folder::Folder;
 pub use idx::Idx;
@@ -26,4 +28,14 @@ pub trait Source: Debug + Send + Sync {
     /// What is wrong with the settings or the files; [`ErrorKind::Empty`](crate::ErrorKind::Empty) if the part has no
     /// images.
     fn load(&self, split: Split) -> Result<Images, Error>;
+
+    /// About how many bytes of host memory [`load`](Source::load) takes at most, from the settings and the headers of the
+    /// files, before any image is decoded; `None` if that is unknown.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the headers.
+    fn memory(&self, split: Split) -> Result<Option<u64>, Error> {
+        let _ = split;
+        Ok(None)
+    }
 }

@@ -1,8 +1,10 @@
 //! Text: files of it, as samples of a fixed number of token ids.
 mod codec;
-mod file;
+mod encoding;
+pub(crate) mod file;
 mod load;
 mod ngram;
+mod table;
 mod texts;
 mod vocabulary;
 
@@ -14,8 +16,13 @@ pub use vocabulary::{Bpe, Characters, PLACEHOLDER, Vocabulary};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// A file of text in UTF-8, plain or gzipped: one sample per line, per cell of a CSV column, or per window of the whole
+/// A file of text, plain or gzipped: one sample per line, per cell of a column of a table, or per window of the whole
 /// text.
+///
+/// Text is UTF-8, or UTF-16 or UTF-32 with a byte order mark; byte order marks are removed. Lines end with `\n`, `\r\n` or
+/// `\r`. Tables are CSV, with cells separated by commas, semicolons, tabs or vertical bars, or JSON Lines, one object per
+/// line. A file is at most 1 GiB ([`MAX_TEXT`](crate::limits::MAX_TEXT)) after decompression. What is not text, as an
+/// archive, a web page or a pointer of Git LFS, is an error.
 ///
 /// All samples have `length` tokens. A line is padded with end tokens; the end is a category like any other, which the
 /// model learns to predict, so that samples have lengths distributed as in the data. A line of exactly `length` tokens
@@ -28,12 +35,13 @@ pub struct Text {
     pub path: PathBuf,
     /// Path of a separate file for the held-out part, looked up as `path` is. Default: a part of `path` is held out.
     pub test: Option<PathBuf>,
-    /// Name of the column of a CSV file, as in its header, whose cells are the samples. Required for a CSV file.
+    /// Name of the column of a CSV file, as in its header, or key of the objects of a JSON Lines file, whose texts are
+    /// the samples. Required for these files.
     pub column: Option<String>,
     /// What one sample is. Default: "line".
     pub sample: Sample,
     /// Number of tokens per sample, 1 or more. Default: 128 for windows, and for lines one more than the longest line
-    /// has.
+    /// has; a longest line of more than 256 tokens and ten times the median is an error.
     pub length: Option<usize>,
     /// What is done with lines of more than `length` tokens. Default: "error".
     #[serde(alias = "longer")]

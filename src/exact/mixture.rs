@@ -278,7 +278,12 @@ impl Mixture {
     /// If `z` is not double precision, which the tolerances need.
     pub fn flow<const D: usize>(&self, z: Tensor<D>, t: f64, s: f64) -> Tensor<D> {
         assert_eq!(z.dtype(), DType::F64, "a reference solution is computed in double precision");
-        DormandPrince { absolute: 1e-12, relative: 1e-12 }.step(self, z, TimeStep::new(t, s), &mut Rng::new(0))
+        DormandPrince { absolute: 1e-12, relative: 1e-12, max_steps: 1_000_000 }.step(
+            self,
+            z,
+            TimeStep::new(t, s),
+            &mut Rng::new(0),
+        )
     }
 
     /// Computes ln p(x_s) of each row by the probability flow from s to t, where the density is `terminal`.

@@ -6,7 +6,7 @@ use crate::{
     noise::Noise,
     rng::Rng,
 };
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, activation::softmax};
 
 /// The output of a network that knows x: the target, with a learned variance half-way; for categories, logits of a probability of
 /// nearly one.
@@ -45,7 +45,12 @@ fn losses<const D: usize>(
         let [alpha, sigma] = crate::noise::lift(x, t, |_, t| [path.at(t).alpha, path.at(t).sigma]);
         (z.clone() - x.clone() * alpha) / sigma
     });
-    loss.compute(&Batch::new(noise, x.clone(), z.clone(), eps, t, output.clone(), &(), &()))
+    // Of a noise that reads probabilities, models are given by their logits all the same.
+    let output = match noise.takes_probabilities() {
+        true => softmax(output.clone(), D - 1),
+        false => output.clone(),
+    };
+    loss.compute(&Batch::new(noise, x.clone(), z.clone(), eps, t, output, &(), &()))
 }
 
 /// Losses, under a noise they are defined for and on data `x` of two rows or more: one number per row that does not depend

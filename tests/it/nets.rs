@@ -11,8 +11,56 @@ use tweedie::{
         Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, PixelsConfig, Positions, Softmax, Task, Transformer,
         TransformerConfig, UNet, UNetConfig, layers,
     },
+    train::Parameters,
 };
 use tweedie_kernels::ops::linear;
+
+/// The parameters that a configuration counts are those of the net, and a net twice as wide has more of everything.
+#[test]
+fn footprints_count_the_parameters() {
+    let images = Task { shape: &[3, 9, 16], num_classes: 4, outputs: 2, categories: None, image: None };
+    let (rng, device) = (Rng::new(0), device());
+    for channels in [vec![8], vec![8, 12, 12], vec![6, 6, 10]] {
+        for (attention, blocks) in [(vec![], 1), (vec![0], 2)] {
+            let config = UNetConfig::new(1, channels.clone()).with_attention(attention).with_blocks(blocks);
+            let own = config.footprint(&images);
+            let net = config.fit(&images).init(&rng, &device).unwrap();
+            assert_eq!(own.parameters, net.num_params() as f64, "{channels:?}");
+            assert!(own.training > own.inference && own.inference > 8.0 * 144.0, "{own:?}");
+        }
+    }
+    let task = Task { shape: &[192, 1], num_classes: 2, outputs: 1, categories: Some(5), image: Some([3, 8, 8]) };
+    let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]), ..PixelsConfig::default() };
+    let net = pixels.clone().fit(&task).unwrap().init(&rng, &device).unwrap();
+    assert_eq!(pixels.footprint(&task).parameters, net.num_params() as f64);
+    for (cond_width, positions) in [(0, Positions::Sinusoidal), (10, Positions::Rotary)] {
+        let config =
+            DitConfig::new(1).with_width(32).with_depth(2).with_cond_width(cond_width).with_positions(positions);
+        let own = config.footprint(&images);
+        assert_eq!(own.parameters, config.fit(&images).init(&rng, &device).unwrap().num_params() as f64);
+    }
+    let text = Task { shape: &[12, 1], num_classes: 0, outputs: 1, categories: Some(11), image: None };
+    let vectors = Task { shape: &[12, 7], num_classes: 3, outputs: 2, categories: None, image: None };
+    for task in [text, vectors] {
+        for (tied, time, positions) in [(false, true, Positions::Rotary), (true, false, Positions::Learned)] {
+            let tied = tied && task.categories.is_some();
+            let config = TransformerConfig::new(0, 0).with_width(16).with_depth(2).with_heads(2).with_tied(tied);
+            let config = config.with_time(time).with_positions(positions);
+            let own = config.footprint(&task);
+            let net = config.fit(&task).init(&rng, &device).unwrap();
+            assert_eq!(own.parameters, net.num_params() as f64, "{tied} {time}");
+        }
+    }
+    let points = Task { shape: &[3], num_classes: 2, outputs: 1, categories: None, image: None };
+    let config = MlpConfig::new(1).with_hidden([12, 20]);
+    assert_eq!(
+        config.footprint(&points).parameters,
+        config.fit(&points).init(&rng, &device).unwrap().num_params() as f64
+    );
+    // No configuration is too large to be counted.
+    let huge = UNetConfig::new(1, [usize::MAX, usize::MAX]).with_blocks(usize::MAX).footprint(&images);
+    assert!(huge.parameters > 1e30 && huge.training > 1e20, "{huge:?}");
+}
 
 fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {
     Tensor::cat(rows.iter().map(|&row| x.clone().narrow(0, row, 1)).collect(), 0)
@@ -121,6 +169,45 @@ fn outputs_depend_on_class_and_time() {
     check(dit(), normal("z", [2, 2, 5, 5]));
     check(transformer(), tokens(2, 5));
     check(continuous(), normal("z", [2, 5, 3]));
+}
+
+/// With the weights of all modulations but one at zero, the output depends on time and class through that one alone.
+#[test]
+fn every_modulation_reads_time_and_class() {
+    fn check<const D: usize, N: Net<D, Condition = Classes>>(net: N, z: Tensor<D>, count: usize) {
+        let whole = Parameters::of(&net);
+        let modulations: Vec<String> = whole
+            .to_host()
+            .into_iter()
+            .map(|(name, ..)| name.to_owned())
+            .filter(|name| {
+                let parts: Vec<&str> = name.split('.').collect();
+                // `cond.…` is the embedding that all of them read.
+                parts.len() > 1 && parts.ends_with(&["cond", "weight"]) || parts.ends_with(&["modulation", "weight"])
+            })
+            .collect();
+        assert_eq!(modulations.len(), count, "{modulations:?}");
+        for kept in &modulations {
+            let zeroed = whole.to_host().into_iter().map(|(name, shape, mut values)| {
+                if modulations.iter().any(|other| other == name && other != kept) {
+                    values.fill(0.0);
+                }
+                (name.to_owned(), shape.to_vec(), values)
+            });
+            let net = Parameters::from_host(zeroed.collect(), &device()).into_module(net.clone());
+            let at = |t: f32, y: [u32; 2]| net.forward(z.clone(), Tensor::from_data([t, t], &device()), &y.into());
+            let size = floats(at(0.3, [1, 1]).abs().max())[0];
+            for (what, other) in [("time", at(0.8, [1, 1])), ("class", at(0.3, [2, 2]))] {
+                let gap = floats((at(0.3, [1, 1]) - other).abs().max())[0];
+                assert!(gap > 1e-5 * size, "{kept} alone: the output does not depend on the {what}");
+            }
+        }
+    }
+    check(unet(), normal("z", [2, 2, 5, 5]), 8);
+    check(mlp(), normal("z", [2, 3]), 3);
+    check(dit(), normal("z", [2, 2, 5, 5]), 3);
+    check(transformer(), tokens(2, 5), 3);
+    check(continuous(), normal("z", [2, 5, 3]), 3);
 }
 
 #[test]

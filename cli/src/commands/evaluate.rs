@@ -12,9 +12,12 @@ use crate::{
     device,
     dyn_model::EvaluationSet,
     messages,
-    output::console::say,
+    needs::Needs,
+    output::{console::say, progress::Progress},
     recipe::Recipe,
+    recipe::memory::{self, Field},
     recipe::plan::{DataSpec, Plan},
+    recipe::sections::MAX_STEPS,
     registry::{Modules, Rank},
 };
 use burn::tensor::Device;
@@ -30,6 +33,13 @@ use tweedie_data::{Baseline, Mean, Texts, baselines};
 pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if args.rows == Some(0) || args.times == 0 {
         return Err(Error::invalid("`--rows` and `--times` must be 1 or more"));
+    }
+    if args.times > MAX_STEPS {
+        return Err(Error::invalid(format!(
+            "`--times` must be at most {}, got {}",
+            messages::grouped(MAX_STEPS),
+            args.times
+        )));
     }
     let device = device::named(&args.device)?;
     let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
@@ -71,13 +81,23 @@ impl Case<'_> {
         // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
         let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
+        let bar = Progress::new(args.json, "evaluating");
         let set = EvaluationSet {
             data: held_out,
             rows: &rows,
             batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
+            unconditional: plan.train.cond_dropout == 1.0,
             seed: args.seed,
+            progress: &|fraction| bar.at(fraction),
             device: self.device,
         };
+        if args.device == "cpu" {
+            let needs = Needs::of(&plan);
+            let bytes = |batch| needs.sampling(batch, batch, 1);
+            let remedy = "; the batch of an evaluation is a part of the training batch";
+            Field { path: "train.batch", value: set.batch, bytes: &bytes, remedy }
+                .check(self.recipe, memory::available()?)?;
+        }
         let loss = model.mean_loss(&set, &plan.objective, plan.times.as_deref());
         let mut results = Results { rows: n, of: held_out.len(), loss, bits: None };
         if plan.noise.categorical() {
@@ -85,6 +105,7 @@ impl Case<'_> {
                 true => (1.0, Truncation::default()),
                 false => (plan.sample.guidance, plan.sample.truncation()),
             };
+            bar.doing("evaluating the bound".into());
             let bits = model.bound_bits(&set, args.times, guidance, truncation)?;
             let tokens: Vec<f64> = rows
                 .iter()
@@ -104,7 +125,8 @@ impl Case<'_> {
             }
             results.bits = Some(measured);
         }
-        results.show(args.json, facts);
+        bar.clear();
+        results.show(args.json, &held_out.facts());
         Ok(())
     }
 
@@ -157,8 +179,8 @@ impl Results {
             say(&pretty(&self.json()));
             return;
         }
-        say(&format!("data        {}", facts.describe()));
-        say(&format!("held out    {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
+        say(&format!("held out    {}", facts.describe()));
+        say(&format!("evaluated   {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
         let mean = |mean: &Mean| match mean.value.is_finite() {
             true => format!("{:.4} ± {:.4}", mean.value, mean.error),
             false => "∞".into(),

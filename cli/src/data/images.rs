@@ -1,5 +1,6 @@
 //! Images, and the sources of images.
 use crate::data::{
+    digest::Digest,
     facts::Facts,
     source::{Loaded, Set, Source, data_error},
 };
@@ -40,6 +41,16 @@ impl Set<4> for ImageSet {
             categories: None,
         }
     }
+    fn digest(&self) -> Digest {
+        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _ } = &self.0;
+        let sizes = [*channels, *height, *width, window[0], window[1], usize::from(*levels), usize::from(*flip)];
+        let digest = Digest::default().numbers(sizes.map(|size| size as u64)).bytes(pixels);
+        let digest = classes.iter().fold(digest, |digest, class| digest.text(class));
+        digest.numbers(labels.iter().flatten().map(|label| u64::from(*label)))
+    }
+    fn notes(&self) -> Option<String> {
+        (!self.0.notes.is_empty()).then(|| self.0.notes.to_string())
+    }
 }
 
 macro_rules! images {
@@ -57,6 +68,9 @@ macro_rules! images {
                     }
                     loaded => Ok(Some(Loaded::Four(Box::new(ImageSet(loaded.map_err(data_error)?))))),
                 }
+            }
+            fn memory(&self, split: Split) -> Result<Option<u64>> {
+                tweedie_data::Source::memory(self, split).map_err(data_error)
             }
         }
     )*};

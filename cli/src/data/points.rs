@@ -46,6 +46,10 @@ impl Source for PointSource {
         let samples = tweedie::data::Samples::new(values, [n, 2]).with_labels(labels);
         Ok(Some(Loaded::Two(Box::new(PointSet { samples, n, classes: self.shape.classes() }))))
     }
+    fn memory(&self, _: Split) -> Result<Option<u64>> {
+        // Four variates of eight bytes, two values and a label per point.
+        Ok(Some((self.n as u64).saturating_mul(64)))
+    }
 }
 
 #[derive(Debug)]

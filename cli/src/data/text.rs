@@ -1,6 +1,7 @@
 //! Text as sequences of token ids.
 use crate::data::{
     categories::{Categories, Shown},
+    digest::Digest,
     facts::Facts,
     source::{Loaded, Set, Source, data_error},
 };
@@ -12,6 +13,9 @@ impl Source for Text {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
         let loaded = Text::load(self, split).map_err(data_error)?;
         Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
+    }
+    fn memory(&self, _: Split) -> Result<Option<u64>> {
+        Text::memory(self).map(Some).map_err(data_error)
     }
 }
 
@@ -46,5 +50,10 @@ impl Set<3> for TextSet {
     }
     fn texts(&self) -> Option<&Texts> {
         Some(&self.0)
+    }
+    fn digest(&self) -> Digest {
+        let rows = (0..self.0.len()).map(|row| self.0.get(row).len() as u64);
+        let digest = Digest::default().numbers([self.0.codec.length as u64]).numbers(rows);
+        self.0.tokens().iter().fold(digest, |digest, token| digest.bytes(&token.to_le_bytes()))
     }
 }

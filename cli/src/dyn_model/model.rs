@@ -13,7 +13,7 @@ use tweedie::{
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{Classes, Net, Task},
+    net::{self, Classes, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -50,9 +50,12 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     device: &Device,
 ) -> Result<Model<D, C::Net, DynTransform<D>>> {
     let ModelParts { data, x, transform, noise } = parts;
-    let net = config.init(&task(x, &*noise), rng, device)?;
+    // Layers of `burn::nn` would draw their weights from the device's own generator.
+    let net = net::try_seeded(rng, device, |device| config.init(&task(x, &*noise), rng, device))?;
     noise.check()?;
-    let transform = transform.unwrap_or(&Untransformed {}).init(data, &rng.stream("transform"), device)?;
+    let transform = transform.unwrap_or(&Untransformed {});
+    let own = rng.stream("transform");
+    let transform = net::try_seeded(&own, device, |device| transform.init(data, &own, device))?;
     let model = Model::new(noise, net)?.with_transform(transform);
     Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
 }

@@ -5,7 +5,13 @@ use super::{
 };
 use crate::{data::Facts, registry::settings::NetConfig};
 use burn::tensor::{DType, Device};
-use tweedie::{Result, Rng, laws, laws::Check, net::Classes, noise::Noise, train::Parameters};
+use tweedie::{
+    Result, Rng, laws,
+    laws::Check,
+    net::{self, Classes, Footprint},
+    noise::Noise,
+    train::Parameters,
+};
 
 /// The settings of a network of any type: builds trainers and models around it.
 pub(crate) trait NetBuilder<const D: usize> {
@@ -18,6 +24,10 @@ pub(crate) trait NetBuilder<const D: usize> {
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn DynModel<D>>>;
+    /// The memory that the network needs, if that is known.
+    fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint>;
+    /// Remarks on settings that may not be meant.
+    fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String>;
     /// Runs the laws of networks on one with initial weights.
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
 }
@@ -36,11 +46,19 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         let weights = weights(&Parameters::of(&model))?;
         Ok(Box::new(weights.into_module(model)))
     }
+    fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint> {
+        NetConfig::footprint(self, &model::task(facts, noise))
+    }
+    fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String> {
+        NetConfig::remarks(self, &model::task(facts, noise))
+    }
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;
         let device = Device::flex();
         let rng = Rng::new(0);
-        let net = self.init(&model::task(facts, noise), &rng.stream("weights"), &device)?;
+        let task = model::task(facts, noise);
+        let weights = rng.stream("weights");
+        let net = net::try_seeded(&weights, &device, |device| self.init(&task, &weights, device))?;
         let mut shape = [ROWS; D];
         shape[1..].copy_from_slice(&facts.shape);
         let mut expected = shape;

@@ -8,7 +8,8 @@ use std::path::Path;
 use tweedie::{Result, net::Classes, train::write_atomically};
 use tweedie_data::npy;
 
-/// Writes `samples.npy`, `classes.npy` and, depending on the data, `samples.png` or `samples.txt`; returns the name of
+/// Writes `samples.npy`, `classes.npy`, `classes.json` (the name of each class, in the order of the indices in
+/// `classes.npy`) and, depending on the data, `samples.png` or `samples.txt`; returns the name of
 /// the latter.
 pub(crate) fn write(
     folder: &Path,
@@ -23,6 +24,8 @@ pub(crate) fn write(
         // −1 means unconditional.
         let indices: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
         npy::save(folder.join("classes.npy"), &[n], &indices).map_err(data_error)?;
+        let names = serde_json::to_string_pretty(&facts.classes).expect("texts can be written as JSON");
+        write_atomically(&folder.join("classes.json"), format!("{names}\n").as_bytes())?;
     }
     if let Some(text) = text::lines(facts, last) {
         write_atomically(&folder.join("samples.txt"), text.as_bytes())?;

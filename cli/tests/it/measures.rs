@@ -21,6 +21,11 @@ fn verify_prints_the_same_laws_as_a_table_and_as_json() {
     let order = order.lines().find(|line| line.contains("order of convergence")).unwrap();
     assert!(order.contains("declared one, 1 ") && order.contains("≥ 0.9"), "{order}");
     assert!(refused(folder.path(), "verify schedule cosin").contains("did you mean `cosine`?"));
+    // By its name alone, of every kind that has it.
+    assert!(text(&done(folder.path(), "verify dit --brief").stdout).starts_with("net dit  "));
+    let uniform = text(&done(folder.path(), "verify uniform --brief").stdout);
+    assert!(uniform.contains("noise uniform") && uniform.contains("spacing uniform"), "{uniform}");
+    assert!(refused(folder.path(), "verify unett").contains("did you mean `unet`?"));
     // Every built-in module except samplers, which the tests of the library cover.
     for kind in ["schedule", "noise", "net", "loss", "spacing"] {
         let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
@@ -108,7 +113,7 @@ fn the_command_that_compare_suggests_runs() {
     assert!(refused(folder.path(), "compare run --steps 3 --n 2 --out r.toml").contains("this is a file"));
     let many = refused(folder.path(), "compare run --steps 3,2000 --n 2");
     assert!(
-        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps.\n"),
+        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps: take 1000 at most.\n"),
         "{many}"
     );
     let counted = text(&done(folder.path(), "compare run --steps 2 --n 2 --samples 5000 --sampler ddim").stdout);
@@ -116,6 +121,29 @@ fn the_command_that_compare_suggests_runs() {
     // A run is verified by naming its folder.
     let laws = text(&done(folder.path(), "verify run --brief").stdout);
     assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 failed\n") && laws.lines().count() < 9, "{laws}");
+}
+
+/// Distances need two samples in each set.
+#[test]
+fn compare_refuses_distances_from_a_single_datum() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("r.toml"), super::MOONS).unwrap();
+    done(at, "train r.toml --out one --set data.n=1 --steps 1 -q");
+    let error = refused(at, "compare one --steps 2 --n 2 --samples 4 --sampler ddim");
+    assert!(error.contains("`--samples` measures distances between two sets of 2 or more"), "{error}");
+    assert!(error.contains("1 sample: leave out `--samples`"), "{error}");
+    done(at, "train r.toml --out two --set data.n=2 --steps 1 -q");
+    let table = text(&done(at, "compare two --steps 2 --n 2 --samples 4 --sampler ddim").stdout);
+    assert!(table.contains("ddim"), "{table}");
+    // A table of few steps is compared at these.
+    std::fs::write(at.join("d.toml"), super::DIGITS.replace("steps = 3\n", "")).unwrap();
+    done(at, "train d.toml --out short --set schedule.steps=2 --steps 1 -q");
+    let table = text(&done(at, "compare short --n 2 --sampler ddim").stdout);
+    assert!(table.contains("ddim"), "{table}");
+    let resolved = std::fs::read_to_string(at.join("short/recipe.toml")).unwrap();
+    assert!(resolved.contains("[sample]\nn = 12\nsteps = 2\n"), "{resolved}");
+    done(at, "verify short --brief");
 }
 
 #[test]

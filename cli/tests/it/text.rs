@@ -186,6 +186,75 @@ fn known_tokens_stay_and_a_line_of_samples_can_be_a_prompt() {
     assert!(page.contains("<script>") && !page.contains("http"), "the page is self-contained");
 }
 
+/// Of a text with blanks every letter is in every sample, by each sampler, although the model of one training step believes in the
+/// end of the line as much as in any letter.
+#[test]
+fn what_is_given_is_in_every_sample() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES.replace('a', "é")).unwrap();
+    let samplers = |noise: &str| -> Vec<&str> {
+        match noise {
+            "absorbing" => vec![
+                "ancestral",
+                "analytic",
+                "first-hitting",
+                "tau-leaping",
+                "ordered",
+                "{name=\"ordered\",by=\"random\"}",
+                "remasking",
+                "cached",
+                "{name=\"blocks\",block=3}",
+                "{name=\"blocks\",block=2,window=4}",
+            ],
+            _ => vec!["ancestral", "analytic", "tau-leaping", "cached"],
+        }
+    };
+    let mut lines = 0;
+    for (noise, schedule) in [("absorbing", "flow-matching"), ("uniform", "geometric"), ("marginal", "log-linear")] {
+        let loss = if noise == "absorbing" { "masked-nelbo" } else { "cross-entropy" };
+        let recipe = recipe(&format!("name = \"{schedule}\""), &format!("name = \"{noise}\""), loss, "");
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        let _ = fs::remove_dir_all(at.join("run"));
+        done(at, "train r.toml --out run -q --steps 1 --set run.evaluate_every=0");
+        for sampler in samplers(noise) {
+            // Blanks side by side, at the start, at the end, and none.
+            for (flags, pattern) in [
+                ("--infill éb..é --blank .", "éb..é"),
+                ("--infill ..m --blank .", "..m"),
+                ("--infill m... --blank .", "m..."),
+                ("--infill ........m --blank .", "........m"),
+                ("--infill __é__m --temperature 0.5", "..é..m"),
+                ("--infill l_é --top-k 1", "l.é"),
+                ("--prompt em", "em"),
+            ] {
+                let line = format!("sample run --n 40 --steps 4 --out s -q {flags} --sampler {sampler}");
+                done(at, &line);
+                let text = fs::read_to_string(at.join("s/samples.txt")).unwrap();
+                assert_eq!(text.lines().count(), 40);
+                for sample in text.lines() {
+                    let mut letters = sample.chars();
+                    for given in pattern.chars() {
+                        let letter = letters.next();
+                        let right = letter.is_some() && (given == '.' || letter == Some(given));
+                        assert!(right, "{noise} {sampler} {flags}: {sample}");
+                    }
+                    lines += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(lines, 40 * 7 * 18);
+    let refused = |flags: &str| refused(at, &format!("sample run --n 2 --out s -q {flags}"));
+    let long = refused("--infill é_________m");
+    assert!(
+        long.contains("this text has 11 tokens, and the model generates 9 tokens per sample: shorten it"),
+        "{long}"
+    );
+    let foreign = refused("--infill ex_");
+    assert!(foreign.contains("`x` (U+0078), character 2 of") && foreign.contains("not in the vocabulary"), "{foreign}");
+}
+
 #[test]
 fn embedded_text_completes_a_run() {
     let folder = tempdir().unwrap();
@@ -208,8 +277,8 @@ fn levels_of_images_are_categories() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     for (noise, schedule) in [
-        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
-        ("nearest-neighbour", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
+        ("discretized-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
+        ("nearest-neighbor", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
         ("absorbing", "name = \"cosine\"\nsteps = 20"),
     ] {
         let recipe = recipe(schedule, &format!("name = \"{noise}\""), "vlb", "")

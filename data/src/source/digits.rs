@@ -31,6 +31,11 @@ impl Source for Digits {
         let labels = set.target.iter().map(|&digit| digit as u32).collect();
         let names = (0..10).map(|digit| digit.to_string()).collect();
         let images = Images { levels: 17, ..Images::new(pixels, [1, 8, 8])? }.with_labels(labels, names)?;
-        part(&images, split, self.held_out)?.with_levels(self.levels)
+        part(images, split, self.held_out)?.with_levels(self.levels)
+    }
+
+    fn memory(&self, _: Split) -> Result<Option<u64>, Error> {
+        // The table of floats, its bytes and the two parts.
+        Ok(Some(1797 * 64 * 6))
     }
 }

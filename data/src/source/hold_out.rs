@@ -2,7 +2,7 @@
 use crate::{Error, Images, Split};
 
 /// One part of a set of which every `held_out`-th image of a class is held out.
-pub(super) fn part(images: &Images, split: Split, held_out: usize) -> Result<Images, Error> {
+pub(super) fn part(images: Images, split: Split, held_out: usize) -> Result<Images, Error> {
     let (train, held) = images.hold_out(held_out);
     let (part, problem, remedy) = match split {
         Split::Train => (

@@ -4,11 +4,17 @@ use super::{
     hold_out::part,
     labels::{labels, lines},
 };
-use crate::{Background, Error, Images, Split, error::list, find, pixels};
+use crate::{
+    Background, Error, Images, Split,
+    error::list,
+    find, kind,
+    limits::{self, MAX_ARRAY, MAX_RATIO},
+    pixels,
+};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
@@ -76,8 +82,22 @@ impl Source for Idx {
         }
         let (images, labels, whole) = self.files(split)?;
         let set = self.read(&images, labels.as_deref())?;
-        let set = if whole { part(&set, split, self.held_out)? } else { set };
+        let set = if whole { part(set, split, self.held_out)? } else { set };
         set.with_levels(self.levels)
+    }
+
+    fn memory(&self, split: Split) -> Result<Option<u64>, Error> {
+        let (images, ..) = self.files(split)?;
+        let stream = Stream::open(&images).map_err(|error| error.at_field(self.field("images")))?;
+        let [count, height, width] = [0, 1, 2].map(|axis| stream.sizes.get(axis).copied().unwrap_or(1));
+        let found = stream.sizes.get(3).copied().unwrap_or(1);
+        let channels = self.channels.map_or(found, |channels| channels as u64);
+        let pixels = match self.pad {
+            Some(side) => (side as u64).saturating_mul(side as u64),
+            None => height * width,
+        };
+        // The bytes of the file and the set; then the set, and its two parts.
+        Ok(Some(stream.length.saturating_add(count.saturating_mul(channels).saturating_mul(pixels).saturating_mul(2))))
     }
 }
 
@@ -219,71 +239,13 @@ fn standard_file(folder: &Path, split: Split, what: &str, dimensions: usize) -> 
 
 /// The sizes and bytes of an IDX file of unsigned bytes, plain or gzipped.
 fn read_idx(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
-    let open = || File::open(file).map_err(Error::io(file, "open"));
-    let mut start = Vec::new();
-    open()?.take(2).read_to_end(&mut start).map_err(Error::io(file, "read"))?;
-    let packed = start == [0x1f, 0x8b];
-    let mut reader: Box<dyn Read> = match packed {
-        true => Box::new(MultiGzDecoder::new(BufReader::new(open()?))),
-        false => Box::new(BufReader::new(open()?)),
-    };
-    // The next bytes, and whether the gzip stream ended too early after them.
-    let mut take = |from: u64, length: u64| -> Result<(Vec<u8>, bool), Error> {
-        let mut bytes = Vec::new();
-        match reader.by_ref().take(length).read_to_end(&mut bytes) {
-            Ok(_) => Ok((bytes, false)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((bytes, true)),
-            Err(error) => {
-                let reason = match packed {
-                    true => format!("its gzip stream is damaged after {} bytes ({error})", from + bytes.len() as u64),
-                    false => error.to_string(),
-                };
-                Err(Error::unreadable(file, None, reason))
-            }
-        }
-    };
-    let cut = |expected: u64, found: u64| Error::truncated(file, expected, found, packed);
-
-    let (magic, _) = take(0, 4)?;
-    let [0, 0, kind, dimensions] = magic[..] else {
-        let found = match magic.len() {
-            0 => "the end of the file (it is empty)".into(),
-            _ => format!("the bytes {magic:02x?}"),
-        };
-        let expected = "the magic number of an IDX file, two zero bytes, a type and a number of dimensions";
-        return Err(Error::unexpected(file, found, expected)
-            .with_remedy("give an IDX file, plain or gzipped (unpack a zip archive first)"));
-    };
-    if kind != 0x08 {
-        let name = match kind {
-            0x09 => "signed bytes",
-            0x0b => "16-bit integers",
-            0x0c => "32-bit integers",
-            0x0d => "32-bit floats",
-            0x0e => "64-bit floats",
-            _ => "an unknown type",
-        };
-        let found = format!("an IDX header for {name} (0x{kind:02x})");
-        return Err(Error::unexpected(file, found, "one for unsigned bytes (0x08)")
-            .with_remedy("convert the file to unsigned bytes"));
-    }
-    let header = 4 + 4 * u64::from(dimensions);
-    let (sizes, _) = take(4, header - 4)?;
-    if (sizes.len() as u64) < header - 4 {
-        return Err(cut(header, 4 + sizes.len() as u64));
-    }
-    let sizes: Vec<u64> =
-        sizes.chunks_exact(4).map(|s| u64::from(u32::from_be_bytes([s[0], s[1], s[2], s[3]]))).collect();
-    let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
-    let Some(length) = product.filter(|&length| length < u64::MAX - header) else {
-        let reason = format!("its header announces an array of {sizes:?}, which does not fit into memory");
-        return Err(Error::unreadable(file, None, reason));
-    };
-    let (bytes, _) = take(header, length)?;
+    let mut stream = Stream::open(file)?;
+    let (header, length) = (stream.header, stream.length);
+    let (bytes, _) = stream.take(header, length)?;
     if (bytes.len() as u64) < length {
-        return Err(cut(header + length, header + bytes.len() as u64));
+        return Err(stream.cut(header + length, header + bytes.len() as u64));
     }
-    match take(header + length, 1)? {
+    match stream.take(header + length, 1)? {
         (_, true) => {
             return Err(Error::unreadable(file, None, "its gzip stream ends before its checksum"));
         }
@@ -292,7 +254,118 @@ fn read_idx(file: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
         }
         _ => {}
     }
-    Ok((sizes.into_iter().map(|size| size as usize).collect(), bytes))
+    Ok((stream.sizes.into_iter().map(|size| size as usize).collect(), bytes))
+}
+
+/// An IDX file after its header.
+struct Stream<'a> {
+    file: &'a Path,
+    packed: bool,
+    reader: Box<dyn Read>,
+    /// The sizes of the array, and its number of bytes.
+    sizes: Vec<u64>,
+    length: u64,
+    /// The number of bytes of the header.
+    header: u64,
+}
+
+impl<'a> Stream<'a> {
+    fn open(file: &'a Path) -> Result<Self, Error> {
+        let (opened, size) = limits::open(file)?;
+        let mut start = Vec::new();
+        let mut plain = BufReader::new(opened);
+        plain.by_ref().take(kind::LOOK as u64).read_to_end(&mut start).map_err(Error::io(file, "read"))?;
+        let packed = limits::is_gzip(&start);
+        let whole = io::Cursor::new(start).chain(plain);
+        let reader: Box<dyn Read> =
+            if packed { Box::new(MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };
+        let mut stream = Self { file, packed, reader, sizes: Vec::new(), length: 0, header: 4 };
+        stream.read_header(size)?;
+        Ok(stream)
+    }
+
+    /// The next bytes, which are those after `from`, and whether the gzip stream ended too early after them.
+    fn take(&mut self, from: u64, length: u64) -> Result<(Vec<u8>, bool), Error> {
+        let mut bytes = Vec::new();
+        match self.reader.by_ref().take(length).read_to_end(&mut bytes) {
+            Ok(_) => Ok((bytes, false)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((bytes, true)),
+            Err(error) => {
+                let reason = match self.packed {
+                    true => format!("its gzip stream is damaged after {} bytes ({error})", from + bytes.len() as u64),
+                    false => error.to_string(),
+                };
+                Err(Error::unreadable(self.file, None, reason))
+            }
+        }
+    }
+
+    fn cut(&self, expected: u64, found: u64) -> Error {
+        Error::truncated(self.file, expected, found, self.packed)
+    }
+
+    /// Reads the header; `size` is the number of bytes of the file, which bounds what it can hold.
+    fn read_header(&mut self, size: u64) -> Result<(), Error> {
+        let file = self.file;
+        let (magic, _) = self.take(0, 4)?;
+        let [0, 0, kind, dimensions] = magic[..] else { return Err(self.not_idx(magic)) };
+        if kind != 0x08 {
+            let name = match kind {
+                0x09 => "signed bytes",
+                0x0b => "16-bit integers",
+                0x0c => "32-bit integers",
+                0x0d => "32-bit floats",
+                0x0e => "64-bit floats",
+                _ => "an unknown type",
+            };
+            let found = format!("an IDX header for {name} (0x{kind:02x})");
+            return Err(Error::unexpected(file, found, "one for unsigned bytes (0x08)")
+                .with_remedy("convert the file to unsigned bytes"));
+        }
+        self.header = 4 + 4 * u64::from(dimensions);
+        let (sizes, _) = self.take(4, self.header - 4)?;
+        if (sizes.len() as u64) < self.header - 4 {
+            return Err(self.cut(self.header, 4 + sizes.len() as u64));
+        }
+        self.sizes = sizes.chunks_exact(4).map(|s| u64::from(u32::from_be_bytes([s[0], s[1], s[2], s[3]]))).collect();
+        let product = self.sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
+        let announced = format!("its header announces an array of {:?}", self.sizes);
+        let Some(length) = product.filter(|&length| length <= MAX_ARRAY) else {
+            let reason = format!("{announced}, which does not fit into memory (at most {MAX_ARRAY} bytes)");
+            return Err(Error::unreadable(file, None, reason));
+        };
+        self.length = length;
+        // Known before anything is read: the bytes are not in the file.
+        if !self.packed && size < self.header + length {
+            return Err(self.cut(self.header + length, size));
+        }
+        if self.packed && length / MAX_RATIO > size {
+            let reason = format!("{announced}, more than gzip can hold in the {size} bytes of the file");
+            return Err(Error::unreadable(file, None, reason));
+        }
+        Ok(())
+    }
+
+    /// The error for a file that does not start as an IDX file does.
+    fn not_idx(&mut self, mut start: Vec<u8>) -> Error {
+        let expected = "the magic number of an IDX file, two zero bytes, a type and a number of dimensions";
+        let four: Vec<u8> = start.iter().copied().take(4).collect();
+        if let Ok((more, _)) = self.take(4, kind::LOOK as u64) {
+            start.extend(more);
+        }
+        if let Some(kind) = kind::of(&start) {
+            let (problem, remedy) = match self.packed {
+                true => kind::packed(&kind),
+                false => (format!("is {}", kind.name), kind.remedy),
+            };
+            return Error::format(self.file, format!("{problem}, and not an IDX file")).with_remedy(remedy);
+        }
+        let found = match four.len() {
+            0 => "the end of the file (it is empty)".into(),
+            _ => format!("the bytes {four:02x?}"),
+        };
+        Error::unexpected(self.file, found, expected).with_remedy("give an IDX file, plain or gzipped")
+    }
 }
 
 /// Interleaved pixels of `from` channels as `to` channels.

@@ -1,6 +1,9 @@
 //! Labels and class names as files give them.
-use crate::Error;
-use std::path::Path;
+use crate::{Error, error::list};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 /// More classes than this without a list of names are not labels, but integers of another meaning.
 const MAX_CLASSES: usize = 1 << 16;
@@ -32,8 +35,35 @@ pub(super) fn labels(file: &Path, found: &[i64], names: Vec<String>) -> Result<(
     Ok((labels, classes))
 }
 
+/// Labels that are texts, and the names of the classes: those given, or the different texts in the order of their bytes.
+/// `all` are the labels of both parts of the set, so that both have the same classes.
+pub(super) fn texts<'a>(
+    file: &Path,
+    found: &[String],
+    all: impl Iterator<Item = &'a String>,
+    names: Vec<String>,
+) -> Result<(Vec<u32>, Vec<String>), Error> {
+    let names = match names.is_empty() {
+        true => all.cloned().collect::<BTreeSet<_>>().into_iter().take(MAX_CLASSES + 1).collect(),
+        false => names,
+    };
+    if names.len() > MAX_CLASSES {
+        let problem = format!("has more than {MAX_CLASSES} different labels, which are texts and not classes");
+        return Err(Error::format(file, problem)
+            .with_remedy("choose a column of class labels, or set `label = \"\"` for a set without classes"));
+    }
+    let places: HashMap<&str, u32> = names.iter().enumerate().rev().map(|(i, name)| (&**name, i as u32)).collect();
+    let labels = found.iter().enumerate().map(|(item, label)| {
+        places.get(&**label).copied().ok_or_else(|| {
+            let problem = format!("has label `{label}` at item {item}, but the classes are {}", list(&names));
+            Error::format(file, problem).with_remedy("name every class in `classes`, or correct the label")
+        })
+    });
+    Ok((labels.collect::<Result<_, _>>()?, names))
+}
+
 /// Names written one per line, without empty lines at the end.
 pub(super) fn lines(file: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file, "read"))?;
+    let text = crate::text::file::text(file)?;
     Ok(text.trim_end().lines().map(|line| line.trim().to_string()).collect())
 }

@@ -1,25 +1,33 @@
 //! Parquet tables of pictures in the layout of Hugging Face.
-use super::{Source, decode::decode, hold_out::part, labels::labels};
-use crate::{Background, Crop, Error, Filter, Images, Split, error::list, find, pixels::Prepare};
-use parquet::{
-    basic::Type as Physical,
-    column::reader::get_typed_column_reader,
-    data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
-    errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+mod table;
+
+use super::{
+    Source, Unreadable,
+    decode::{Decoded, Pictures},
+    hold_out::part,
+    labels::{labels, texts},
 };
+use crate::{
+    Background, Crop, Error, Filter, Images, Notes, Split, find,
+    limits::{MAX_ARRAY, MAX_ROWS},
+    pixels::Prepare,
+};
+use parquet::data_type::ByteArray;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
+use table::{Labels, Table};
 
 /// A Parquet file, or a folder of them, in Hugging Face's layout of image sets: a column `image` of
-/// `struct { bytes, path }` that holds PNG or JPEG files, and a column `label` of integers.
+/// `struct { bytes, path }` that holds PNG, JPEG, WebP, GIF, BMP or TIFF files, and a column `label`.
 ///
 /// In a folder (or its subfolder `data`), files whose names start with `train` are the training part and those that
 /// start with `test` (or else `validation`) the held-out part; otherwise all files are one set, of which every
-/// `held_out`-th image of a class is held out. Pages may be uncompressed or compressed with Zstandard, Snappy or gzip.
+/// `held_out`-th image of a class is held out. Labels are integers from 0, truth values, or texts, which are the classes
+/// in the order of their bytes (`10` is before `2`). Pages may be uncompressed or compressed with Zstandard, Snappy, LZ4,
+/// Brotli or gzip. A set has at most 2²⁴ rows ([`MAX_ROWS`](crate::limits::MAX_ROWS)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parquet {
@@ -28,10 +36,10 @@ pub struct Parquet {
     pub path: PathBuf,
     /// Name of the column of the pictures. Default: "image".
     pub image: String,
-    /// Name of the column of the labels, of integers from 0; "" for a set without classes. Default: "label".
+    /// Name of the column of the labels, of integers from 0 or texts; "" for a set without classes. Default: "label".
     pub label: String,
     /// Names of the classes, in the order of the labels. Default: those in the file's metadata `huggingface`, or else
-    /// the labels themselves.
+    /// the labels themselves; labels that are texts must be among the names.
     pub classes: Vec<String>,
     /// Side in pixels of the square that images are scaled to, 1 or more. Default: images are not scaled and must all
     /// have one size.
@@ -55,6 +63,9 @@ pub struct Parquet {
     /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
     /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
+    /// What is done with pictures that cannot be read: "refuse" lists them in an error, "skip" leaves them out. Default:
+    /// "refuse".
+    pub unreadable: Unreadable,
 }
 
 impl Default for Parquet {
@@ -73,6 +84,7 @@ impl Default for Parquet {
             flip: false,
             held_out: 10,
             levels: None,
+            unreadable: Unreadable::Refuse,
         }
     }
 }
@@ -86,6 +98,43 @@ struct Row {
 
 impl Source for Parquet {
     fn load(&self, split: Split) -> Result<Images, Error> {
+        let prepare = self.prepare()?;
+        self.read(&prepare, split).map_err(|error| error.at_field("path"))
+    }
+
+    fn memory(&self, split: Split) -> Result<Option<u64>, Error> {
+        let prepare = self.prepare()?;
+        let count = || -> Result<Option<u64>, Error> {
+            let (path, parts) = self.files(split)?;
+            let (mut rows, mut stored, mut pixels) = (0u64, 0u64, prepare.side().map(|side| (side * side) as u64));
+            for file in &parts.own {
+                let table = Table::open(file)?;
+                rows = rows.saturating_add(table.rows()?);
+                stored = stored.saturating_add(table.stored(&self.image));
+                pixels = pixels.or_else(|| table.first_pixels(&self.image));
+            }
+            check_size(&path, rows, stored)?;
+            // The files, the decoded pictures, and the set; then the set, and its two parts.
+            let bytes = |pixels| stored.saturating_add(rows.saturating_mul(2 * self.channels as u64 * pixels));
+            Ok(pixels.map(bytes))
+        };
+        count().map_err(|error| error.at_field("path"))
+    }
+}
+
+/// Checks that tables of so many rows, and so many bytes of pictures, can be read.
+fn check_size(path: &Path, rows: u64, stored: u64) -> Result<(), Error> {
+    let problem = match (rows > MAX_ROWS, stored > MAX_ARRAY) {
+        (true, _) => format!("announces {rows} rows, more than the {MAX_ROWS} that are read"),
+        (_, true) => format!("announces {stored} bytes of pictures, more than the {MAX_ARRAY} that are read"),
+        _ => return Ok(()),
+    };
+    Err(Error::format(path, problem).with_remedy("write it again if that is wrong, or give a part of it"))
+}
+
+impl Parquet {
+    /// The checked settings.
+    fn prepare(&self) -> Result<Prepare, Error> {
         let &Self { size, crop, margin, filter, channels, background, .. } = self;
         let prepare = Prepare { size, crop, margin, filter, channels, background };
         prepare.check()?;
@@ -99,56 +148,109 @@ impl Source for Parquet {
                 .with_field("classes")
                 .with_remedy("set `label` to the name of the column of labels"));
         }
-        self.read(&prepare, split).map_err(|error| error.at_field("path"))
+        Ok(prepare)
     }
-}
 
-impl Parquet {
-    fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
+    fn files(&self, split: Split) -> Result<(PathBuf, Parts), Error> {
         let path = find(&self.path)?;
-        let (files, whole) = if path.is_dir() { in_folder(&path, split)? } else { (vec![path.clone()], true) };
-        let (mut rows, mut found, mut names) = (Vec::new(), Vec::new(), self.classes.clone());
+        let whole =
+            |path: &PathBuf| Parts { own: vec![path.clone()], other: Vec::new(), whole: true, notes: Notes::default() };
+        let parts = if path.is_dir() { in_folder(&path, split)? } else { whole(&path) };
+        Ok((path, parts))
+    }
+
+    fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
+        let (path, Parts { own: files, other, whole, mut notes }) = self.files(split)?;
+        let (mut rows, mut found, mut names) = (Vec::new(), Labels::default(), self.classes.clone());
+        let field = if self.classes.is_empty() { "label" } else { "classes" };
+        let (mut count, mut stored) = (0u64, 0u64);
         for (n, file) in files.iter().enumerate() {
             let table = Table::open(file)?;
+            count = count.saturating_add(table.rows()?);
+            stored = stored.saturating_add(table.stored(&self.image));
+            check_size(&path, count, stored)?;
             let pictures = table.pictures(&self.image)?;
             if !self.label.is_empty() {
                 let here = table.labels(&self.label)?;
                 names = if names.is_empty() { table.names(&self.label) } else { names };
-                // Checked here, where the file and row are known.
-                let field = if self.classes.is_empty() { "label" } else { "classes" };
-                labels(file, &here, names.clone()).map_err(|error| error.with_field(field))?;
-                found.extend(here);
+                if let Labels::Numbers(here) = &here {
+                    // Checked here, where the file and row are known.
+                    labels(file, here, names.clone()).map_err(|error| error.with_field(field))?;
+                }
+                found.extend(here).map_err(|problem| Error::format(file, problem).with_field("label"))?;
             }
             rows.extend(pictures.into_iter().enumerate().map(|(row, bytes)| Row { bytes, file: n, row }));
         }
         if rows.is_empty() {
             return Err(Error::empty("has no rows").with_path(path).with_remedy("give a table with at least one row"));
         }
-        let read = |row: &Row| {
-            let unreadable = |reason| Error::unreadable(&files[row.file], Some(row.row), reason);
-            prepare.picture(row.bytes.data()).map_err(unreadable)
+        let read = |row: &Row| prepare.picture(row.bytes.data());
+        let pictures = Pictures {
+            path: &path,
+            items: &rows,
+            name: |i: usize| format!("row {} of {}", rows[i].row, files[rows[i].file].display()),
+            single: &|i, reason| {
+                Error::unreadable(&files[rows[i].file], Some(rows[i].row), reason).with_remedy(Error::SKIP)
+            },
+            unreadable: self.unreadable,
         };
-        let name = |i: usize| format!("row {} of {}", rows[i].row, files[rows[i].file].display());
-        let mut images = decode(&path, &rows, prepare, read, name)?;
+        let Decoded { mut images, skipped } = pictures.decode(prepare, read, &mut notes, Vec::new())?;
         images.flip = self.flip;
         if !self.label.is_empty() {
-            let (labels, classes) = labels(&path, &found, names)?;
+            found.remove(&skipped);
+            let (labels, classes) = match &found {
+                Labels::Numbers(found) => labels(&path, found, names)?,
+                Labels::Texts(found) => {
+                    let mut others = Vec::new();
+                    for file in other.iter().filter(|_| names.is_empty()) {
+                        match Table::open(file)?.labels(&self.label)? {
+                            Labels::Texts(labels) => others.extend(labels),
+                            Labels::Numbers(_) => return Err(Error::format(file, Labels::MIXED).with_field("label")),
+                        }
+                    }
+                    texts(&path, found, found.iter().chain(&others), names).map_err(|error| error.with_field(field))?
+                }
+            };
+            notes.compare(&classes);
             images = images.with_labels(labels, classes)?;
         }
+        images.notes = notes;
         if whole {
-            images = part(&images, split, self.held_out)?;
+            images = part(images, split, self.held_out)?;
         }
         images.with_levels(self.levels)
     }
 }
 
-/// The files of a part in a folder, and whether they hold the other part too.
-fn in_folder(folder: &Path, split: Split) -> Result<(Vec<PathBuf>, bool), Error> {
-    let list = |folder: &Path| -> Result<Vec<PathBuf>, Error> {
+/// The files of a set.
+struct Parts {
+    /// Those of the wanted part.
+    own: Vec<PathBuf>,
+    /// Those of the other part.
+    other: Vec<PathBuf>,
+    /// Whether `own` holds both parts.
+    whole: bool,
+    notes: Notes,
+}
+
+/// The files of a part in a folder.
+fn in_folder(folder: &Path, split: Split) -> Result<Parts, Error> {
+    let mut notes = Notes::default();
+    let mut list = |folder: &Path| -> Result<Vec<PathBuf>, Error> {
         let entries = fs::read_dir(folder).map_err(Error::io(folder, "list"))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "parquet"));
+        let (mut files, mut found) = (Vec::new(), Notes::default());
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+            match path {
+                path if path.file_name().is_some_and(super::tree::is_hidden) => {}
+                path if is_table && path.is_file() => files.push(path),
+                path if is_table && !path.is_dir() => found.add_special("tables that are not regular files"),
+                path if !path.is_dir() => found.add_ending(&path),
+                _ => {}
+            }
+        }
         files.sort();
+        notes = found;
         Ok(files)
     };
     let data = folder.join("data");
@@ -166,126 +268,15 @@ fn in_folder(folder: &Path, split: Split) -> Result<(Vec<PathBuf>, bool), Error>
     };
     let train = named("train");
     let held = [named("test"), named("validation")].into_iter().find(|files| !files.is_empty());
-    Ok(match (train.is_empty(), held, split) {
-        (true, ..) => (files, true),
-        (false, None, _) => (train, true),
-        (false, Some(_), Split::Train) => (train, false),
-        (false, Some(held), Split::Test) => (held, false),
-    })
-}
-
-/// An open Parquet file.
-struct Table<'a> {
-    file: &'a Path,
-    reader: SerializedFileReader<File>,
-}
-
-impl<'a> Table<'a> {
-    fn open(file: &'a Path) -> Result<Self, Error> {
-        let open = File::open(file).map_err(Error::io(file, "open"))?;
-        let incomplete = |error| Error::unreadable(file, None, format!("it is not a complete Parquet file ({error})"));
-        let reader = SerializedFileReader::new(open).map_err(incomplete)?;
-        Ok(Self { file, reader })
+    let all = files.len();
+    let mut parts = match (train.is_empty(), held, split) {
+        (true, ..) => Parts { own: files, other: Vec::new(), whole: true, notes },
+        (false, None, _) => Parts { own: train, other: Vec::new(), whole: true, notes },
+        (false, Some(held), Split::Train) => Parts { own: train, other: held, whole: false, notes },
+        (false, Some(held), Split::Test) => Parts { own: held, other: train, whole: false, notes },
+    };
+    for _ in parts.own.len() + parts.other.len()..all {
+        parts.notes.add_special("Parquet files of other parts");
     }
-
-    /// The index and type of a column.
-    fn column(&self, name: &str) -> Option<(usize, Physical)> {
-        let columns = self.reader.metadata().file_metadata().schema_descr().columns();
-        let at = columns.iter().position(|column| column.path().string() == name)?;
-        Some((at, columns[at].physical_type()))
-    }
-
-    fn no_column(&self, wanted: &str, field: &'static str, remedy: &'static str) -> Error {
-        let columns = self.reader.metadata().file_metadata().schema_descr().columns();
-        let found = columns.iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type()));
-        let problem = format!("does not have a column {wanted}; it has {}", list(&found.collect::<Vec<_>>()));
-        Error::format(self.file, problem).with_field(field).with_remedy(remedy)
-    }
-
-    /// The picture files in a column, which is a struct with `bytes` or bytes itself.
-    fn pictures(&self, name: &str) -> Result<Vec<ByteArray>, Error> {
-        let column = [format!("{name}.bytes"), name.to_string()]
-            .iter()
-            .find_map(|name| self.column(name))
-            .filter(|&(_, kind)| kind == Physical::BYTE_ARRAY);
-        let Some((at, _)) = column else {
-            return Err(self.no_column(
-                &format!("`{name}.bytes` of bytes"),
-                "image",
-                "set `image` to the name of the column of the pictures (tables of paths without bytes cannot be read)",
-            ));
-        };
-        let missing = ["a picture", "it is null, or only a path"];
-        self.values::<ByteArrayType>(at, missing, "give a table that holds the files")
-    }
-
-    fn labels(&self, name: &str) -> Result<Vec<i64>, Error> {
-        let (missing, remedy) =
-            (["a label", "it is null"], "remove the row, or set `label = \"\"` for a set without classes");
-        match self.column(name) {
-            Some((at, Physical::INT64)) => self.values::<Int64Type>(at, missing, remedy),
-            Some((at, Physical::INT32)) => {
-                Ok(self.values::<Int32Type>(at, missing, remedy)?.into_iter().map(i64::from).collect())
-            }
-            _ => Err(self.no_column(
-                &format!("`{name}` of integers"),
-                "label",
-                "set `label` to the name of the column of the labels, or to \"\" for a set without classes",
-            )),
-        }
-    }
-
-    /// All values of a column; a null is an error.
-    fn values<T: DataType>(
-        &self,
-        column: usize,
-        [missing, why]: [&str; 2],
-        remedy: &'static str,
-    ) -> Result<Vec<T::T>, Error> {
-        let fail = |error: ParquetError| Error::unreadable(self.file, None, format!("a page is damaged ({error})"));
-        let most = self.reader.metadata().file_metadata().schema_descr().column(column).max_def_level();
-        let mut all = Vec::new();
-        for group in 0..self.reader.num_row_groups() {
-            let group = self.reader.get_row_group(group).map_err(fail)?;
-            let mut reader = get_typed_column_reader::<T>(group.get_column_reader(column).map_err(fail)?);
-            let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-            let (mut levels, mut values, mut read) = (Vec::new(), Vec::new(), 0);
-            while read < rows {
-                let (records, _, _) =
-                    reader.read_records(rows - read, Some(&mut levels), None, &mut values).map_err(fail)?;
-                if records == 0 {
-                    break;
-                }
-                read += records;
-            }
-            if let Some(row) = levels.iter().position(|&level| level < most) {
-                let problem = format!("does not have {missing} in row {} ({why})", all.len() + row);
-                return Err(Error::format(self.file, problem).with_remedy(remedy));
-            }
-            if values.len() != rows {
-                let reason = format!("a row group announces {rows} rows and holds {}", values.len());
-                return Err(Error::unreadable(self.file, None, reason));
-            }
-            all.append(&mut values);
-        }
-        Ok(all)
-    }
-
-    /// Names of the classes in the file's metadata `huggingface`, in the order of the labels; empty if there are none.
-    fn names(&self, label: &str) -> Vec<String> {
-        let notes = self.reader.metadata().file_metadata().key_value_metadata();
-        let note = notes.and_then(|notes| notes.iter().find(|note| note.key == "huggingface"));
-        let note = note.and_then(|note| serde_json::from_str::<serde_json::Value>(note.value.as_deref()?).ok());
-        let names = note.as_ref().and_then(|note| note.pointer("/info/features")?.get(label)?.get("names"));
-        match names {
-            Some(serde_json::Value::Array(names)) => {
-                names.iter().filter_map(|name| Some(name.as_str()?.into())).collect()
-            }
-            // An older form: {"0": "cat", "1": "dog"}.
-            Some(serde_json::Value::Object(names)) => {
-                (0..names.len()).map_while(|i| Some(names.get(&i.to_string())?.as_str()?.to_string())).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
+    Ok(parts)
 }

@@ -3,16 +3,23 @@ use super::{
     Sample, Text, Tokens, TooLong,
     codec::Codec,
     file::{self, Piece},
+    table,
     texts::Texts,
     vocabulary::{self, Bpe, Vocabulary},
 };
-use crate::{Error, Split, find};
-use std::path::Path;
+use crate::{Error, Split, find, limits};
+use std::{
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
 
 /// The most categories that a model of text has.
 const MAX_CATEGORIES: usize = 1 << 16;
 /// The default number of tokens of a window.
 const WINDOW: usize = 128;
+/// Lines are not padded to the longest if it has more tokens than this and than so many times the median.
+const LONG: usize = 256;
+const TIMES: usize = 10;
 
 impl Text {
     /// Reads one part; `None` if nothing is held out.
@@ -43,7 +50,7 @@ impl Text {
         let (held_path, held_field) = test_path.as_ref().map_or((&path, "path"), |path| (path, "test"));
 
         let vocabulary = match self.tokens {
-            Tokens::Characters => Vocabulary::characters(&pieces.iter().map(|piece| &*piece.text).collect::<String>()),
+            Tokens::Characters => Vocabulary::of_characters(pieces.iter().flat_map(|piece| piece.text.chars())),
             Tokens::Bpe => Vocabulary::Bpe(Bpe::train(learned.iter().map(|piece| &*piece.text), self.vocabulary)?),
         };
         if vocabulary.len() > MAX_CATEGORIES {
@@ -53,8 +60,12 @@ impl Text {
                 .with_field("tokens")
                 .with_remedy("use byte-pair encoding: `tokens = \"bpe\"` and `vocabulary = 4096`"));
         }
-        let learned = encode(&path, &learned, &vocabulary).map_err(|error| error.at_field("path"))?;
-        let held = encode(held_path, &held, &vocabulary).map_err(|error| error.at_field(held_field))?;
+        let rows = encode(&path, &learned, &vocabulary).map_err(|error| error.at_field("path"))?;
+        let held_rows = encode(held_path, &held, &vocabulary).map_err(|error| error.at_field(held_field))?;
+        if self.sample == Sample::Line && self.length.is_none() {
+            outlier(&[(&path, &learned, &rows), (held_path, &held, &held_rows)])?;
+        }
+        let (learned, held) = (rows, held_rows);
         let ends = self.sample == Sample::Line;
         let longest = learned.iter().chain(&held).map(Vec::len).max().unwrap_or(0);
         let length = self.length.unwrap_or(if ends { longest + 1 } else { WINDOW });
@@ -62,6 +73,29 @@ impl Text {
         let held =
             if held.is_empty() { None } else { Some(self.serve(held_path, &codec, held, longest, Split::Test)?) };
         Ok((self.serve(&path, &codec, learned, longest, Split::Train)?, held))
+    }
+
+    /// About how many bytes of host memory [`load`](Text::load) takes at most, from the sizes of the files alone.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the paths.
+    pub fn memory(&self) -> Result<u64, Error> {
+        self.check()?;
+        // The bytes, the text, its samples, those of a part, and four bytes for the id of a token of one byte.
+        const PER_BYTE: u64 = 8;
+        let size = |path: &Path, field| -> Result<u64, Error> {
+            let path = find(path).map_err(|error| error.with_field(field))?;
+            let (mut file, length) = limits::open(&path).map_err(|error| error.at_field(field))?;
+            let mut start = [0; 2];
+            let packed = file.read_exact(&mut start).is_ok() && limits::is_gzip(&start);
+            // A gzip stream ends with the number of bytes after decompression, modulo 2³².
+            let mut end = [0; 4];
+            let known = packed && file.seek(SeekFrom::End(-4)).is_ok() && file.read_exact(&mut end).is_ok();
+            let announced = if known { u64::from(u32::from_le_bytes(end)).max(length) } else { length };
+            Ok(announced.min(limits::MAX_TEXT))
+        };
+        let test = self.test.as_ref().map_or(Ok(0), |path| size(path, "test"))?;
+        Ok((size(&self.path, "path")? + test) * PER_BYTE)
     }
 
     /// Checks the settings, before any file is read.
@@ -97,14 +131,20 @@ impl Text {
     /// The samples of a file, or its whole text.
     fn pieces(&self, path: &Path) -> Result<Vec<Piece>, Error> {
         let whole = file::text(path)?;
+        let empty = whole.trim().is_empty();
+        let nothing = || Error::format(path, "does not hold any text").with_remedy("give a file with text in it");
+        if whole.is_empty() {
+            return Err(nothing());
+        }
+        let kind = table::of(path, &whole);
         let pieces = match (&self.column, self.sample) {
-            (Some(column), _) => file::column(path, &whole, column)?,
-            (None, _) if file::is_table(path) => return Err(file::column_needed(path, &whole)),
-            (None, Sample::Line) => file::lines(&whole),
-            (None, Sample::Window) => vec![Piece { line: 1, text: whole.clone() }],
+            (Some(column), _) => table::column(path, &whole, column, kind)?,
+            (None, Sample::Line) if kind.is_none() => file::lines(&whole),
+            (None, Sample::Window) if kind.is_none() => vec![Piece { line: 1, text: whole }],
+            _ => return Err(table::column_needed(path, &whole, kind.expect("the cases without one are above"))),
         };
-        match pieces.is_empty() || whole.is_empty() {
-            true => Err(Error::format(path, "does not hold any text").with_remedy("give a file with text in it")),
+        match pieces.is_empty() || empty {
+            true => Err(nothing()),
             false => Ok(pieces),
         }
     }
@@ -128,8 +168,13 @@ impl Text {
         }
         let held = pieces.len() / n;
         if held == 0 {
-            let problem = format!("has {} samples, too few to hold out every {n}th", pieces.len());
-            let remedy = format!("set `held_out = {}` or less, or 0 to hold out none", pieces.len().max(2) - 1);
+            let plural = if pieces.len() == 1 { "" } else { "s" };
+            let problem = format!("has {} sample{plural}, too few to hold out every {n}th", pieces.len());
+            let remedy = match pieces.len() {
+                1 => "set `sample = \"window\"` if it is running text, or `held_out = 0` to hold out none".into(),
+                // 1 would leave nothing for training.
+                few => format!("set `held_out = {}` or less, or 0 to hold out none", (few - 1).max(2)),
+            };
             return Err(Error::format(path, problem).with_field("held_out").with_remedy(remedy));
         }
         let is_held = |i: usize| if self.last { i >= pieces.len() - held } else { i % n == n - 1 };
@@ -187,6 +232,43 @@ impl Text {
         }
         Ok(Texts::lines(codec.clone(), &pieces))
     }
+}
+
+/// A part of a text: its file, its samples and their token ids.
+type Part<'a> = (&'a Path, &'a [Piece], &'a [Vec<u32>]);
+
+/// The error for a line that is so much longer than the others that all of them would be padded to its length, if there
+/// is one.
+fn outlier(parts: &[Part]) -> Result<(), Error> {
+    let mut lengths: Vec<usize> = parts.iter().flat_map(|(.., rows)| rows.iter().map(Vec::len)).collect();
+    lengths.sort_unstable();
+    let Some(&longest) = lengths.last() else { return Ok(()) };
+    let median = lengths[(lengths.len() - 1) / 2];
+    let limit = LONG.max(TIMES * median);
+    if longest <= limit {
+        return Ok(());
+    }
+    let place = parts.iter().find_map(|(path, pieces, rows)| {
+        let row = rows.iter().position(|row| row.len() == longest)?;
+        Some((*path, pieces[row].line))
+    });
+    let (path, line) = place.expect("one of the rows is the longest");
+    let few = lengths.partition_point(|length| *length <= limit);
+    let usual = lengths[few.max(1) - 1];
+    let problem = format!(
+        "has a sample of {longest} tokens (line {line}), and half of the samples have {median} or fewer: without `length` \
+         all of them would be padded to {} tokens",
+        longest + 1
+    );
+    let remedy = format!(
+        "set `length = {}` and `too_long = \"skip\"` or \"truncate\" ({} of {} samples are longer), or `length = {}` \
+         to train on that many",
+        usual + 1,
+        lengths.len() - few,
+        lengths.len(),
+        longest + 1
+    );
+    Err(Error::format(path, problem).with_field("length").with_remedy(remedy))
 }
 
 /// The samples of a file as token ids.

@@ -33,7 +33,12 @@ pub enum Vocabulary {
 impl Vocabulary {
     /// The characters of a text.
     pub fn characters(text: &str) -> Self {
-        Self::Characters(Characters::from(text.to_owned()))
+        Self::of_characters(text.chars())
+    }
+
+    /// The different ones of these characters.
+    pub(super) fn of_characters(all: impl Iterator<Item = char>) -> Self {
+        Self::Characters(Characters::of(all))
     }
 
     /// The number of tokens.
@@ -134,12 +139,18 @@ pub(super) fn named(character: char) -> String {
 #[serde(from = "String", into = "String")]
 pub struct Characters(Vec<char>);
 
+impl Characters {
+    fn of(all: impl Iterator<Item = char>) -> Self {
+        // One flag per code point: a text may be larger than the memory that a list of its characters would need.
+        let mut seen = vec![false; char::MAX as usize + 1];
+        all.for_each(|character| seen[character as usize] = true);
+        Self((0..=u32::from(char::MAX)).filter(|&code| seen[code as usize]).filter_map(char::from_u32).collect())
+    }
+}
+
 impl From<String> for Characters {
     fn from(text: String) -> Self {
-        let mut seen: Vec<char> = text.chars().collect();
-        seen.sort_unstable();
-        seen.dedup();
-        Self(seen)
+        Self::of(text.chars())
     }
 }
 impl From<Characters> for String {

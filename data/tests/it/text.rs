@@ -165,7 +165,7 @@ fn errors_of_text_say_what_was_found_and_what_to_do() {
         "`DIR/t.csv` does not have a column `text`, only `mr`, `ref`; set `column` to one of these."
     );
     let ragged = Text { column: Some("ref".into()), ..put(&folder, "r.csv", b"mr,ref\na,b\nc\n") };
-    assert!(message(&ragged, &folder).contains("line: 3"), "{}", message(&ragged, &folder));
+    assert!(message(&ragged, &folder).contains("line 3 has 1 cell"), "{}", message(&ragged, &folder));
     assert_eq!(
         message(&Text { length: Some(4), ..good.clone() }, &folder),
         "`DIR/good` has 1 of 3 samples in its training part that are longer than `length = 4` tokens (the longest of \

@@ -112,8 +112,12 @@ fn idx_files_that_are_not_idx_files() {
     let folder = tempdir().unwrap();
     assert_eq!(
         load(files(&folder, b"PK\x03\x04....", None), &folder),
-        "`DIR/images` starts with the bytes [50, 4b, 03, 04], expected the magic number of an IDX file, two zero \
-         bytes, a type and a number of dimensions; give an IDX file, plain or gzipped (unpack a zip archive first)."
+        "`DIR/images` is a zip archive, and not an IDX file; unpack it, for example with `unzip`, and give what is inside."
+    );
+    assert_eq!(
+        load(files(&folder, b"PL\x03\x04....", None), &folder),
+        "`DIR/images` starts with the bytes [50, 4c, 03, 04], expected the magic number of an IDX file, two zero \
+         bytes, a type and a number of dimensions; give an IDX file, plain or gzipped."
     );
     let text = load(files(&folder, b"", None), &folder);
     assert!(text.starts_with("`DIR/images` starts with the end of the file (it is empty), expected"), "{text}");
@@ -178,7 +182,7 @@ fn idx_files_that_are_truncated_damaged_or_too_long() {
     let text = load(files(&folder, &idx(&[u32::MAX; 4], &[0]), None), &folder);
     assert!(text.contains("which does not fit into memory"), "{text}");
     // A wrong header may announce gigabytes: no memory is reserved for them.
-    let text = load(files(&folder, &idx(&[u32::MAX, 1 << 14, 1 << 14], &[0; 5]), None), &folder);
+    let text = load(files(&folder, &idx(&[1 << 6, 1 << 14, 1 << 14], &[0; 5]), None), &folder);
     assert!(text.contains("bytes, found 21;"), "{text}");
 }
 
@@ -208,17 +212,17 @@ fn labels_that_do_not_belong_to_the_images() {
 #[test]
 fn folders_without_clear_classes_or_images() {
     let folder = tempdir().unwrap();
-    let found = "`DIR` does not hold any PNG or JPEG images: it";
-    let remedy = "put images there whose names end in .png, .jpg or .jpeg, directly or in one subfolder per class.";
-    assert_eq!(load(pictures(&folder), &folder), format!("{found} is empty; {remedy}"));
+    let found = "`DIR` does not hold any images";
+    let remedy = "put images there whose names end in .png, .apng, .jpg, .jpeg, .jfif, .webp, .gif, .bmp, .dib, .tif or \
+                  .tiff, directly or in one subfolder per class.";
+    assert_eq!(load(pictures(&folder), &folder), format!("{found} (it is empty); {remedy}"));
     put(&folder, "notes.txt", b"");
     put(&folder, "deep/notes.txt", b"");
-    assert_eq!(load(pictures(&folder), &folder), format!("{found} holds 2 files of other kinds; {remedy}"));
+    assert_eq!(load(pictures(&folder), &folder), format!("{found} (left out: 2 .txt); {remedy}"));
     put(&folder, "cats/1.png", &dot(4));
     assert_eq!(
         load(pictures(&folder), &folder),
-        "`DIR/deep` is the subfolder of a class, but does not hold any PNG or JPEG images; put images there or remove \
-         it."
+        "`DIR/deep` is the subfolder of a class, but does not hold any images; put images there or remove it."
     );
     put(&folder, "loose.png", &dot(4));
     assert_eq!(
@@ -257,10 +261,12 @@ fn pictures_that_cannot_be_used() {
         "`DIR` has images of different sizes: `DIR/1.png` is 4 × 4 pixels, `DIR/2.png` is 6 × 5; set `size = 4`, or \
          another side, to scale all of them to one size."
     );
-    put(&folder, "2.png", b"GIF89a, by its header");
+    put(&folder, "2.png", b"GIF89a\x01\0\x01\0, by its header");
     let text = load(pictures(&folder), &folder);
     assert!(text.starts_with("`DIR/2.png` could not be read: "), "{text}");
-    assert!(text.ends_with("; download or copy it again, or remove it from the set."), "{text}");
+    let remedy =
+        "; download or copy it again, remove it, or set `unreadable = \"skip\"` to leave out what cannot be read.";
+    assert!(text.ends_with(remedy), "{text}");
     let noisy = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x ^ y) as u8, (3 * x + y * y) as u8]));
     let whole = png(noisy);
     put(&folder, "2.png", &whole[..whole.len() / 2]);
@@ -314,7 +320,7 @@ fn tables_that_cannot_be_used() {
 
     fs::write(&file, "a table, by its name").unwrap();
     let text = load(source(), &folder);
-    assert!(text.starts_with("`DIR/set.parquet` could not be read: it is not a complete Parquet file ("), "{text}");
+    assert!(text.starts_with("`DIR/set.parquet` could not be read: it is not a Parquet file (it is text"), "{text}");
     table(&file, &[(picture(), 0), (picture(), 1), (picture(), 1)], Some(note));
     assert_eq!(source().load(Split::Train).unwrap().len(), 3);
     let whole = fs::read(&file).unwrap();
@@ -336,7 +342,12 @@ fn tables_that_cannot_be_used() {
     );
     assert_eq!(
         load(Parquet { label: "text".into(), ..source() }, &folder),
-        "`DIR/set.parquet` does not have a column `text` of integers; it has `image.bytes (BYTE_ARRAY)`, `image.path \
+        "`DIR/set.parquet` does not have a label in row 0 (it is null); remove the row, or set `label = \"\"` for a set \
+         without classes."
+    );
+    assert_eq!(
+        load(Parquet { label: "class".into(), ..source() }, &folder),
+        "`DIR/set.parquet` does not have a column `class` of integers or texts; it has `image.bytes (BYTE_ARRAY)`, `image.path \
          (BYTE_ARRAY)`, `label (INT64)`, `text (BYTE_ARRAY)`; set `label` to the name of the column of the labels, or \
          to \"\" for a set without classes."
     );

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β₁, in (0, 1). Default: 1e-4.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -79,7 +79,7 @@ table_schedule!(Linear {
 #[serde(default, deny_unknown_fields)]
 pub struct ScaledLinear {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β₁, in (0, 1). Default: 0.00085.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -135,7 +135,7 @@ table_schedule!(ScaledLinear {
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β at x = −∞, below β₁. Default: 1e-4.
     beta_start: f64,
@@ -183,7 +183,7 @@ table_schedule!(Sigmoid {
 #[serde(default, deny_unknown_fields)]
 pub struct Constant {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β, in (0, 1). Default: 0.01.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -223,7 +223,7 @@ table_schedule!(Constant {
 #[serde(default, deny_unknown_fields)]
 pub struct Jsd {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]

@@ -22,7 +22,7 @@ use std::f64::consts::FRAC_PI_2;
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// s, 0 or more: the larger, the more noise the first step has. Default: 0.008.
     #[schemars(range(min = 0.0))]
@@ -81,7 +81,7 @@ table_schedule!(Cosine {
 #[serde(default, deny_unknown_fields)]
 pub struct Sqrt {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// s, in [0, 1). Default: 1e-4.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
@@ -131,7 +131,7 @@ table_schedule!(Sqrt {
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidSignal {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Argument of the sigmoid at t = 0. Default: −3.
     start: f64,
@@ -196,7 +196,7 @@ table_schedule!(SigmoidSignal {
 #[serde(default, deny_unknown_fields)]
 pub struct Laplace {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Mean of the log-SNR. Default: 0.
     mean: f64,
@@ -261,7 +261,7 @@ table_schedule!(Laplace {
 #[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Power of t, positive. Default: 2.
     #[schemars(extend("exclusiveMinimum" = 0.0))]

@@ -39,7 +39,8 @@ fn reverse(model: &Mixture, z: Vec<f64>, times: &[f64]) -> Result<Vec<Vec<f64>>>
     let shape = [z.len() / 2, 2];
     // show process
     let z = Tensor::<2>::from_data(TensorData::new(z, shape), (&Device::flex(), DType::F64));
-    let trajectory = trajectory_from(model, &Heun {}, decreasing, z, &Rng::new(0))?;
+    let heun = Heun::default();
+    let trajectory = trajectory_from(model, &heun, decreasing, z, &Rng::new(0))?;
     let frames: Vec<Vec<f64>> = trajectory.map(|(_, z)| z.into_data().iter::<f64>().collect()).collect();
     // show
     Ok(frames)
@@ -84,7 +85,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let labels = path
         .iter()
         .enumerate()
-        .map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
+        .map(|(i, t)| format!("{} t = {}", if i > middle { "reverse," } else { "forward," }, gallery::fixed(*t, 3)));
     let name = format!("{shape:?}").to_lowercase();
     let process = Process {
         labels: labels.collect(),

@@ -1,0 +1,2 @@
+//! What the fuzz targets do with their bytes. The same functions run over the kept corpus in the ordinary tests.
+pub mod data;
