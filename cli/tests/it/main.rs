@@ -1,4 +1,5 @@
 //! Tests of the command line from outside.
+mod corpus;
 mod interrupted;
 mod measures;
 mod memory;
