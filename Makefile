@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test schema doc book deny race fuzz
+.PHONY: check test schema doc book deny race fuzz faults
 
 check:
 	bash .ci/run
@@ -22,12 +22,22 @@ book: doc
 	mdbook build book
 	lychee --offline --include-fragments=anchor-only --no-progress 'target/doc/book/**/*.html'
 
+# Licences, sources and advisories of every dependency; the advisory database is fetched, so this needs a network.
 deny:
-	cargo deny check licenses bans sources
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed. Install it: cargo install cargo-deny --locked"; exit 1; }
+	@command -v cargo-audit >/dev/null || { echo "cargo-audit is not installed. Install it: cargo install cargo-audit --locked"; exit 1; }
+	cargo deny check
+	cargo audit --deny warnings
 
 # Beside PyTorch: make race PYTHON=/path/to/python (one that has torch). RACE="--only nets --rounds 5" says what and how often.
 race:
 	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON) $(RACE)
+
+# Trainings that are killed, signalled, or find their disk full or read-only at random moments: make faults ROUNDS=1000. As root,
+# small disks are mounted.
+ROUNDS = 1000
+faults:
+	TWEEDIE_FAULT_ROUNDS=$(ROUNDS) cargo test --release --test it -- faults --nocapture --test-threads 1
 
 # Fuzz targets, each on so many cases: make fuzz CASES=1000000, or make fuzz TARGETS="idx csv". New cases that reach other code
 # are kept in fuzz/target/corpus, cases that fail in fuzz/artifacts; fuzz/README.md says what to do with them.

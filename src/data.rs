@@ -18,6 +18,12 @@ pub trait Data<R, Y>: Send + Sync {
 
     /// Returns the samples `rows`, in that order. Random augmentation of `rows[i]` uses row i of `rng`.
     fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (R, Y);
+
+    /// The conditions of all samples, if they are at hand, so that a net which cannot be given one of them is refused before the first
+    /// step. Default: `None`, and they are checked batch by batch.
+    fn conditions(&self) -> Option<Y> {
+        None
+    }
 }
 
 /// Samples in memory, row after row.
@@ -76,6 +82,9 @@ impl<const D: usize> Data<Tensor<D>, Classes> for Samples<D> {
     }
     fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<D>, Classes) {
         (self.tensor(rows, device), self.classes.select(rows))
+    }
+    fn conditions(&self) -> Option<Classes> {
+        Some(self.classes.clone())
     }
 }
 impl<const D: usize> Data<Tensor<D>, ()> for Samples<D> {

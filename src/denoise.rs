@@ -2,7 +2,10 @@
 //!
 //! Samplers, likelihoods and guidance see a model through [`Denoiser`] alone, so whatever wraps a denoiser keeps its effect in all of
 //! them.
-use crate::noise::{Estimate, Noise};
+use crate::{
+    error::Result,
+    noise::{Estimate, Noise},
+};
 use burn::tensor::Tensor;
 
 mod clip;
@@ -50,6 +53,17 @@ pub trait Denoiser<const D: usize> {
     #[doc(alias("predict_x0", "pred_original_sample"))]
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D>;
 
+    /// Checks that x_t of this shape can be denoised, with the condition that the denoiser holds; asked before the first step of
+    /// sampling. Default: any shape. A wrapper asks the denoiser inside.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with the remedy.
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        let _ = shape;
+        Ok(())
+    }
+
     /// E[x | x_t = z] of a window of longer samples, whose first entry along the second axis is number `first`, for
     /// denoisers that treat entries differently by their place. Default: [`denoise`](Self::denoise), whatever the place.
     ///
@@ -70,6 +84,9 @@ macro_rules! forward {
             }
             fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
                 (**self).denoise(z, t)
+            }
+            fn check(&self, shape: [usize; D]) -> Result<()> {
+                (**self).check(shape)
             }
             fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
                 (**self).denoise_window(z, t, first)

@@ -40,6 +40,7 @@ struct Parts {
     remedy: Option<String>,
     step: Option<u64>,
     source: Option<io::Error>,
+    text: Option<String>,
 }
 
 /// `std::result::Result` with tweedie's [`Error`].
@@ -48,7 +49,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
         let problem = problem.into();
-        Self(Box::new(Parts { kind, path: None, field: None, problem, remedy: None, step: None, source: None }))
+        let (path, field, remedy, step, source, text) = Default::default();
+        Self(Box::new(Parts { kind, path, field, problem, remedy, step, source, text }))
     }
 
     /// Makes an error of kind [`Io`](ErrorKind::Io) from the system's, for `map_err`; `doing` is a verb: read, write.
@@ -101,6 +103,18 @@ impl Error {
         self
     }
 
+    /// Names the file or folder that the error is about.
+    pub fn with_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.path = Some(path.into());
+        self
+    }
+
+    /// Sets the text that the error is shown as, for example with the line of a recipe that it is about; its parts stay.
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.0.text = Some(text.into());
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -121,6 +135,10 @@ impl Error {
     pub fn remedy(&self) -> Option<&str> {
         self.0.remedy.as_deref()
     }
+    /// The text that the error is shown as, if [one was set](Self::with_text).
+    pub fn text(&self) -> Option<&str> {
+        self.0.text.as_deref()
+    }
     /// The training step, from 1, of kind [`NotFinite`](ErrorKind::NotFinite).
     pub fn step(&self) -> Option<u64> {
         self.0.step
@@ -129,7 +147,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { kind, path, field, problem, remedy, step, source } = &*self.0;
+        let Parts { kind, path, field, problem, remedy, step, source, text } = &*self.0;
+        if let Some(text) = text {
+            return f.write_str(text);
+        }
         match (kind, path, source) {
             (ErrorKind::Io, Some(path), Some(source)) => {
                 write!(f, "cannot {problem} {}: {}", path.display(), reason(source))?;

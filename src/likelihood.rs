@@ -77,6 +77,11 @@ impl Bound {
 
 /// An upper bound on −ln p(x) of each row of x, from `samples` Monte Carlo samples of t per row.
 ///
+/// p is the model that ancestral sampling with `model` samples: the denoiser as it is given, with clipping, thresholding, truncation and
+/// guidance if it has them. A [conditioned](crate::model::Model::conditioned) model is clipped to its data range, as it is when it is
+/// sampled; [`unclipped`](crate::model::Model::unclipped) has the bound of the network's own predictions. A truncated denoiser that gives x
+/// no probability has the bound +∞.
+///
 /// `loss` is one that is a bound: [`Vlb`](crate::loss::Vlb) over T steps (T samples evaluate every term once),
 /// [`MaskedNelbo`](crate::loss::MaskedNelbo) or [`ScoreEntropy`](crate::loss::ScoreEntropy) in continuous time. If ᾱ(0) < 1, the
 /// cross-entropy of x given x_0 is added; if absorbing noise has ᾱ(1) > 0, ᾱ(1) times the cross-entropy of x given masks alone takes
@@ -90,7 +95,7 @@ impl Bound {
 ///
 /// # Errors
 ///
-/// If the loss is not a bound or is not defined for the noise, or `samples` is 0.
+/// If the loss is not a bound or is not defined for the noise, the model refuses the shape of x, or `samples` is 0.
 pub fn bound<const D: usize>(
     model: &dyn Denoiser<D>,
     loss: &dyn Loss<D>,
@@ -100,6 +105,7 @@ pub fn bound<const D: usize>(
 ) -> Result<Bound, Error> {
     let noise = model.noise();
     loss.check(noise)?;
+    model.check(x.dims())?;
     let Some(times) = loss.bound_times(noise) else {
         return Err(Error::invalid(format!("the loss {loss:?} is not a bound on the likelihood"))
             .with_remedy("use `vlb`, `masked-nelbo` or `score-entropy`"));

@@ -1,12 +1,12 @@
 //! The model: a noise process, a network and a data transform.
 use crate::{
     denoise::{Clamped, Denoiser, Guided},
-    error::Result,
+    error::{Error, Result},
     loss::{Batch, Objective},
     net::{Condition, Net},
     noise::{Estimate, Noise},
     rng::Rng,
-    sample::{Sampler, Trajectory, trajectory},
+    sample::{Diagnosis, Sampler, Trajectory, trajectory},
     spacing,
     transform::{Identity, Transform},
 };
@@ -38,9 +38,13 @@ impl<const D: usize, N: Net<D>> Model<D, N> {
     ///
     /// # Errors
     ///
-    /// If the parts of the noise do not fit each other ([`Noise::check`]).
+    /// If the parts of the noise do not fit each other ([`Noise::check`]), or the net gives probabilities of categories and the noise
+    /// reads logits.
     pub fn new(noise: impl Noise<D> + 'static, net: N) -> Result<Self> {
         noise.check()?;
+        if noise.categorical() && net.gives_probabilities() && !noise.takes_probabilities() {
+            return Err(softmax_twice());
+        }
         Ok(Self { net, transform: Identity {}, noise: Arc::new(noise), range: None })
     }
     /// Sets the data transform.
@@ -63,6 +67,54 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     #[doc(alias = "set_timesteps")]
     pub fn grid(&self, n: usize) -> Vec<f64> {
         spacing::sampling_grid(&*self.noise, n)
+    }
+
+    /// Checks that the net can compute what the noise needs for x of this shape with the condition `y`. Training and sampling ask
+    /// before the first step.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot: the data have another width or number of channels than the net, a class has no embedding, or the output has
+    /// another shape than the noise reads, such as one without the learned variance.
+    pub fn check(&self, x: [usize; D], y: &N::Condition) -> Result<()> {
+        let mut expected = x;
+        match self.noise.categories() {
+            None => expected[1.min(D - 1)] *= self.noise.outputs(),
+            Some(categories) => {
+                let (k, found) = (categories.k, x[D - 1]);
+                if found != 1 && found != k {
+                    let problem = format!(
+                        "data of {found} values along the last axis were given to a noise of {k} categories, which reads category \
+                         indices (1 value) or one-hot vectors ({k} values)"
+                    );
+                    return Err(Error::invalid(problem).with_remedy(format!("make the noise of {found} categories")));
+                }
+                expected[D - 1] = k;
+            }
+        }
+        if x[0] == 0 {
+            return Ok(());
+        }
+        self.net.check_condition(y, x[0])?;
+        let output = self.net.output_shape(x, y)?;
+        if output == expected {
+            return Ok(());
+        }
+        let (found, needed) = (&output[1..], &expected[1..]);
+        if self.noise.outputs() > 1 && output == x {
+            let outputs = self.noise.outputs();
+            let problem = format!(
+                "must be {outputs}, because the noise has a learned variance, got 1: the output has shape {found:?}"
+            );
+            return Err(Error::invalid(problem)
+                .with_field("outputs")
+                .with_remedy(format!("make the net with {outputs} outputs per value, or take a fixed variance")));
+        }
+        let problem = format!(
+            "the network gives an output of shape {found:?} for data of shape {:?}, and the noise reads {needed:?}",
+            &x[1..]
+        );
+        Err(Error::invalid(problem).with_remedy("make the net with as many outputs as the noise reads"))
     }
 
     /// The network output; `dropout` is `Some` while training.
@@ -104,8 +156,15 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     }
 
     /// The model as a denoiser of samples with condition `y`; x̂ is clipped to the [data range](Self::with_range).
+    ///
+    /// It is the model that is sampled, and so the one whose [bound](crate::likelihood::bound) describes the samples.
     pub fn conditioned(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
-        self.clipped(Conditioned { model: self, y: y.clone(), unconditional: false })
+        self.clipped(self.unclipped(y))
+    }
+
+    /// [`conditioned`](Self::conditioned) without clipping: the network's own predictions, as training sees them.
+    pub fn unclipped(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
+        Box::new(Conditioned { model: self, y: y.clone(), unconditional: false })
     }
 
     /// The model with classifier-free guidance towards `y`, away from the unconditional model; see [`Guided`]. A scale of 1 is
@@ -130,7 +189,10 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the sampler does not fit the noise.
+    /// If the sampler does not fit the noise, or the net the shape or the condition ([`check`](Self::check)); or if the
+    /// samples cannot be data: some are not finite, the sampler gave rows up, or the model has a [data
+    /// range](Self::with_range) and they lie far outside ([`Diagnosis::diverged`]).
+    /// [`sample_with_diagnosis`](Self::sample_with_diagnosis) returns them nevertheless.
     #[doc(alias("p_sample_loop", "generate"))]
     pub fn sample(
         &self,
@@ -140,13 +202,37 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         y: &N::Condition,
         rng: &Rng,
     ) -> Result<T::Raw> {
+        let (x, diagnosis) = self.sample_with_diagnosis(sampler, steps, shape, y, rng)?;
+        if diagnosis.diverged() {
+            return Err(Error::invalid(format!("the sampler diverged: {}", diagnosis.problems().join("; "))));
+        }
+        Ok(x)
+    }
+
+    /// [`sample`](Self::sample) with what the trajectory shows of the samples: whether x_t stayed where diffused data of
+    /// the [range](Self::with_range) can be, and whether the samples can be data.
+    ///
+    /// # Errors
+    ///
+    /// If the sampler does not fit the noise.
+    pub fn sample_with_diagnosis(
+        &self,
+        sampler: &dyn Sampler<D>,
+        steps: usize,
+        shape: [usize; D],
+        y: &N::Condition,
+        rng: &Rng,
+    ) -> Result<(T::Raw, Diagnosis)> {
         let device = self.devices().first().cloned().unwrap_or_default().inner();
         let model = self.valid();
         let denoiser = model.conditioned(y);
-        let states: Trajectory<D, dyn Denoiser<D>> =
+        let mut states: Trajectory<D, dyn Denoiser<D>> =
             trajectory(&*denoiser, sampler, self.grid(steps), shape, rng, &device)?;
-        let (_, x) = states.last().expect("a trajectory has two states at least");
-        Ok(model.transform.decode(x))
+        if let Some([low, high]) = self.range {
+            states = states.within(low, high);
+        }
+        let (_, x) = states.by_ref().last().expect("a trajectory has two states at least");
+        Ok((model.transform.decode(x), states.diagnosis()))
     }
 }
 
@@ -169,6 +255,16 @@ impl<const D: usize> Losses<D> {
     }
 }
 
+/// The error of a net that ends in a softmax for a noise that takes it.
+pub(crate) fn softmax_twice() -> Error {
+    Error::invalid(
+        "must be \"probabilities\" for a network whose output is probabilities of categories: the other prediction types take the \
+         softmax of its output again",
+    )
+    .with_field("prediction")
+    .with_remedy("set `DiscretePrediction::Probabilities`, or leave out the softmax at the end of the network")
+}
+
 /// A model with a condition, or with the null condition in its place.
 struct Conditioned<'a, const D: usize, N: Net<D>, T: Transform<D>> {
     model: &'a Model<D, N, T>,
@@ -178,6 +274,9 @@ struct Conditioned<'a, const D: usize, N: Net<D>, T: Transform<D>> {
 impl<const D: usize, N: Net<D>, T: Transform<D>> Denoiser<D> for Conditioned<'_, D, N, T> {
     fn noise(&self) -> &dyn Noise<D> {
         &*self.model.noise
+    }
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        self.model.check(shape, &self.y)
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let output = match self.unconditional {

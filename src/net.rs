@@ -29,6 +29,8 @@ mod footprint;
 pub mod layers;
 pub mod mlp;
 pub mod pixels;
+mod probe;
+mod seeded;
 pub mod transformer;
 pub mod unet;
 pub use blocks::Positions;
@@ -37,6 +39,9 @@ pub use dit::{Dit, DitConfig};
 pub use footprint::Footprint;
 pub use mlp::{Mlp, MlpConfig};
 pub use pixels::{Pixels, PixelsConfig};
+pub(crate) use probe::caught;
+pub(crate) use seeded::{has_training_layers, is_lazy, with_generator};
+pub use seeded::{seeded, try_seeded};
 pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{UNet, UNetConfig};
 
@@ -60,7 +65,38 @@ pub trait Net<const D: usize>: Module + ModuleDisplay {
         self.forward(z, t, y)
     }
 
+    /// Checks that the net can be given the condition `y` of a batch of `rows` rows; asked before the first step of training and
+    /// sampling, and of every batch in training. Default: any condition.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with the remedy.
+    fn check_condition(&self, y: &Self::Condition, rows: usize) -> Result<()> {
+        let _ = (y, rows);
+        Ok(())
+    }
+
+    /// Returns the shape of the output for x_t of shape `z` with the condition `y`; asked before the first step of training and
+    /// sampling. Default: that of a forward pass of one row of zeros.
+    ///
+    /// # Errors
+    ///
+    /// If the net is for data of another shape.
+    fn output_shape(&self, z: [usize; D], y: &Self::Condition) -> Result<[usize; D]> {
+        probe::output_shape(self, z, y)
+    }
+
+    /// Whether the output is probabilities of categories, as after a [`Softmax`]. Default: no.
+    fn gives_probabilities(&self) -> bool {
+        false
+    }
+
     /// Returns this net followed by a layer: function composition.
+    ///
+    /// After a [`Softmax`] the output is probabilities, which categorical noise must be told by the prediction type
+    /// [`Probabilities`](crate::noise::DiscretePrediction::Probabilities): otherwise it would take the softmax again, and
+    /// [`Model::new`](crate::model::Model::new) refuses.
+    #[doc(alias = "Sequential")]
     fn then<L: Layer<D>>(self, layer: L) -> Then<Self, L> {
         Then { net: self, layer }
     }
@@ -111,16 +147,15 @@ impl Classes {
                 "{count} classes were given for a batch of {batch}: give one per row, or none at all"
             )));
         }
-        match self.0.iter().flatten().find(|class| **class as usize >= num_classes) {
-            Some(class) if num_classes == 0 => {
-                Err(Error::invalid(format!("class {class} was given to an unconditional net (num_classes = 0)")))
-            }
-            Some(class) => Err(Error::invalid(format!(
-                "class {class} was given to a net of {num_classes} classes (0 to {})",
-                num_classes - 1
-            ))),
-            None => Ok(()),
-        }
+        let Some(class) = self.0.iter().flatten().find(|class| **class as usize >= num_classes) else { return Ok(()) };
+        let net = match num_classes {
+            0 => "an unconditional net (num_classes = 0)".into(),
+            _ => format!("a net of {num_classes} classes (0 to {})", num_classes - 1),
+        };
+        let problem = format!("must be at least {}: class {class} was given to {net}", u64::from(*class) + 1);
+        Err(Error::invalid(problem)
+            .with_field("num_classes")
+            .with_remedy("make the net with as many classes, or leave the classes out"))
     }
 
     /// Returns the row of an embedding table of `num_classes + 1` rows for each row of the batch; the last row stands for
@@ -168,6 +203,11 @@ pub trait Layer<const D: usize>: Module + ModuleDisplay {
     ///
     /// `[batch, …]` → `[batch, …]`.
     fn apply(&self, output: Tensor<D>) -> Tensor<D>;
+
+    /// Whether the result is probabilities of categories along the last axis. Default: no.
+    fn gives_probabilities(&self) -> bool {
+        false
+    }
 }
 
 /// A net followed by a layer; see [`Net::then`].
@@ -184,13 +224,33 @@ impl<const D: usize, N: Net<D>, L: Layer<D>> Net<D> for Then<N, L> {
     fn forward_train(&self, z: Tensor<D>, t: Tensor<1>, y: &Self::Condition, rng: &Rng) -> Tensor<D> {
         self.layer.apply(self.net.forward_train(z, t, y, rng))
     }
+    fn check_condition(&self, y: &Self::Condition, rows: usize) -> Result<()> {
+        self.net.check_condition(y, rows)
+    }
+    fn output_shape(&self, z: [usize; D], y: &Self::Condition) -> Result<[usize; D]> {
+        let mut one = self.net.output_shape(z, y)?;
+        let rows = std::mem::replace(&mut one[0], 1);
+        let device = self.net.devices().first().cloned().unwrap_or_default();
+        let what = format!("the layer after the network cannot be applied to outputs of shape {:?}", &one[1..]);
+        let mut output = caught(&what, || self.layer.apply(Tensor::zeros(one, &device)).dims())
+            .map_err(|error| error.with_remedy("use a layer for outputs of this shape"))?;
+        output[0] *= rows;
+        Ok(output)
+    }
+    fn gives_probabilities(&self) -> bool {
+        self.layer.gives_probabilities()
+    }
 }
 
-/// Softmax over the last axis, as a [`Layer`].
+/// Softmax over the last axis, as a [`Layer`]: logits of categories to probabilities, which categorical noise reads by the
+/// prediction type [`Probabilities`](crate::noise::DiscretePrediction::Probabilities).
 #[derive(Module, Debug, Default)]
 pub struct Softmax {}
 impl<const D: usize> Layer<D> for Softmax {
     fn apply(&self, output: Tensor<D>) -> Tensor<D> {
         burn::tensor::activation::softmax(output, D - 1)
+    }
+    fn gives_probabilities(&self) -> bool {
+        true
     }
 }

@@ -8,6 +8,7 @@ mod evaluation;
 mod names;
 mod optimizer;
 mod parameters;
+mod probe;
 mod step;
 mod trainer;
 pub use checkpoint::{Checkpoint, write_atomically};

@@ -55,6 +55,10 @@ pub struct Train {
     /// Resume the run in --out, or the latest run with the recipe's name
     #[arg(long)]
     pub resume: bool,
+    /// Fine-tune: begin with the weights that `tweedie sample RUN` uses, those of a run or of one of its checkpoints.
+    /// Steps, optimizer, data and split are new; without a recipe, the run's own is used
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
@@ -130,8 +134,8 @@ pub struct Sample {
     /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
-    /// Output folder; existing files in it are overwritten [default: RUN/samples; if it exists, the first free of
-    /// RUN/samples-2, …]
+    /// Output folder; existing files in it are overwritten [default: RUN/samples, or RUN/samples-NAME of a checkpoint; if
+    /// it exists, the first free of RUN/samples-2, …]
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Device: cpu, or a GPU back end that the tool was built with
@@ -153,6 +157,10 @@ pub struct Evaluate {
     /// Timesteps per sample in the bound on bits per token or dimension
     #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub times: usize,
+    /// Bound of the network's own predictions, without the guidance, temperature, top-k and top-p that the recipe samples
+    /// with [default: the bound of the model as it is sampled]
+    #[arg(long)]
+    pub no_clip: bool,
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,

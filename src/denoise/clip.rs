@@ -1,6 +1,9 @@
 //! Clipping of x̂ to the data range: static and dynamic thresholding.
 use super::Denoiser;
-use crate::noise::{Estimate, Noise};
+use crate::{
+    error::Result,
+    noise::{Estimate, Noise},
+};
 use burn::tensor::Tensor;
 
 /// A denoiser whose x̂ is clipped to the data range: static thresholding, as in DDPM.
@@ -17,6 +20,9 @@ pub struct Clamped<M> {
 impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Clamped<M> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
+    }
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        self.model.check(shape)
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let Estimate { mean, variance, .. } = self.model.denoise(z, t);
@@ -45,6 +51,9 @@ pub struct Thresholded<M> {
 impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Thresholded<M> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
+    }
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        self.model.check(shape)
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let Estimate { mean, variance, .. } = self.model.denoise(z, t);

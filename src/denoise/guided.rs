@@ -1,7 +1,10 @@
 //! Classifier-free guidance and autoguidance.
 use super::Denoiser;
-use crate::noise::{Estimate, Noise};
-use burn::tensor::Tensor;
+use crate::{
+    error::Result,
+    noise::{Estimate, Noise},
+};
+use burn::tensor::{Tensor, activation::softmax};
 
 /// Guidance: the estimate of `weak` moved towards that of `strong`, and beyond it.
 ///
@@ -14,7 +17,7 @@ use burn::tensor::Tensor;
 /// alone, 0 is `weak` alone. A learned variance is that of `strong`.
 ///
 /// The outputs of one network are composed if both estimates still carry them, which is the same formula: Gaussian outputs are
-/// affine in x̂, logits are ln p + c, and a score-entropy output is composed as log-ratios ln p_t(j)/p_t(x_t), in the manner of
+/// affine in x̂, logits are ln p + c, probabilities are composed by their logarithms, and a score-entropy output is composed as log-ratios ln p_t(j)/p_t(x_t), in the manner of
 /// Nisonoff et al. An estimate of another network, or one that a wrapper has changed (clipped, thresholded, truncated, …), is
 /// composed by its mean, of categories by [`Noise::target`] of it, so that the wrapper keeps its effect.
 ///
@@ -39,6 +42,10 @@ impl<const D: usize, S: Denoiser<D>, W: Denoiser<D>> Denoiser<D> for Guided<S, W
     fn noise(&self) -> &dyn Noise<D> {
         self.strong.noise()
     }
+    fn check(&self, shape: [usize; D]) -> Result<()> {
+        self.strong.check(shape)?;
+        self.weak.check(shape)
+    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         let strong = self.strong.denoise(z.clone(), t);
         if self.scale == 1.0 {
@@ -52,8 +59,11 @@ impl<const D: usize, S: Denoiser<D>, W: Denoiser<D>> Denoiser<D> for Guided<S, W
         let compose = |weak: Tensor<D>, strong: Tensor<D>| weak.clone() + (strong - weak) * self.scale;
         match outputs(self.noise(), &weak, &strong, &z, t) {
             Some([(weak, _), (strong, variance)]) => {
-                let output = [compose(weak, strong)].into_iter().chain(variance).collect();
-                self.noise().estimate(Tensor::cat(output, 1), z, t)
+                let composed = match self.noise().takes_probabilities() {
+                    true => softmax(compose(weak, strong), D - 1),
+                    false => compose(weak, strong),
+                };
+                self.noise().estimate(Tensor::cat([composed].into_iter().chain(variance).collect(), 1), z, t)
             }
             None => strong.clone().with_mean(compose(weak.mean, strong.mean)),
         }
@@ -62,6 +72,8 @@ impl<const D: usize, S: Denoiser<D>, W: Denoiser<D>> Denoiser<D> for Guided<S, W
 
 /// A finite stand-in for ln 0, so that what is impossible to both has a difference.
 const IMPOSSIBLE: f64 = -1e4;
+/// A finite stand-in for a probability of 0.
+const LEAST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The outputs to compose, each with its learned variance; `None` to compose the means.
 fn outputs<const D: usize>(
@@ -72,7 +84,11 @@ fn outputs<const D: usize>(
     t: &[f64],
 ) -> Option<[(Tensor<D>, Option<Tensor<D>>); 2]> {
     if noise.categorical() {
-        let logits = |of: &Estimate<D>| (of.clone().into_output(noise, z, t).clamp_min(IMPOSSIBLE), None);
+        let logits = |of: &Estimate<D>| {
+            let output = of.clone().into_output(noise, z, t);
+            let output = if noise.takes_probabilities() { output.clamp_min(LEAST).log() } else { output };
+            (output.clamp_min(IMPOSSIBLE), None)
+        };
         return Some([logits(weak), logits(strong)]);
     }
     let split = |of: &Estimate<D>| of.output.clone().map(|output| noise.split(output));

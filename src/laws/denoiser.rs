@@ -5,7 +5,7 @@ use crate::{
     distribution::host,
     noise::{Estimate, Noise},
 };
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, activation::softmax};
 
 const TIMES: [f64; 3] = [0.2, 0.5, 0.8];
 
@@ -85,7 +85,10 @@ pub fn guidance<const D: usize>(
                 let guided = guide(strong, weak, scale).denoise(z.clone(), &[t]);
                 let place = format!("t = {t}, scale = {scale}{how}");
                 let compose = |weak: Tensor<D>, strong: Tensor<D>| weak.clone() + (strong - weak) * scale;
-                let expected = if noise.categorical() {
+                let expected = if noise.takes_probabilities() {
+                    let log = |of: &Estimate<D>| of.mean.clone().clamp_min(1e-30).log();
+                    softmax(compose(log(&low), log(&high)), D - 1)
+                } else if noise.categorical() {
                     let logits = |of: &Estimate<D>| noise.target(of.mean.clone(), z.clone(), &[t]);
                     noise.estimate(compose(logits(&low), logits(&high)), z.clone(), &[t]).mean
                 } else {

@@ -6,7 +6,7 @@ use crate::{
     noise::Noise,
     rng::Rng,
 };
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, activation::softmax};
 
 /// The output of a network that knows x: the target, with a learned variance half-way; for categories, logits of a probability of
 /// nearly one.
@@ -45,7 +45,12 @@ fn losses<const D: usize>(
         let [alpha, sigma] = crate::noise::lift(x, t, |_, t| [path.at(t).alpha, path.at(t).sigma]);
         (z.clone() - x.clone() * alpha) / sigma
     });
-    loss.compute(&Batch::new(noise, x.clone(), z.clone(), eps, t, output.clone(), &(), &()))
+    // Of a noise that reads probabilities, models are given by their logits all the same.
+    let output = match noise.takes_probabilities() {
+        true => softmax(output.clone(), D - 1),
+        false => output.clone(),
+    };
+    loss.compute(&Batch::new(noise, x.clone(), z.clone(), eps, t, output, &(), &()))
 }
 
 /// Losses, under a noise they are defined for and on data `x` of two rows or more: one number per row that does not depend
@@ -81,7 +86,9 @@ pub fn loss<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor
     }
     // Between the ends: on the grid of a table, if there is one.
     let steps = noise.steps().unwrap_or(1000) as f64;
-    let t: Vec<f64> = (0..rows).map(|i| ((0.1 + 0.8 * i as f64 / rows as f64) * steps).round() / steps).collect();
+    let t: Vec<f64> = (0..rows)
+        .map(|i| ((0.1 + 0.8 * i as f64 / rows as f64) * steps).round().clamp(1.0, (steps - 1.0).max(1.0)) / steps)
+        .collect();
     let z = draw(&t);
     let best = perfect(noise, x, &z, &t);
     let least = host(losses(loss, noise, [x, &z, &best], &t));

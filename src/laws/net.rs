@@ -1,5 +1,8 @@
 //! Laws of nets.
-use super::{Check, Checks};
+use super::{
+    Check, Checks,
+    conditioning::{Gradient, conditioning},
+};
 use crate::{
     distribution::host,
     net::{Condition, Net},
@@ -18,7 +21,9 @@ pub const DEPENDS_ON_T: &str = "output depends on t";
 ///
 /// The output has the shape `expected` and is finite at both ends of time; the same batch gives the same bits; a row does not
 /// depend on the rest of the batch and uses its own t; the output depends on t, on the condition and on `x_t`; different
-/// conditions give different outputs; a gradient reaches every parameter, and those of each condition.
+/// conditions give different outputs; a gradient reaches every parameter, and those of each condition; layers that read one vector per
+/// row, made of time and condition and not of x_t, read the same if they differ in the numbers in their names alone, as those of the
+/// blocks of a net, and every one of their outputs has an effect.
 ///
 /// Some layers of a net are initially zero, and no gradient passes them: the laws are measured on the net with random numbers
 /// added to its parameters.
@@ -36,7 +41,8 @@ pub const DEPENDS_ON_T: &str = "output depends on t";
 pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, expected: [usize; D]) -> Vec<Check> {
     let mut checks = Checks::default();
     let rows = z.dims()[0];
-    let net = perturbed(net);
+    let initial = net;
+    let net = perturbed(initial, 0);
     let times = |t: f64| Tensor::<1>::from_data(TensorData::new(vec![t as f32; rows], [rows]), &z.device());
     let output = net.forward(z.clone(), times(0.3), y);
     let wrong = output.dims().iter().zip(expected).filter(|(a, b)| **a != *b).count();
@@ -86,18 +92,27 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
     let reversed = gap(&host(net.forward(z.clone().flip([0]), times(0.3), y)), &output);
     checks.note("output depends on x_t", format!("{:.1e} apart", moved.max(reversed)), used(moved.max(reversed)), 0.0);
 
-    for (name, values) in gradients(&net, z, times(0.3), y) {
+    for (name, _, values) in gradients(&net, z, times(0.3), y) {
         let size = values.iter().map(|x| f64::from(*x).abs()).fold(0.0, f64::max);
         let arrived = size > 0.0 && size.is_finite();
         checks.note("a gradient reaches every parameter", name, if arrived { 0.0 } else { 1.0 }, 0.0);
     }
+    let kinds = different(y, rows);
+    let unconditional = y.select(&[0]).without(&[true]);
+    let other = kinds.iter().map(|row| y.select(&[*row])).chain([unconditional]);
+    let other = other.into_iter().find(|other| format!("{other:?}") != format!("{:?}", y.select(&[0])));
+    let nets: Vec<N> = (0..5).map(|k| perturbed(initial, k)).collect();
+    let gradient = |k: u64, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition| {
+        gradients_of(&nets[k as usize], z, t, |net, z, t| net.forward(z, t, y))
+    };
+    conditioning::<D, N>(gradient, z, y, other.as_ref(), &mut checks);
     checks.done()
 }
 
-/// Adds random numbers to the parameters of a net.
-fn perturbed<N: Module>(net: &N) -> N {
+/// Adds random numbers to the parameters of a net, others for each k.
+fn perturbed<N: Module>(net: &N, k: u64) -> N {
     let parameters = Parameters::of(net);
-    let rng = Rng::new(0).stream("stir");
+    let rng = Rng::new(k).stream("stir");
     let perturb = |(i, (name, shape, mut values)): (usize, (&str, &[usize], Vec<f32>))| {
         let ends = shape.first().max(shape.last()).copied().unwrap_or(1).max(1);
         let scale = 0.5 / ((values.len() / ends).max(1) as f64).sqrt();
@@ -153,7 +168,7 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
     let kinds = different(y, z.dims()[0]);
     let (z, t) = (z.clone().narrow(0, 0, 1), t.narrow(0, 0, 1));
     let reached = |y: N::Condition| -> Vec<bool> {
-        gradients(net, &z, t.clone(), &y).into_iter().flat_map(|(_, values)| values).map(|x| x != 0.0).collect()
+        gradients(net, &z, t.clone(), &y).into_iter().flat_map(|(.., values)| values).map(|x| x != 0.0).collect()
     };
     let none = reached(y.select(&[0]).without(&[true]));
     // Reached with the condition and not without.
@@ -172,19 +187,24 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
     }
 }
 
-/// Computes the gradient of each parameter.
-fn gradients<const D: usize, N: Net<D>>(
+/// Computes the gradient of each parameter in training.
+fn gradients<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition) -> Gradient {
+    gradients_of(net, z, t, |net, z, t| net.forward_train(z, t, y, &Rng::new(0)))
+}
+
+/// Computes the gradient of each parameter, of a random projection of the output.
+fn gradients_of<const D: usize, N: Module>(
     net: &N,
     z: &Tensor<D>,
     t: Tensor<1>,
-    y: &N::Condition,
-) -> Vec<(String, Vec<f32>)> {
+    forward: impl FnOnce(&N, Tensor<D>, Tensor<1>) -> Tensor<D>,
+) -> Gradient {
     let net = Module::train(net.clone());
     let z = if z.device().is_autodiff() { z.clone() } else { Tensor::from_inner(z.clone()) };
     let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
-    let out = net.forward_train(z, t, y, &Rng::new(0));
+    let out = forward(&net, z, t);
     let weights = Rng::new(1).normal_tensor(out.dims(), &out.device(), DType::F32);
     let mut gradients = (out * weights).sum().backward();
     let gradients = Parameters::gradients(&net, &mut gradients);
-    gradients.to_host().into_iter().map(|(name, _, values)| (name.to_owned(), values)).collect()
+    gradients.to_host().into_iter().map(|(name, shape, values)| (name.to_owned(), shape.to_vec(), values)).collect()
 }

@@ -19,6 +19,13 @@ pub struct Task<'a> {
     pub image: Option<[usize; 3]>,
 }
 
+impl Task<'_> {
+    /// The size of an axis of a sample; 0 if it has fewer axes, which the check of a configuration refuses.
+    pub(super) fn size(&self, axis: usize) -> usize {
+        self.shape.get(axis).copied().unwrap_or(0)
+    }
+}
+
 /// Defines setters `with_FIELD` of a configuration.
 macro_rules! setters {
     ($config:ident: $($with:ident $field:ident $type:ty),* $(,)?) => {
@@ -38,6 +45,15 @@ pub(super) fn check_positive(fields: &[(&str, usize)]) -> Result<()> {
         Some((field, _)) => Err(Error::invalid("must be at least 1, got 0").with_field(*field)),
         None => Ok(()),
     }
+}
+
+/// Checks that a dimension of a net is that of the data.
+pub(super) fn check_fits(field: &str, own: usize, found: usize, what: &str) -> Result<()> {
+    if own == found {
+        return Ok(());
+    }
+    let problem = format!("must be {found}, the {what} of the data, got {own}");
+    Err(Error::invalid(problem).with_field(field).with_remedy("make the net for these data"))
 }
 
 /// Checks the fields that all configurations have.

@@ -2,7 +2,7 @@
 use super::{
     Classes, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
-    config::{check_common, check_positive, setters},
+    config::{check_common, check_fits, check_positive, setters},
     layers::Linear,
     transformer::check_blocks,
 };
@@ -111,7 +111,7 @@ impl DitConfig {
 
     /// Takes `in_channels`, `num_classes` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { in_channels: task.shape[0], num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self { in_channels: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
     }
 
     /// Checks the configuration.
@@ -221,5 +221,12 @@ impl Net<4> for Dit {
     }
     fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<4> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+        y.check(rows, self.config.num_classes)
+    }
+    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Classes) -> Result<[usize; 4]> {
+        check_fits("in_channels", self.config.in_channels, channels, "channels")?;
+        Ok([rows, self.config.outputs * channels, h, w])
     }
 }

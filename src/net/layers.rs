@@ -240,6 +240,11 @@ impl TimeClassEmbedding {
         }
     }
 
+    /// Returns the number of classes; 0 if there is no table.
+    pub fn num_classes(&self) -> usize {
+        self.classes.as_ref().map_or(0, |table| table.dims()[0] - 1)
+    }
+
     /// Embeds `t: [batch]` and the classes: `[batch, width]`.
     ///
     /// # Panics

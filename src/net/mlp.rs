@@ -1,7 +1,7 @@
 //! The multilayer perceptron (MLP) for vectors.
 use super::{
     Classes, Net, Task,
-    config::{check_common, check_positive, setters},
+    config::{check_common, check_fits, check_positive, setters},
     layers::{Linear, TimeClassEmbedding, dropout, silu},
 };
 use crate::{
@@ -80,7 +80,7 @@ impl MlpConfig {
 
     /// Takes `features`, `num_classes` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { features: task.shape[0], num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self { features: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
     }
 
     /// Checks the configuration.
@@ -169,5 +169,12 @@ impl Net<2> for Mlp {
     }
     fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<2> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+        y.check(rows, self.cond.num_classes())
+    }
+    fn output_shape(&self, [rows, features]: [usize; 2], _: &Classes) -> Result<[usize; 2]> {
+        check_fits("features", self.hidden[0].linear.weight.dims()[0], features, "values")?;
+        Ok([rows, self.last.weight.dims()[1]])
     }
 }

@@ -1,5 +1,5 @@
 //! Nets of images whose grey levels are categories.
-use super::{Classes, Net, Task, UNet, UNetConfig};
+use super::{Classes, Net, Task, UNet, UNetConfig, config::check_fits};
 use crate::{
     error::{Error, Result},
     rng::Rng,
@@ -145,5 +145,28 @@ impl<N: Net<4, Condition = Classes>> Net<3> for Pixels<N> {
     }
     fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<3> {
         self.run(z, |net, z| net.forward_train(z, t, y, rng))
+    }
+    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+        self.net.check_condition(y, rows)
+    }
+    fn output_shape(&self, [rows, pixels, form]: [usize; 3], y: &Classes) -> Result<[usize; 3]> {
+        let ([c, h, w], k) = (self.size, self.categories);
+        if pixels != c * h * w {
+            let problem = format!("must have a product of {pixels}, the pixels of the data, got {:?}", self.size);
+            return Err(Error::invalid(problem).with_field("size").with_remedy("make the net for images of this size"));
+        }
+        if form != 1 {
+            check_fits("categories", k, form, "probabilities per pixel")?;
+        }
+        let inside = self.net.output_shape([rows, c, h, w], y)?;
+        if inside != [rows, c * k, h, w] {
+            let problem = format!(
+                "the net inside must give {k} outputs per channel of the image, {:?}, got {:?}",
+                [c * k, h, w],
+                &inside[1..]
+            );
+            return Err(Error::invalid(problem).with_remedy("make it with as many outputs"));
+        }
+        Ok([rows, pixels, k])
     }
 }

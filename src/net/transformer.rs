@@ -2,7 +2,7 @@
 use super::{
     Classes, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
-    config::{check_common, check_positive, setters},
+    config::{check_common, check_fits, check_positive, setters},
     layers::Linear,
 };
 use crate::{
@@ -144,8 +144,8 @@ impl TransformerConfig {
     pub fn fit(self, task: &Task<'_>) -> Self {
         Self {
             vocabulary: task.categories.unwrap_or(0),
-            in_channels: if task.categories.is_some() { 0 } else { task.shape[1] },
-            length: task.shape[0],
+            in_channels: if task.categories.is_some() { 0 } else { task.size(1) },
+            length: task.size(0),
             num_classes: task.num_classes,
             outputs: task.outputs,
             ..self
@@ -401,5 +401,25 @@ impl Net<3> for Transformer {
     }
     fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<3> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+        y.check(rows, self.config.num_classes)
+    }
+    fn output_shape(&self, [rows, tokens, values]: [usize; 3], _: &Classes) -> Result<[usize; 3]> {
+        let TransformerConfig { vocabulary, in_channels, length, outputs, .. } = self.config;
+        if tokens > length {
+            let problem = format!("must be at least {tokens}, the tokens of a sequence of the data, got {length}");
+            return Err(Error::invalid(problem)
+                .with_field("length")
+                .with_remedy("make the net of that length, or shorten the sequences"));
+        }
+        if vocabulary > 0 {
+            if values != 1 {
+                check_fits("vocabulary", vocabulary, values, "probabilities per token")?;
+            }
+            return Ok([rows, tokens, vocabulary]);
+        }
+        check_fits("in_channels", in_channels, values, "values per token")?;
+        Ok([rows, outputs * tokens, in_channels])
     }
 }

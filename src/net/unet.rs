@@ -1,7 +1,7 @@
 //! The convolutional net of image diffusion.
 use super::{
     Classes, Net, Task,
-    config::{check_common, check_positive, setters},
+    config::{check_common, check_fits, check_positive, setters},
     layers::{Attention, Conv, GroupNorm, Linear, TimeClassEmbedding, dropout, silu, upsample},
 };
 use crate::{
@@ -97,7 +97,7 @@ impl UNetConfig {
 
     /// Takes `in_channels`, `num_classes` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { in_channels: task.shape[0], num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self { in_channels: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
     }
 
     /// Checks the configuration.
@@ -284,6 +284,13 @@ impl Net<4> for UNet {
     }
     fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<4> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+        y.check(rows, self.cond.num_classes())
+    }
+    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Classes) -> Result<[usize; 4]> {
+        check_fits("in_channels", self.first.weight.dims()[1], channels, "channels")?;
+        Ok([rows, self.last.weight.dims()[0], h, w])
     }
 }
 

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie_kernels::ops;
 
+mod log_ratios;
 mod resampled;
 
 /// Prediction type of categorical noise: what the network output `[…, K]` means, given x_t = z.
 ///
-/// `Logits` makes no assumption about the noise; it is the default for uniform and marginal noise. `Subs` builds in what absorbing
+/// `Logits` makes no assumption about the noise; it is the default for uniform and marginal noise. `Probabilities` is the same for a
+/// net whose last layer is a softmax, which is not taken again. `Subs` builds in what absorbing
 /// noise makes certain: x is never the mask, and what is not masked is x. A network would have to learn both facts in all its
 /// logits at every position, and an estimate that has them makes every bound tighter, so it is the default for absorbing noise.
 /// `Score` is for score entropy. For absorbing noise it differs from `Subs` by a constant per position; for other noise it needs
@@ -29,6 +31,8 @@ pub enum DiscretePrediction {
     #[default]
     #[doc(alias = "x0")]
     Logits,
+    /// p(x | z): of a net that ends in a [`Softmax`](crate::net::Softmax). The same model as `Logits` of the net without it.
+    Probabilities,
     /// SUBS parameterization of MDLM: ln p(x | z) with zero masking probability and carry-over of unmasked categories.
     ///
     /// Sahoo et al., "Simple and Effective Masked Diffusion Language Models" (2024), section 3.2.3,
@@ -177,6 +181,13 @@ impl Discrete {
         let corrupted = self.pi_of(z.clone()) * (survival.clone() * -1.0 + 1.0);
         one_hot(z, self.pi.len()) * survival + corrupted
     }
+    /// The network output on a logarithmic scale: ln p of probabilities, of which what underflows counts as the smallest.
+    fn logarithmic<const D: usize>(&self, output: Tensor<D>) -> Tensor<D> {
+        match self.prediction {
+            DiscretePrediction::Probabilities => output.clamp_min(f64::from(f32::MIN_POSITIVE)).log(),
+            _ => output,
+        }
+    }
     /// Logits with zero probability of category `mask`.
     fn without<const D: usize>(&self, logits: Tensor<D>, mask: usize) -> Tensor<D> {
         let mut shape = [1; D];
@@ -251,6 +262,7 @@ impl<const D: usize> Noise<D> for Discrete {
     fn target(&self, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let x = one_hot(x, self.pi.len());
         let target = match self.prediction {
+            DiscretePrediction::Probabilities => return x,
             DiscretePrediction::Logits | DiscretePrediction::Subs => x,
             DiscretePrediction::Score => self.ratios(x, z, t),
         };
@@ -263,9 +275,13 @@ impl<const D: usize> Noise<D> for Discrete {
             one_hot(z.clone(), self.pi.len()).mask_where(masked, probs)
         };
         let network_output = output.clone();
+        let output = self.logarithmic(output);
         let mean = match (self.prediction, self.mask()) {
             (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => carried(output, mask),
-            (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::softmax(output),
+            // Of ln p, the softmax is p, summing to one exactly.
+            (DiscretePrediction::Logits | DiscretePrediction::Probabilities | DiscretePrediction::Subs, _) => {
+                ops::softmax(output)
+            }
             (DiscretePrediction::Score, None) => {
                 // ρ = ᾱ w + (1 − ᾱ) π Σw with Σw = Σρ, solved for w; p(x | z) ∝ w_x q(z | x).
                 let rho = self.log_scores(output, z.clone()).exp();
@@ -289,6 +305,9 @@ impl<const D: usize> Noise<D> for Discrete {
     }
     fn chain(&self) -> Option<&dyn Chain<D>> {
         Some(self)
+    }
+    fn takes_probabilities(&self) -> bool {
+        self.prediction == DiscretePrediction::Probabilities
     }
     fn check(&self) -> Result<()> {
         self.schedule.check()?;
@@ -368,17 +387,21 @@ impl<const D: usize> Chain<D> for Discrete {
         if self.prediction == DiscretePrediction::Score {
             return self.log_scores(output, z);
         }
-        let probs = self.estimate(output, z.clone(), t).mean;
-        self.ratios(probs, z, t).clamp_min(super::chain::TINY).log()
+        self.log_ratios_of(self.log_probs(self.logarithmic(output), z.clone()), z, t)
     }
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
+        let output = self.logarithmic(output);
         match (self.prediction, self.mask()) {
             (DiscretePrediction::Subs | DiscretePrediction::Score, Some(mask)) => {
                 let unmasked = is(&z, mask).bool_not();
                 ops::cross_entropy(output, category(x), Some(mask)).mask_fill(unmasked, 0.0)
             }
-            (DiscretePrediction::Logits | DiscretePrediction::Subs, _) => ops::cross_entropy(output, category(x), None),
-            (DiscretePrediction::Score, None) => Categorical::trusted(self.estimate(output, z, t).mean).nll(x),
+            (DiscretePrediction::Logits | DiscretePrediction::Probabilities | DiscretePrediction::Subs, _) => {
+                ops::cross_entropy(output, category(x), None)
+            }
+            (DiscretePrediction::Score, None) => {
+                Categorical::trusted(self.estimate(output, z, t).mean.clamp_min(super::chain::TINY)).nll(x)
+            }
         }
     }
 }

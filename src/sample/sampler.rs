@@ -147,6 +147,16 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise).map(|_| ())
     }
+
+    /// Why a trajectory over decreasing `times` is inaccurate on a noise that [`check`](Sampler::check) accepts, and what
+    /// to do; `None` if it is not. Default: `None`.
+    ///
+    /// The laws ask of every other combination that a deterministic sampler of ten or more steps is at most three times
+    /// as far from the solution as DDIM of as many network evaluations ([`laws::robustness`](crate::laws::robustness)).
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        let _ = (noise, times);
+        None
+    }
 }
 
 /// The state of one trajectory: what a sampler remembers between its steps.
@@ -159,6 +169,11 @@ pub trait SamplerState<const D: usize>: CloneState<D> + Debug + Send {
     /// Notes that z was changed from outside since the last step, by inpainting say, so that a corrector must not take
     /// that step again. Default: does nothing.
     fn z_replaced(&mut self) {}
+
+    /// Why some rows of the last x_s are NaN, if the sampler gave them up; `None` if it did not. Default: `None`.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Clones a [`SamplerState`] behind its box; implemented for every state that is [`Clone`].
@@ -225,6 +240,9 @@ macro_rules! forward {
         }
         fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
             (**self).check(noise)
+        }
+        fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+            (**self).unfit(noise, times)
         }
     };
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Train {
     /// Number of optimizer steps. Default: 1000.
     #[doc(alias = "max_steps")]
+    #[schemars(range(min = 1))]
     pub steps: u64,
     /// Samples per step, over all accumulated parts. Default: 64.
     #[doc(alias = "batch_size")]
@@ -112,7 +113,8 @@ impl Train {
         let rule = |holds: bool, field: &str, problem: String| {
             if holds { Ok(()) } else { Err(Error::invalid(problem).with_field(field)) }
         };
-        let Self { batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        rule(steps > 0, "steps", "must be 1 or more, got 0".into())?;
         rule(batch > 0, "batch", "must be 1 or more, got 0".into())?;
         rule(
             accumulate > 0 && batch.is_multiple_of(accumulate),

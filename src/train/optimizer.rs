@@ -13,6 +13,9 @@ use tweedie_kernels::{AdamW as Rule, ops};
 /// w ← w − lr (m/(1 − β₁ᵏ) / (√(v/(1 − β₂ᵏ)) + ε) + weight_decay · w)
 /// ```
 ///
+/// A parameter without a gradient, because it is frozen or the loss of this step does not use it, is not updated: neither weight
+/// decay nor its moments change, and k counts the updates of each parameter. A gradient that is zero is a gradient.
+///
 /// burn's own optimizers clip each tensor by itself and identify parameters by numbers that differ from run to run; here the
 /// gradient is clipped as a whole, and the state is saved under the names of the weights.
 ///
@@ -68,24 +71,28 @@ pub struct Moments {
     pub first: Parameters,
     /// v.
     pub second: Parameters,
-    /// k, the number of updates.
+    /// The number of updates.
     pub updates: u64,
+    /// How many of the updates each parameter had no gradient in: its k is `updates` less these.
+    pub skipped: Vec<u64>,
 }
 impl Moments {
     /// The state before the first update.
     pub fn new(like: &Parameters) -> Self {
         let zero = like.clone().map(|value| value.zeros_like());
-        Self { first: zero.clone(), second: zero, updates: 0 }
+        let skipped = vec![0; zero.values().count()];
+        Self { first: zero.clone(), second: zero, updates: 0, skipped }
     }
     pub(crate) fn to_device(&self, device: &Device) -> Self {
         let (first, second) = (self.first.clone().to_device(device), self.second.clone().to_device(device));
-        Self { first, second, updates: self.updates }
+        Self { first, second, updates: self.updates, skipped: self.skipped.clone() }
     }
 
     /// Updates `weights` with `gradient · scale`, and an average with decay d in the same pass, `average ← d average + (1 − d)
     /// weights`. Returns the new weights and the new average.
     ///
-    /// Weights that are not shared are updated in place.
+    /// A parameter of which [`Parameters::gradients`] found no gradient keeps its weights and moments, and an average that equals the
+    /// weights stays equal to them. Weights that are not shared are updated in place.
     pub fn step(
         &mut self,
         adam: &AdamW,
@@ -96,21 +103,32 @@ impl Moments {
         average: Option<(Parameters, f64)>,
     ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
+        self.skipped.iter_mut().zip(gradient.missing()).for_each(|(skipped, missing)| *skipped += u64::from(missing));
         let AdamW { beta1, beta2, eps, weight_decay } = *adam;
         let rule = Rule { lr, beta1, beta2, epsilon: eps, weight_decay, gradient_scale: scale };
-        let k = self.updates;
+        let (updates, skipped) = (self.updates, &self.skipped);
+        let count = |i: usize| updates - skipped.get(i).copied().unwrap_or(0);
         let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
         match average {
             None => {
-                let step = |state, g| ops::adamw(&rule, k, state, g, None).0;
+                let step = |i, state, gradient| match gradient {
+                    Some(g) => ops::adamw(&rule, count(i), state, g, None).0,
+                    None => state,
+                };
                 let [weights, first, second] = Parameters::zip([weights, first, second], gradient, step);
                 (self.first, self.second) = (first, second);
                 (weights, None)
             }
             Some((average, d)) => {
-                let step = |[w, m, v, average]: [Tensor<1>; 4], g| {
-                    let ([w, m, v], average) = ops::adamw(&rule, k, [w, m, v], g, Some((average, d)));
-                    [w, m, v, average.expect("an average was given")]
+                let step = |i, [w, m, v, average]: [Tensor<1>; 4], gradient| match gradient {
+                    Some(g) => {
+                        let ([w, m, v], average) = ops::adamw(&rule, count(i), [w, m, v], g, Some((average, d)));
+                        [w, m, v, average.expect("an average was given")]
+                    }
+                    None => {
+                        let average = towards(average, &w, d);
+                        [w, m, v, average]
+                    }
                 };
                 let [weights, first, second, average] =
                     Parameters::zip([weights, first, second, average], gradient, step);
@@ -119,4 +137,10 @@ impl Moments {
             }
         }
     }
+}
+
+/// `d average + (1 − d) weights`, and the same bits where the two are equal.
+fn towards(average: Tensor<1>, weights: &Tensor<1>, d: f64) -> Tensor<1> {
+    let equal = average.clone().equal(weights.clone());
+    (average.clone() * d + weights.clone() * (1.0 - d)).mask_where(equal, average)
 }

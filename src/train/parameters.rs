@@ -17,6 +17,8 @@ struct Entry {
     name: String,
     shape: Vec<usize>,
     value: Tensor<1>,
+    /// Whether this is the place of a gradient that there is none of.
+    missing: bool,
 }
 
 /// The path of names from a module to the parameter being visited.
@@ -46,12 +48,26 @@ impl Parameters {
                     name: self.0.name(),
                     shape: value.dims().to_vec(),
                     value: value.flatten(0, D - 1),
+                    missing: false,
                 });
             }
         }
         let mut visitor = Visitor(Path::default(), vec![]);
         module.visit(&mut visitor);
         Self { entries: visitor.1 }
+    }
+
+    /// Whether a parameter of the module requires a gradient.
+    pub(super) fn is_trained(module: &impl Module) -> bool {
+        struct Visitor(bool);
+        impl ModuleVisitor for Visitor {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0 |= param.is_require_grad();
+            }
+        }
+        let mut visitor = Visitor(false);
+        module.visit(&mut visitor);
+        visitor.0
     }
 
     /// Moves the weights out of a module, so that they can be updated in place: it holds empty tensors until
@@ -70,7 +86,10 @@ impl Parameters {
         weights
     }
 
-    /// The gradients of a module's parameters; zero for a parameter without one.
+    /// The gradients of a module's parameters.
+    ///
+    /// The value for a parameter without a gradient, because it is frozen (`no_grad`) or the loss does not use it, is zero, and
+    /// [`Moments::step`](super::Moments::step) leaves such a parameter as it is.
     pub fn gradients(module: &impl Module, gradients: &mut Gradients) -> Self {
         struct Visitor<'a>(Path, Vec<Entry>, &'a mut Gradients);
         impl ModuleVisitor for Visitor<'_> {
@@ -84,8 +103,9 @@ impl Parameters {
                 let value = param.val();
                 let shape = value.dims().to_vec();
                 let gradient = if param.is_require_grad() { value.grad_remove(self.2) } else { None };
+                let missing = gradient.is_none();
                 let value = gradient.unwrap_or_else(|| value.inner().zeros_like()).flatten(0, D - 1);
-                self.1.push(Entry { name: self.0.name(), shape, value });
+                self.1.push(Entry { name: self.0.name(), shape, value, missing });
             }
         }
         let mut visitor = Visitor(Path::default(), vec![], gradients);
@@ -119,7 +139,8 @@ impl Parameters {
     pub fn from_host(entries: Vec<(String, Vec<usize>, Vec<f32>)>, device: &Device) -> Self {
         let entries = entries.into_iter().map(|(name, shape, values)| {
             let length = values.len();
-            Entry { name, shape, value: Tensor::from_data(TensorData::new(values, [length]), device) }
+            let value = Tensor::from_data(TensorData::new(values, [length]), device);
+            Entry { name, shape, value, missing: false }
         });
         Self { entries: entries.collect() }
     }
@@ -143,34 +164,39 @@ impl Parameters {
         }
         self
     }
-    /// The values, to be updated in place.
-    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Tensor<1>> {
-        self.entries.iter_mut().map(|entry| &mut entry.value)
-    }
     /// The values.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Tensor<1>> {
         self.entries.iter().map(|entry| &entry.value)
     }
+    /// The sum; of gradients, there is one where either has one.
     pub(crate) fn add(mut self, other: Self) -> Self {
-        for (a, b) in self.values_mut().zip(other.values()) {
-            a.inplace(|a| a + b.clone());
+        for (a, b) in self.entries.iter_mut().zip(other.entries) {
+            if a.missing && b.missing {
+                continue;
+            }
+            a.missing = false;
+            a.value.inplace(|a| a + b.value);
         }
         self
     }
-    /// Maps several sets of the same names together, parameter by parameter, with the value of `other`.
+    /// Whether each parameter has no gradient, of [`gradients`](Self::gradients).
+    pub(super) fn missing(&self) -> impl Iterator<Item = bool> {
+        self.entries.iter().map(|entry| entry.missing)
+    }
+    /// Maps several sets of the same names together, parameter by parameter, with its number and its gradient, if there is one.
     pub(crate) fn zip<const N: usize>(
         sets: [Self; N],
-        other: Self,
-        f: impl Fn([Tensor<1>; N], Tensor<1>) -> [Tensor<1>; N],
+        gradient: Self,
+        f: impl Fn(usize, [Tensor<1>; N], Option<Tensor<1>>) -> [Tensor<1>; N],
     ) -> [Self; N] {
         let mut sets = sets.map(|set| set.entries.into_iter());
         let mut out = [(); N].map(|()| Vec::new());
-        for entry in other.entries {
+        for (i, entry) in gradient.entries.into_iter().enumerate() {
             let places = sets.each_mut().map(|set| set.next().expect("sets of the same names"));
             let labels = places.each_ref().map(|entry| (entry.name.clone(), entry.shape.clone()));
-            let values = f(places.map(|entry| entry.value), entry.value);
+            let values = f(i, places.map(|entry| entry.value), (!entry.missing).then_some(entry.value));
             for ((out, (name, shape)), value) in out.iter_mut().zip(labels).zip(values) {
-                out.push(Entry { name, shape, value });
+                out.push(Entry { name, shape, value, missing: false });
             }
         }
         out.map(|entries| Self { entries })

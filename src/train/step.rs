@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     loss::Objective,
     model::{Losses, Model},
-    net::{Condition, Net},
+    net::{self, Condition, Net},
     rng::Rng,
     spacing::WeightedTimes,
     transform::Transform,
@@ -130,8 +130,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
                 // Parameters of its own for each: backward passes through the same ones would wait for each other.
                 .map(|rows| (rows, Module::train(self.model.valid())))
                 .collect();
-            let shards: Vec<_> =
-                shards.into_par_iter().map(|(rows, model)| batch.loss_and_gradient(rows, &model)).collect();
+            let shards: Vec<_> = match self.draws {
+                false => shards.into_par_iter().map(|(rows, model)| batch.loss_and_gradient(rows, &model)).collect(),
+                true => shards.into_iter().map(|(rows, model)| batch.seeded(rows, &model)).collect(),
+            };
             for share in shards {
                 let share = share?;
                 total = Some(match total {
@@ -161,6 +163,16 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
 }
 
 impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
+    /// [`loss_and_gradient`](Self::loss_and_gradient) with the device's own generator seeded for this share.
+    fn seeded<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share>
+    where
+        N: Net<D, Condition = Y>,
+        T: Transform<D, Raw = R>,
+    {
+        let rng = self.rng.stream("layers").at_step(rows.start as u64);
+        net::with_generator(&rng, &self.device, || self.loss_and_gradient(rows, model))
+    }
+
     /// The loss of some rows, as a share of the batch's mean, and its gradient.
     fn loss_and_gradient<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share>
     where
@@ -169,6 +181,7 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
     {
         let (n, rng) = (self.rows.len() as f64, self.rng.from_row(rows.start as u64));
         let (raw, y) = self.data.batch(&self.rows[rows.clone()], &rng.stream("data"), &self.device);
+        model.net.check_condition(&y, rows.len())?;
         let y = y.without(&self.dropped[rows.clone()]);
         let t = &self.times.times[rows.clone()];
         let mut losses = model.losses(raw, t, &y, &self.objective, &rng, true);

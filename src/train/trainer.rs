@@ -1,11 +1,12 @@
 //! The state of a training run.
-use super::{Checkpoint, Moments, Parameters, Train};
+use super::{Checkpoint, Moments, Parameters, Train, probe::probe};
 use crate::{
     data::Data,
     error::{Error, Result},
     loss::Objective,
     model::Model,
-    net::Net,
+    net::{self, Net},
+    rng::Rng,
     spacing::{LossHistory, Spacing, training_times},
     transform::{Identity, Transform},
 };
@@ -41,6 +42,9 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) moments: Moments,
     pub(super) average: Option<Parameters>,
     pub(super) done: u64,
+    /// Whether the network draws from the device's own generator in training, as dropout of `burn::nn` does: then that generator is
+    /// seeded for each share of the batch, and the shares are computed one after the other.
+    pub(super) draws: bool,
     /// The permutation of an epoch.
     pub(super) order: Option<(u64, Vec<usize>)>,
 }
@@ -50,7 +54,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data.
+    /// If the parts do not fit, as those of [`Trainer::new`].
     #[doc(alias = "fit")]
     pub fn train<'a, Q: Data<T::Raw, N::Condition>>(
         self,
@@ -65,9 +69,14 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
 impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// A run before its first step.
     ///
+    /// The first rows of the data are passed through the model once, as in training, so that parts which do not fit are refused here;
+    /// this takes no random number of the run. Parameters that have not been used yet are initialized from the seed
+    /// ([`seeded`](net::seeded)).
+    ///
     /// # Errors
     ///
-    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data.
+    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data, data of another shape than
+    /// the net's, a class without an embedding, an output of another shape than the noise reads, or no parameter to train.
     pub fn new(
         model: Model<D, N, T>,
         data: &'a dyn Data<T::Raw, N::Condition>,
@@ -81,13 +90,42 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             return Err(Error::invalid("there are no data to train on"));
         }
         let times = training_times(&**model.noise());
+        let device = model.devices().first().cloned().unwrap_or_default();
+        let model = match net::is_lazy(&model) {
+            true => net::seeded(&Rng::new(settings.seed).stream("weights"), &device, |_| model),
+            false => model,
+        };
         let model = Module::train(model);
         let device = model.devices().first().cloned().unwrap_or_default();
+        if !Parameters::is_trained(&model) {
+            return Err(Error::invalid(
+                "the model has no parameter to train: all of them are frozen, or there are none",
+            )
+            .with_remedy("train a part of it, without `no_grad` or `freeze`"));
+        }
+        let pass = || probe(&model, data, &objective, &device);
+        let draws = match net::has_training_layers(&model) {
+            true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, pass).map(|_| true)?,
+            false => pass()?,
+        };
         let parameters = Parameters::of(&model);
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
         let history = times.loss_history();
-        Ok(Self { model, data, objective, times, history, settings, device, moments, average, done: 0, order: None })
+        Ok(Self {
+            model,
+            data,
+            objective,
+            times,
+            history,
+            settings,
+            device,
+            moments,
+            average,
+            done: 0,
+            draws,
+            order: None,
+        })
     }
 
     /// Sets the spacing of the training timesteps. Default: [`training_times`] of the noise.
@@ -152,6 +190,8 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let own = Parameters::of(&self.model);
         let checkpoint = checkpoint.renamed_as(&own);
         own.same_as(&checkpoint.weights)?;
+        let Moments { first, second, .. } = &checkpoint.moments;
+        [first, second].into_iter().chain(&checkpoint.average).try_for_each(|other| own.same_as(other))?;
         if checkpoint.seed != self.settings.seed {
             let problem =
                 format!("must be {}, that of the checkpoint's run, got {}", checkpoint.seed, self.settings.seed);

@@ -202,6 +202,9 @@ impl<M: Denoiser<3>> Denoiser<3> for Rounded<'_, M> {
     fn noise(&self) -> &dyn Noise<3> {
         self.model.noise()
     }
+    fn check(&self, shape: [usize; 3]) -> Result<()> {
+        self.model.check(shape)
+    }
     fn denoise(&self, z: Tensor<3>, t: &[f64]) -> Estimate<3> {
         let Estimate { mean, variance, .. } = self.model.denoise(z, t);
         let early = t.iter().filter(|t| **t <= self.until).count();

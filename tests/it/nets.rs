@@ -11,6 +11,7 @@ use tweedie::{
         Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, PixelsConfig, Positions, Softmax, Task, Transformer,
         TransformerConfig, UNet, UNetConfig, layers,
     },
+    train::Parameters,
 };
 use tweedie_kernels::ops::linear;
 
@@ -168,6 +169,45 @@ fn outputs_depend_on_class_and_time() {
     check(dit(), normal("z", [2, 2, 5, 5]));
     check(transformer(), tokens(2, 5));
     check(continuous(), normal("z", [2, 5, 3]));
+}
+
+/// With the weights of all modulations but one at zero, the output depends on time and class through that one alone.
+#[test]
+fn every_modulation_reads_time_and_class() {
+    fn check<const D: usize, N: Net<D, Condition = Classes>>(net: N, z: Tensor<D>, count: usize) {
+        let whole = Parameters::of(&net);
+        let modulations: Vec<String> = whole
+            .to_host()
+            .into_iter()
+            .map(|(name, ..)| name.to_owned())
+            .filter(|name| {
+                let parts: Vec<&str> = name.split('.').collect();
+                // `cond.…` is the embedding that all of them read.
+                parts.len() > 1 && parts.ends_with(&["cond", "weight"]) || parts.ends_with(&["modulation", "weight"])
+            })
+            .collect();
+        assert_eq!(modulations.len(), count, "{modulations:?}");
+        for kept in &modulations {
+            let zeroed = whole.to_host().into_iter().map(|(name, shape, mut values)| {
+                if modulations.iter().any(|other| other == name && other != kept) {
+                    values.fill(0.0);
+                }
+                (name.to_owned(), shape.to_vec(), values)
+            });
+            let net = Parameters::from_host(zeroed.collect(), &device()).into_module(net.clone());
+            let at = |t: f32, y: [u32; 2]| net.forward(z.clone(), Tensor::from_data([t, t], &device()), &y.into());
+            let size = floats(at(0.3, [1, 1]).abs().max())[0];
+            for (what, other) in [("time", at(0.8, [1, 1])), ("class", at(0.3, [2, 2]))] {
+                let gap = floats((at(0.3, [1, 1]) - other).abs().max())[0];
+                assert!(gap > 1e-5 * size, "{kept} alone: the output does not depend on the {what}");
+            }
+        }
+    }
+    check(unet(), normal("z", [2, 2, 5, 5]), 8);
+    check(mlp(), normal("z", [2, 3]), 3);
+    check(dit(), normal("z", [2, 2, 5, 5]), 3);
+    check(transformer(), tokens(2, 5), 3);
+    check(continuous(), normal("z", [2, 5, 3]), 3);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn every_sampler_of_categories_obeys_its_laws() {
         broken.extend(checks.iter().filter(|check| !check.holds()).map(|check| format!("{sampler:?}: {check}")));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-    assert!(laws::discrete_sampler(&Heun {}).is_empty());
+    assert!(laws::discrete_sampler(&Heun::default()).is_empty());
 }
 
 /// One entry a step, or its own times: the conditionals multiply to the joint.

@@ -5,6 +5,8 @@ mod measurement;
 mod output;
 mod picture;
 
+pub(crate) use entrant::short;
+
 use crate::{
     args,
     commands::{of_rank, sample},

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device};
 use tweedie::{
     Result, Rng, laws,
     laws::Check,
-    net::{Classes, Footprint},
+    net::{self, Classes, Footprint},
     noise::Noise,
     train::Parameters,
 };
@@ -56,7 +56,9 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         const ROWS: usize = 3;
         let device = Device::flex();
         let rng = Rng::new(0);
-        let net = self.init(&model::task(facts, noise), &rng.stream("weights"), &device)?;
+        let task = model::task(facts, noise);
+        let weights = rng.stream("weights");
+        let net = net::try_seeded(&weights, &device, |device| self.init(&task, &weights, device))?;
         let mut shape = [ROWS; D];
         shape[1..].copy_from_slice(&facts.shape);
         let mut expected = shape;

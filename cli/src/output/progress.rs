@@ -41,6 +41,15 @@ impl Progress {
             bar.reset_eta();
         }
     }
+    /// Sets the completed fraction of sampling, and with many network evaluations in one step their number.
+    pub fn sampling(&self, fraction: f64, evaluations: usize) {
+        if evaluations >= 100 && evaluations.is_multiple_of(20) {
+            self.doing(format!("sampling, NFE {evaluations} in this step"));
+        } else if evaluations == 0 {
+            self.doing("sampling".into());
+        }
+        self.at(fraction);
+    }
     /// Sets the completed fraction.
     pub fn at(&self, fraction: f64) {
         if let Some(bar) = &self.0 {

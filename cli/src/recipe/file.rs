@@ -224,7 +224,8 @@ impl Recipe {
 
     /// An error that a module raised about its settings at `path`, shown at its field, or else at the module's name.
     pub fn at_field(&self, path: &str, error: Error) -> Error {
-        if error.kind() != ErrorKind::Invalid {
+        // An error that has a place already keeps it.
+        if error.kind() != ErrorKind::Invalid || error.text().is_some() {
             return error;
         }
         let field = error.field().and_then(|field| self.place_of(path, field).or_else(|| self.elsewhere(field)));
@@ -233,7 +234,8 @@ impl Recipe {
             None => path.to_owned(),
         });
         let part = if self.get(&place).is_some_and(Value::is_table) { Part::Key } else { Part::Value };
-        self.fail(&place, part, &error.to_string())
+        let shown = self.fail(&place, part, &error.to_string()).to_string();
+        error.with_text(shown)
     }
     /// The path of a field of the table at `path` or of a nested table, because a module reports errors of its parts too.
     fn place_of(&self, path: &str, field: &str) -> Option<String> {

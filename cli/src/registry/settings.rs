@@ -135,6 +135,8 @@ pub trait NetConfig<const D: usize>: Settings {
     type Net: Net<D, Condition = Classes>;
     /// The network with the initial weights of a random stream.
     ///
+    /// The device's own generator, which the layers of `burn::nn` draw from, is seeded from the stream as well.
+    ///
     /// # Errors
     ///
     /// If the settings do not describe a network for this task.

@@ -1,6 +1,12 @@
 //! Custom modules, which are registered in the same way as the built-in ones.
+use burn::tensor::{Device, Tensor, TensorData};
 use std::process::ExitCode;
 use tempfile::tempdir;
+use tweedie::{
+    Result, Rng,
+    net::{Classes, Net, Softmax, Then, Transformer, TransformerConfig},
+};
+use tweedie_cli::{NetConfig, Task};
 
 #[allow(dead_code)]
 #[path = "../../examples/own_tool.rs"]
@@ -64,4 +70,97 @@ fn a_module_that_breaks_a_law_fails_the_tool() {
     };
     assert_eq!(exit("verify schedule returning"), format!("{:?}", ExitCode::FAILURE));
     assert_eq!(exit("verify schedule cosine"), format!("{:?}", ExitCode::SUCCESS));
+}
+
+/// A net of burn's own layers, which draw from a generator that the whole process shares.
+#[derive(burn::module::Module, Debug)]
+struct Burned {
+    first: burn::nn::Linear,
+    dropout: burn::nn::Dropout,
+    last: burn::nn::Linear,
+}
+impl Net<2> for Burned {
+    type Condition = Classes;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+        let one_hot = |class: &Option<u32>| [0, 1].map(|own| f32::from(u8::from(*class == Some(own))));
+        let mut classes: Vec<f32> = y.0.iter().flat_map(one_hot).collect();
+        classes.resize(2 * z.dims()[0], 0.0);
+        let classes = TensorData::new(classes, [z.dims()[0], 2]);
+        let classes = Tensor::from_data(classes, &z.device());
+        let input = Tensor::cat(vec![z, t.unsqueeze_dim(1), classes], 1);
+        self.last.forward(self.dropout.forward(self.first.forward(input).tanh()))
+    }
+}
+/// A net of the layers of `burn::nn`.
+#[derive(Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BurnedConfig {}
+impl NetConfig<2> for BurnedConfig {
+    type Net = Burned;
+    fn init(&self, task: &Task<'_>, _: &Rng, device: &Device) -> Result<Burned> {
+        let layer = |inputs, outputs| burn::nn::LinearConfig::new(inputs, outputs).init(device);
+        let (first, last) = (layer(task.shape[0] + 3, 16), layer(16, task.shape[0]));
+        Ok(Burned { first, dropout: burn::nn::DropoutConfig::new(0.2).init(), last })
+    }
+}
+
+#[test]
+fn a_net_of_burns_layers_has_the_weights_of_the_seed() {
+    let folder = tempdir().unwrap();
+    let recipe = super::MOONS.replace("name = \"mlp\"\nhidden = [16, 16]\ndropout = 0.1", "name = \"burned\"");
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let modules = || tweedie_cli::Modules::default().net::<2, BurnedConfig>("burned");
+    let run = |line: String| {
+        let arguments = ["tool".to_owned()].into_iter().chain(line.split_whitespace().map(str::to_owned));
+        let status = tweedie_cli::run_from(modules(), arguments);
+        assert_eq!(format!("{status:?}"), format!("{:?}", ExitCode::SUCCESS), "{line}");
+    };
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let trained = |name: &str, more: &str| {
+        run(format!("train {} --out {} -q {more}", at("r.toml"), at(name)));
+        super::tensors(&folder.path().join(name).join("model.safetensors"))
+    };
+    let one = trained("one", "");
+    assert_eq!(one, trained("two", ""));
+    assert_ne!(one, trained("three", "--set train.seed=9"));
+    // Interrupted and resumed.
+    trained("four", "--steps 2");
+    run(format!("train --resume --out {} --steps 6 -q", at("four")));
+    assert_eq!(one, super::tensors(&folder.path().join("four").join("model.safetensors")));
+    run("verify net burned".into());
+}
+
+/// A transformer that gives probabilities.
+#[derive(Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Certain {}
+impl NetConfig<3> for Certain {
+    type Net = Then<Transformer, Softmax>;
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net> {
+        let config = TransformerConfig::default().with_width(16).with_depth(1).with_heads(2);
+        Ok(Net::<3>::then(config.fit(task).init(rng, device)?, Softmax {}))
+    }
+}
+
+#[test]
+fn a_net_with_a_softmax_needs_the_prediction_type_probabilities() {
+    let folder = tempdir().unwrap();
+    let recipe = |prediction: &str| {
+        format!(
+            "[data]\nname = \"digits\"\n[schedule]\nname = \"cosine\"\nsteps = 20\n[noise]\nname = \"uniform\"\n\
+             prediction = \"{prediction}\"\n[net]\nname = \"certain\"\n[[loss]]\nname = \"cross-entropy\"\n\
+             [train]\nsteps = 3\nbatch = 4\n[sample]\nn = 2\nsteps = 3\n"
+        )
+    };
+    let modules = || tweedie_cli::Modules::default().net::<3, Certain>("certain");
+    let run = |line: &str| {
+        let arguments = ["tool"].into_iter().chain(line.split_whitespace());
+        format!("{:?}", tweedie_cli::run_from(modules(), arguments)) == format!("{:?}", ExitCode::SUCCESS)
+    };
+    let [path, out] = ["r.toml", "run"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&path, recipe("logits")).unwrap();
+    assert!(!run(&format!("train {path} --out {out} -q")));
+    std::fs::write(&path, recipe("probabilities")).unwrap();
+    assert!(run(&format!("train {path} --out {out} -q")));
+    assert!(run(&format!("sample {out} -q")) && run(&format!("evaluate {out} -q")) && run(&format!("verify {path}")));
 }

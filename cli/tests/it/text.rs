@@ -128,6 +128,35 @@ fn an_untrained_network_has_the_bits_of_the_uniform_distribution() {
     }
 }
 
+/// The bits are those of the model as the recipe samples it, and say so; `--no-clip` measures the network.
+#[test]
+fn bits_are_of_the_model_as_it_is_sampled() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES).unwrap();
+    let of = |more: &str, flags: &str| -> Value {
+        let recipe = recipe("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo", more);
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        let _ = fs::remove_dir_all(at.join("run"));
+        done(at, "train r.toml --out run -q");
+        serde_json::from_str(&text(&done(at, &format!("evaluate run --json --times 8{flags}")).stdout)).unwrap()
+    };
+    let bits = |results: &Value| results["bits_per_char"].as_f64();
+    let (plain, sharp) = (of("", ""), of("temperature = 0.2", ""));
+    assert_eq!(plain["bits_of"], "the model as it is sampled: the network's predictions");
+    assert_eq!(sharp["bits_of"], "the model as it is sampled: temperature 0.2");
+    assert!(bits(&sharp).unwrap() > bits(&plain).unwrap() + 0.1, "{sharp} and {plain}");
+    let network = of("temperature = 0.2", " --no-clip");
+    assert_eq!((bits(&network), &network["bits_of"]), (bits(&plain), &Value::from("the network's predictions")));
+    // What is never sampled has no finite bound.
+    let first = of("top_k = 1", "");
+    assert_eq!((bits(&first), first["rows_excluded"].as_u64()), (None, Some(5)));
+    let shown = text(&done(at, "evaluate run --times 8").stdout);
+    assert!(
+        shown.contains("top_k 1") && shown.contains("5 of 5 samples cannot be generated so") && shown.contains('∞')
+    );
+}
+
 #[test]
 fn known_tokens_stay_and_a_line_of_samples_can_be_a_prompt() {
     let folder = tempdir().unwrap();

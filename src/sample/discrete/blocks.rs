@@ -62,6 +62,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
         require(window >= block, "window", || format!("must be at least block = {block}, got {window}"))?;
         self.sampler.check(noise)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(BlocksState { blocks: self, inner: self.sampler.start(noise)? }))
@@ -126,6 +129,9 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
     }
     fn z_replaced(&mut self) {
         self.inner.z_replaced();
+    }
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
     }
 }
 

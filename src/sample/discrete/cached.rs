@@ -43,6 +43,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
         require_categories(self, noise)?;
         self.sampler.check(noise)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(CachedState { inner: self.sampler.start(noise)?, last: None }))
@@ -70,6 +73,9 @@ impl<const D: usize> SamplerState<D> for CachedState<'_, D> {
     }
     fn z_replaced(&mut self) {
         self.inner.z_replaced();
+    }
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
     }
 }
 

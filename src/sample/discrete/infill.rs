@@ -136,6 +136,9 @@ impl<const D: usize> Sampler<D> for Infill<D> {
         }
         self.sampler.check(noise)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(InfillState { infill: self, inner: self.sampler.start(noise)? }))
@@ -168,5 +171,8 @@ impl<const D: usize> SamplerState<D> for InfillState<'_, D> {
     }
     fn z_replaced(&mut self) {
         self.inner.z_replaced();
+    }
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
     }
 }

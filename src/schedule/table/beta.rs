@@ -1,7 +1,7 @@
 //! Tables whose β is given.
 use super::{
     Table,
-    lazy::{Lazy, UNDEFINED, table_schedule},
+    lazy::{Lazy, UNDEFINED, followed, product, table_schedule},
 };
 use crate::{
     dual::Dual,
@@ -55,6 +55,10 @@ impl Linear {
         let rise = (self.beta_end - self.beta_start) / (self.steps.max(2) - 1) as f64;
         Table::new((0..self.steps).map(|i| self.beta_start + rise * i as f64))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        product(self.steps, t, |i| ((last - (i - 1.0)) * self.beta_start + (i - 1.0) * self.beta_end) / last)
+    }
 }
 table_schedule!(Linear {
     /// Sets the number of steps T.
@@ -105,6 +109,11 @@ impl ScaledLinear {
         let rise = (high - low) / (self.steps.max(2) - 1) as f64;
         Table::new((0..self.steps).map(|i| (low + rise * i as f64).powi(2)))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        let root = |i: f64| ((last - i) * self.beta_start.sqrt() + i * self.beta_end.sqrt()) / last;
+        product(self.steps, t, |i| root(i - 1.0) * root(i - 1.0))
+    }
 }
 table_schedule!(ScaledLinear {
     /// Sets the number of steps T.
@@ -154,6 +163,11 @@ impl Sigmoid {
         let rise = self.beta_end - self.beta_start;
         Table::new((0..self.steps).map(|i| self.beta_start + rise / (1.0 + (-x(i)).exp())))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        let share = |i: f64| 0.5 * (1.0 + (0.5 * (12.0 * (i - 1.0) / last - 6.0)).tanh());
+        product(self.steps, t, |i| self.beta_start * (1.0 - share(i)) + self.beta_end * share(i))
+    }
 }
 table_schedule!(Sigmoid {
     /// Sets the number of steps T.
@@ -189,6 +203,9 @@ impl Constant {
     }
     fn make(&self) -> Result<Table> {
         Table::new(std::iter::repeat_n(self.beta, self.steps))
+    }
+    fn formula(&self, t: f64) -> Option<f64> {
+        Some((1.0 - self.beta).powf(t * self.steps as f64))
     }
 }
 table_schedule!(Constant {
@@ -226,6 +243,9 @@ impl Jsd {
     }
     fn make(&self) -> Result<Table> {
         Table::new((0..self.steps).map(|i| ((self.steps - i) as f64).recip().min(self.clip)))
+    }
+    fn formula(&self, t: f64) -> Option<f64> {
+        followed(self.steps, self.clip, t, |t| 1.0 - t)
     }
 }
 table_schedule!(Jsd {

@@ -165,7 +165,7 @@ where
         if let Some(out) = &args.out {
             super::output::make(out)?;
         }
-        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
+        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance, max_steps: 20_000 };
         let (mut starts, mut reference_nfe) = (vec![], vec![]);
         for seed in 0..args.seeds as u64 {
             let rng = Rng::new(args.seed.wrapping_add(seed));

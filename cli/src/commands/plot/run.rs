@@ -78,6 +78,7 @@ fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
 
 /// The page of a run.
 pub fn page(folder: &Path) -> Result<Page> {
+    RunDir::open(folder, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let run = read(folder)?;
     let mut figures = vec![gallery::run(&run)];
     figures.extend(gallery::run_samples(&run));
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(run.loss[0].value, [2.0, 1.0]);
         assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held-out", &[2.0][..]));
         assert!(run.ema_distance.is_empty() && run.samples.is_empty());
+        std::fs::write(folder.join("recipe.toml"), "").unwrap();
         assert_eq!(page(&folder).unwrap().figures[0].titles(), ["Loss", "Gradient norm", "Learning rate"]);
         std::fs::write(folder.join("metrics.jsonl"), "{\"loss\":1}\n{\"step\":2}\n").unwrap();
         assert!(read(&folder).unwrap_err().to_string().contains("line 1: there is no `step`"));
