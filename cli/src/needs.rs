@@ -134,8 +134,7 @@ fn check_net<const D: usize>(recipe: &Recipe, plan: &Plan<D>, needs: &Needs, fre
     match free {
         Some(free) if needed > free => {
             let message = format!(
-                "a net of {} parameters needs about {} of memory for its weights, gradients and averages, and {} are free: \
-                 make it narrower or shallower",
+                "a net of {} parameters needs about {} of memory, and {} are free: make it narrower or shallower",
                 grouped(needs.net.parameters.min(1e18) as usize),
                 bytes(needed),
                 bytes(free)
