@@ -10,9 +10,11 @@ use burn::tensor::Tensor;
 
 mod clip;
 mod guided;
+mod restricted;
 mod truncated;
 pub use clip::{Clamped, Thresholded};
 pub use guided::Guided;
+pub use restricted::Restricted;
 pub use truncated::{Truncated, Truncation};
 
 /// The denoised estimate x̂ = E[x | x_t] at every time, and the noise it belongs to.
@@ -61,6 +63,17 @@ pub trait Denoiser<const D: usize> {
         let _ = shape;
         Ok(())
     }
+
+    /// E[x | x_t = z] of a window of longer samples, whose first entry along the second axis is number `first`, for
+    /// denoisers that treat entries differently by their place. Default: [`denoise`](Self::denoise), whatever the place.
+    ///
+    /// # Shapes
+    ///
+    /// As [`denoise`](Self::denoise), with the entries of the window alone.
+    fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+        let _ = first;
+        self.denoise(z, t)
+    }
 }
 
 macro_rules! forward {
@@ -74,6 +87,9 @@ macro_rules! forward {
             }
             fn check(&self, shape: [usize; D]) -> Result<()> {
                 (**self).check(shape)
+            }
+            fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+                (**self).denoise_window(z, t, first)
             }
         }
     )*};

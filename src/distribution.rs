@@ -1,9 +1,13 @@
 //! Distributions of tensors: a normal for each entry, or a categorical for each one-hot vector.
+mod discretized;
 pub mod gaussian;
 
 use crate::{error::Error, rng::Rng};
-use burn::tensor::{Bool, Tensor, TensorData};
-use std::{f64::consts::TAU, fmt::Debug};
+use burn::tensor::{Bool, DType, Tensor, TensorData};
+use std::{
+    f64::consts::{SQRT_2, TAU},
+    fmt::Debug,
+};
 use tweedie_kernels::combine;
 
 /// A sample, and for a normal the standard normal noise that it was computed from.
@@ -30,8 +34,11 @@ pub trait Distribution<const D: usize>: Debug {
         self.sample(rng).value
     }
     /// The negative log-likelihood −ln p(x) in nats: one value per entry for [`Normal`], a last axis of 1 for [`Categorical`].
+    ///
+    /// +∞ where p(x) is exactly 0; −∞ at a point mass. Nothing is floored: a loss that trains a network by it has to.
     fn nll(&self, x: Tensor<D>) -> Tensor<D>;
-    /// The Kullback–Leibler divergence KL(self ‖ other) in nats, shaped as [`nll`](Distribution::nll).
+    /// The Kullback–Leibler divergence KL(self ‖ other) in nats, shaped as [`nll`](Distribution::nll); 0 or more, and +∞ if `other` has
+    /// probability exactly 0 where this one does not. In single precision, probabilities from 0 to 1e-30 count as 1e-30.
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D>;
 }
 
@@ -92,29 +99,19 @@ impl<const D: usize> Normal<D> {
     /// Negative log-likelihood of discretized data: −ln of the mass in the bin of width `2·half` around x, where the first and the
     /// last bin (x = −1 and x = 1) extend to infinity. For data with finitely many levels in [−1, 1].
     ///
-    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, by the symmetry of erf.
+    /// For 256 levels `half = 1/255`. The cdf is exact to single precision, by the symmetry of erf; small masses, below 1e-3 in
+    /// single precision, are computed in logarithms, so that a bin far from the mean has its large value and its slope.
     ///
     /// Ho, Jain and Abbeel (2020), eq. 13, <https://arxiv.org/abs/2006.11239>.
     pub fn discretized_nll(&self, x: Tensor<D>, half: f64) -> Tensor<D> {
-        let scale = self.std() * std::f64::consts::SQRT_2;
+        let scale = self.std() * SQRT_2;
         let low = (x.clone() - half - self.mean.clone()) / scale.clone();
         let high = (x.clone() + half - self.mean.clone()) / scale;
         // Values of one level differ by rounding: the first and the last bin include all within half a bin of the ends.
         let first = x.clone().lower_equal_elem(0.5 * half - 1.0);
         let last = x.greater_equal_elem(1.0 - 0.5 * half);
-        let cdf = |z: Tensor<D>| (z.erf() + 1.0) * 0.5;
-        let upper = cdf(high.clone()).mask_fill(last.clone(), 1.0);
-        let lower = cdf(low.clone()).mask_fill(first, 0.0);
-        // In the upper tail cdf(−low) − cdf(−high) keeps the digits that cdf(high) − cdf(low) loses.
-        let tail = cdf(-low).sub(cdf(-high).mask_fill(last, 0.0));
-        let centre = x_above(&upper, &lower);
-        (upper - lower).mask_where(centre, tail).clamp_min(1e-12).log().neg()
+        discretized::mass_nll(low, high, first, last)
     }
-}
-
-/// Whether both ends of a bin are above the mean.
-fn x_above<const D: usize>(upper: &Tensor<D>, lower: &Tensor<D>) -> Tensor<D, Bool> {
-    upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5))
 }
 
 impl<const D: usize> Distribution<D> for Normal<D> {
@@ -146,13 +143,28 @@ impl<const D: usize> Distribution<D> for Normal<D> {
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
         let std = self.std();
-        let z = (x - self.mean.clone()) / std.clone();
-        z.square() * 0.5 + std.log() + 0.5 * TAU.ln()
+        let z = (x.clone() - self.mean.clone()) / std.clone();
+        let nll = z.square() * 0.5 + std.log() + 0.5 * TAU.ln();
+        if matches!(self.std, Std::One(std) if std > 0.0) {
+            return nll;
+        }
+        // The density of a point is infinite there and 0 elsewhere.
+        let dims = nll.dims();
+        let points = self.std().equal_elem(0.0).expand(dims);
+        let here = x.expand(dims).equal(self.mean.clone().expand(dims)).bool_and(points.clone());
+        nll.mask_fill(points, f64::INFINITY).mask_fill(here, f64::NEG_INFINITY)
     }
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
-        let gap = (self.mean.clone() - other.mean()).square();
-        let ratio = self.std() / other.std();
-        (gap / other.std().square() + ratio.clone().square() - 1.0) * 0.5 - ratio.log()
+        let (mean, std) = (other.mean(), other.std());
+        let gap = (self.mean.clone() - mean.clone()).square();
+        let ratio = self.std() / std.clone();
+        let kl = not_negative((gap / std.clone().square() + ratio.clone().square() - 1.0) * 0.5 - ratio.log());
+        // A point does not differ from itself, and differs infinitely from anything else, as anything else does from it.
+        let dims = kl.dims();
+        let [own, others] = [self.std(), std].map(|std| std.equal_elem(0.0).expand(dims));
+        let same =
+            own.clone().bool_and(others.clone()).bool_and(mean.expand(dims).equal(self.mean.clone().expand(dims)));
+        kl.mask_fill(own.bool_or(others), f64::INFINITY).mask_fill(same, 0.0)
     }
 }
 
@@ -229,10 +241,13 @@ impl<const D: usize> Categorical<D> {
     ///
     /// # Errors
     ///
-    /// If a probability is negative or a row does not sum to one (to 1e-4), with the row.
+    /// If there are no categories, a probability is negative or a row does not sum to one (to 1e-4), with the row.
     pub fn new(probs: Tensor<D>) -> Result<Self, Error> {
         let dims = probs.dims();
         let k = dims[D - 1];
+        if k == 0 {
+            return Err(Error::invalid("the last axis must have one category or more, got 0"));
+        }
         for (i, row) in host(probs.clone()).chunks(k.max(1)).enumerate() {
             let mut rows = dims;
             rows[D - 1] = 1;
@@ -263,8 +278,16 @@ impl<const D: usize> Categorical<D> {
     }
 }
 
-/// Floor of probabilities in logarithms: 69 nats.
+/// Floor of probabilities in the logarithms of a divergence, in single precision.
 const FLOOR: f64 = 1e-30;
+
+/// A divergence with what rounding left below 0 set to 0, and its gradient unchanged.
+///
+/// KL ≥ 0 by Gibbs' inequality, so a negative value is rounding, and 0 is nearer to the exact one.
+fn not_negative<const D: usize>(kl: Tensor<D>) -> Tensor<D> {
+    let below = kl.clone().detach().neg().clamp_min(0.0);
+    kl + below
+}
 
 impl<const D: usize> Distribution<D> for Categorical<D> {
     fn mean(&self) -> Tensor<D> {
@@ -288,19 +311,29 @@ impl<const D: usize> Distribution<D> for Categorical<D> {
         }
         // Gumbel-max, argmax(ln p − ln(−ln u)) = argmin(−ln u / p), as a one-hot vector without a trip to the host.
         let uniform = rng.uniform_tensor(dims, &device, dtype);
+        if k == 1 {
+            return Sample { value: uniform.ones_like(), eps: None };
+        }
         let wait = uniform.log().neg() / self.probs.clone();
         Sample { value: one_hot(wait.argmin(D - 1).float().cast(dtype), k), eps: None }
     }
     fn nll(&self, x: Tensor<D>) -> Tensor<D> {
         let p = match x.dims()[D - 1] {
+            // Of one category, its index and its one-hot vector are both of width 1.
+            1 if self.probs.dims()[D - 1] == 1 => self.probs.clone().expand(x.dims()),
             1 => self.probs.clone().gather(D - 1, x.int()),
             _ => (self.probs.clone() * x).sum_dim(D - 1),
         };
-        p.clamp_min(FLOOR).log().neg()
+        p.log().neg()
     }
     fn kl(&self, other: &dyn Distribution<D>) -> Tensor<D> {
-        let ratio = self.probs.clone().clamp_min(FLOOR).log() - other.mean().clamp_min(FLOOR).log();
-        (self.probs.clone() * ratio).sum_dim(D - 1)
+        let q = other.mean();
+        let floor = if q.dtype() == DType::F64 { f64::MIN_POSITIVE } else { FLOOR };
+        let ratio = self.probs.clone().clamp_min(floor).log() - q.clone().clamp_min(floor).log();
+        let kl = not_negative((self.probs.clone() * ratio).sum_dim(D - 1));
+        // Mass where the other has none.
+        let never = q.equal_elem(0.0).expand(self.probs.dims()).bool_and(self.probs.clone().greater_elem(0.0));
+        kl.mask_fill(never.any_dim(D - 1), f64::INFINITY)
     }
 }
 

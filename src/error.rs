@@ -40,6 +40,7 @@ struct Parts {
     remedy: Option<String>,
     step: Option<u64>,
     source: Option<io::Error>,
+    text: Option<String>,
 }
 
 /// `std::result::Result` with tweedie's [`Error`].
@@ -48,7 +49,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
         let problem = problem.into();
-        Self(Box::new(Parts { kind, path: None, field: None, problem, remedy: None, step: None, source: None }))
+        let (path, field, remedy, step, source, text) = Default::default();
+        Self(Box::new(Parts { kind, path, field, problem, remedy, step, source, text }))
     }
 
     /// Makes an error of kind [`Io`](ErrorKind::Io) from the system's, for `map_err`; `doing` is a verb: read, write.
@@ -101,6 +103,18 @@ impl Error {
         self
     }
 
+    /// Names the file or folder that the error is about.
+    pub fn with_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.path = Some(path.into());
+        self
+    }
+
+    /// Sets the text that the error is shown as, for example with the line of a recipe that it is about; its parts stay.
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.0.text = Some(text.into());
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -121,6 +135,10 @@ impl Error {
     pub fn remedy(&self) -> Option<&str> {
         self.0.remedy.as_deref()
     }
+    /// The text that the error is shown as, if [one was set](Self::with_text).
+    pub fn text(&self) -> Option<&str> {
+        self.0.text.as_deref()
+    }
     /// The training step, from 1, of kind [`NotFinite`](ErrorKind::NotFinite).
     pub fn step(&self) -> Option<u64> {
         self.0.step
@@ -129,9 +147,17 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { kind, path, field, problem, remedy, step, source } = &*self.0;
+        let Parts { kind, path, field, problem, remedy, step, source, text } = &*self.0;
+        if let Some(text) = text {
+            return f.write_str(text);
+        }
         match (kind, path, source) {
-            (ErrorKind::Io, Some(path), Some(source)) => write!(f, "cannot {problem} {}: {source}", path.display())?,
+            (ErrorKind::Io, Some(path), Some(source)) => {
+                write!(f, "cannot {problem} {}: {}", path.display(), reason(source))?;
+                if let (None, Some(remedy)) = (remedy, remedy_of(source)) {
+                    write!(f, "; {remedy}")?;
+                }
+            }
             (ErrorKind::NotFinite, ..) => write!(
                 f,
                 "step {}: {problem} is not finite, so training stopped there and the last checkpoint is intact; lower the \
@@ -156,6 +182,39 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|source| source as _)
     }
+}
+
+/// What the system says, without its number and capital letter.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::AlreadyExists => "there is a file of that name".into(),
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
+        io::ErrorKind::IsADirectory => "it is a folder, not a file".into(),
+        io::ErrorKind::StorageFull => "no space is left on the disk".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut rest = text.chars();
+            rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
+        }
+    }
+}
+
+/// What can be done about an error of the system.
+fn remedy_of(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "choose another path, or change its permissions",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "choose another path"
+        }
+        io::ErrorKind::StorageFull => "free some, or choose another disk",
+        io::ErrorKind::ReadOnlyFilesystem => "choose another disk",
+        _ => return None,
+    })
 }
 
 /// Formats a small number for a message.

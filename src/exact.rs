@@ -13,12 +13,16 @@
 //! A [`Mixture`] is a [`Denoiser`](crate::denoise::Denoiser), so every sampler and every law runs on it; a Gaussian is a mixture
 //! of one component, a data set a mixture of points. [`FlowEnd`] is the exact consistency model of a mixture. A [`Joint`] is the
 //! counterpart for discrete data: a few sequences, with every conditional probability by enumeration.
+mod closed_form;
 mod component;
 mod eigen;
 mod flow_end;
 mod joint;
+mod limit;
 mod mixture;
+mod semidefinite;
+pub use closed_form::ClosedForm;
 pub use component::ComponentCovariance;
 pub use flow_end::FlowEnd;
 pub use joint::Joint;
-pub use mixture::{ClosedForm, Mixture, Terminal};
+pub use mixture::{Mixture, Terminal};

@@ -19,18 +19,23 @@ use crate::{
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::fmt;
 
+mod bound;
 mod categories;
 mod conditioning;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;
 mod gaussian;
+mod kinds;
 mod loss;
 mod moments;
 mod net;
 mod order;
+mod robustness;
 mod sampler;
+mod schedules;
 mod trajectory;
+pub use bound::bound_of_density;
 pub use categories::bound;
 pub use denoiser::{denoiser, guidance};
 pub use discrete_sampler::{discrete_sampler, sequence_counts, total_variation};
@@ -39,7 +44,8 @@ pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use order::{order_of, problem};
-pub use sampler::{consistency, plane, row_alone, sampler};
+pub use robustness::{robustness, robustness_on, schedules};
+pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;
 
 /// Measurement of one law.
@@ -110,8 +116,9 @@ impl Checks {
     }
 }
 
-/// Checks a schedule: α does not increase, the log-SNR decreases and can be inverted, α′ and σ′ are the derivatives of α and σ,
-/// g² ≥ 0, and σ/α is small at t = 0 and above 1 at t = 1.
+/// Checks a schedule: α does not increase and is that of the [formula](Schedule::alpha_bar_formula) the schedule declares, the log-SNR
+/// decreases, not all of it in one step, and can be inverted, α′ and σ′ are the derivatives of α and σ, g² ≥ 0, and σ/α is small at
+/// t = 0 and above 1 at t = 1.
 pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
     let mut checks = Checks::default();
     const N: usize = 200;
@@ -122,7 +129,8 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         let place = format!("t = {t:.4}");
         let c = schedule.at(t);
         checks.note("α does not increase", &place, c.alpha - last.0, 0.0);
-        checks.note("the log-SNR decreases", &place, c.log_snr() - last.1, 0.0);
+        let rise = if c.log_snr() < last.1 { 0.0 } else { c.log_snr() - last.1 + f64::MIN_POSITIVE };
+        checks.note("the log-SNR decreases", &place, rise, 0.0);
         last = (c.alpha, c.log_snr());
 
         let slope = |f: fn(crate::schedule::Scales) -> f64| derivative(|t| f(schedule.at(t)), t);
@@ -140,6 +148,12 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         checks.note("time_at_log_snr inverts the log-SNR", &place, miss, 1e-9);
         checks.note("g² is not negative", &place, -c.diffusion() / (1.0 + c.diffusion().abs()), 1e-12);
     }
+    schedules::formula(schedule, &mut checks);
+    let share = |t: f64| {
+        let c = schedule.at(t);
+        (c.alpha / c.alpha.hypot(c.sigma)).powi(2)
+    };
+    schedules::spread("the signal is not lost in one step", share, &mut checks);
     let (start, end) = (schedule.at(0.0), schedule.at(1.0));
     checks.note("data at t = 0: σ/α is small", "t = 0", start.sigma / start.alpha, 0.05);
     checks.note("noise at t = 1: α/σ is less than 1", "t = 1", end.alpha / end.sigma, 1.0);
@@ -147,7 +161,7 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
 }
 
 /// Checks a survival probability: ᾱ is in [0, 1] and does not increase, ᾱ′ ≤ 0 is its derivative, nearly every category survives
-/// at t = 0, and fewer than half do at t = 1.
+/// at t = 0, fewer than half do at t = 1, and they are not corrupted in one step.
 pub fn survival(schedule: &dyn Survival) -> Vec<Check> {
     let mut checks = Checks::default();
     const N: usize = 200;
@@ -165,6 +179,7 @@ pub fn survival(schedule: &dyn Survival) -> Vec<Check> {
         let off = (own.slope - derivative(value, t)).abs() / (1.0 + own.slope.abs());
         checks.note("ᾱ′ is the derivative of ᾱ", &place, off, 1e-6);
     }
+    schedules::spread("categories are not corrupted in one step", value, &mut checks);
     checks.note("data at t = 0: 1 − ᾱ is small", "t = 0", 1.0 - value(0.0), 0.05);
     checks.note("noise at t = 1: ᾱ is less than ½", "t = 1", value(1.0), 0.5);
     checks.done()
@@ -178,22 +193,26 @@ fn derivative(f: impl Fn(f64) -> f64, t: f64) -> f64 {
 }
 
 /// Checks a spacing: a non-decreasing map of quantiles into [0, 1], grids that decrease to 0, training timesteps with its
-/// quantiles.
+/// quantiles, and all of them in double precision.
 pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
     let mut checks = Checks::default();
     let mut last = f64::NEG_INFINITY;
     let mut different = 0;
+    let mut quantiles = vec![];
     for i in 1..=1000 {
         let u = f64::from(i) / 1000.0;
         let t = spacing.quantile(u);
+        quantiles.push(t);
         different += usize::from(t > last);
         checks.note("timesteps do not decrease with the quantile", format!("u = {u}"), last - t, 0.0);
         checks.note("timesteps are in [0, 1]", format!("u = {u}"), (-t).max(t - 1.0), 0.0);
         last = t;
     }
+    schedules::precision(&quantiles, &mut checks);
     // A list of few timesteps has no grid of many steps.
     for n in [1, 2, 7, 50].into_iter().filter(|n| *n <= different) {
         let grid = spacing.grid(n);
+        schedules::precision(&grid, &mut checks);
         checks.note(
             "a grid of n steps has n + 1 timesteps",
             format!("n = {n}"),
@@ -233,9 +252,11 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
 }
 
 /// Checks a noise on data `x` of shape `[batch, …]` (one-hot for categories): for 0 < s < t the posterior averaged over x_t is the
-/// forward marginal at s, and the forward marginal at t = 1 is near the stationary distribution.
+/// forward marginal at s, and the forward marginal at t = 1 is near the stationary distribution; KL(p ‖ q) of two forward marginals is the
+/// mean of ln p − ln q under p, which KL(q ‖ p) is not.
 ///
-/// For continuous data also: estimate ∘ target = identity; the stationary standard deviation is that of the forward marginal at
+/// For continuous data also: estimate ∘ target = identity; the target is that of the [named prediction
+/// type](Noise::prediction_type), if it has a name; the stationary standard deviation is that of the forward marginal at
 /// t = 1; x̂ = x reproduces the posterior mean, with a standard deviation between those of q(x_s | x_t, x) and q(x_t | x_s); the
 /// network input determines x_t. If the noise has a [`path`](Noise::path), the forward marginal is N(α x, σ²) and
 /// `q(x_s | x_t, x) q(x_t | x) = q(x_t | x_s) q(x_s | x)` with `q(x_t | x_s) = N(r x_s, σ_t² − r² σ_s²)`, r = α_t/α_s.
@@ -248,15 +269,18 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
         let output = noise.target(x.clone(), z.clone(), &times);
         let output =
             if noise.outputs() == 2 { Tensor::cat(vec![output.clone(), output.zeros_like()], 1) } else { output };
-        let back = host(noise.estimate(output, z, &times).mean);
+        let back = host(noise.estimate(output, z.clone(), &times).mean);
         let allowed = if x.dtype() == DType::F64 { 1e-9 } else { 1e-3 };
         let width = back.len() / batch;
+        kinds::target(noise, x, &z, &times, &mut checks);
         for (i, (a, b)) in back.iter().zip(host(x.clone())).enumerate() {
             checks.note("estimate ∘ target = identity", format!("t = {:.3}", times[i / width]), (a - b).abs(), allowed);
         }
     }
     for (s, t) in [(0.2, 0.5), (0.5, 0.55), (0.01, 0.97), (0.9, 0.95)] {
+        kinds::divergence(noise, x, s, t, &mut checks);
         if noise.categorical() {
+            kinds::sums(noise, x, s, t, &mut checks);
             categories(noise, x, s, t, &mut checks);
         } else {
             gaussian::step(noise, x, s, t, &mut checks);

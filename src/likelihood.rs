@@ -77,6 +77,11 @@ impl Bound {
 
 /// An upper bound on −ln p(x) of each row of x, from `samples` Monte Carlo samples of t per row.
 ///
+/// p is the model that ancestral sampling with `model` samples: the denoiser as it is given, with clipping, thresholding, truncation and
+/// guidance if it has them. A [conditioned](crate::model::Model::conditioned) model is clipped to its data range, as it is when it is
+/// sampled; [`unclipped`](crate::model::Model::unclipped) has the bound of the network's own predictions. A truncated denoiser that gives x
+/// no probability has the bound +∞.
+///
 /// `loss` is one that is a bound: [`Vlb`](crate::loss::Vlb) over T steps (T samples evaluate every term once),
 /// [`MaskedNelbo`](crate::loss::MaskedNelbo) or [`ScoreEntropy`](crate::loss::ScoreEntropy) in continuous time. If ᾱ(0) < 1, the
 /// cross-entropy of x given x_0 is added; if absorbing noise has ᾱ(1) > 0, ᾱ(1) times the cross-entropy of x given masks alone takes

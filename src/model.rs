@@ -6,7 +6,7 @@ use crate::{
     net::{Condition, Net},
     noise::{Estimate, Noise},
     rng::Rng,
-    sample::{Sampler, Trajectory, trajectory},
+    sample::{Diagnosis, Sampler, Trajectory, trajectory},
     spacing,
     transform::{Identity, Transform},
 };
@@ -156,8 +156,15 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     }
 
     /// The model as a denoiser of samples with condition `y`; x̂ is clipped to the [data range](Self::with_range).
+    ///
+    /// It is the model that is sampled, and so the one whose [bound](crate::likelihood::bound) describes the samples.
     pub fn conditioned(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
-        self.clipped(Conditioned { model: self, y: y.clone(), unconditional: false })
+        self.clipped(self.unclipped(y))
+    }
+
+    /// [`conditioned`](Self::conditioned) without clipping: the network's own predictions, as training sees them.
+    pub fn unclipped(&self, y: &N::Condition) -> Box<dyn Denoiser<D> + '_> {
+        Box::new(Conditioned { model: self, y: y.clone(), unconditional: false })
     }
 
     /// The model with classifier-free guidance towards `y`, away from the unconditional model; see [`Guided`]. A scale of 1 is
@@ -182,7 +189,10 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the sampler does not fit the noise, or the net the shape or the condition ([`check`](Self::check)).
+    /// If the sampler does not fit the noise, or the net the shape or the condition ([`check`](Self::check)); or if the
+    /// samples cannot be data: some are not finite, the sampler gave rows up, or the model has a [data
+    /// range](Self::with_range) and they lie far outside ([`Diagnosis::diverged`]).
+    /// [`sample_with_diagnosis`](Self::sample_with_diagnosis) returns them nevertheless.
     #[doc(alias("p_sample_loop", "generate"))]
     pub fn sample(
         &self,
@@ -192,13 +202,37 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         y: &N::Condition,
         rng: &Rng,
     ) -> Result<T::Raw> {
+        let (x, diagnosis) = self.sample_with_diagnosis(sampler, steps, shape, y, rng)?;
+        if diagnosis.diverged() {
+            return Err(Error::invalid(format!("the sampler diverged: {}", diagnosis.problems().join("; "))));
+        }
+        Ok(x)
+    }
+
+    /// [`sample`](Self::sample) with what the trajectory shows of the samples: whether x_t stayed where diffused data of
+    /// the [range](Self::with_range) can be, and whether the samples can be data.
+    ///
+    /// # Errors
+    ///
+    /// If the sampler does not fit the noise.
+    pub fn sample_with_diagnosis(
+        &self,
+        sampler: &dyn Sampler<D>,
+        steps: usize,
+        shape: [usize; D],
+        y: &N::Condition,
+        rng: &Rng,
+    ) -> Result<(T::Raw, Diagnosis)> {
         let device = self.devices().first().cloned().unwrap_or_default().inner();
         let model = self.valid();
         let denoiser = model.conditioned(y);
-        let states: Trajectory<D, dyn Denoiser<D>> =
+        let mut states: Trajectory<D, dyn Denoiser<D>> =
             trajectory(&*denoiser, sampler, self.grid(steps), shape, rng, &device)?;
-        let (_, x) = states.last().expect("a trajectory has two states at least");
-        Ok(model.transform.decode(x))
+        if let Some([low, high]) = self.range {
+            states = states.within(low, high);
+        }
+        let (_, x) = states.by_ref().last().expect("a trajectory has two states at least");
+        Ok((model.transform.decode(x), states.diagnosis()))
     }
 }
 

@@ -153,6 +153,12 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
         x
     }
 
+    /// Prediction type of the network output, if it is one of those that have a name in the field. Its meaning is then fixed, and
+    /// [`laws::noise`](crate::laws::noise) compares the [`target`](Noise::target) with it. Default: `None`.
+    fn prediction_type(&self) -> Option<Prediction> {
+        None
+    }
+
     /// Denoised estimate x̂ = E[x ∣ x_t = z] from the network output; its mean is the inverse of [`target`](Noise::target).
     #[doc(alias("pred_original_sample", "predict_start_from_noise", "to_x0"))]
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {

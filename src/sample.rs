@@ -1,19 +1,20 @@
 //! Samplers: solvers of the reverse process, step by step from noise to data.
 //!
-//! In `y = z/α` and `r = σ/α` the probability flow is `dy/dr = ε̂`; in `z/σ` and `1/r` it is `d(z/σ)/d(1/r) = x̂`. With
-//! `λ = ln(α/σ)` the deterministic samplers of continuous data are these:
+//! In `y = z/α` and `r = σ/α` the probability flow is `dy/dr = ε̂`; in `z/σ` and `1/r` it is `d(z/σ)/d(1/r) = x̂`; in t
+//! and in the angle `arctan(σ/α)` its slopes are the velocity and the v-prediction ([`Variable`]). With `λ = ln(α/σ)` the
+//! deterministic samplers of continuous data are these:
 //!
 //! | sampler | method | order | NFE per step |
 //! |---|---|---|---|
-//! | [`Ddim`], [`Euler`] | Euler in r | 1 | 1 |
-//! | [`Heun`], [`Dpm2`] | Heun in r; midpoint in r at the middle λ | 2 | 2 |
+//! | [`Ddim`], [`Euler`] | Euler in r; in any [`Variable`] | 1 | 1 |
+//! | [`Heun`], [`Dpm2`] | Heun and midpoint in any [`Variable`]; default: the angle | 2 | 2 |
 //! | [`DpmSolver`] | exponential Runge–Kutta in λ, on ε̂ | 1, 2, 3 | 1, 2, 3 |
 //! | [`DpmSolverPp2S`] | the same on x̂; with η > 0 its SDE form | 2 | 2 |
 //! | [`DpmSolverPp`] | multistep in λ on x̂; with η > 0 its SDE form | 1, 2, 3 | 1 |
 //! | [`UniPc`] | the same with a corrector that costs no network evaluation | p + 1 | 1 |
 //! | [`Etd`] | exponential Adams–Bashforth on x̂ | 1 to 6 | 1 |
-//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂) a polynomial in t, in r, in any [`Variable`]; with a corrector one order more | 1 to 6 | 1 |
-//! | [`Ipndm`], [`Plms`], [`Pndm`] | Adams–Bashforth weights of even steps on uneven ones | 2 | 1 |
+//! | [`Deis`], [`Lms`], [`AdamsBashforth`] | ε̂ (or x̂, or the velocity) a polynomial in t, in r, in any [`Variable`]; with a corrector one order more | 1 to 6 | 1 |
+//! | [`Ipndm`], [`Plms`], [`Pndm`] | Adams–Bashforth weights of even steps on uneven ones, in r, t or the angle | 2 | 1 |
 //! | [`DormandPrince`] | embedded Runge–Kutta pair with tolerances | adaptive | 6 per inner step |
 //!
 //! and the stochastic ones: [`Ancestral`], [`Ddim`] with η > 0, [`EulerAncestral`], [`Dpm2Ancestral`],
@@ -44,6 +45,7 @@ mod ancestral;
 mod churn;
 mod consistency;
 mod ddim;
+mod diagnosis;
 mod discrete;
 mod dpm;
 mod evaluation;
@@ -68,6 +70,7 @@ pub use ancestral::{Dpm2Ancestral, DpmSolverPp2SAncestral, EulerAncestral, Noise
 pub use churn::Churn;
 pub use consistency::Consistency;
 pub use ddim::{Ancestral, Ddim, invert};
+pub use diagnosis::{Diagnosis, signal_left};
 pub use discrete::{
     Analytic, Blocks, Cached, FirstHitting, Infill, Ordered, Remask, Remasking, TauLeaping, UnmaskingOrder,
     clean_probabilities, corrupted, read_categories, require_absorbing, require_categories, sample_categories,

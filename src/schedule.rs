@@ -116,6 +116,16 @@ pub trait Schedule: Debug + Send + Sync {
         None
     }
 
+    /// α² at `t` by the formula that defines the schedule, evaluated on its own and not by way of [`alpha`](Schedule::alpha).
+    ///
+    /// [`laws::schedule`](crate::laws::schedule) compares the two on the grid of a table, and so finds a table that is one index off,
+    /// divided as integers, or rescaled without its shift. `None` if there is no such formula, or the schedule does not follow it at
+    /// `t`, as where a table is clipped. Default: `None`.
+    fn alpha_bar_formula(&self, t: f64) -> Option<f64> {
+        let _ = t;
+        None
+    }
+
     /// Checks the parameters; called before the first step.
     ///
     /// # Errors

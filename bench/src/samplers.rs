@@ -36,9 +36,10 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
     let adams = |order, prediction, variable, corrector| AdamsBashforth { order, prediction, variable, corrector };
     vec![
         ("ddim", Box::new(Ddim { eta: 0.0 })),
-        ("euler", Box::new(Euler {})),
-        ("heun", Box::new(Heun {})),
-        ("dpm2", Box::new(Dpm2 {})),
+        ("euler", Box::new(Euler::default())),
+        ("heun", Box::new(Heun::default())),
+        ("heun, σ/α", Box::new(Heun { variable: Variable::Ratio })),
+        ("dpm2", Box::new(Dpm2::default())),
         ("dpm-solver 1", Box::new(DpmSolver { order: 1 })),
         ("dpm-solver 2", Box::new(DpmSolver { order: 2 })),
         ("dpm-solver 3", Box::new(DpmSolver { order: 3 })),
@@ -60,9 +61,9 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("adams-bashforth 4, angle", Box::new(adams(4, SolverPrediction::X0, Variable::Angle, false))),
         ("adams-bashforth 6, λ", Box::new(adams(6, SolverPrediction::Epsilon, Variable::LogSnr, false))),
         ("adams-moulton 4, t", Box::new(adams(3, SolverPrediction::Epsilon, Variable::Time, true))),
-        ("ipndm 4", Box::new(Ipndm { order: 4 })),
-        ("plms", Box::new(Plms {})),
-        ("pndm", Box::new(Pndm {})),
+        ("ipndm 4", Box::new(Ipndm::default())),
+        ("plms", Box::new(Plms::default())),
+        ("pndm", Box::new(Pndm::default())),
         ("dormand-prince", Box::new(DormandPrince::default())),
         ("ancestral", Box::new(Ancestral {})),
         ("ddim, eta 1", Box::new(Ddim { eta: 1.0 })),
@@ -77,7 +78,7 @@ fn samplers() -> Vec<(&'static str, Box<dyn Sampler<4>>)> {
         ("sde-heun", Box::new(SdeHeun {})),
         ("sa-solver", Box::new(SaSolver::default())),
         ("predictor-corrector", Box::new(PredictorCorrector::default())),
-        ("restart", Box::new(Restart { low: 0.5, high: 2.0, repeats: 10, steps: 10 })),
+        ("restart", Box::new(Restart { low: 0.5, high: 2.0, repeats: 10, steps: 10, ..Restart::default() })),
         ("consistency", Box::new(Consistency {})),
     ]
 }

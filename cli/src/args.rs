@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 /// Diffusion models from interchangeable components: train, sample, evaluate.
 #[derive(Debug, Parser)]
-#[command(name = "tweedie", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "tweedie", version, arg_required_else_help = true)]
 #[command(
     after_help = "`tweedie train` without a recipe trains on built-in handwritten digits; it takes about two minutes."
 )]
@@ -41,7 +41,7 @@ pub struct Train {
     /// TOML file, as in `recipes/` [default: the built-in recipe for handwritten digits]
     pub recipe: Option<PathBuf>,
     /// Folder of the run [default: runs/NAME; if it exists, the first free of runs/NAME-2, …]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Total training steps, including those before --resume
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
@@ -55,6 +55,10 @@ pub struct Train {
     /// Resume the run in --out, or the latest run with the recipe's name
     #[arg(long)]
     pub resume: bool,
+    /// Fine-tune: begin with the weights that `tweedie sample RUN` uses, those of a run or of one of its checkpoints.
+    /// Steps, optimizer, data and split are new; without a recipe, the run's own is used
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
@@ -75,7 +79,7 @@ pub struct Sample {
     /// Folder of a run, or one of its checkpoints
     pub run: PathBuf,
     /// Number of samples [default: the recipe's]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: Option<usize>,
     /// Classes to condition on, by name, or by index where names are not numbers: cat, or 3,7, or none (unconditional, if
     /// a class is named none) for unconditional samples [default: all classes, in turn]
@@ -104,7 +108,8 @@ pub struct Sample {
     /// Text that every sample begins with; \n is a line break
     #[arg(long, value_name = "TEXT", conflicts_with = "infill")]
     pub prompt: Option<String>,
-    /// Text with blanks to fill in, as in 'an___a'; tokens after its end are sampled too
+    /// Text with blanks to fill in, as in 'an___a': each blank becomes one token and never the end of the sample; what
+    /// follows the text is sampled too
     #[arg(long, value_name = "TEXT")]
     pub infill: Option<String>,
     /// Character that marks one blank token in --infill
@@ -124,14 +129,14 @@ pub struct Sample {
     pub top_p: Option<f64>,
     /// Also write the sampling trajectory at this many timesteps: trajectory.npy, times.npy and trajectory.png (.html
     /// for text)
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "11")]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "11", value_parser = whole::<usize>)]
     pub trajectory: Option<usize>,
     /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
-    /// Output folder; existing files in it are overwritten [default: RUN/samples; if it exists, the first free of
-    /// RUN/samples-2, …]
-    #[arg(long, value_name = "DIR")]
+    /// Output folder; existing files in it are overwritten [default: RUN/samples, or RUN/samples-NAME of a checkpoint; if
+    /// it exists, the first free of RUN/samples-2, …]
+    #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Device: cpu, or a GPU back end that the tool was built with
     #[arg(long, default_value = "cpu", value_name = "NAME")]
@@ -152,6 +157,10 @@ pub struct Evaluate {
     /// Timesteps per sample in the bound on bits per token or dimension
     #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub times: usize,
+    /// Bound of the network's own predictions, without the guidance, temperature, top-k and top-p that the recipe samples
+    /// with [default: the bound of the model as it is sampled]
+    #[arg(long)]
+    pub no_clip: bool,
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
@@ -180,10 +189,10 @@ pub struct List {
 }
 
 /// `tweedie verify`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Verify {
-    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a recipe's TOML file or a run's folder, to
-    /// check the modules that it names on its data [default: every module]
+    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a module by name; or a recipe's TOML file or a
+    /// run's folder, to check the modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]
@@ -230,7 +239,7 @@ pub struct Compare {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub samples: Option<usize>,
     /// Number of samples
-    #[arg(long, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    #[arg(long, short, default_value_t = 16, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub n: usize,
     /// Random seed of the initial noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
@@ -240,7 +249,7 @@ pub struct Compare {
     #[arg(long, default_value_t = 1, value_name = "K", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub seeds: usize,
     /// Folder for compare.html, compare.png and compare.svg; existing ones are overwritten [default: no plots]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -250,13 +259,46 @@ pub struct Compare {
     pub quiet: bool,
 }
 
-/// Parses a non-negative integer; the error is one sentence on what is expected.
+/// Parses a non-negative integer, also as 1e3 and 1_000; the error is one sentence on what is expected.
 fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     let text = text.trim();
-    match text.parse() {
-        Ok(number) => Ok(number),
-        Err(_) if text.is_empty() => Err("expected a whole number, got nothing".into()),
-        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Err("the number is too large".into()),
-        Err(_) => Err("expected a whole number of 0 or more, as in 20".into()),
+    let plain = text.replace('_', "");
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Of 1e3 and 2.5e3 the digits, without a way through floating point.
+    let scaled = plain.split_once(['e', 'E']).and_then(|(number, exponent)| {
+        let (before, after) = number.split_once('.').unwrap_or((number, ""));
+        let zeros = exponent.trim_start_matches('+').parse::<usize>().ok()?.checked_sub(after.len())?;
+        let all = format!("{before}{after}{}", "0".repeat(zeros.min(40)));
+        (digits(before) && digits(&all)).then_some(all)
+    });
+    let plain = scaled.unwrap_or(plain);
+    match plain.parse() {
+        Ok(number) if digits(&plain) => Ok(number),
+        _ if text.is_empty() => Err("expected a whole number, got nothing".into()),
+        _ if digits(&plain) => Err("the number is too large".into()),
+        _ => Err("expected a whole number of 0 or more, as in 20".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn whole_numbers_are_read_as_people_write_them() {
+        for (text, number) in [("20", 20), ("1e3", 1000), ("1_000", 1000), ("2.5e3", 2500), ("1E+2", 100), (" 7 ", 7)] {
+            assert_eq!(whole::<u64>(text), Ok(number), "{text}");
+        }
+        for text in ["1.5", "1e-3", "2.55e1", "-3", "e3", "1e", "0x10", "few", "+3"] {
+            assert!(whole::<u64>(text).unwrap_err().starts_with("expected a whole number of 0 or more"), "{text}");
+        }
+        assert_eq!(whole::<usize>("1e30").unwrap_err(), "the number is too large");
+        assert_eq!(whole::<usize>("1e999999999").unwrap_err(), "the number is too large");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

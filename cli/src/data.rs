@@ -1,5 +1,6 @@
 //! Data as the command line knows them: sets of any rank, and the facts that are kept with the weights.
 pub(crate) mod categories;
+mod digest;
 mod facts;
 mod images;
 pub(crate) mod levels;
@@ -7,6 +8,8 @@ mod points;
 mod source;
 mod text;
 
+pub use digest::Digest;
+pub(crate) use digest::{Fingerprint, Part as DataPart};
 pub use facts::Facts;
 pub(crate) use facts::pictured;
 pub use images::ImageSet;

@@ -1,11 +1,13 @@
 //! Models, training and sampling as trait objects: their types depend on the rank of the data, not on the network.
 mod evaluation;
+mod known;
 mod model;
 mod net_builder;
 mod sampling;
 mod trainer;
 
 pub(crate) use evaluation::EvaluationSet;
+pub(crate) use known::Known;
 pub(crate) use model::ModelParts;
 pub(crate) use net_builder::NetBuilder;
 pub(crate) use sampling::{SampleRequest, Samples, generate, thresholded, timesteps};

@@ -15,7 +15,11 @@ mod data;
 mod device;
 mod dyn_model;
 mod dyn_transform;
+mod flags;
+#[doc(hidden)]
+pub mod fuzzing;
 mod messages;
+mod needs;
 mod output;
 mod recipe;
 mod registry;
@@ -25,13 +29,13 @@ mod run_dir;
 pub mod registering {}
 
 pub use data::categories::{Categories, Shown};
-pub use data::{Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
+pub use data::{Digest, Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
 pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
 pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;
-/// The dimensions of a net that the data and the noise determine.
-pub use tweedie::net::Task;
+/// The dimensions of a net that the data and the noise determine, and the memory that it needs.
+pub use tweedie::net::{Footprint, Task};
 
 use clap::Parser;
 use std::{ffi::OsString, process::ExitCode};
@@ -52,9 +56,12 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
     let cli = match args::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help is printed to standard output with exit status 0; a closed pipe is ignored.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let error = flags::explained(error);
+            // Help is printed to standard output with exit status 0.
+            return match output::console::written(error.print()) {
+                Err(error) => failure(&error),
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            };
         }
     };
     let done = match &cli.command {
@@ -70,17 +77,19 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
         args::Command::Compare(args) => commands::compare::run(args, &modules).map(|()| true),
         args::Command::Plot(args) => commands::plot::run(args, &modules).map(|()| true),
     };
-    match done {
+    let written = output::console::written(Ok(()));
+    match done.and_then(|done| written.map(|()| done)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INTERRUPTED),
-        Err(error) => {
-            let text = error.to_string();
-            // An error that quotes a line of a recipe ends with that line.
-            output::console::note(&format!(
-                "error: {}",
-                if text.contains('\n') { text } else { messages::sentence(&text) }
-            ));
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&error),
     }
+}
+
+/// Reports an error.
+fn failure(error: &tweedie::Error) -> ExitCode {
+    let text = error.to_string();
+    // An error that quotes a line of a recipe ends with that line.
+    let text = if text.contains('\n') { text } else { messages::sentence(&text) };
+    output::console::note(&format!("error: {text}"));
+    ExitCode::FAILURE
 }

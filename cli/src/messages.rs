@@ -27,11 +27,50 @@ pub fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(n)) }
 }
 
+/// `no classes`, `1 class`, `10 classes`.
+pub fn classes(n: usize) -> String {
+    match n {
+        0 => "no classes".into(),
+        1 => "1 class".into(),
+        n => format!("{} classes", grouped(n)),
+    }
+}
+
+/// `640 bytes`, `1.5 kB`, `420 MB`: powers of 1000.
+pub fn bytes(n: u64) -> String {
+    let (mut value, mut units) = (n as f64, ["kB", "MB", "GB", "TB", "PB", "EB"].into_iter());
+    if n < 1000 {
+        return count(n as usize, "byte");
+    }
+    loop {
+        value /= 1000.0;
+        let unit = units.next().expect("a 64-bit number has at most exabytes");
+        match value {
+            v if v < 9.95 => return format!("{v:.1} {unit}"),
+            v if v < 999.5 => return format!("{v:.0} {unit}"),
+            _ => {}
+        }
+    }
+}
+
 /// `; did you mean …?` with the closest known word, or a full stop if none is close.
 pub fn meant<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     match synonyms::ours(word, known).or_else(|| closest(word, known)) {
         Some(known) => format!("; did you mean `{known}`?"),
         None => ".".into(),
+    }
+}
+
+/// Our name for what another library or a paper calls `word`, if it is known here.
+pub fn synonym<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
+    synonyms::ours(word, known)
+}
+
+/// [`meant`], or else `other` of which the word is known.
+pub fn meant_or<T: AsRef<str>>(word: &str, known: &[T], other: Option<String>) -> String {
+    match (meant(word, known), other) {
+        (nothing, Some(other)) if nothing == "." => format!("; did you mean `{other}`?"),
+        (meant, _) => meant,
     }
 }
 
@@ -97,6 +136,13 @@ mod tests {
         assert_eq!(some(&many[..3]), "`w0`, `w1` and `w2`");
         assert_eq!(some(&many), "`w0`, `w1`, `w2`, `w3`, `w4` and 29 others");
         assert_eq!([count(1, "law"), count(2000, "law")], ["1 law", "2,000 laws"]);
+    }
+
+    #[test]
+    fn sizes_of_files_read_well() {
+        let sizes = [640, 1500, 99_700, 999_600, 420_000_000, u64::MAX];
+        assert_eq!(sizes.map(bytes), ["640 bytes", "1.5 kB", "100 kB", "1.0 MB", "420 MB", "18 EB"]);
+        assert_eq!([0, 1, 10].map(classes), ["no classes", "1 class", "10 classes"]);
     }
 
     #[test]

@@ -80,11 +80,11 @@ pub(crate) struct Ranked<const D: usize> {
 impl<const D: usize> Default for Ranked<D> {
     fn default() -> Self {
         Self {
-            noises: Registry::default(),
-            losses: Registry::default(),
-            samplers: Registry::default(),
-            nets: Registry::default(),
-            transforms: Registry::default(),
+            noises: Registry::of_rank(D),
+            losses: Registry::of_rank(D),
+            samplers: Registry::of_rank(D),
+            nets: Registry::of_rank(D),
+            transforms: Registry::of_rank(D),
         }
     }
 }

@@ -6,79 +6,30 @@
 //! | `metrics.jsonl` | one line per step and one per evaluation |
 //! | `progress/step-00000250.png`, `.txt` | a few samples at each evaluation |
 //! | `checkpoints/step-00001000.safetensors`, `best.safetensors` | weights, EMA weights, optimizer state, counters |
-//! | `model.safetensors` | the weights to sample with |
 //! | `samples.png` or `.txt`, `samples.npy`, `classes.npy` and `.json`, `trajectory.png` or `.html`, `report.html` | the results |
+//! | `model.safetensors` | the weights to sample with; written last, so that a run that has it at its last step is complete |
+//! | `.lock` | locked while a training writes here |
 //!
-//! Every file is written atomically, and a checkpoint is removed only after newer ones have been written.
-use crate::data::Facts;
-use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+//! Every file is written atomically, and a checkpoint is removed only after newer ones have been written. Equal runs are
+//! equal files, byte for byte, except what tells the time: `seconds` in `metrics.jsonl`, and training time and speed in
+//! `report.html`, whose title is the folder's name.
+mod checkpoints;
+mod lock;
+mod metrics;
+
+pub(crate) use checkpoints::{Read, facts_from, read_metadata, step_of};
+pub(crate) use lock::Lock;
+pub(crate) use metrics::{Line, Metrics};
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    fs,
     path::{Path, PathBuf},
 };
-use tweedie::{
-    Error, Result,
-    train::{Checkpoint, HeldOutLoss, Step, write_atomically},
-};
+use tweedie::{Error, Result, train::write_atomically};
 
 /// The folder of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunDir(pub PathBuf);
-
-/// A line of `metrics.jsonl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Line {
-    /// The number of training steps taken.
-    pub step: u64,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub train: Option<Train>,
-    /// The mean loss on held-out data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<f64>,
-    /// The same for each of several equal ranges of t.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub loss_by_noise: BTreeMap<String, f64>,
-    /// Relative distance of the EMA weights from the trained ones.
-    #[serde(default, alias = "ema_lag", skip_serializing_if = "Option::is_none")]
-    pub ema_distance: Option<f64>,
-}
-/// The metrics of one training step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Train {
-    pub epoch: f64,
-    pub loss: f64,
-    pub terms: Vec<f64>,
-    #[serde(alias = "gradient")]
-    pub grad_norm: f64,
-    #[serde(alias = "rate")]
-    pub lr: f64,
-    /// Duration of the step in seconds.
-    pub seconds: f64,
-}
-impl Line {
-    /// The line of an evaluation after `step` steps.
-    pub fn evaluated(step: u64, evaluation: &HeldOutLoss, ema_distance: Option<f64>) -> Self {
-        let ranges = evaluation.by_time.len() as f64;
-        let range = |i: usize| format!("t {} to {}", i as f64 / ranges, (i + 1) as f64 / ranges);
-        let by_noise = evaluation.by_time.iter().enumerate().filter_map(|(i, loss)| Some((range(i), (*loss)?)));
-        Self { step, train: None, held_out: Some(evaluation.loss), loss_by_noise: by_noise.collect(), ema_distance }
-    }
-    /// The line of a training step.
-    pub fn of(step: &Step, seconds: f64) -> Self {
-        let Step { step, epoch, loss, ref terms, grad_norm, lr } = *step;
-        let train = Train { epoch, loss, terms: terms.clone(), grad_norm, lr, seconds };
-        Self { step, train: Some(train), held_out: None, loss_by_noise: BTreeMap::new(), ema_distance: None }
-    }
-}
-
-/// A checkpoint that was read.
-pub(crate) struct Read {
-    pub path: PathBuf,
-    pub checkpoint: Checkpoint,
-}
 
 impl RunDir {
     pub fn recipe(&self) -> PathBuf {
@@ -89,12 +40,6 @@ impl RunDir {
     }
     pub fn model(&self) -> PathBuf {
         self.0.join("model.safetensors")
-    }
-    pub fn best(&self) -> PathBuf {
-        self.checkpoints().join("best.safetensors")
-    }
-    fn checkpoints(&self) -> PathBuf {
-        self.0.join("checkpoints")
     }
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -108,11 +53,24 @@ impl RunDir {
         if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
     }
 
+    /// The folder whose disk a new run will be on.
+    pub fn intended(out: Option<&Path>) -> Self {
+        Self(out.unwrap_or(Path::new("runs")).to_path_buf())
+    }
+
     /// Creates a run in `out`, which must be empty or missing, or in the first of `runs/NAME`, `runs/NAME-2`, … that is
-    /// free.
+    /// free, and locks it. The folder becomes a run by its recipe, which is written after `first`: whenever it is
+    /// interrupted, it can be resumed or started again.
     ///
-    /// The folder appears with its recipe in it, so that the run can be resumed whenever it is interrupted.
-    pub fn create(out: Option<&Path>, name: &str, recipe: &str) -> Result<Self> {
+    /// # Errors
+    ///
+    /// If `out` is taken or cannot be written to, or of `first`; nothing is left behind.
+    pub fn create(
+        out: Option<&Path>,
+        name: &str,
+        recipe: &str,
+        first: &dyn Fn(&Self) -> Result<()>,
+    ) -> Result<(Self, Lock)> {
         let choices: Box<dyn Iterator<Item = PathBuf>> = match out {
             Some(out) => Box::new([out.to_path_buf()].into_iter()),
             None => {
@@ -122,44 +80,96 @@ impl RunDir {
                 Box::new((1..).map(numbered))
             }
         };
+        if out.is_some_and(|out| out.as_os_str().is_empty()) {
+            return Err(Error::invalid("`--out` is empty: name a folder, or leave it out"));
+        }
         for path in choices {
             let folder = Self(path);
-            let occupied =
-                fs::read_dir(&folder.0).is_ok_and(|mut entries| entries.next().is_some()) || folder.0.is_file();
-            if !occupied {
-                folder.write_new(recipe)?;
-                return Ok(folder);
+            let known = folder.0.exists();
+            if let Some(lock) = folder.claim(out.is_some())? {
+                let written = first(&folder).and_then(|()| write_atomically(&folder.recipe(), recipe.as_bytes()));
+                return match written {
+                    Ok(()) => Ok((folder, lock)),
+                    Err(error) => {
+                        folder.abandon(known);
+                        Err(error)
+                    }
+                };
             }
             if out.is_some() {
-                return Err(Error::invalid(if folder.is_run() {
-                    format!(
-                        "{} already holds a run, and runs are never overwritten: resume it with `tweedie train \
-                         --resume --out {}`, or choose another folder with `--out`",
-                        folder.0.display(),
-                        folder.typed()
-                    )
-                } else {
-                    format!("{} exists and is not empty: choose a new or empty folder with `--out`", folder.0.display())
-                }));
+                return Err(folder.taken());
             }
         }
         unreachable!("one of infinitely many folders is free")
     }
 
-    fn write_new(&self, recipe: &str) -> Result<()> {
-        let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(Error::io(parent, "create the folder"))?;
-        let mut name = std::ffi::OsString::from(".");
-        name.push(self.0.file_name().unwrap_or_default());
-        name.push(format!(".{}.part", std::process::id()));
-        let part = parent.join(name);
-        fs::create_dir_all(part.join("checkpoints")).map_err(Error::io(&part, "create the folder"))?;
-        write_atomically(&part.join("recipe.toml"), recipe.as_bytes())?;
-        // Not every system can rename a folder onto an empty one.
-        let _ = fs::remove_dir(&self.0);
-        fs::rename(&part, &self.0).map_err(|error| {
-            let _ = fs::remove_dir_all(&part);
-            Error::io(&self.0, "create the folder")(error)
+    /// Locks the folder if it is free; `None` if it is taken. Where `named`, a lock that another training holds is an error.
+    fn claim(&self, named: bool) -> Result<Option<Lock>> {
+        if self.is_taken() {
+            return Ok(None);
+        }
+        fs::create_dir_all(self.checkpoints()).map_err(|error| {
+            Error::io(&self.0, "create the folder")(error).with_remedy("choose another folder with `--out`")
+        })?;
+        let lock = if named {
+            self.lock()?
+        } else {
+            match self.try_lock()? {
+                Ok(lock) => lock,
+                Err(_) => return Ok(None),
+            }
+        };
+        // Another training may have begun and ended in the meantime.
+        if self.is_taken() {
+            return Ok(None);
+        }
+        let _ = fs::remove_file(self.first_checkpoint());
+        self.tidy();
+        Ok(Some(lock))
+    }
+
+    /// Whether there is anything in the folder but what a training leaves that was interrupted before its folder was a run.
+    fn is_taken(&self) -> bool {
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        };
+        let found = names(&self.0);
+        let begun = found.iter().any(|name| name == lock::LOCK) || found == ["checkpoints"];
+        let leftover = |name: &String| match &**name {
+            lock::LOCK | "recipe.toml.part" => true,
+            "checkpoints" => {
+                names(&self.checkpoints()).iter().all(|name| name.starts_with("step-00000000.safetensors"))
+            }
+            _ => false,
+        };
+        let free = found.is_empty() || begun && found.iter().all(leftover);
+        self.0.exists() && !self.0.is_dir() || !free
+    }
+
+    /// Removes what a training has written that could not begin.
+    fn abandon(&self, known: bool) {
+        for file in [self.first_checkpoint(), self.0.join(lock::LOCK)] {
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_dir(self.checkpoints());
+        if !known {
+            let _ = fs::remove_dir(&self.0);
+        }
+    }
+
+    fn taken(&self) -> Error {
+        let folder = self.0.display();
+        Error::invalid(if self.is_run() {
+            format!(
+                "{folder} already holds a run, and runs are never overwritten: resume it with `tweedie train --resume \
+                 --out {}`, or choose another folder with `--out`",
+                self.typed()
+            )
+        } else if self.0.is_dir() {
+            format!("{folder} exists and is not empty: choose a new or empty folder with `--out`")
+        } else {
+            format!("{folder} is a file, and a run is a folder: choose a new or empty folder with `--out`")
         })
     }
 
@@ -201,160 +211,14 @@ impl RunDir {
 
     /// Removes the partial files of interrupted writes.
     pub fn tidy(&self) {
-        for folder in [self.0.clone(), self.checkpoints()] {
+        for folder in [self.0.clone(), self.checkpoints(), self.file("progress")] {
             for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-                if path.extension().is_some_and(|ending| ending == "part") && path.is_file() {
-                    let _ = fs::remove_file(path);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let partial = name.ends_with(".part") || name.starts_with('.') && name.ends_with(".tmp");
+                if partial && path.is_file() {
+                    let _ = fs::remove_file(&path);
                 }
             }
         }
-    }
-
-    /// The checkpoints with their steps, latest first.
-    fn steps(&self) -> Vec<(u64, PathBuf)> {
-        let mut found: Vec<(u64, PathBuf)> = fs::read_dir(self.checkpoints())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let step = name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()?;
-                Some((step, entry.path()))
-            })
-            .collect();
-        found.sort();
-        found.reverse();
-        found
-    }
-
-    /// The step of the latest checkpoint, which may be damaged.
-    pub fn newest_step(&self) -> Option<u64> {
-        self.steps().first().map(|(step, _)| *step)
-    }
-
-    /// The latest checkpoint that can be read; `warn` receives the errors of those that cannot.
-    pub fn latest(&self, device: &Device, warn: &mut dyn FnMut(String)) -> Option<Read> {
-        self.steps().into_iter().find_map(|(_, path)| match Checkpoint::load(&path, device) {
-            Ok((checkpoint, _)) => Some(Read { path, checkpoint }),
-            Err(error) => {
-                warn(format!("{error}; using an earlier one"));
-                None
-            }
-        })
-    }
-
-    /// Saves a checkpoint, then deletes all but the last `keep`.
-    pub fn save(&self, checkpoint: &Checkpoint, notes: &[(&str, String)], keep: usize) -> Result<PathBuf> {
-        let folder = self.checkpoints();
-        fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
-        let path = folder.join(format!("step-{:08}.safetensors", checkpoint.step));
-        checkpoint.save(&path, notes)?;
-        for (_, old) in self.steps().into_iter().filter(|(step, _)| *step < checkpoint.step).skip(keep - 1) {
-            let _ = fs::remove_file(old);
-        }
-        Ok(path)
-    }
-
-    /// Saves the best checkpoint so far.
-    pub fn save_best(&self, checkpoint: &Checkpoint, notes: &[(&str, String)]) -> Result<()> {
-        let folder = self.checkpoints();
-        fs::create_dir_all(&folder).map_err(Error::io(&folder, "create the folder"))?;
-        checkpoint.save(&self.best(), notes)
-    }
-
-    /// The mean loss of the best checkpoint on held-out data.
-    pub fn best_so_far(&self) -> Option<f64> {
-        read_metadata(&self.best()).ok()?.get("held_out")?.parse().ok()
-    }
-
-    /// The metrics up to a step; reading stops at a truncated line.
-    pub fn read_metrics(&self, until: u64) -> Vec<Line> {
-        let Ok(file) = File::open(self.metrics()) else { return vec![] };
-        BufReader::new(file)
-            .lines()
-            .map_while(Result::ok)
-            .map_while(|line| serde_json::from_str::<Line>(&line).ok())
-            .filter(|line| line.step <= until)
-            .collect()
-    }
-
-    /// Truncates the metrics to a step and opens them for appending.
-    pub fn metrics_from(&self, step: u64) -> Result<(Metrics, Vec<Line>)> {
-        let lines = self.read_metrics(step);
-        let mut text = String::new();
-        for line in &lines {
-            text.push_str(&serde_json::to_string(line).expect("metrics can be written as JSON"));
-            text.push('\n');
-        }
-        let path = self.metrics();
-        write_atomically(&path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
-        Ok((Metrics { path, file }, lines))
-    }
-}
-
-/// The open file of metrics.
-pub(crate) struct Metrics {
-    path: PathBuf,
-    file: File,
-}
-impl Metrics {
-    /// Appends a line immediately, so that the metrics of a step are on disk before its checkpoint.
-    pub fn push(&mut self, line: &Line) -> Result<()> {
-        let mut text = serde_json::to_string(line).expect("metrics can be written as JSON");
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(Error::io(&self.path, "write"))
-    }
-    /// Flushes the lines to the disk.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io(&self.path, "write"))
-    }
-}
-
-/// Reads the metadata of a safetensors file.
-pub(crate) fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
-    // The file starts with the length of the header in eight bytes, and the header as JSON.
-    let read = || -> std::io::Result<Vec<u8>> {
-        use std::io::Read;
-        let mut file = File::open(path)?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let mut header = vec![];
-        file.take(u64::from_le_bytes(length).min(1 << 26)).read_to_end(&mut header)?;
-        Ok(header)
-    };
-    let header = read().map_err(Error::io(path, "read"))?;
-    #[derive(Deserialize)]
-    struct Header {
-        #[serde(rename = "__metadata__", default)]
-        notes: HashMap<String, String>,
-    }
-    let header: Header = serde_json::from_slice(&header)
-        .map_err(|_| Error::format(path, "it is not a safetensors file, or it is truncated"))?;
-    Ok(header.notes)
-}
-
-/// The description of the training data in the metadata of a checkpoint.
-pub(crate) fn facts_from(notes: &HashMap<String, String>, path: &Path) -> Result<Facts> {
-    notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
-        Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_of_older_versions_are_read_and_written_with_new_keys() {
-        let old = r#"{"step":3,"epoch":0.5,"loss":2.0,"terms":[2.0],"gradient":0.25,"rate":0.001,"seconds":0.1}"#;
-        let line: Line = serde_json::from_str(old).unwrap();
-        let train = line.train.as_ref().unwrap();
-        assert_eq!((train.grad_norm, train.lr), (0.25, 0.001));
-        let new = serde_json::to_string(&line).unwrap();
-        assert!(new.contains(r#""grad_norm":0.25,"lr":0.001"#), "{new}");
-        let evaluated: Line = serde_json::from_str(r#"{"step":3,"held_out":1.5,"ema_lag":0.125}"#).unwrap();
-        assert_eq!((evaluated.held_out, evaluated.ema_distance), (Some(1.5), Some(0.125)));
-        assert!(serde_json::to_string(&evaluated).unwrap().contains(r#""ema_distance":0.125"#));
     }
 }

@@ -79,10 +79,14 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     if let Some(pointer) = lfs_pointer(bytes) {
         return Some(pointer);
     }
-    if let Some((_, name, remedy)) = STARTS.iter().find(|(start, ..)| at(0, start)) {
+    // Text may start with the letters that other files start with; it has no control characters.
+    let binary = is_binary(bytes);
+    let sure = |start: &[u8]| binary || start.len() > 4 && !start.starts_with(b"ARROW");
+    if let Some((_, name, remedy)) = STARTS.iter().find(|(start, ..)| at(0, start) && sure(start)) {
         return kind(name, remedy);
     }
     match bytes {
+        _ if !binary => {}
         _ if at(257, b"ustar") => return kind("a tar archive", "unpack it with `tar -xf`, and give what is inside"),
         _ if at(4, b"ftyp") && (at(8, b"avi") || at(8, b"hei") || at(8, b"mif")) => {
             return kind("an AVIF or HEIF image", "convert it to PNG");
@@ -111,13 +115,25 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     None
 }
 
+/// Whether there are control characters, other than white space, or bytes that are not UTF-8 among the first ones.
+fn is_binary(bytes: &[u8]) -> bool {
+    let start = &bytes[..bytes.len().min(LOOK)];
+    let control = |byte: &u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
+    // A character may be cut off at the end.
+    let whole = match std::str::from_utf8(start) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    !whole || start.iter().any(control)
+}
+
 /// The name of an image format that the decoders know.
 fn image(bytes: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| bytes.get(from..from + 4) == Some(&[0; 4]);
     match bytes {
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some("a PNG image"),
         [0xff, 0xd8, 0xff, ..] => Some("a JPEG image"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("a GIF image"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] if is_binary(bytes) => Some("a GIF image"),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("a WebP image"),
         // The four bytes after the size of the file are reserved.
         [b'B', b'M', ..] if zeros(6) => Some("a BMP image"),

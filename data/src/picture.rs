@@ -2,18 +2,12 @@
 //!
 //! Values in [−1, 1] become bytes by [`byte`], each pixel becomes `zoom × zoom` pixels, and images are separated by a
 //! gap of a neutral background. Images of 4 channels are composited over that background.
+mod label;
+
 use crate::{Background, Error, byte, limits, pixels, write};
-use embedded_graphics::{
-    Drawable, Pixel,
-    draw_target::DrawTarget,
-    geometry::{OriginDimensions, Point, Size},
-    mono_font::{MonoFont, MonoTextStyle, iso_8859_1},
-    pixelcolor::{Rgb888, RgbColor},
-    text::{Alignment, Baseline, Text, TextStyleBuilder},
-};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, codecs::png::PngEncoder};
+use label::{Align, COLUMN, LINE, Label};
 use std::{
-    convert::Infallible,
     io::{self, Read},
     path::Path,
 };
@@ -29,7 +23,7 @@ pub struct Layout {
     pub gap: usize,
     /// Background color; text is black or white, whichever has more contrast.
     pub background: [u8; 3],
-    /// Labels of the rows, written at the left; may be empty.
+    /// Labels of the rows, written at the left in up to three lines; may be empty.
     pub row_labels: Vec<String>,
 }
 
@@ -138,28 +132,25 @@ impl Sheet<'_> {
             0 => 48usize.div_ceil(height.min(width)),
             zoom => zoom,
         };
-        let font = if width * zoom < 96 { &iso_8859_1::FONT_6X13 } else { &iso_8859_1::FONT_9X15 };
-        let letter = [font.character_size.height as usize, font.character_size.width as usize];
-        let room = |texts: &[String]| texts.iter().map(|text| shown(text).len()).max().map_or(0, |n| n * letter[1]);
-
-        let labels = &self.layout.row_labels[..self.layout.row_labels.len().min(rows)];
-        let axis = if self.headings.is_empty() { "" } else { "t =" };
-        let left = match room(labels).max(axis.len() * letter[1]) {
+        let lines = (height * zoom / LINE).clamp(1, 3);
+        let labels: Vec<Label> = self.layout.row_labels.iter().take(rows).map(|text| Label::new(text, lines)).collect();
+        let headings: Vec<Label> = self.headings.iter().map(|text| Label::new(text, 1)).collect();
+        let axis = Label::new(if headings.is_empty() { "" } else { "t =" }, 1);
+        let room = |labels: &[Label]| labels.iter().map(Label::columns).max().unwrap_or(0) * COLUMN;
+        let left = match room(&labels).max(axis.columns() * COLUMN) {
             0 => gap,
             room => room + 6,
         };
-        let top = if self.headings.is_empty() { gap } else { letter[0] + 4 };
-        let cell = [
-            (height * zoom).max(if labels.is_empty() { 0 } else { letter[0] }),
-            (width * zoom).max(room(&self.headings)),
-        ];
+        let top = if headings.is_empty() { gap } else { LINE + 4 };
+        let tallest = labels.iter().map(Label::height).max().unwrap_or(0);
+        let cell = [(height * zoom).max(tallest), (width * zoom).max(room(&headings))];
         let total = [top + rows * (cell[0] + gap), left + columns * (cell[1] + gap)];
-        let mut canvas = Canvas(RgbImage::from_pixel(total[1] as u32, total[0] as u32, Rgb(background)));
+        let mut canvas = RgbImage::from_pixel(total[1] as u32, total[0] as u32, Rgb(background));
 
         for row in 0..rows {
             let y = top + row * (cell[0] + gap);
             if let Some(label) = labels.get(row) {
-                canvas.write(label, font, left - 4, y + cell[0].saturating_sub(letter[0]) / 2, Alignment::Right);
+                label.draw(&mut canvas, background, [left - 4, y + (cell[0] - label.height()) / 2], Align::Right);
             }
             for column in 0..columns {
                 let number = index(row, column);
@@ -176,61 +167,15 @@ impl Sheet<'_> {
                         3 => [at(0), at(1), at(2)],
                         _ => Background(background).under([at(0), at(1), at(2), at(3)]),
                     };
-                    canvas.0.put_pixel((x + j) as u32, (y + i) as u32, Rgb(color));
+                    canvas.put_pixel((x + j) as u32, (y + i) as u32, Rgb(color));
                 }
             }
         }
-        canvas.write(axis, font, left - 4, 2, Alignment::Right);
-        for (column, heading) in self.headings.iter().enumerate() {
-            canvas.write(heading, font, left + column * (cell[1] + gap) + cell[1] / 2, 2, Alignment::Center);
+        axis.draw(&mut canvas, background, [left.saturating_sub(4), 2], Align::Right);
+        for (column, heading) in headings.iter().enumerate() {
+            let middle = left + column * (cell[1] + gap) + cell[1] / 2;
+            heading.draw(&mut canvas, background, [middle, 2], Align::Center);
         }
-        Ok(canvas.0)
-    }
-}
-
-/// The part of a text that is written: 24 characters, those that the font lacks as `?`.
-fn shown(text: &str) -> Vec<char> {
-    let known = |letter: char| if (' '..='\u{ff}').contains(&letter) { letter } else { '?' };
-    let letters: Vec<char> = text.chars().map(known).collect();
-    match letters.len() {
-        0..=24 => letters,
-        _ => letters[..22].iter().copied().chain(['.', '.']).collect(),
-    }
-}
-
-/// A picture as a drawing target for text.
-struct Canvas(RgbImage);
-
-impl Canvas {
-    /// Draws a line of text with its top at `y`, aligned at `x`.
-    fn write(&mut self, text: &str, font: &MonoFont, x: usize, y: usize, alignment: Alignment) {
-        let [r, g, b] = self.0.get_pixel(0, 0).0.map(u32::from);
-        let color = if 2 * r + 5 * g + b > 1024 { Rgb888::BLACK } else { Rgb888::WHITE };
-        let style = TextStyleBuilder::new().alignment(alignment).baseline(Baseline::Top).build();
-        let text: String = shown(text).into_iter().collect();
-        let text = Text::with_text_style(&text, Point::new(x as i32, y as i32), MonoTextStyle::new(font, color), style);
-        let Ok(_) = text.draw(self);
-    }
-}
-
-impl OriginDimensions for Canvas {
-    fn size(&self) -> Size {
-        Size::new(self.0.width(), self.0.height())
-    }
-}
-
-impl DrawTarget for Canvas {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
-        for Pixel(at, color) in pixels {
-            if let (Ok(x), Ok(y)) = (u32::try_from(at.x), u32::try_from(at.y))
-                && let Some(pixel) = self.0.get_pixel_mut_checked(x, y)
-            {
-                *pixel = Rgb([color.r(), color.g(), color.b()]);
-            }
-        }
-        Ok(())
+        Ok(canvas)
     }
 }

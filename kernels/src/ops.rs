@@ -23,7 +23,7 @@ pub use activation::{gelu, gelu_tanh, silu};
 pub use attention::{attention, attention_fused, attention_pixels};
 pub use combine::{Sum, Terms, combine};
 pub use conv::{conv2d, conv2d_modulated};
-pub use error_ratio::max_error_ratio;
+pub use error_ratio::{max_error_ratio, max_error_ratios};
 pub use flex::from_vec;
 pub use linear::linear;
 pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};

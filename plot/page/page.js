@@ -5,6 +5,7 @@
   const root = document.documentElement;
   const TALL = 0.7;
   const START = { azimuth: 0.62, elevation: 0.42 };
+  const FONT = '12px system-ui, sans-serif';
   let palette = themes.light;
   const panels = [];
   const hooks = { panels, mark: null };
@@ -31,23 +32,24 @@
     return channels(palette.series[color.series % 7]);
   };
   const superscript = (i) => String(i).replace(/./g, (c) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[c] ?? '⁻');
+  const powerOfTen = (text) => {
+    const [front, power] = text.split('e');
+    return `${String(+front).replace('-', '−')}×10${superscript(Number(power))}`;
+  };
+  const digit = (v) => Math.floor(Math.log10(Math.abs(v)) + 1e-9);
   const words = (v, step) => {
     if (Math.abs(v) < step * 1e-6) v = 0;
-    if (v !== 0 && (Math.abs(v) >= 1e5 || step < 1e-4)) {
-      const power = Math.floor(Math.log10(Math.abs(v)));
-      return `${+(v / 10 ** power).toFixed(2)}×10${superscript(power)}`.replace('-', '−');
-    }
-    return v.toFixed(clamp(-Math.floor(Math.log10(step) + 1e-9), 0, 12)).replace('-', '−');
+    if (v === 0 && step < 1e-4) return '0';
+    if (v !== 0 && (Math.abs(v) >= 1e5 || step < 1e-4)) return powerOfTen(v.toExponential(clamp(digit(v) - digit(step), 0, 15)));
+    return v.toFixed(clamp(-digit(step), 0, 12)).replace('-', '−');
   };
   const say = (v) => {
     if (!Number.isFinite(v)) return '–';
     const size = Math.abs(v);
-    if (size !== 0 && (size >= 1e6 || size < 1e-4)) {
-      const power = Math.floor(Math.log10(size));
-      return `${(v / 10 ** power).toFixed(3)}×10${superscript(power)}`.replace('-', '−');
-    }
+    if (size !== 0 && (size >= 1e6 || size < 1e-4)) return powerOfTen(v.toExponential(3));
     return String(+v.toPrecision(5)).replace('-', '−');
   };
+  const plain = (v) => (v !== 0 && (Math.abs(v) >= 1e7 || Math.abs(v) < 1e-4) ? powerOfTen(v.toExponential()) : String(v).replace('-', '−'));
   const ticks = ([low, high], log, count) => {
     const out = [];
     const [first, last] = log ? [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)] : [0, 0];
@@ -61,7 +63,7 @@
       return out;
     }
     if (last > first) {
-      const stride = Math.floor((last - first) / Math.max(count, 1)) + 1;
+      const stride = Math.max(Math.ceil((last - first) / Math.max(count, 1)), 1);
       for (let i = Math.ceil(first / stride) * stride; i <= last; i += stride)
         out.push([10 ** i, Math.abs(i) <= 3 ? String(+(10 ** i).toFixed(3)) : `10${superscript(i)}`]);
       return out;
@@ -75,12 +77,23 @@
     return out;
   };
   const ticksOf = (axis, range, count) => {
-    const own = (axis.ticks ?? []).filter((v) => range[0] <= v && v <= range[1]).map((v) => [v, String(v).replace('-', '−')]);
+    const own = (axis.ticks ?? []).filter((v) => range[0] <= v && v <= range[1]).map((v) => [v, plain(v)]);
     return own.length > 1 ? own : ticks(range, axis.log, count);
   };
   const ends = (values) => values.reduce(([a, b], v) => [Math.min(a, v ?? a), Math.max(b, v ?? b)], [Infinity, -Infinity]);
 
   // ---- a panel
+
+  // The parts of a surface over a cell of the grid. A bent cell is two triangles whose common side is the higher diagonal:
+  // a crest that runs diagonally to the grid is then a line, and not a saw.
+  const BENT = 0.001;
+  const facets = (four, range) => {
+    if (!four.flat().every(Number.isFinite)) return [];
+    const bend = four[0][2] + four[2][2] - four[1][2] - four[3][2];
+    if (Math.abs(bend) <= BENT * (range[1] - range[0])) return [{ corners: four, triangle: false }];
+    const first = bend < 0 ? 1 : 0;
+    return [first, first + 2].map((from) => ({ corners: [0, 1, 2].map((i) => four[(from + i) % 4]), triangle: true }));
+  };
 
   class Panel {
     constructor(spec, figure) {
@@ -95,6 +108,7 @@
       };
       this.node = make('div', spec.bare ? 'panel bare' : 'panel', figure.grid);
       if (spec.title) make('h3', '', this.node).textContent = spec.title;
+      if (spec.note) make('p', 'note', this.node).textContent = spec.note;
       this.legend = make('div', 'legend', this.node);
       this.holder = make('div', 'holder', this.node);
       this.canvas = make('canvas', this.solid ? 'solid' : '', this.holder);
@@ -163,28 +177,77 @@
       if (!width) return;
       const bar = spec.scale ? 68 : 0;
       const top = spec.scale ? 20 : 6;
-      const [left, right, bottom] = spec.bare ? [4, 4 + bar, 4] : this.solid ? [4, 4 + bar, 6] : [62, 12 + bar, 46];
-      const inner = Math.max(width - left - right, 20);
+      let [left, right, bottom] = spec.bare ? [4, 4 + bar, 4] : this.solid ? [4, 4 + bar, 6] : [62, 12 + bar, 46];
+      const inside = () => Math.max(width - left - right, 20);
+      this.boxes = [];
+      this.g = canvas.getContext('2d');
+      this.g.font = FONT;
+      // Wide enough for the ticks, which depend on the length of the axes.
+      if (spec.scale) right = Math.max(right, right - bar + 35 + this.widest(ticks(spec.scale.range, false, Math.floor((inside() * spec.aspect) / 48))));
+      for (let i = 0; i < 3 && !spec.bare && !this.solid; i++) {
+        this.over = [left, top, inside(), inside() * spec.aspect];
+        const { x, y } = this.fit();
+        const [, , w, h] = this.over;
+        left = Math.max(left, this.widest(ticksOf(spec.y, y, Math.floor(h / 48))) + 27);
+        for (const [v, word] of ticksOf(spec.x, x, Math.max(Math.floor(w / 75), 4))) {
+          const beyond = this.g.measureText(word).width / 2 - w * (1 - along(x, spec.x.log, v)) + 2;
+          right = Math.max(right, Math.min(beyond, 0.3 * width) + bar);
+        }
+      }
+      const inner = inside();
       const height = inner * spec.aspect;
       const density = window.devicePixelRatio || 1;
       const whole = top + height + bottom;
       canvas.width = Math.round(width * density);
       canvas.height = Math.round(whole * density);
       canvas.style.height = `${whole}px`;
-      const g = canvas.getContext('2d');
-      this.g = g;
+      const { g } = this;
       g.setTransform(density, 0, 0, density, 0, 0);
       g.clearRect(0, 0, width, whole);
-      g.font = '12px system-ui, sans-serif';
+      g.font = FONT;
       g.lineJoin = 'round';
       this.over = [left, top, inner, height];
-      if (spec.scale) this.scaleBar([width - right + 14, top, 12, height]);
+      this.size = [width, whole];
+      if (spec.scale) this.scaleBar([left + inner + 14, top, 12, height], width - left - inner - 14);
       if (this.solid) this.drawSpace();
       else this.drawPlane();
     }
 
-    words(text, x, y, { align = 'center', color = palette.muted, size = 12, up = false } = {}) {
+    widest(list) {
+      return Math.max(0, ...list.map(([, word]) => this.g.measureText(word).width));
+    }
+
+    long(text, size) {
+      this.g.font = `${size}px system-ui, sans-serif`;
+      const { width } = this.g.measureText(text);
+      this.g.font = FONT;
+      return width;
+    }
+
+    // The text and font size at which it is at most so wide: smaller, and from three quarters on without its middle.
+    fitted(text, size, wide) {
+      const natural = this.long(text, size);
+      let out = [text, size];
+      if (natural > wide) {
+        const less = size * Math.max(wide / natural, 0.75);
+        out = [text, less];
+        const letters = [...text];
+        for (let kept = letters.length - 1; kept > 0 && this.long(out[0], less) > wide + 1e-6; kept--)
+          out[0] = `${letters.slice(0, Math.ceil(kept / 2)).join('')}…${letters.slice(letters.length - Math.floor(kept / 2)).join('')}`;
+      }
+      return out;
+    }
+
+    // Draws a text and returns whether it did: with `apart`, only where it covers no other.
+    words(text, x, y, { align = 'center', color = palette.muted, size = 12, up = false, apart = false } = {}) {
       const g = this.g;
+      const long = this.long(text, size);
+      const before = { left: 0, center: long / 2, right: long }[align];
+      const [above, below] = [0.8 * size, 0.22 * size];
+      const box = up ? [x - above, y - long + before, x + below, y + before] : [x - before, y - above, x - before + long, y + below];
+      const clear = ([l, t, r, b]) => box[2] < l || r < box[0] || box[3] < t || b < box[1];
+      if (apart && !this.boxes.every((other) => clear(other.box))) return false;
+      if (text) this.boxes.push({ text, box });
       g.save();
       g.translate(x, y);
       if (up) g.rotate(-Math.PI / 2);
@@ -193,6 +256,16 @@
       g.fillStyle = color;
       g.fillText(text, 0, 0);
       g.restore();
+      return true;
+    }
+
+    // The texts that the canvas cuts or that cover one another.
+    misplaced() {
+      const [w, h] = this.size;
+      const out = this.boxes.filter(({ box: [l, t, r, b] }) => l < 0 || t < -1 || r > w || b > h).map(({ text }) => `cut: ${text}`);
+      const over = ([l, t, r, b], [x, y, z, u]) => l + 1 < z && x + 1 < r && t + 1 < u && y + 1 < b;
+      this.boxes.forEach((a, i) => this.boxes.slice(i + 1).forEach((b) => over(a.box, b.box) && out.push(`covered: ${a.text} / ${b.text}`)));
+      return out;
     }
 
     rule(from, to, color, width = 1) {
@@ -220,7 +293,7 @@
       if (closed) g.closePath();
     }
 
-    scaleBar([x, y, w, h]) {
+    scaleBar([x, y, w, h], after) {
       const g = this.g;
       const { label, range } = this.spec.scale;
       for (let i = 0; i < 64; i++) {
@@ -232,7 +305,9 @@
         this.rule([x + w, py], [x + w + 4, py], palette.muted);
         this.words(word, x + w + 7, py + 4, { align: 'left' });
       }
-      this.words(label, x + w, y - 8, { color: palette.ink });
+      const [text, size] = this.fitted(label, 12, 2 * after);
+      const half = this.long(text, size) / 2;
+      this.words(text, x + Math.min(w, after - half), y - 8, { color: palette.ink, size });
     }
 
     // ---- the plane
@@ -265,32 +340,51 @@
       if (!spec.bare) {
         g.fillStyle = palette.ground;
         g.fillRect(left, top, w, h);
-        for (const [v, word] of ticksOf(spec.x, x, Math.floor(w / 75))) {
+        // A label that would touch its neighbor is left out.
+        let free = -Infinity;
+        for (const [v, word] of ticksOf(spec.x, x, Math.max(Math.floor(w / 75), 4))) {
           const px = left + w * along(x, spec.x.log, v);
           this.rule([px, top], [px, top + h], palette.grid);
-          this.words(word, px, top + h + 16);
+          const half = g.measureText(word).width / 2;
+          if (px - half > free) {
+            this.words(word, px, top + h + 16);
+            free = px + half + 5;
+          }
         }
-        let widest = 0;
-        for (const [v, word] of ticksOf(spec.y, y, Math.floor(h / 48))) {
+        const marks = ticksOf(spec.y, y, Math.floor(h / 48));
+        free = Infinity;
+        for (const [v, word] of marks) {
           const py = top + h * (1 - along(y, spec.y.log, v));
           this.rule([left, py], [left + w, py], palette.grid);
-          this.words(word, left - 6, py + 4, { align: 'right' });
-          widest = Math.max(widest, g.measureText(word).width);
+          if (py + 6 < free) {
+            this.words(word, left - 6, py + 4, { align: 'right' });
+            free = py - 7;
+          }
         }
+        const widest = this.widest(marks);
         this.rule([left, top], [left, top + h], palette.muted);
         this.rule([left, top + h], [left + w, top + h], palette.muted);
-        this.words(spec.x.label, left + w / 2, top + h + 36, { color: palette.ink, size: 13 });
-        this.words(spec.y.label, left - 15 - widest, top + h / 2, { color: palette.ink, size: 13, up: true });
+        const [across, small] = this.fitted(spec.x.label, 13, w + 12);
+        this.words(across, left + w / 2, top + h + 36, { color: palette.ink, size: small });
+        const [upward, size] = this.fitted(spec.y.label, 13, h + 12);
+        this.words(upward, left - 15 - widest, top + Math.max(h / 2, this.long(upward, size) / 2 - 4), { color: palette.ink, size, up: true });
       }
-      g.save();
-      g.beginPath();
-      g.rect(left - 1, top - 1, w + 2, h + 2);
-      g.clip();
+      const clip = () => {
+        g.save();
+        g.beginPath();
+        g.rect(left - 1, top - 1, w + 2, h + 2);
+        g.clip();
+      };
       for (const { mark, index } of this.seen()) {
+        // Dots are whole: those whose middle is outside are not drawn.
+        if (mark.shape === 'points') g.save();
+        else clip();
         hooks.mark?.(this, index);
         this.flat(mark);
+        hooks.mark?.(this, null);
+        g.restore();
       }
-      hooks.mark?.(this, null);
+      clip();
       if (this.point?.at) {
         g.beginPath();
         g.arc(...this.point.at, 5, 0, 7);
@@ -331,8 +425,10 @@
         case 'points': {
           const range = this.values(mark.value);
           mark.x.forEach((x, i) => {
+            const [px, py] = this.at(x, mark.y[i]);
+            if (!(px >= left - 0.5 && px <= left + w + 0.5 && py >= top - 0.5 && py <= top + h + 0.5)) return;
             g.beginPath();
-            g.arc(...this.at(x, mark.y[i]), mark.width / 2, 0, 7);
+            g.arc(px, py, mark.width / 2, 0, 7);
             g.fillStyle = mark.value.length ? css(scale(along(range, false, mark.value[i])), mark.opacity) : color;
             g.fill();
           });
@@ -368,7 +464,16 @@
           return line([[left, py], [left + w, py]]);
         }
         case 'text':
-          return this.words(mark.text, ...this.at(mark.x, mark.y), { align: { start: 'left', middle: 'center', end: 'right' }[mark.anchor], color, size: 13 });
+        {
+          const [px, py] = this.at(mark.x, mark.y);
+          if (!Number.isFinite(px) || !Number.isFinite(py)) return undefined;
+          // Within the panel: smaller if it is too long, and moved if it is near the end.
+          const [text, size] = this.fitted(mark.text, 13, w - 4);
+          const long = this.long(text, size);
+          const before = { start: 0, middle: long / 2, end: long }[mark.anchor];
+          const from = Math.max(Math.min(px - before, left + w - 2 - long), left + 2);
+          return this.words(text, from, py, { align: 'left', color, size });
+        }
         case 'contours': {
           const range = this.values(mark.values);
           for (const level of mark.levels) {
@@ -398,8 +503,9 @@
       const ranges = [this.spec.x.range, this.spec.y.range, this.spec.z.range];
       const { azimuth, elevation, zoom } = this.view;
       const [sin, cos, up, level] = [Math.sin(azimuth), Math.cos(azimuth), Math.sin(elevation), Math.cos(elevation)];
-      const size = Math.min(w / 1.72, h / (TALL * level + Math.SQRT2 * Math.abs(up) + 0.22)) * zoom;
-      const center = [left + w / 2, top + h * 0.475];
+      const side = this.widest(ticks(ranges[2], false, 5)) + 28;
+      const size = Math.max(Math.min((w - 2 * side) / 1.45, (h - 56) / (TALL * level + Math.SQRT2 * Math.abs(up))), 1) * zoom;
+      const center = [left + w / 2, top + 10 + (h - 56) / 2];
       const at = (point) => {
         const [u, v, t] = point.map((p, i) => (p - ranges[i][0]) / (ranges[i][1] - ranges[i][0]) - 0.5);
         const [across, away] = [u * cos + v * sin, v * cos - u * sin];
@@ -415,7 +521,7 @@
         const toward = ((-0.45 * n[0] - 0.35 * n[1] + 0.82 * n[2]) * (n[2] < 0 ? -1 : 1)) / Math.max(Math.hypot(...n), 1e-300);
         return 0.72 + 0.36 * Math.max(toward, 0);
       };
-      return { at, far, other, light, ranges, size, center };
+      return { at, far, other, light, ranges, size, center, side };
     }
 
     drawSpace() {
@@ -448,6 +554,7 @@
           }
         }
       }
+      const names = [];
       [spec.x, spec.y, spec.z].forEach(({ label }, axis) => {
         let edge = map.ranges.map((r) => r[0]);
         if (axis < 2) edge[1 - axis] = map.other(1 - axis, map.far[1 - axis]);
@@ -466,14 +573,24 @@
         for (const [v, word] of ticks(map.ranges[axis], false, 5)) {
           const point = [...edge];
           point[axis] = v;
-          this.words(word, ...out(flat(point), axis === 2 ? 6 : 13), { align: axis === 2 ? 'right' : 'center' });
+          this.words(word, ...out(flat(point), axis === 2 ? 6 : 13), { align: axis === 2 ? 'right' : 'center', apart: true });
         }
-        if (axis === 2) {
-          const [x, y] = flat(middle);
-          const widest = Math.max(0, ...ticks(map.ranges[2], false, 5).map(([, word]) => g.measureText(word).width));
-          this.words(label, x - widest - 15, y, { color: palette.ink, size: 13, up: true });
-        } else this.words(label, ...out(from, 36), { color: palette.ink, size: 13 });
+        names.push(() => {
+          const [left, top, w, h] = this.over;
+          const [text, size] = this.fitted(label, 13, axis === 2 ? h : w / 2);
+          const half = this.long(text, size) / 2;
+          if (axis === 2) {
+            const y = Math.min(Math.max(from[1], top + half), top + h - half);
+            return this.words(text, from[0] - map.side + 13, y, { color: palette.ink, size, up: true });
+          }
+          // Farther out if ticks are in the way.
+          return [36, 42, 48].some((by) => {
+            const [x, y] = out(from, by);
+            return this.words(text, Math.min(Math.max(x, left + half), left + w - half), y, { color: palette.ink, size, apart: true });
+          });
+        });
       });
+      for (const name of names) name();
       const things = [];
       this.corners = [];
       for (const { mark, index } of this.seen()) {
@@ -483,23 +600,29 @@
         if (mark.shape === 'surface') {
           const range = spec.scale ? spec.scale.range : map.ranges[2];
           const n = xs.length;
-          const seen = zs.map((z, k) => map.at([xs[k % n], ys[Math.floor(k / n)], z]));
-          seen.forEach((s, k) => this.corners.push({ mark, at: s, data: [xs[k % n], ys[Math.floor(k / n)], zs[k]] }));
+          zs.forEach((z, k) => this.corners.push({ mark, at: map.at([xs[k % n], ys[Math.floor(k / n)], z]), data: [xs[k % n], ys[Math.floor(k / n)], z] }));
           for (let j = 0; j + 1 < ys.length; j++) {
             for (let i = 0; i + 1 < n; i++) {
-              const four = [j * n + i, j * n + i + 1, (j + 1) * n + i + 1, (j + 1) * n + i];
-              const shown = four.map((k) => seen[k]);
-              const high = four.reduce((sum, k) => sum + zs[k], 0) / 4;
-              const light = map.light([xs[i], ys[j], zs[four[0]]], [xs[i + 1], ys[j], zs[four[1]]], [xs[i], ys[j + 1], zs[four[3]]]);
-              const fill = shade(scale(along(range, false, high)), light);
-              add(shown.reduce((sum, s) => sum + s[2], 0) / 4, () => {
-                this.trace(shown, true);
-                g.fillStyle = css(fill, mark.opacity);
-                g.fill();
-                g.strokeStyle = css(shade(fill, 0.86), mark.opacity);
-                g.lineWidth = 0.7;
-                g.stroke();
-              });
+              const four = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]].map(([p, q]) => [xs[p], ys[q], zs[q * n + p]]);
+              for (const { corners, triangle } of facets(four, range)) {
+                const shown = corners.map(map.at);
+                const high = corners.reduce((sum, c) => sum + c[2], 0) / corners.length;
+                const light = map.light(corners[0], corners[1], corners[corners.length - 1]);
+                const fill = shade(scale(along(range, false, high)), light);
+                add(shown.reduce((sum, s) => sum + s[2], 0) / shown.length, () => {
+                  const dark = css(shade(fill, 0.86), mark.opacity);
+                  this.trace(shown, true);
+                  g.fillStyle = css(fill, mark.opacity);
+                  g.fill();
+                  g.strokeStyle = triangle ? g.fillStyle : dark;
+                  g.lineWidth = 0.7;
+                  g.stroke();
+                  if (!triangle) return;
+                  this.trace(shown, false);
+                  g.strokeStyle = dark;
+                  g.stroke();
+                });
+              }
             }
           }
         } else if (mark.shape === 'curve') {

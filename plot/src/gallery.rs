@@ -15,9 +15,9 @@ mod univariate;
 
 pub use conditional::{Conditional, conditional};
 pub use convolution::{Term, convolution};
-pub use forward::{NoisyImage, forward_slider, forward_strip};
+pub use forward::{NoisyImage, forward_chain, forward_slider, forward_strip};
 pub use joint::{Joint, covariances, isotropic, joint_surface};
-pub use numeric::{Function, grid, histogram, scientific};
+pub use numeric::{Function, fixed, grid, histogram, plain, scientific};
 pub use process::{Process, process};
 pub use run::{Run, Series, run, run_samples};
 pub use schedule::{Curves, schedules};

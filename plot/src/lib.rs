@@ -17,8 +17,8 @@
 //! assert!(page.html(&[]).len() < 100_000);
 //! ```
 //!
-//! The renderers are the crate's own: about 750 lines of script per page, instead of the four megabytes of a plotting
-//! library, and anti-aliased paths by tiny-skia. Glyphs come from a font within the crate, so pictures are the same on
+//! The renderers are the crate's own: about 800 lines of script per page, instead of the four megabytes of a plotting
+//! library, and anti-aliased paths by tiny-skia. Glyphs come from fonts within the program, so pictures are the same on
 //! every system.
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ mod vector;
 pub use figure::{Axis, Color, Figure, Level, Mark, Numbers, Panel, Scale, Shape, Slider};
 pub use html::{Link, Page, index};
 pub use pixels::Pixels;
-pub use text::Anchor;
+pub use text::{Anchor, width as text_width};
 pub use theme::{Palette, Rgba, Theme};
 
 impl Figure {
@@ -47,12 +47,17 @@ impl Figure {
         vector::svg(&scene::Scene::new(self, theme, self.start()))
     }
 
-    /// The figure as a PNG file of two pixels per unit, at the frame where its slider starts.
-    pub fn png(&self, theme: Theme) -> Vec<u8> {
-        raster::png(&scene::Scene::new(self, theme, self.start()), 2.0)
+    /// The figure as an image of `density` pixels per unit, at the frame where its slider starts.
+    pub fn pixels(&self, theme: Theme, density: f64) -> Pixels {
+        raster::pixels(&scene::Scene::new(self, theme, self.start()), density)
     }
 
-    /// The characters of the figure for which the font within the crate has no glyph.
+    /// The figure as a PNG file of two pixels per unit, at the frame where its slider starts.
+    pub fn png(&self, theme: Theme) -> Vec<u8> {
+        self.pixels(theme, 2.0).png()
+    }
+
+    /// The characters of the figure for which the fonts within the crate have no glyph: they are drawn as code points.
     pub fn missing_glyphs(&self) -> Vec<char> {
         let scene = scene::Scene::new(self, Theme::Light, self.start());
         let texts = scene.items.iter().filter_map(|item| match &item.draw {

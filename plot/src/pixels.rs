@@ -87,7 +87,7 @@ impl Serialize for Pixels {
 }
 
 /// Bytes of red, green and blue, `[height, width, 3]`, as a PNG file.
-pub(crate) fn encode(width: u32, height: u32, rgb: &[u8]) -> Vec<u8> {
+fn encode(width: u32, height: u32, rgb: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width, height);
     encoder.set_color(png::ColorType::Rgb);

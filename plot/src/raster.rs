@@ -1,5 +1,5 @@
-//! Scenes as PNG.
-use crate::pixels::encode;
+//! Scenes as images.
+use crate::pixels::Pixels;
 use crate::scene::{Draw, Scene};
 use crate::text::{self, Anchor, Pen};
 use crate::theme::Rgba;
@@ -8,11 +8,11 @@ use tiny_skia::{
     Transform,
 };
 
-/// The scene as a PNG file of `density` pixels per pixel of the scene.
-pub fn png(scene: &Scene, density: f64) -> Vec<u8> {
+/// The scene as an image of `density` pixels per pixel of the scene.
+pub fn pixels(scene: &Scene, density: f64) -> Pixels {
     let pixmap = paint(scene, density);
     let bytes: Vec<u8> = pixmap.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
-    encode(pixmap.width(), pixmap.height(), &bytes)
+    Pixels::rgb(pixmap.width() as usize, pixmap.height() as usize, bytes)
 }
 
 fn color(c: Rgba) -> Paint<'static> {

@@ -8,11 +8,11 @@ pub use drawing::{Draw, Item, Map, Scene, Stroke};
 
 use crate::{
     figure::{Axis, Figure, Panel},
-    text::Anchor,
+    text::{self, Anchor},
     theme::Theme,
 };
 use drawing::BODY;
-use layout::{Head, Margins};
+use layout::{BAR, Head, Margins};
 
 /// Gap between panels, in pixels.
 const GAP: f64 = 14.0;
@@ -27,23 +27,31 @@ impl Scene {
         let mut scene = Self::empty(width, theme);
         let mut top = GAP;
         if !figure.title.is_empty() {
-            scene.text([width / 2.0, top + 15.0], &figure.title, 17.0, true, Anchor::Middle, theme.ink());
-            top += 30.0;
+            for line in text::wrapped(&figure.title, 17.0, true, width - 4.0 * GAP) {
+                scene.text([width / 2.0, top + 15.0], &line, 17.0, true, Anchor::Middle, theme.ink());
+                top += 24.0;
+            }
+            top += 6.0;
         }
         if let Some(slider) = &figure.slider {
             let label = format!("{} {}", slider.label, slider.values[frame]);
-            scene.text([width / 2.0, top + 11.0], &label, BODY, false, Anchor::Middle, theme.muted());
-            top += 22.0;
+            for line in text::wrapped(&label, BODY, false, width - 4.0 * GAP) {
+                scene.text([width / 2.0, top + 11.0], &line, BODY, false, Anchor::Middle, theme.muted());
+                top += 18.0;
+            }
+            top += 4.0;
         }
+        let margins = Margins::all(&figure.panels, cell);
         for (row, panels) in figure.panels.chunks(columns).enumerate() {
             let heads: Vec<Head> = panels.iter().map(|p| Head::new(p, cell, frame)).collect();
             let head = heads.iter().map(|h| h.height).fold(0.0, f64::max);
-            let body = panels.iter().map(|p| Margins::of(p).height(p, cell)).fold(0.0, f64::max);
+            let own = &margins[row * columns..];
+            let body = panels.iter().zip(own).map(|(p, m)| m.height(p, cell)).fold(0.0, f64::max);
             for (column, panel) in panels.iter().enumerate() {
                 let left = GAP + column as f64 * (cell + GAP);
                 heads[column].draw(&mut scene, panel, theme, left, top);
                 let index = row * columns + column;
-                scene.panel(panel, index, theme, [left, top + head, cell], frame);
+                scene.panel(panel, index, theme, [left, top + head, cell], &own[column], frame);
             }
             top += head + body + GAP;
         }
@@ -52,22 +60,26 @@ impl Scene {
     }
 
     /// Adds one panel, its top left corner at `left`, `top`.
-    fn panel(&mut self, panel: &Panel, index: usize, theme: Theme, [left, top, width]: [f64; 3], frame: usize) {
-        let margins = Margins::of(panel);
-        let over = [
-            left + margins.left,
-            top + margins.top,
-            width - margins.left - margins.right,
-            (width - margins.left - margins.right) * panel.aspect,
-        ];
+    fn panel(
+        &mut self,
+        panel: &Panel,
+        index: usize,
+        theme: Theme,
+        [left, top, width]: [f64; 3],
+        margins: &Margins,
+        frame: usize,
+    ) {
+        let (inner, height) = margins.inner(panel, width);
+        let over = [left + margins.left, top + margins.top, inner, height];
         let range = |axis: &Axis| axis.range.expect("the figure is resolved");
         if let Some(scale) = &panel.scale {
-            self.scale_bar(scale, theme, [left + width - margins.right + 14.0, over[1], 12.0, over[3]]);
+            let [gap, bar, _] = BAR;
+            let after = width - margins.left - inner - gap;
+            self.scale_bar(scale, theme, [over[0] + inner + gap, over[1], bar, over[3]], after);
         }
-        let (x, y) = (range(&panel.x), range(&panel.y));
         match &panel.z {
-            Some(z) => self.space(panel, index, theme, over, [x, y, range(z)], frame),
-            None => self.plane(panel, index, theme, over, [x, y], frame),
+            Some(z) => self.space(panel, index, theme, over, [range(&panel.x), range(&panel.y), range(z)], frame),
+            None => self.plane(panel, index, theme, over, panel.shown(inner, height), frame),
         }
     }
 }

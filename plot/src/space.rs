@@ -31,11 +31,15 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// A box that fits, with its labels and however it is rotated, into the rectangle `[x, y, width, height]`.
-    pub fn fit(ranges: [[f64; 2]; 3], view: View, [x, y, width, height]: [f64; 4]) -> Self {
+    /// A box that fits, however it is rotated, into the rectangle `[x, y, width, height]`, with `side` pixels for the
+    /// labels at its left and at its right, and room for those below it.
+    pub fn fit(ranges: [[f64; 2]; 3], view: View, [x, y, width, height]: [f64; 4], side: f64) -> Self {
         let tall = TALL * view.elevation.cos() + std::f64::consts::SQRT_2 * view.elevation.sin().abs();
-        let scale = (width / 1.72).min(height / (tall + 0.22));
-        Self { view, ranges, center: [x + width / 2.0, y + height * 0.475], scale }
+        let (above, below) = (10.0, 46.0);
+        // The floor is √2 wide seen along its diagonal.
+        let scale = ((width - 2.0 * side) / 1.45).min((height - above - below) / tall).max(1.0);
+        let middle = y + above + (height - above - below) / 2.0;
+        Self { view, ranges, center: [x + width / 2.0, middle], scale }
     }
 
     /// The pixel of a point and its depth, which grows away from the viewer.
@@ -90,7 +94,7 @@ mod tests {
     fn depth_and_height_are_in_the_right_order_and_the_box_fits() {
         let ranges = [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]];
         for (azimuth, elevation) in [(0.62, 0.42), (2.0, 0.1), (-1.2, 1.4), (4.0, 0.8)] {
-            let p = Projection::fit(ranges, View { azimuth, elevation }, [0.0, 0.0, 400.0, 300.0]);
+            let p = Projection::fit(ranges, View { azimuth, elevation }, [0.0, 0.0, 400.0, 300.0], 40.0);
             let back = p.back();
             for axis in 0..2 {
                 let mut near = back;
@@ -102,7 +106,7 @@ mod tests {
             for corner in 0..8 {
                 let point = [corner & 1, corner >> 1 & 1, corner >> 2].map(f64::from);
                 let [x, y] = p.at(point).0;
-                assert!((0.0..=400.0).contains(&x) && (0.0..=300.0).contains(&y), "outside: {x} {y}");
+                assert!((40.0..=360.0).contains(&x) && (10.0..=254.0).contains(&y), "outside: {x} {y}");
             }
         }
     }

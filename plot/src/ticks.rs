@@ -5,8 +5,7 @@ use crate::figure::Axis;
 /// range.
 pub fn of_axis(axis: &Axis, range: [f64; 2], count: usize) -> Vec<(f64, String)> {
     let seen = |v: &&f64| range[0] <= **v && **v <= range[1];
-    let own: Vec<(f64, String)> =
-        axis.ticks.iter().filter(seen).map(|&v| (v, format!("{v}").replace('-', "−"))).collect();
+    let own: Vec<(f64, String)> = axis.ticks.iter().filter(seen).map(|&v| (v, plain(v))).collect();
     if own.len() > 1 { own } else { ticks(range, axis.log, count) }
 }
 
@@ -39,7 +38,7 @@ fn logarithmic(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     if last - first < 1 {
         return linear(low, high, count).into_iter().filter(|t| t.0 > 0.0).collect();
     }
-    let stride = ((last - first) as usize / count.max(1) + 1) as i32;
+    let stride = ((last - first) as usize).div_ceil(count.max(1)).max(1) as i32;
     (first..=last).filter(|i| i.rem_euclid(stride) == 0).map(|i| (10f64.powi(i), ten_to(i))).collect()
 }
 
@@ -74,30 +73,56 @@ fn superscript(i: i32) -> String {
 /// The label of a value on an axis with ticks `step` apart.
 fn label(value: f64, step: f64) -> String {
     let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
+    if value == 0.0 && step < 1e-4 {
+        return "0".into();
+    }
+    let digit = |v: f64| (v.abs().log10() + 1e-9).floor();
     if value != 0.0 && (value.abs() >= 1e5 || step < 1e-4) {
-        return scientific(value);
+        // As many digits as the ticks need to differ from one another.
+        return scientific(value, (digit(value) - digit(step)).clamp(0.0, 15.0) as usize);
     }
-    let decimals = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
-    format!("{value:.decimals$}").replace('-', "−")
+    fixed(value, (-digit(step)).max(0.0) as usize)
 }
 
-/// A number in scientific notation, `4.7×10⁻⁴`.
-pub fn scientific(value: f64) -> String {
+/// A number with at most this many decimals in scientific notation, `4.7×10⁻⁴`.
+pub fn scientific(value: f64, decimals: usize) -> String {
     if value == 0.0 || !value.is_finite() {
-        return value.to_string();
+        return plain(value);
     }
-    let power = value.abs().log10().floor() as i32;
-    let front = value / 10f64.powi(power);
-    format!("{}×10{}", trim(format!("{front:.2}")), superscript(power)).replace('-', "−")
+    power_of_ten(&format!("{value:.decimals$e}"))
 }
 
-fn trim(number: String) -> String {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.').to_owned() } else { number }
+/// A number with this many decimals; zero has no sign.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return plain(value);
+    }
+    let text = format!("{value:.decimals$}");
+    let zero = !text.contains(|c: char| ('1'..='9').contains(&c));
+    text.replace('-', if zero { "" } else { "−" })
+}
+
+/// The shortest text that is exactly this number, large and small ones in scientific notation; zero has no sign.
+pub fn plain(value: f64) -> String {
+    match value.abs() {
+        size if size.is_nan() => "–".into(),
+        size if size.is_infinite() => if value > 0.0 { "∞" } else { "−∞" }.into(),
+        0.0 => "0".into(),
+        1e-4..1e7 => value.to_string().replace('-', "−"),
+        _ => power_of_ten(&format!("{value:e}")),
+    }
+}
+
+/// A number as Rust writes it with an exponent, `4.70e-4`, in the notation of mathematics, `4.7×10⁻⁴`.
+fn power_of_ten(text: &str) -> String {
+    let (front, power) = text.split_once('e').expect("it has an exponent");
+    let front = if front.contains('.') { front.trim_end_matches('0').trim_end_matches('.') } else { front };
+    format!("{}×10{}", front.replace('-', "−"), superscript(power.parse().expect("an exponent is a whole number")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{of_axis, ticks};
+    use super::{fixed, of_axis, plain, scientific, ticks};
     use crate::Axis;
 
     #[test]
@@ -107,6 +132,25 @@ mod tests {
         assert_eq!(labels([4.0, 50.0]), ["5", "10", "40"]);
         // A range with none of them has round numbers.
         assert!(labels([11.0, 19.0]).len() > 2);
+    }
+
+    #[test]
+    fn zero_has_no_sign_and_a_minus_is_not_a_hyphen() {
+        assert_eq!([fixed(-0.0, 2), fixed(-0.004, 2), fixed(-0.006, 2)], ["0.00", "0.00", "−0.01"]);
+        assert_eq!([plain(-0.0), plain(-1.5), plain(1e-12), plain(-2.5e9)], ["0", "−1.5", "1×10⁻¹²", "−2.5×10⁹"]);
+        assert_eq!([scientific(-0.0, 2), scientific(9.999e5, 2), scientific(-4.7e-4, 2)], ["0", "1×10⁶", "−4.7×10⁻⁴"]);
+        assert_eq!([f64::NAN, f64::NEG_INFINITY].map(plain), ["–", "−∞"]);
+    }
+
+    #[test]
+    fn ticks_far_from_zero_differ_from_one_another() {
+        for range in [[1e9, 1e9 + 1.0], [-1e-12, 3e-12], [123_456.0, 123_457.0], [-1e9, 1e9], [1e-300, 2e-300]] {
+            let mut labels: Vec<String> = ticks(range, false, 5).into_iter().map(|t| t.1).collect();
+            assert!(labels.len() > 2, "{range:?}: {labels:?}");
+            let all = labels.len();
+            labels.dedup();
+            assert_eq!(labels.len(), all, "{range:?}: {labels:?}");
+        }
     }
 
     #[test]

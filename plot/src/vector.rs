@@ -1,7 +1,7 @@
 //! Scenes as SVG.
 use crate::html::escape;
 use crate::scene::{Draw, Item, Scene};
-use crate::text::Anchor;
+use crate::text::{self, Anchor};
 use crate::theme::Rgba;
 use std::fmt::Write;
 
@@ -43,7 +43,7 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             let mut d = String::new();
             for piece in pieces {
                 for (i, [x, y]) in piece.iter().enumerate() {
-                    let _ = write!(d, "{}{x:.2} {y:.2}", if i == 0 { "M" } else { "L" });
+                    let _ = write!(d, "{}{} {}", if i == 0 { "M" } else { "L" }, px(*x), px(*y));
                 }
                 if *closed {
                     d.push('Z');
@@ -65,7 +65,9 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
         }
         Draw::Dot { at: [x, y], radius, fill } => writeln!(
             out,
-            "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{}\" fill-opacity=\"{:.3}\"{clip}/>",
+            "<circle cx=\"{}\" cy=\"{}\" r=\"{radius}\" fill=\"{}\" fill-opacity=\"{:.3}\"{clip}/>",
+            px(*x),
+            px(*y),
             fill.hex(),
             fill.3
         ),
@@ -77,10 +79,15 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             };
             let turn = if *up { format!(" transform=\"rotate(-90 {x:.1} {y:.1})\"") } else { String::new() };
             let weight = if *bold { " font-weight=\"bold\"" } else { "" };
+            // Another font is spaced to the width that the layout counts on.
+            let long = match text.chars().nth(1).is_some() && text::is_outlined(text) {
+                true => format!(" textLength=\"{:.1}\"", text::width(text, *size, *bold)),
+                false => String::new(),
+            };
             writeln!(
                 out,
                 "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" \
-                 fill=\"{}\"{weight}{turn}>{}</text>",
+                 fill=\"{}\"{weight}{long}{turn}>{}</text>",
                 color.hex(),
                 escape(text)
             )
@@ -97,4 +104,10 @@ fn draw(item: &Item, clip: &str, out: &mut String) {
             )
         }
     };
+}
+
+/// A coordinate with two decimals; zero has no sign.
+fn px(v: f64) -> String {
+    let text = format!("{v:.2}");
+    if text == "-0.00" { "0.00".into() } else { text }
 }

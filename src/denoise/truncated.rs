@@ -108,7 +108,10 @@ impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Truncated<M> {
         self.model.check(shape)
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
-        let Estimate { mean, variance, .. } = self.model.denoise(z, t);
+        self.denoise_window(z, t, 0)
+    }
+    fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+        let Estimate { mean, variance, .. } = self.model.denoise_window(z, t, first);
         Estimate { mean: self.truncation.apply(mean), variance, output: None }
     }
 }

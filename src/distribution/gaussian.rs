@@ -50,12 +50,19 @@ pub enum GaussianError {
     Length { what: &'static str, found: usize, expected: usize },
     /// A covariance with Σᵢⱼ ≠ Σⱼᵢ.
     NotSymmetric { row: usize, column: usize, above: f64, below: f64 },
-    /// A covariance whose smallest eigenvalue is zero to rounding, or negative.
+    /// A covariance whose correlation matrix has a smallest eigenvalue that is zero to rounding, or negative. The direction is
+    /// in standard deviations of the coordinates.
     NotPositiveDefinite { eigenvalue: f64, direction: Vec<f64>, degenerate: bool },
     /// A coordinate that does not exist or is named twice.
     Coordinate { index: usize, dim: usize, twice: bool },
     /// Two grids whose steps differ.
     Step { left: f64, right: f64 },
+    /// A number outside of [0, 1].
+    Fraction { what: &'static str, found: f64 },
+    /// Fewer points than an estimate needs.
+    TooFew { found: usize, least: usize },
+    /// Numbers that are not rows of d.
+    Rows { found: usize, d: usize },
 }
 
 impl std::error::Error for GaussianError {}
@@ -90,13 +97,14 @@ impl fmt::Display for GaussianError {
             ),
             Self::NotPositiveDefinite { eigenvalue, direction, degenerate: true } => write!(
                 f,
-                "the covariance is degenerate: its smallest eigenvalue is {eigenvalue:.3e}, zero to rounding, along \
-                 {direction:.3?}, so there is no density; drop a coordinate, or add a little to the diagonal"
+                "the covariance is degenerate: the smallest eigenvalue of its correlation matrix is {eigenvalue:.3e}, zero \
+                 to rounding, along {direction:.3?} in standard deviations of the coordinates, so there is no density; drop \
+                 a coordinate, or add a little to the diagonal"
             ),
             Self::NotPositiveDefinite { eigenvalue, direction, .. } => write!(
                 f,
-                "the covariance is not positive definite: it has the eigenvalue {eigenvalue:.3e} along \
-                 {direction:.3?}, a negative variance in that direction"
+                "the covariance is not positive definite: its correlation matrix has the eigenvalue {eigenvalue:.3e} along \
+                 {direction:.3?} in standard deviations of the coordinates, a negative variance in that direction"
             ),
             Self::Coordinate { index, dim, twice: false } => {
                 write!(f, "coordinate {index} does not exist: the Gaussian has {dim} dimensions, 0 to {}", dim - 1)
@@ -106,6 +114,14 @@ impl fmt::Display for GaussianError {
                 f,
                 "the grids have steps {left} and {right}: a convolution needs the same step on both; sample one anew"
             ),
+            Self::Fraction { what, found } => write!(f, "{what} must be in [0, 1], got {found}"),
+            Self::TooFew { found, least } => write!(f, "needs {least} points or more, got {found}"),
+            Self::Rows { found, d: 0 } => {
+                write!(f, "points must have one coordinate or more, got {found} numbers as rows of 0")
+            }
+            Self::Rows { found, d } => {
+                write!(f, "points must be rows of {d} numbers, got {found} numbers, not a multiple of {d}")
+            }
         }
     }
 }
@@ -129,16 +145,16 @@ fn positive(what: &'static str, index: &[usize], found: f64) -> Result<f64> {
 ///
 /// `points: [n, d]` in rows; result `[d]`.
 ///
-/// # Panics
+/// # Errors
 ///
 /// If the length of `points` is not a multiple of `d`, or there are no points.
-pub fn mean_of(points: &[f64], d: usize) -> Vec<f64> {
-    let n = rows(points, d, 1);
+pub fn mean_of(points: &[f64], d: usize) -> Result<Vec<f64>> {
+    let n = rows(points, d, 1)?;
     let mut mean = vec![0.0; d];
     for row in points.chunks_exact(d) {
         mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / n as f64);
     }
-    mean
+    Ok(mean)
 }
 
 /// Covariance of data, `Σ̂ = 1/(n − 1) Σᵢ (xᵢ − μ̂)(xᵢ − μ̂)ᵀ`.
@@ -151,24 +167,25 @@ pub fn mean_of(points: &[f64], d: usize) -> Vec<f64> {
 /// use tweedie::distribution::gaussian::{correlation_of, covariance_of};
 /// let x = Rng::new(1).normals(100_000, 1);
 /// let points: Vec<f64> = x.iter().flat_map(|&x| [x, x * x]).collect();
-/// assert!(covariance_of(&points, 2)[(0, 1)].abs() < 0.05); // E[x³] = 0
+/// assert!(covariance_of(&points, 2)?[(0, 1)].abs() < 0.05); // E[x³] = 0
 /// let squares: Vec<f64> = x.iter().flat_map(|&x| [x * x, (x * x) * (x * x)]).collect();
-/// assert!(correlation_of(&squares, 2)[(0, 1)] > 0.8); //     and yet x² nearly determines y²
+/// assert!(correlation_of(&squares, 2)?[(0, 1)] > 0.8); //     and yet x² nearly determines y²
+/// # Ok::<(), tweedie::distribution::gaussian::GaussianError>(())
 /// ```
 ///
 /// # Shapes
 ///
 /// `points: [n, d]` in rows; result `[d, d]`.
 ///
-/// # Panics
+/// # Errors
 ///
 /// If the length of `points` is not a multiple of `d`, or there are fewer than two points.
-pub fn covariance_of(points: &[f64], d: usize) -> DMatrix<f64> {
-    let n = rows(points, d, 2);
-    let mean = mean_of(points, d);
+pub fn covariance_of(points: &[f64], d: usize) -> Result<DMatrix<f64>> {
+    let n = rows(points, d, 2)?;
+    let mean = mean_of(points, d)?;
     let centred = DMatrix::from_fn(d, n, |j, i| points[i * d + j] - mean[j]);
     let product = &centred * centred.transpose();
-    (&product + product.transpose()) * (0.5 / (n as f64 - 1.0))
+    Ok((&product + product.transpose()) * (0.5 / (n as f64 - 1.0)))
 }
 
 /// Correlation of data, `ρᵢⱼ = Σ̂ᵢⱼ / √(Σ̂ᵢᵢ Σ̂ⱼⱼ)`; a coordinate that never varies has correlation NaN with the others.
@@ -177,25 +194,34 @@ pub fn covariance_of(points: &[f64], d: usize) -> DMatrix<f64> {
 ///
 /// `points: [n, d]` in rows; result `[d, d]` with ones on the diagonal.
 ///
-/// # Panics
+/// # Errors
 ///
 /// As [`covariance_of`].
-pub fn correlation_of(points: &[f64], d: usize) -> DMatrix<f64> {
-    correlation(&covariance_of(points, d))
+pub fn correlation_of(points: &[f64], d: usize) -> Result<DMatrix<f64>> {
+    Ok(correlation(&covariance_of(points, d)?))
 }
 
 /// A covariance matrix, scaled to a diagonal of ones.
 fn correlation(covariance: &DMatrix<f64>) -> DMatrix<f64> {
     DMatrix::from_fn(covariance.nrows(), covariance.ncols(), |i, j| {
-        let scale = (covariance[(i, i)] * covariance[(j, j)]).sqrt();
-        if i == j { 1.0 } else { covariance[(i, j)] / scale }
+        // Root by root: the product of two variances may overflow.
+        if i == j { 1.0 } else { covariance[(i, j)] / covariance[(i, i)].sqrt() / covariance[(j, j)].sqrt() }
     })
 }
 
 /// The number of rows of `d` numbers.
-fn rows(points: &[f64], d: usize, least: usize) -> usize {
-    assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers are not rows of {d}", points.len());
+fn rows(points: &[f64], d: usize, least: usize) -> Result<usize> {
+    if d == 0 || !points.len().is_multiple_of(d) {
+        return Err(GaussianError::Rows { found: points.len(), d });
+    }
     let n = points.len() / d;
-    assert!(n >= least, "{n} points where at least {least} are needed");
-    n
+    if n < least {
+        return Err(GaussianError::TooFew { found: n, least });
+    }
+    Ok(n)
+}
+
+/// Returns the number if it is in [0, 1].
+fn fraction(what: &'static str, found: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&found) { Ok(found) } else { Err(GaussianError::Fraction { what, found }) }
 }

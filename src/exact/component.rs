@@ -1,12 +1,13 @@
 //! Components of a Gaussian mixture.
 use super::eigen::eigen;
+use super::semidefinite::{null_directions, vanish};
 use crate::{
     error::{Error, Result},
     schedule::Scales,
 };
 use std::f64::consts::TAU;
 
-/// ComponentCovariance of a component.
+/// Covariance of a component.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ComponentCovariance {
     /// A symmetric, positive semidefinite matrix, as rows.
@@ -75,11 +76,12 @@ impl Component {
                 if rows.len() != dim || rows.iter().any(|row| row.len() != dim) {
                     return wrong(format!("the covariance must be a {dim} × {dim} matrix"));
                 }
-                if (0..dim).any(|i| (0..i).any(|j| (rows[i][j] - rows[j][i]).abs() > 1e-9 * (rows[i][i] + rows[j][j])))
-                {
-                    return wrong("the covariance must be symmetric".into());
-                }
-                let (basis, values) = eigen(rows);
+                let null = match null_directions(&rows) {
+                    Ok(null) => null,
+                    Err(problem) => return wrong(problem),
+                };
+                let (basis, mut values) = eigen(rows);
+                vanish(&mut values, null);
                 (Some(basis), values, 0.0)
             }
             ComponentCovariance::LowRank { factors, rest } => {
@@ -87,11 +89,15 @@ impl Component {
                     return wrong(format!("a factor of the covariance must have {dim} values"));
                 }
                 // FFᵀ and FᵀF have the same eigenvalues, and F maps the vectors of the small one to those of the large.
-                let gram = factors.iter().map(|a| factors.iter().map(|b| dot(a, b)).collect()).collect();
-                let (vectors, values) = eigen(gram);
-                let largest = values.iter().fold(0.0_f64, |a, b| a.max(*b));
+                let gram: Vec<Vec<f64>> = factors.iter().map(|a| factors.iter().map(|b| dot(a, b)).collect()).collect();
+                let null = match null_directions(&gram) {
+                    Ok(null) => null,
+                    Err(problem) => return wrong(problem),
+                };
+                let (vectors, mut values) = eigen(gram);
+                vanish(&mut values, null.max(factors.len().saturating_sub(dim)));
                 let (mut basis, mut variances) = (vec![], vec![]);
-                for (vector, value) in vectors.iter().zip(values).filter(|(_, value)| *value > 1e-14 * largest) {
+                for (vector, value) in vectors.iter().zip(values).filter(|(_, value)| *value > 0.0) {
                     let scale = value.sqrt().recip();
                     basis.push(
                         (0..dim).map(|d| factors.iter().zip(vector).map(|(f, v)| f[d] * v * scale).sum()).collect(),
@@ -101,15 +107,56 @@ impl Component {
                 (Some(basis), variances, rest)
             }
         };
-        // Rounding turns 0 into values this small compared with the largest.
-        let largest = values.iter().fold(rest.abs(), |most, v| most.max(v.abs()));
-        match values.iter().copied().chain([rest]).find(|v| !(*v >= -1e-12 * largest && v.is_finite())) {
-            Some(v) => wrong(format!("variances must not be negative, but the covariance has {v} in some direction")),
-            None => {
-                let values = values.into_iter().map(|v| v.max(0.0)).collect();
-                Ok(Self { log_weight: weight.ln(), mean, basis, values, rest })
+        match values.iter().copied().chain([rest]).find(|v| !(*v >= 0.0 && v.is_finite())) {
+            Some(v) => {
+                wrong(format!("variances must be finite and 0 or more, but the covariance has {v} in some direction"))
+            }
+            None => Ok(Self { log_weight: weight.ln(), mean, basis, values, rest }),
+        }
+    }
+
+    /// `z − α m`.
+    pub(super) fn gap(&self, z: &[f64], alpha: f64) -> Vec<f64> {
+        z.iter().zip(&self.mean).map(|(z, m)| z - alpha * m).collect()
+    }
+
+    /// The number of directions whose variance is `rest`.
+    fn others(&self) -> usize {
+        if self.basis.is_some() || self.values.is_empty() { self.mean.len() - self.values.len() } else { 0 }
+    }
+
+    /// The variance along every direction.
+    pub(super) fn variances(&self) -> impl Iterator<Item = f64> {
+        self.values.iter().copied().chain(std::iter::repeat_n(self.rest, self.others()))
+    }
+
+    /// `Σ f(v_i) a_i b_i` over the directions i, of variances v_i.
+    pub(super) fn bilinear(&self, a: &[f64], b: &[f64], f: impl Fn(f64) -> f64) -> f64 {
+        let Some(basis) = &self.basis else {
+            let variance = |i: usize| self.values.get(i).copied().unwrap_or(self.rest);
+            return (0..a.len()).map(|i| f(variance(i)) * a[i] * b[i]).sum();
+        };
+        let (mut a, mut b) = (a.to_vec(), b.to_vec());
+        let mut sum = 0.0;
+        for (u, &v) in basis.iter().zip(&self.values) {
+            let (along_a, along_b) = (dot(u, &a), dot(u, &b));
+            sum += f(v) * along_a * along_b;
+            for d in 0..u.len() {
+                a[d] -= u[d] * along_a;
+                b[d] -= u[d] * along_b;
             }
         }
+        if self.others() > 0 { sum + f(self.rest) * dot(&a, &b) } else { sum }
+    }
+
+    /// Whether the covariances are the same numbers.
+    pub(super) fn same_covariance(&self, other: &Self) -> bool {
+        self.rest == other.rest && self.values == other.values && self.basis == other.basis
+    }
+
+    /// Whether the component is a point.
+    pub(super) fn is_point(&self) -> bool {
+        self.basis.is_none() && self.values.iter().all(|v| *v == 0.0) && (!self.values.is_empty() || self.rest == 0.0)
     }
 
     /// Computes the closed form at z.
@@ -117,7 +164,7 @@ impl Component {
         let dim = z.len();
         let noise = c.sigma * c.sigma;
         let total = |v: f64| c.alpha * c.alpha * v + noise;
-        let gap: Vec<f64> = z.iter().zip(&self.mean).map(|(z, m)| z - c.alpha * m).collect();
+        let gap = self.gap(z, c.alpha);
         // v/C, 0 for a point without noise.
         let share = |v: f64| if v == 0.0 { 0.0 } else { v / total(v) };
         let mut log = self.log_weight;
@@ -167,9 +214,7 @@ impl Component {
 
     /// Whether the component has no density, so that its log-density diverges as the noise vanishes.
     pub(super) fn singular(&self) -> bool {
-        let others =
-            if self.basis.is_some() || self.values.is_empty() { self.mean.len() - self.values.len() } else { 0 };
-        self.values.contains(&0.0) || others > 0 && self.rest == 0.0
+        self.values.contains(&0.0) || self.others() > 0 && self.rest == 0.0
     }
 
     /// Returns Σ as rows.
@@ -182,7 +227,8 @@ impl Component {
         for (u, v) in self.basis.iter().flatten().zip(&self.values) {
             for i in 0..dim {
                 for j in 0..dim {
-                    full[i][j] += u[i] * u[j] * (v - self.rest);
+                    // In this order no square of a small entry underflows.
+                    full[i][j] += u[i] * (v - self.rest) * u[j];
                 }
             }
         }

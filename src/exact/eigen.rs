@@ -7,10 +7,12 @@
 pub(super) fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>) {
     let n = a.len();
     let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();
-    for _ in 0..100 {
+    for sweep in 0..100 {
         let off: f64 = (0..n).map(|i| (0..i).map(|j| a[i][j].abs()).sum::<f64>()).sum();
         let scale: f64 = (0..n).map(|i| a[i][i].abs()).sum();
-        if off <= 1e-17 * scale {
+        // Between axes of very different scales an entry is small compared with theirs, not with the largest.
+        let small = |i: usize, j: usize| a[i][j].abs() <= 1e-16 * a[i][i].abs().sqrt() * a[j][j].abs().sqrt();
+        if off <= 1e-17 * scale && (sweep > 30 || (0..n).all(|i| (0..i).all(|j| small(i, j)))) {
             break;
         }
         for p in 0..n {

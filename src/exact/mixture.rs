@@ -1,5 +1,9 @@
 //! Mixtures of Gaussians under Gaussian noise.
-use super::component::{Component, ComponentCovariance, dot};
+use super::{
+    closed_form::ClosedForm,
+    component::{Component, ComponentCovariance, dot},
+    limit::{FAR, NO_NOISE, far_weights, spread, without_noise},
+};
 use crate::{
     denoise::Denoiser,
     distribution::host,
@@ -13,21 +17,6 @@ use crate::{
 use burn::tensor::{DType, Tensor, TensorData};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
-
-/// The closed forms of a mixture at one noisy point.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClosedForm {
-    /// ln p(x_t).
-    pub log_density: f64,
-    /// x̂ = E[x | x_t].
-    pub x: Vec<f64>,
-    /// ε̂ = E[ε | x_t].
-    pub eps: Vec<f64>,
-    /// ∇ ln p(x_t).
-    pub score: Vec<f64>,
-    /// tr ∂x̂/∂x_t.
-    pub divergence: f64,
-}
 
 /// Data from a mixture of Gaussians under Gaussian noise, with its exact denoiser.
 ///
@@ -67,6 +56,11 @@ impl Mixture {
             )));
         }
         noise.schedule().check()?;
+        if let Some((i, (weight, ..))) = components.iter().enumerate().find(|(_, (w, ..))| !(*w > 0.0 && w.is_finite()))
+        {
+            let problem = format!("component {i} of the mixture: the weight must be a positive number, got {weight}");
+            return Err(Error::invalid(problem));
+        }
         let total: f64 = components.iter().map(|(weight, ..)| weight).sum();
         let components = components.into_iter().enumerate();
         let components =
@@ -105,53 +99,58 @@ impl Mixture {
 
     /// Computes the closed form at a noisy point for the scales `c`.
     ///
-    /// Without noise, σ = 0, data at points (or on lines, …) have no density; the result is then the limit of vanishing noise:
-    /// x̂ is the nearest point, ln p and the score are infinite.
+    /// Without noise, σ = 0, data at points (or on lines, …) have no density; the result is then the limit of vanishing noise. On
+    /// the support of a component without density ln p is +∞, and the score is that along the support. Off every support x̂ is the
+    /// nearest point of one, ln p is −∞, and the score is infinite towards it. A point is on a support if its distance is rounding.
+    ///
+    /// Far from every component p(k | x_t) is computed from differences of distances: it is right where ln p is −10¹² or overflows.
     ///
     /// # Panics
     ///
     /// If the dimension of `z` is not that of the data.
     pub fn closed_form(&self, z: &[f64], c: Scales) -> ClosedForm {
         assert_eq!(z.len(), self.dim, "a point of this mixture has {} dimensions, not {}", self.dim, z.len());
-        let singular = c.sigma == 0.0 && self.components.iter().any(Component::singular);
-        // Noise too small to matter, whose square does not underflow.
-        let near = if singular { Scales { sigma: 1e-150, ..c } } else { c };
-        let points: Vec<_> = self.components.iter().map(|component| component.at(z, near)).collect();
+        if c.sigma < NO_NOISE && self.components.iter().any(Component::singular) {
+            return without_noise(&self.components, z, c);
+        }
+        let points: Vec<_> = self.components.iter().map(|component| component.at(z, c)).collect();
         let most = points.iter().fold(f64::NEG_INFINITY, |most, point| most.max(point.log));
-        let weights: Vec<f64> = points.iter().map(|point| (point.log - most).exp()).collect();
+        let near = most > FAR || points.len() == 1;
+        let weights: Vec<f64> = if near {
+            points.iter().map(|point| if point.log == most { 1.0 } else { (point.log - most).exp() }).collect()
+        } else {
+            far_weights(&self.components.iter().collect::<Vec<_>>(), z, c)
+        };
         let total: f64 = weights.iter().sum();
         let (mut x, mut eps, mut score) = (vec![0.0; self.dim], vec![0.0; self.dim], vec![0.0; self.dim]);
         let mut divergence = 0.0;
         for ((component, point), weight) in self.components.iter().zip(&points).zip(&weights) {
             let weight = weight / total;
+            // Far away what a component without weight would say may overflow.
+            if weight == 0.0 {
+                continue;
+            }
             for d in 0..self.dim {
                 x[d] += weight * (component.mean[d] + c.alpha * point.shift[d]);
-                eps[d] += weight * near.sigma * point.whitened[d];
+                eps[d] += weight * c.sigma * point.whitened[d];
                 score[d] -= weight * point.whitened[d];
             }
             divergence += weight * point.trace;
         }
-        if self.components.len() > 1 && c.sigma > 0.0 {
+        let far = if near { None } else { spread(&self.components, &weights, c) };
+        if let Some(spread) = far {
+            divergence += spread;
+        } else if self.components.len() > 1 && c.sigma > NO_NOISE {
             for ((component, point), weight) in self.components.iter().zip(&points).zip(&weights) {
+                if *weight == 0.0 {
+                    continue;
+                }
                 let gap: f64 =
                     (0..self.dim).map(|d| (component.mean[d] + c.alpha * point.shift[d] - x[d]).powi(2)).sum();
                 divergence += weight / total * gap / (c.sigma * c.sigma);
             }
         }
-        let mut log_density = most + total.ln();
-        if singular {
-            let limit = |x: f64| match x.abs() {
-                size if size < 1e-100 => 0.0,
-                size if size > 1e100 => x.signum() * f64::INFINITY,
-                _ => x,
-            };
-            eps.iter_mut().chain(&mut score).for_each(|x| *x = limit(*x));
-            let nearest = points.iter().zip(&self.components).find(|(point, _)| point.log == most);
-            log_density = match limit(log_density) {
-                log if log.is_finite() && nearest.is_some_and(|(_, component)| component.singular()) => f64::INFINITY,
-                log => log,
-            };
-        }
+        let log_density = most + total.ln();
         ClosedForm { log_density, x, eps, score, divergence: c.alpha * divergence }
     }
 
@@ -279,18 +278,26 @@ impl Mixture {
     /// If `z` is not double precision, which the tolerances need.
     pub fn flow<const D: usize>(&self, z: Tensor<D>, t: f64, s: f64) -> Tensor<D> {
         assert_eq!(z.dtype(), DType::F64, "a reference solution is computed in double precision");
-        DormandPrince { absolute: 1e-12, relative: 1e-12 }.step(self, z, TimeStep::new(t, s), &mut Rng::new(0))
+        DormandPrince { absolute: 1e-12, relative: 1e-12, max_steps: 1_000_000 }.step(
+            self,
+            z,
+            TimeStep::new(t, s),
+            &mut Rng::new(0),
+        )
     }
 
     /// Computes ln p(x_s) of each row by the probability flow from s to t, where the density is `terminal`.
     ///
     /// The change of variables along the flow is `ln p(x_s) = ln p(x_t) + ∫ div u dt`, with the exact divergence.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// As [`flow`](Mixture::flow), and if σ = 0 at s, where the flow has no finite velocity.
-    pub fn log_likelihood<const D: usize>(&self, z: Tensor<D>, s: f64, t: f64, terminal: Terminal) -> Vec<f64> {
-        assert_eq!(z.dtype(), DType::F64, "a reference likelihood is computed in double precision");
+    /// If `z` is not double precision, which the tolerances need, or σ = 0 at s, where the flow has no finite velocity.
+    pub fn log_likelihood<const D: usize>(&self, z: Tensor<D>, s: f64, t: f64, terminal: Terminal) -> Result<Vec<f64>> {
+        if z.dtype() != DType::F64 {
+            let problem = format!("a reference likelihood is computed in double precision, and z is {:?}", z.dtype());
+            return Err(Error::invalid(problem).with_remedy("cast it with `z.cast(DType::F64)`"));
+        }
         let rows = z.dims()[0];
         let trace = |z: Tensor<D>, t: f64| {
             let c = self.noise.schedule().at(t);
@@ -298,7 +305,7 @@ impl Mixture {
                 host(z.clone()).chunks(self.dim).map(|z| self.closed_form(z, c).divergence).collect();
             Tensor::from_data(TensorData::new(values, [rows]), (&z.device(), DType::F64))
         };
-        let (end, gained) = transport(self, z, s, t, (1e-12, 1e-12), trace);
+        let (end, gained) = transport(self, z, s, t, (1e-12, 1e-12), trace)?;
         let c = self.noise.schedule().at(t);
         let last: Vec<f64> = host(end)
             .chunks(self.dim)
@@ -309,7 +316,7 @@ impl Mixture {
                 }
             })
             .collect();
-        last.into_iter().zip(host(gained)).map(|(last, gained)| last + gained).collect()
+        Ok(last.into_iter().zip(host(gained)).map(|(last, gained)| last + gained).collect())
     }
 }
 
@@ -329,7 +336,12 @@ impl Mixture {
         self.map_rows(z, t, |closed, c| match self.noise.prediction() {
             // σ′ ε̂ = −½ (σ²)′ ∇ ln p, finite also if σ = 0 and σ′ is infinite.
             Prediction::Velocity => {
-                closed.x.iter().zip(&closed.score).map(|(x, s)| c.alpha_dot * x - 0.5 * c.variance_dot * s).collect()
+                let noise = |(s, eps): (&f64, &f64)| match s.is_infinite() {
+                    true => c.sigma_dot * eps,
+                    false => -0.5 * c.variance_dot * s,
+                };
+                let noises = closed.score.iter().zip(&closed.eps).map(noise);
+                closed.x.iter().zip(noises).map(|(x, noise)| c.alpha_dot * x + noise).collect()
             }
             Prediction::Score => closed.score,
             _ => {

@@ -1,5 +1,5 @@
 //! Laws of Markov chains of categories and of bounds on their likelihood.
-use super::{Check, Checks};
+use super::{Check, Checks, bound::paths};
 use crate::{
     Dual, Rng,
     distribution::{host, one_hot},
@@ -106,7 +106,8 @@ pub(super) fn chain<const D: usize>(noise: &dyn Noise<D>, chain: &dyn Chain<D>, 
 /// Checks a bound on the likelihood, on three sequences of two categories with exact conditionals: it is at least −ln p, equal in
 /// continuous time if ᾱ(0) = 1 and ᾱ(1) = 0, and larger for a wrong model.
 ///
-/// 2000 rows are sampled and five standard errors allowed.
+/// 2000 rows are sampled and five standard errors allowed. If there are few enough states of two categories, the bound of a wrong model is
+/// also compared with the sum of its terms over all of them, without sampling.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -147,6 +148,7 @@ pub fn bound(loss: &dyn Loss<3>, noise: Arc<dyn Noise<3>>) -> Vec<Check> {
     let place = format!("{looks} looks");
     checks.note("a bound is at least −ln p", &place, truth - nats, 5.0 * error);
     checks.note("a wrong model has a larger bound", &place, nats - more, 0.0);
+    paths(loss, &*noise, &wrong, &mut checks);
     let survival = |t: f64| categories.schedule.survival(Dual::time(t)).value;
     if loss.bound_times(&*noise) == Some(BoundTimes::Continuous) && survival(0.0) == 1.0 && survival(1.0) == 0.0 {
         checks.note("in continuous time the bound equals −ln p", &place, (nats - truth).abs(), 5.0 * error);

@@ -37,7 +37,7 @@ pub(crate) fn latents(n: usize, seed: u64) -> Tensor<2> {
 /// ```
 /// use tweedie::{laws, sample::Heun, schedule::VariancePreserving};
 /// let problem = laws::problem(VariancePreserving::default());
-/// let order = laws::order_of(&Heun {}, &problem, [0.8, 0.2]);
+/// let order = laws::order_of(&Heun::default(), &problem, [0.8, 0.2]);
 /// assert!((order - 2.0).abs() < 0.1);
 /// ```
 pub fn order_of(sampler: &dyn Sampler<2>, model: &Mixture, [from, to]: [f64; 2]) -> f64 {

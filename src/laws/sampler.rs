@@ -2,6 +2,7 @@
 use super::{
     Check, Checks, moments,
     order::{self, latents, model_noise, problem},
+    robustness,
 };
 use crate::{
     denoise::Denoiser,
@@ -10,15 +11,17 @@ use crate::{
     exact::{ComponentCovariance, FlowEnd, Mixture},
     noise::{Gaussian, Prediction},
     rng::Rng,
-    sample::{Sampler, trajectory_from},
-    schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, VariancePreserving},
+    sample::{Sampler, TimeStep, trajectory_from},
+    schedule::{Edm, FlowMatching, OrnsteinUhlenbeck, Schedule, VariancePreserving},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::sync::Arc;
 
 /// Samplers of Gaussian noise: the measured order of convergence on three exact problems is the declared one, samples
 /// of one to three steps are finite on schedules with every kind of end, no noise is left at t = 0, samples have the
 /// data's moments and distribution, a row does not depend on its batch if the sampler [declares
-/// so](crate::sample::Properties::rowwise), and the same seed gives the same sample. If a sampler adds noise, its
+/// so](crate::sample::Properties::rowwise), the same seed gives the same sample, and a deterministic sampler is
+/// [robust](super::robustness) at few steps on every built-in schedule. If a sampler adds noise, its
 /// [exact moments](super::moments_of) converge to those of x_t with the declared weak order.
 ///
 /// The measured order may differ from the declared one by 0.1; above 5 it must be 5 at least, since rounding errors set
@@ -27,7 +30,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 ///
 /// ```
 /// use tweedie::{laws, sample::Euler};
-/// assert!(laws::sampler(&Euler {}).iter().all(laws::Check::holds));
+/// assert!(laws::sampler(&Euler::default()).iter().all(laws::Check::holds));
 /// ```
 pub fn sampler(sampler: &dyn Sampler<2>) -> Vec<Check> {
     measure(sampler, |model| Box::new(model.clone()))
@@ -41,8 +44,7 @@ pub fn consistency(sampler: &dyn Sampler<2>) -> Vec<Check> {
 
 fn measure(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<dyn Denoiser<2> + 'a>) -> Vec<Check> {
     let mut checks = Checks::default();
-    order::declared(sampler, &mut checks);
-    moments::declared(sampler, &wrap, &mut checks);
+    converges(sampler, &wrap, &mut checks);
     let ends: [(&str, Mixture); 3] = [
         ("flow-matching", problem(FlowMatching {})),
         ("variance-preserving", problem(VariancePreserving::default())),
@@ -96,7 +98,59 @@ fn measure(sampler: &dyn Sampler<2>, wrap: impl for<'a> Fn(&'a Mixture) -> Box<d
     let again = samples(5);
     let differ = again.iter().zip(&samples(5)).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     checks.note("the same seed gives the same sample", "5 rows", differ as f64, 0.0);
+    robustness(sampler).into_iter().for_each(|check| checks.add(check));
     checks.done()
+}
+
+/// The convergence that a sampler of Gaussian noise declares, which is part of [`sampler`]: the measured order, or the
+/// weak order of the [exact moments](super::moments_of) and their limit; and the standard deviation of the noise of a
+/// step, if [`Properties::eta`](crate::sample::Properties::eta) declares it.
+///
+/// ```
+/// use tweedie::{laws, sample::Ddim};
+/// assert!(laws::convergence(&Ddim { eta: 0.5 }).iter().all(laws::Check::holds));
+/// ```
+pub fn convergence(sampler: &dyn Sampler<2>) -> Vec<Check> {
+    let mut checks = Checks::default();
+    converges(sampler, &|model: &Mixture| Box::new(model.clone()), &mut checks);
+    checks.done()
+}
+
+fn converges(
+    sampler: &dyn Sampler<2>,
+    wrap: &impl for<'a> Fn(&'a Mixture) -> Box<dyn Denoiser<2> + 'a>,
+    checks: &mut Checks,
+) {
+    order::declared(sampler, checks);
+    moments::declared(sampler, wrap, checks);
+    if let Some(eta) = sampler.properties().eta {
+        added_noise(sampler, eta, checks);
+    }
+}
+
+/// The standard deviation of a step from one point, on data at one point, so that x̂ is the same in every row.
+fn added_noise(sampler: &dyn Sampler<2>, eta: f64, checks: &mut Checks) {
+    let rows = 4000_u32;
+    let (s, t) = (0.4, 0.6);
+    for (name, schedule) in [
+        ("variance-preserving", Arc::new(VariancePreserving::default()) as Arc<dyn Schedule>),
+        ("flow-matching", Arc::new(FlowMatching {})),
+    ] {
+        let noise = Gaussian::new(schedule).with_prediction(Prediction::V);
+        let point = Mixture::gaussian(noise, vec![0.4, -0.3], ComponentCovariance::Isotropic(0.0)).expect("a Gaussian");
+        let z = plane(&vec![[0.7, 0.2]; rows as usize]);
+        let posterior = model_noise(&point).posterior(z.clone(), z.clone(), &[s], &[t]).std();
+        let goal = eta * host(posterior)[0];
+        let ahead = host(sampler.step(&point, z, TimeStep::new(t, s), &mut Rng::new(6)));
+        // Four standard errors of a standard deviation of 4000 normals are 4.5 %.
+        let place = format!("{name}, from t = {t} to {s}");
+        let law = "a step adds noise of η times the posterior's standard deviation";
+        for j in 0..2 {
+            let (_, std) = of_axis(&ahead, j);
+            let off = (std - goal).abs() / goal.max(1e-3);
+            checks.note(law, format!("{place}: {std:.4} for {goal:.4}"), off, 0.05);
+        }
+    }
 }
 
 /// Mean and standard deviation along axis j of points in the plane.

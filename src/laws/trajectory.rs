@@ -41,14 +41,14 @@ fn measured_nfe(model: &dyn Denoiser<2>, sampler: &dyn Sampler<2>) -> f64 {
 }
 
 /// Trajectories of a sampler of Gaussian noise: the measured NFE per step is the declared one, and half-way the moments
-/// are those of x_t.
+/// are those of x_t, unless the sampler is [unfit](Sampler::unfit) for the schedule.
 ///
 /// At t = ½, after 40 steps, the mean and the standard deviation may be off by 2 % and 3 % of the standard deviation,
 /// and by three standard errors of 2500 rows, 6 % and 4 %.
 ///
 /// ```
 /// use tweedie::{laws, sample::Heun};
-/// assert!(laws::trajectory(&Heun {}).iter().all(laws::Check::holds));
+/// assert!(laws::trajectory(&Heun::default()).iter().all(laws::Check::holds));
 /// ```
 pub fn trajectory(sampler: &dyn Sampler<2>) -> Vec<Check> {
     let mut checks = Checks::default();
@@ -59,7 +59,10 @@ pub fn trajectory(sampler: &dyn Sampler<2>) -> Vec<Check> {
     let place = format!("{measured} for {declared}");
     checks.note("the measured NFE per step is the declared one", place, (measured / declared - 1.0).abs(), 0.2);
 
-    let times = (20..=60).rev().map(|i| (f64::from(i) / 60.0 * std::f64::consts::FRAC_PI_2).sin()).collect();
+    let times: Vec<f64> = (20..=60).rev().map(|i| (f64::from(i) / 60.0 * std::f64::consts::FRAC_PI_2).sin()).collect();
+    if sampler.unfit(Denoiser::<2>::noise(&model), &times).is_some() {
+        return checks.done();
+    }
     let rows = 2500_u32;
     let half = match trajectory_from(&model, sampler, times, latents(rows as usize, 5), &Rng::new(6)) {
         Ok(steps) => host(steps.last().expect("a trajectory has points").1),

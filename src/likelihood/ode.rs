@@ -2,6 +2,7 @@
 use crate::{
     denoise::Denoiser,
     distribution::host,
+    error::{Error, Result},
     rng::Rng,
     sample::{angle, integrate, polar},
 };
@@ -19,15 +20,24 @@ pub(crate) fn transport<const D: usize>(
     t: f64,
     tolerances: (f64, f64),
     mut trace: impl FnMut(Tensor<D>, f64) -> Tensor<1>,
-) -> (Tensor<D>, Tensor<1>) {
-    let path = model.noise().path().expect("a flow needs Gaussian noise");
+) -> Result<(Tensor<D>, Tensor<1>)> {
+    let Some(path) = model.noise().path() else {
+        return Err(Error::invalid(
+            "a likelihood by the probability-flow ODE needs Gaussian noise, and this noise has no α and σ",
+        )
+        .with_remedy("use `likelihood::bound`"));
+    };
+    if let Some((name, time)) = [("s", s), ("t", t)].into_iter().find(|(_, time)| !(0.0..=1.0).contains(time)) {
+        return Err(Error::invalid(format!("must be in [0, 1], got {time}")).with_field(name));
+    }
     let (start, end) = (path.at(s), path.at(t));
-    assert!(
-        start.sigma > 0.0 && end.sigma > 0.0,
-        "the likelihood of x_s needs σ > 0 at both ends of the flow, and σ is {} at s = {s} and {} at t = {t}",
-        start.sigma,
-        end.sigma
-    );
+    if !(start.sigma > 0.0 && end.sigma > 0.0) {
+        return Err(Error::invalid(format!(
+            "the likelihood of x_s needs σ > 0 at both ends of the flow, and σ is {} at s = {s} and {} at t = {t}",
+            start.sigma, end.sigma
+        ))
+        .with_remedy("take an s a little above 0, such as 0.001"));
+    }
     let ((norm, from), (last, to)) = (polar(start), polar(end));
     let count = z.dims()[1..].iter().product::<usize>() as f64;
     let zero = Tensor::<1>::zeros([z.dims()[0]], (&z.device(), z.dtype()));
@@ -54,7 +64,7 @@ pub(crate) fn transport<const D: usize>(
         None,
     );
     // w = z/n, so ln p(z) and ln p(w) differ by d ln n at each end.
-    (w * last, gained + count * (last / norm).ln())
+    Ok((w * last, gained + count * (last / norm).ln()))
 }
 
 /// Computes ln p(x_s) of each row under a [`Denoiser`], in nats, by its probability flow from s to 1.
@@ -64,9 +74,12 @@ pub(crate) fn transport<const D: usize>(
 ///
 /// Song et al. (2021), section 4.3, <https://arxiv.org/abs/2011.13456>.
 ///
-/// # Panics
+/// The density is that of the denoiser as it is given: of a clipped or thresholded one, that of the flow of the clipped estimate,
+/// which the deterministic samplers follow.
 ///
-/// If the noise is not Gaussian, σ = 0 at s, or `probes` or `delta` is 0.
+/// # Errors
+///
+/// If the noise is not Gaussian, s is not in [0, 1] or σ = 0 there, `probes` is 0, or `delta` or a tolerance is not positive.
 #[doc(alias = "probability_flow_ode")]
 pub fn log_likelihood<const D: usize>(
     model: &dyn Denoiser<D>,
@@ -75,8 +88,16 @@ pub fn log_likelihood<const D: usize>(
     tolerances: (f64, f64),
     (probes, delta): (usize, f64),
     rng: &mut Rng,
-) -> Vec<f64> {
-    assert!(probes > 0 && delta > 0.0, "the divergence needs at least one probe and a width `delta` above 0");
+) -> Result<Vec<f64>> {
+    if probes == 0 {
+        return Err(Error::invalid("must be 1 or more, got 0: the divergence is a mean over them").with_field("probes"));
+    }
+    let (absolute, relative) = tolerances;
+    for (field, value) in [("delta", delta), ("absolute", absolute), ("relative", relative)] {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(Error::invalid(format!("must be a positive number, got {value}")).with_field(field));
+        }
+    }
     let signs: Vec<Tensor<D>> =
         (0..probes).map(|_| rng.uniform_tensor(z.dims(), &z.device(), z.dtype()).sub_scalar(0.5).sign()).collect();
     let rows = z.dims()[0];
@@ -90,11 +111,11 @@ pub fn log_likelihood<const D: usize>(
         }
         total
     };
-    let (end, gained) = transport(model, z, s, 1.0, tolerances, trace);
-    let sigma = model.noise().path().expect("a flow needs Gaussian noise").at(1.0).sigma;
+    let (end, gained) = transport(model, z, s, 1.0, tolerances, trace)?;
+    let sigma = model.noise().path().expect("checked by `transport`").at(1.0).sigma;
     let dim = end.dims()[1..].iter().product::<usize>();
     let last = host(end);
     let square = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>();
     let last = last.chunks(dim).map(|z| -0.5 * (square(z) / sigma.powi(2) + dim as f64 * (TAU * sigma.powi(2)).ln()));
-    last.zip(host(gained)).map(|(last, gained)| last + gained).collect()
+    Ok(last.zip(host(gained)).map(|(last, gained)| last + gained).collect())
 }

@@ -1,5 +1,8 @@
 //! What a loss is computed from.
-use crate::noise::{DynDistribution, Estimate, Noise};
+use crate::{
+    distribution::{Categorical, Distribution},
+    noise::{Chain, DynDistribution, Estimate, Noise},
+};
 use burn::tensor::Tensor;
 use std::{any::Any, cell::OnceCell};
 
@@ -20,6 +23,7 @@ pub struct Batch<'a, const D: usize> {
     raw: &'a dyn Any,
     condition: &'a dyn Any,
     transform: &'a dyn Any,
+    denoised: bool,
     prediction: OnceCell<Tensor<D>>,
     target: OnceCell<Tensor<D>>,
     estimate: OnceCell<Estimate<D>>,
@@ -39,7 +43,21 @@ impl<'a, const D: usize> Batch<'a, D> {
         condition: &'a dyn Any,
     ) -> Self {
         let (prediction, target, estimate) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { noise, x, z, eps, t, output, raw, condition, transform: &(), prediction, target, estimate }
+        Self {
+            noise,
+            x,
+            z,
+            eps,
+            t,
+            output,
+            raw,
+            condition,
+            transform: &(),
+            denoised: false,
+            prediction,
+            target,
+            estimate,
+        }
     }
     /// A batch of a denoised estimate. If it carries no network output, the prediction is that of its mean,
     /// [`Noise::target`] of x̂.
@@ -57,7 +75,7 @@ impl<'a, const D: usize> Batch<'a, D> {
         if followed {
             return batch;
         }
-        Self { prediction: batch.output.clone().into(), estimate: estimate.into(), ..batch }
+        Self { denoised: true, prediction: batch.output.clone().into(), estimate: estimate.into(), ..batch }
     }
     /// Sets the data transform, to be found again by its type.
     pub fn with_transform(self, transform: &'a dyn Any) -> Self {
@@ -76,6 +94,19 @@ impl<'a, const D: usize> Batch<'a, D> {
     #[doc(alias("x0_hat", "pred_x0"))]
     pub fn estimate(&self) -> Estimate<D> {
         self.estimate.get_or_init(|| self.noise.estimate(self.output.clone(), self.z.clone(), self.t)).clone()
+    }
+    /// Whether the batch is of a denoised estimate without a network output, such as a clipped, truncated or exact one. A loss is then
+    /// of exactly that estimate, and +∞ where it excludes x; a loss of a network output stays finite.
+    pub fn is_denoised(&self) -> bool {
+        self.denoised
+    }
+    /// −ln p(x | x_t) of categories, `[…, 1]`: [`Chain::nll`] of the network output, or of the probabilities of a
+    /// [denoised estimate](Self::is_denoised), +∞ where they exclude x.
+    pub fn nll(&self, chain: &dyn Chain<D>) -> Tensor<D> {
+        match self.denoised {
+            true => Categorical::trusted(self.estimate().mean).nll(self.x.clone()),
+            false => chain.nll(self.output.clone(), self.x.clone(), self.z.clone(), self.t),
+        }
     }
     /// The posterior q(x_s | x_t, x).
     pub fn posterior(&self, s: &[f64]) -> DynDistribution<D> {

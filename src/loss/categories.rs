@@ -30,7 +30,7 @@ pub struct CrossEntropy {}
 impl<const D: usize> Loss<D> for CrossEntropy {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
         let chain = checked_chain("cross-entropy", batch.noise);
-        per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t))
+        per_sample(batch.nll(chain))
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         chain("cross-entropy", noise).map(|_| ())
@@ -60,7 +60,7 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
         let chain = checked_chain("masked-nelbo", batch.noise);
         let categories = batch.noise.categories().expect("a chain has categories");
         let mask = categories.mask.expect("`masked-nelbo` needs absorbing noise, as its check requires");
-        let nll = chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t);
+        let nll = batch.nll(chain);
         let [weight] = lift(&nll, batch.t, |_, t| {
             let keep = categories.schedule.survival(Dual::time(t));
             [-keep.slope / (1.0 - keep.value).max(1e-9)]
@@ -89,7 +89,8 @@ impl<const D: usize> Loss<D> for MaskedNelbo {
 ///
 /// with s the predicted ratios p_t(j)/p_t(z) and R_t(j → z) the rate of the chain. It is 0 if s = ρ; its mean over x given x_t is
 /// least at the true ratios; and its mean over t uniform in (0, 1) is the bound on −ln p(x)/L less the
-/// [prior term](super::prior_term). With absorbing noise and a p(x | x_t) that sums to one it is [`MaskedNelbo`]. It trains any
+/// [prior term](super::prior_term). The ratios of logits are computed in logarithms, so that a network that is wrong by hundreds of nats
+/// has the slope that corrects it. With absorbing noise and a p(x | x_t) that sums to one it is [`MaskedNelbo`]. It trains any
 /// prediction type, not [`DiscretePrediction::Score`](crate::noise::DiscretePrediction::Score) alone.
 ///
 /// Lou, Meng and Ermon, "Discrete Diffusion Modeling by Estimating the Ratios of the Data Distribution" (2024), eq. 9,
@@ -106,10 +107,15 @@ impl<const D: usize> Loss<D> for ScoreEntropy {
         let chain = checked_chain("score-entropy", batch.noise);
         let k = batch.noise.categories().expect("a chain has categories").k;
         let (z, t) = (batch.z.clone(), batch.t);
-        let predicted = chain.log_ratios(batch.output.clone(), z.clone(), t);
+        let predicted = match batch.is_denoised() {
+            true => chain.ratios(batch.estimate().mean, z.clone(), t).log(),
+            false => chain.log_ratios(batch.output.clone(), z.clone(), t),
+        };
         let truth = chain.ratios(one_hot(batch.x.clone(), k), z.clone(), t);
         let rest = truth.clone() * (truth.clone().clamp_min(1e-30).log() - predicted.clone() - 1.0);
-        per_sample((chain.rates(z, t) * (predicted.exp() + rest)).sum_dim(D - 1))
+        let rates = chain.rates(z, t);
+        let terms = rates.clone() * (predicted.exp() + rest.mask_fill(truth.equal_elem(0.0), 0.0));
+        per_sample(terms.mask_fill(rates.equal_elem(0.0), 0.0).sum_dim(D - 1))
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         if chain("score-entropy", noise)?.continuous() {

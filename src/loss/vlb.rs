@@ -1,7 +1,7 @@
 //! The variational bound.
 use super::{Batch, BoundTimes, Loss, per_sample};
 use crate::{
-    distribution::Normal,
+    distribution::{Categorical, Distribution, Normal, one_hot},
     error::{Error, Result},
     noise::Noise,
 };
@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 /// T · KL(q(x_s | x_t, x) ‖ p(x_s | x_t)),   s = t − 1/T > 0
 /// T · −ln p(x | x_t),                       s = 0
 /// ```
+///
+/// Both are of the denoised estimate that the [`Batch`] holds: in training the network's own, not clipped, because clipping would take
+/// the gradient from every value outside of the data range; in [`likelihood::bound`](crate::likelihood::bound) that of the denoiser, as
+/// sampling sees it.
 ///
 /// Its mean over t = 1/T, …, 1 is the bound less its constant, the [prior term](super::prior_term).
 ///
@@ -33,6 +37,9 @@ pub struct Vlb {
     /// Whether the gradient reaches x̂ if the variance is learned. Default: false.
     pub train_mean: bool,
 }
+/// Smallest probability of a reverse transition in training, a normal number of single precision.
+const TINY: f64 = 1e-37;
+
 impl Vlb {
     /// A bound of `steps` terms for data of continuous values; 0 is the T of the schedule's table.
     pub fn new(steps: usize) -> Self {
@@ -63,13 +70,27 @@ impl<const D: usize> Loss<D> for Vlb {
         let s: Vec<f64> =
             batch.t.iter().zip(&first).map(|(t, first)| if *first { 0.5 * t } else { t - 1.0 / steps }).collect();
         let kl = || {
-            let p = batch.approximate(estimate.clone(), &s);
-            per_sample(batch.posterior(&s).kl(&*p))
+            let (p, q) = (batch.approximate(estimate.clone(), &s), batch.posterior(&s));
+            match batch.noise.chain() {
+                None => per_sample(q.kl(&*p)),
+                // Finite, as a network in training must have it.
+                Some(_) if !batch.is_denoised() => per_sample(q.kl(&Categorical::trusted(p.mean().clamp_min(TINY)))),
+                Some(chain) => {
+                    let (z, t) = (batch.z.clone(), batch.t);
+                    let weights = chain.weights(estimate.mean.clone(), z.clone(), t);
+                    let x = one_hot(batch.x.clone(), p.mean().dims()[D - 1]);
+                    let [q, p] = [(q, x), (p, weights)].map(|(law, w)| {
+                        let joint = chain.onward(z.clone(), &s, t) * chain.marginal(w, &s);
+                        Categorical::trusted(law.mean().mask_fill(joint.equal_elem(0.0), 0.0))
+                    });
+                    per_sample(q.kl(&p))
+                }
+            }
         };
         let last = || {
             let p = batch.noise.decoder(estimate.clone(), batch.z.clone(), batch.t);
             if let Some(chain) = batch.noise.chain() {
-                return per_sample(chain.nll(batch.output.clone(), batch.x.clone(), batch.z.clone(), batch.t));
+                return per_sample(batch.nll(chain));
             }
             per_sample(if self.levels > 1 {
                 Normal::trusted(p.mean(), p.std()).discretized_nll(batch.x.clone(), 1.0 / (self.levels - 1) as f64)

@@ -96,10 +96,11 @@ pub trait Chain<const D: usize>: Noise<D> {
         self.ratios(probs, z, t).clamp_min(TINY).log()
     }
 
-    /// −ln p(x | z), from the network output: `[…, 1]`.
+    /// −ln p(x | z), from the network output: `[…, 1]`; finite, so that a network can be trained by it: a probability that has
+    /// underflowed counts as 1e-30, unless it is computed from logits.
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let estimate: Estimate<D> = self.estimate(output, z, t);
-        Categorical::trusted(estimate.mean).nll(x)
+        Categorical::trusted(estimate.mean.clamp_min(TINY)).nll(x)
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tweedie_kernels::ops;
 
+mod log_ratios;
 mod resampled;
 
 /// Prediction type of categorical noise: what the network output `[…, K]` means, given x_t = z.
@@ -386,8 +387,7 @@ impl<const D: usize> Chain<D> for Discrete {
         if self.prediction == DiscretePrediction::Score {
             return self.log_scores(output, z);
         }
-        let probs = self.estimate(output, z.clone(), t).mean;
-        self.ratios(probs, z, t).clamp_min(super::chain::TINY).log()
+        self.log_ratios_of(self.log_probs(self.logarithmic(output), z.clone()), z, t)
     }
     fn nll(&self, output: Tensor<D>, x: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Tensor<D> {
         let output = self.logarithmic(output);
@@ -399,7 +399,9 @@ impl<const D: usize> Chain<D> for Discrete {
             (DiscretePrediction::Logits | DiscretePrediction::Probabilities | DiscretePrediction::Subs, _) => {
                 ops::cross_entropy(output, category(x), None)
             }
-            (DiscretePrediction::Score, None) => Categorical::trusted(self.estimate(output, z, t).mean).nll(x),
+            (DiscretePrediction::Score, None) => {
+                Categorical::trusted(self.estimate(output, z, t).mean.clamp_min(super::chain::TINY)).nll(x)
+            }
         }
     }
 }

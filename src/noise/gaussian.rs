@@ -327,6 +327,9 @@ impl<const D: usize> Noise<D> for Gaussian {
     fn path(&self) -> Option<&dyn Schedule> {
         Some(&*self.schedule)
     }
+    fn prediction_type(&self) -> Option<Prediction> {
+        Some(self.prediction)
+    }
     fn check(&self) -> Result<()> {
         self.schedule.check()?;
         if !(self.data_std > 0.0 && self.data_std.is_finite()) {

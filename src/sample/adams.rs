@@ -44,8 +44,9 @@ impl Multistep for Etd {
 /// network evaluation per step.
 ///
 /// `{ prediction = "epsilon", variable = "ratio" }` is the linear multistep method on `dy/dr = ε̂` ([`Lms`]), `variable
-/// = "time"` [`Deis`], and `variable = "log-snr"` DPM-Solver's multistep form. In the angle, and on x̂ in t and in r,
-/// the step to σ = 0 is of full order too.
+/// = "time"` [`Deis`], and `variable = "log-snr"` DPM-Solver's multistep form. `prediction = "velocity"`, in `time` or
+/// `angle`, is Adams and Bashforth's method on the velocity α′ x̂ + σ′ ε̂ or on the v-prediction itself. In the angle, and
+/// on x̂ in t and in r, the step to σ = 0 is of full order too.
 ///
 /// ```
 /// use tweedie::sample::{AdamsBashforth, Sampler};

@@ -1,7 +1,7 @@
 //! Ancestral forms of the solvers: each step goes down to less noise than x_s has, and fresh noise makes up the rest.
 use super::{
-    Evaluation, Properties, Sampler, TimePoint, TimeStep, dpm, gaussian_schedule, noise_like, require_gaussian,
-    sampler::require,
+    Evaluation, Properties, Sampler, TimePoint, TimeStep, Variable, dpm, gaussian_schedule, noise_like,
+    require_gaussian, sampler::require,
 };
 use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng, schedule::Scales};
 use burn::tensor::Tensor;
@@ -12,7 +12,7 @@ use tweedie_kernels::combine;
 pub type NoiseSource<'a, const D: usize> = dyn FnMut(&Tensor<D>) -> Tensor<D> + 'a;
 
 /// A step of the probability flow between two points.
-type FlowStep<const D: usize> = fn(&dyn Denoiser<D>, Tensor<D>, TimePoint, TimePoint) -> Tensor<D>;
+type FlowStep<'a, const D: usize> = &'a dyn Fn(&dyn Denoiser<D>, Tensor<D>, TimePoint, TimePoint) -> Tensor<D>;
 
 /// The point below `to` and the standard deviation of the noise on top. With `r = σ/α`:
 /// `r_up = min(r_s, η √(r_s² (r_t² − r_s²)/r_t²))`, `r_down = √(r_s² − r_up²)`.
@@ -28,7 +28,7 @@ fn down_and_up(eta: f64, from: TimePoint, to: TimePoint) -> (TimePoint, f64) {
 
 /// A step down by `flow`, and noise on top.
 fn ancestral_step<const D: usize>(
-    flow: FlowStep<D>,
+    flow: FlowStep<'_, D>,
     eta: f64,
     model: &dyn Denoiser<D>,
     z: Tensor<D>,
@@ -48,7 +48,8 @@ fn ancestral_step<const D: usize>(
 /// What the three declare: a solver of order p is one of weak order p with noise, here with p network evaluations per
 /// step.
 fn properties(eta: f64, order: usize) -> Properties {
-    Properties { order: (eta == 0.0).then_some(order), ..Properties::sde(order, order) }
+    let own = Some(eta).filter(|eta| *eta <= 1.0);
+    Properties { order: (eta == 0.0).then_some(order), eta: own, ..Properties::sde(order, order) }
 }
 
 fn check(eta: f64) -> Result<()> {
@@ -67,8 +68,8 @@ fn euler<const D: usize>(model: &dyn Denoiser<D>, z: Tensor<D>, from: TimePoint,
 /// network evaluation per step; weak order 1.
 ///
 /// ```
-/// use tweedie::sample::{EulerAncestral, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&EulerAncestral::default()), Properties::sde(1, 1));
+/// use tweedie::sample::{EulerAncestral, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&EulerAncestral::default()).eta, Some(1.0));
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_euler_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
@@ -95,7 +96,7 @@ impl EulerAncestral {
         at: TimeStep,
         noise: &mut NoiseSource<'_, D>,
     ) -> Tensor<D> {
-        ancestral_step(euler, self.eta, model, z, at, noise)
+        ancestral_step(&euler, self.eta, model, z, at, noise)
     }
 }
 impl<const D: usize> Sampler<D> for EulerAncestral {
@@ -113,12 +114,12 @@ impl<const D: usize> Sampler<D> for EulerAncestral {
 
 /// [`Dpm2`](super::Dpm2)'s step down, noise up.
 ///
-/// `x_s = α_s (x_t/α_t + (r_down − r_t) ε̂_m) + σ_up ξ`, with σ_up and r_down = σ_down/α_s of [`EulerAncestral`] and
-/// ε̂_m at `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
+/// In σ/α, as k-diffusion has it, `x_s = α_s (x_t/α_t + (r_down − r_t) ε̂_m) + σ_up ξ`, with σ_up and r_down =
+/// σ_down/α_s of [`EulerAncestral`] and ε̂_m at `r_m = √(r_t r_down)`. Two network evaluations per step; weak order 2.
 ///
 /// ```
-/// use tweedie::sample::{Dpm2Ancestral, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&Dpm2Ancestral::default()), Properties::sde(2, 2));
+/// use tweedie::sample::{Dpm2Ancestral, Sampler};
+/// assert_eq!(Sampler::<4>::properties(&Dpm2Ancestral::default()).weak_order, 2);
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpm_2_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
@@ -130,10 +131,12 @@ pub struct Dpm2Ancestral {
     /// η ≥ 0: 0 is the probability flow, 1 the posterior's noise. Default: 1.
     #[schemars(range(min = 0.0))]
     pub eta: f64,
+    /// The integration variable: angle, ratio or log-snr. Default: angle.
+    pub variable: Variable,
 }
 impl Default for Dpm2Ancestral {
     fn default() -> Self {
-        Self { eta: 1.0 }
+        Self { eta: 1.0, variable: Variable::Angle }
     }
 }
 impl Dpm2Ancestral {
@@ -145,7 +148,9 @@ impl Dpm2Ancestral {
         at: TimeStep,
         noise: &mut NoiseSource<'_, D>,
     ) -> Tensor<D> {
-        ancestral_step(dpm::midpoint_epsilon, self.eta, model, z, at, noise)
+        let variable = self.variable;
+        let flow = |model: &dyn Denoiser<D>, z, from, to| dpm::midpoint(variable, model, z, from, to);
+        ancestral_step(&flow, self.eta, model, z, at, noise)
     }
 }
 impl<const D: usize> Sampler<D> for Dpm2Ancestral {
@@ -154,7 +159,11 @@ impl<const D: usize> Sampler<D> for Dpm2Ancestral {
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
-        check(self.eta)
+        check(self.eta)?;
+        let problem = || "must be angle, ratio or log-snr, got time".into();
+        require(self.variable != Variable::Time, "variable", problem).map_err(|error| {
+            error.with_remedy("a step goes down to less noise than x_s has, and no t belongs to it and to α_s")
+        })
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))
@@ -167,9 +176,9 @@ impl<const D: usize> Sampler<D> for Dpm2Ancestral {
 /// [`EulerAncestral`] and x̂_m half-way in λ. Two network evaluations per step; weak order 2.
 ///
 /// ```
-/// use tweedie::sample::{DpmSolverPp2SAncestral, Properties, Sampler};
+/// use tweedie::sample::{DpmSolverPp2SAncestral, Sampler};
 /// let sampler = DpmSolverPp2SAncestral::default();
-/// assert_eq!(Sampler::<4>::properties(&sampler), Properties::sde(2, 2));
+/// assert_eq!(Sampler::<4>::properties(&sampler).weak_order, 2);
 /// ```
 ///
 /// Crowson, k-diffusion, `sample_dpmpp_2s_ancestral`, <https://github.com/crowsonkb/k-diffusion>.
@@ -195,7 +204,7 @@ impl DpmSolverPp2SAncestral {
         at: TimeStep,
         noise: &mut NoiseSource<'_, D>,
     ) -> Tensor<D> {
-        ancestral_step(dpm::midpoint_x0, self.eta, model, z, at, noise)
+        ancestral_step(&dpm::midpoint_x0, self.eta, model, z, at, noise)
     }
 }
 impl<const D: usize> Sampler<D> for DpmSolverPp2SAncestral {

@@ -1,7 +1,7 @@
 //! EDM's stochastic sampler.
 use super::{
-    NoiseSource, Properties, Sampler, TimePoint, TimeStep, gaussian_schedule, noise_like, ode::heun, require_gaussian,
-    sampler::require,
+    NoiseSource, Properties, Sampler, TimePoint, TimeStep, Variable, gaussian_schedule, noise_like, ode::heun,
+    require_gaussian, sampler::require,
 };
 use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng};
 use burn::tensor::Tensor;
@@ -42,10 +42,12 @@ pub struct Churn {
     /// S_noise, the standard deviation of ξ. Default: 1.007.
     #[schemars(range(min = 0.0))]
     pub s_noise: f64,
+    /// The integration variable of Heun's steps; in the source, ratio. Default: angle.
+    pub variable: Variable,
 }
 impl Default for Churn {
     fn default() -> Self {
-        Self { s_churn: 30.0, s_tmin: 0.01, s_tmax: 1.0, s_noise: 1.007 }
+        Self { s_churn: 30.0, s_tmin: 0.01, s_tmax: 1.0, s_noise: 1.007, variable: Variable::Angle }
     }
 }
 impl Churn {
@@ -62,14 +64,14 @@ impl Churn {
         let r = from.ratio();
         let gamma = (self.s_churn / at.count as f64).min(std::f64::consts::SQRT_2 - 1.0);
         if gamma == 0.0 || !(self.s_tmin..=self.s_tmax).contains(&r) || r.is_infinite() {
-            return heun(model, z, from, to);
+            return heun(self.variable, model, z, from, to);
         }
         let raised = TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * (r * (1.0 + gamma)).ln()));
         let alpha_ratio = raised.scales.alpha / from.scales.alpha;
         let added = (raised.scales.sigma.powi(2) - (alpha_ratio * from.scales.sigma).powi(2)).max(0.0).sqrt();
         let xi = noise(&z);
         let z = combine!([(alpha_ratio, z), (added * self.s_noise, xi)]);
-        heun(model, z, raised, to)
+        heun(self.variable, model, z, raised, to)
     }
 }
 impl<const D: usize> Sampler<D> for Churn {
@@ -80,11 +82,14 @@ impl<const D: usize> Sampler<D> for Churn {
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
-        let Self { s_churn, s_tmin, s_tmax, s_noise } = *self;
+        let Self { s_churn, s_tmin, s_tmax, s_noise, .. } = *self;
         require(s_churn >= 0.0, "s_churn", || format!("must be 0 or more, got {s_churn}"))?;
         let problem = || format!("must be a finite number of 0 or more, got {s_noise}");
         require(s_noise >= 0.0 && s_noise.is_finite(), "s_noise", problem)?;
         require(s_tmin <= s_tmax, "s_tmin", || format!("must be at most s_tmax, got {s_tmin} and s_tmax = {s_tmax}"))
+    }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         self.step_with(model, z, at, &mut |z: &Tensor<D>| noise_like(rng, z))

@@ -48,8 +48,9 @@ impl<const D: usize> Sampler<D> for Ancestral {
 ///
 /// ```
 /// use tweedie::sample::{Ddim, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&Ddim { eta: 0.0 }), Properties::ode(1, 1));
-/// assert_eq!(Sampler::<4>::properties(&Ddim { eta: 1.0 }), Properties::sde(1, 1));
+/// let properties = |eta| Sampler::<4>::properties(&Ddim { eta });
+/// assert_eq!(properties(0.0), Properties { eta: Some(0.0), ..Properties::ode(1, 1) });
+/// assert_eq!(properties(1.0), Properties { eta: Some(1.0), ..Properties::sde(1, 1) });
 /// ```
 ///
 /// Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), eq. 12, <https://arxiv.org/abs/2010.02502>.
@@ -64,7 +65,7 @@ pub struct Ddim {
 }
 impl<const D: usize> Sampler<D> for Ddim {
     fn properties(&self) -> Properties {
-        Properties { order: (self.eta == 0.0).then_some(1), ..Properties::sde(1, 1) }
+        Properties { order: (self.eta == 0.0).then_some(1), eta: Some(self.eta), ..Properties::sde(1, 1) }
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;

@@ -133,6 +133,9 @@ impl<const D: usize> Denoiser<D> for Early<'_, D> {
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.model.denoise(z, &self.times(t))
     }
+    fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
+        self.model.denoise_window(z, &self.times(t), first)
+    }
 }
 
 /// p(x ∣ x_t = z) without the mask, which is never data: `[…, K]`, normalized.

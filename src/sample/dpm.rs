@@ -93,34 +93,82 @@ impl<const D: usize> Sampler<D> for DpmSolver {
     }
 }
 
-/// The midpoint method in σ/α, evaluated at the geometric middle `r_m = √(r_t r_s)`.
+/// The midpoint method in any [`Variable`].
 ///
-/// `x_s = α_s (x_t/α_t + (r_s − r_t) ε̂_m)`, `r = σ/α`, ε̂_m at Euler's point at r_m. Order 2, two network evaluations
-/// per step. A step to σ = 0 is Euler's.
+/// ```text
+/// y_m = y_t + (u_m − u_t) m_t      Euler's step to the middle; m = dy/du
+/// y_s = y_t + (u_s − u_t) m_m
+/// ```
+///
+/// Order 2, two network evaluations per step. u_m is half-way in the angle, the default, and in t; in σ/α, `variable =
+/// "ratio"`, it is the geometric middle √(r_t r_s), as in k-diffusion; in λ the method is [`DpmSolverPp2S`]. A step to σ
+/// = 0, or from where m or u is infinite, is [`Ddim`](super::Ddim)'s.
 ///
 /// ```
-/// use tweedie::sample::{Dpm2, Properties, Sampler};
-/// assert_eq!(Sampler::<4>::properties(&Dpm2 {}), Properties::ode(2, 2));
+/// use tweedie::sample::{Dpm2, Properties, Sampler, Variable};
+/// let k_diffusion = Dpm2 { variable: Variable::Ratio };
+/// assert_eq!(Sampler::<4>::properties(&k_diffusion), Properties::ode(2, 2));
+/// assert_eq!(Dpm2::default().variable, Variable::Angle);
 /// ```
 ///
 /// Karras et al. (2022), inspired by DPM-Solver-2, <https://arxiv.org/abs/2206.00364>; DPM2 of k-diffusion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 #[doc(alias = "KDPM2DiscreteScheduler")]
 #[doc(alias = "sample_dpm_2")]
-pub struct Dpm2 {}
+#[doc(alias = "midpoint")]
+pub struct Dpm2 {
+    /// The integration variable. Default: angle.
+    pub variable: Variable,
+}
+impl Default for Dpm2 {
+    fn default() -> Self {
+        Self { variable: Variable::Angle }
+    }
+}
 impl<const D: usize> Sampler<D> for Dpm2 {
     fn properties(&self) -> Properties {
         Properties::ode(2, 2)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        // At the geometric middle the method in σ/α is stable.
+        (self.variable == Variable::Time).then(|| self.variable.unfit(noise.path()?, times)).flatten()
+    }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, _: &mut Rng) -> Tensor<D> {
         let (from, to) = at.ends(gaussian_schedule(model));
-        midpoint_epsilon(model, z, from, to)
+        midpoint(self.variable, model, z, from, to)
     }
 }
 
 /// [`Dpm2`]'s step to any scales.
-pub(super) fn midpoint_epsilon<const D: usize>(
+pub(super) fn midpoint<const D: usize>(
+    variable: Variable,
+    model: &dyn Denoiser<D>,
+    z: Tensor<D>,
+    from: TimePoint,
+    to: TimePoint,
+) -> Tensor<D> {
+    let schedule = gaussian_schedule(model);
+    let middle = match variable {
+        Variable::Ratio => return midpoint_epsilon(model, z, from, to),
+        Variable::LogSnr => return midpoint_x0(model, z, from, to),
+        _ if to.scales.sigma == 0.0 => return Evaluation::new(model, z, from).euler(to.scales),
+        Variable::Time => TimePoint::new(schedule, 0.5 * (from.t + to.t)),
+        Variable::Angle => TimePoint::at_angle(schedule, 0.5 * (from.value(variable) + to.value(variable))),
+    };
+    let slopes = from.slope(variable).zip(middle.slope(variable));
+    let steps = from.transfer(middle, variable).zip(from.transfer(to, variable));
+    let Some((([a, b], [a_m, b_m]), ([k_m, h_m], [k, h]))) = slopes.zip(steps) else {
+        return Evaluation::new(model, z, from).euler(to.scales);
+    };
+    let x = model.denoise(z.clone(), &[from.t]).mean;
+    let ahead = combine!([(k_m + h_m * a, z.clone()), (h_m * b, x)]);
+    let next = model.denoise(ahead.clone(), &[middle.t]).mean;
+    combine!([(k, z), (h * a_m, ahead), (h * b_m, next)])
+}
+
+/// [`Dpm2`]'s step in σ/α to any scales.
+fn midpoint_epsilon<const D: usize>(
     model: &dyn Denoiser<D>,
     z: Tensor<D>,
     from: TimePoint,

@@ -1,5 +1,5 @@
 //! A network evaluation, and linear combinations of z, x̂ and ε̂.
-use super::TimePoint;
+use super::{TimePoint, Variable};
 use crate::{
     denoise::Denoiser,
     rng::Rng,
@@ -63,6 +63,21 @@ impl<const D: usize> Evaluation<D> {
     /// ε̂ = (z − α x̂)/σ.
     pub fn epsilon(&self) -> Tensor<D> {
         Combination::new().epsilon(1.0, self.clone()).total()
+    }
+    /// The slope dy/du of the probability flow at a point, which is that of the evaluation, in a [`Variable`].
+    ///
+    /// # Panics
+    ///
+    /// If the slope is infinite there.
+    pub(super) fn slope(&self, at: TimePoint, variable: Variable) -> Tensor<D> {
+        match variable {
+            Variable::LogSnr => self.x.clone(),
+            Variable::Ratio => self.epsilon(),
+            _ => {
+                let [a, b] = at.slope(variable).expect("the slope is finite");
+                Combination::new().term(a, self.z.clone()).term(b, self.x.clone()).total()
+            }
+        }
     }
     /// `x_s = α_s x̂ + σ_s ε̂`: Euler's step in σ/α (DDIM's), of first order, which is finite at both ends of every
     /// schedule.

@@ -9,11 +9,17 @@
 //!
 //! with the factor k and the noise c of the integral ([`StepIntegral::decay`]).
 use super::{
-    Evaluation, History, Properties, Sampler, SamplerState, TimePoint, TimeStep, gaussian_schedule, noise_like,
-    require_gaussian,
+    Evaluation, History, Properties, Sampler, SamplerState, TimePoint, TimeStep, Variable, gaussian_schedule,
+    noise_like, require_gaussian,
     sampler::{require, type_name},
 };
-use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng, schedule::Schedule};
+use crate::{
+    denoise::Denoiser,
+    error::Result,
+    noise::Noise,
+    rng::Rng,
+    schedule::{Scales, Schedule},
+};
 use burn::tensor::Tensor;
 use std::fmt::Debug;
 
@@ -104,6 +110,34 @@ pub trait Multistep: Debug + Send + Sync {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// [`Sampler::unfit`] on a schedule. Default: by the integral, the number of outputs and whether steps are corrected,
+    /// as measured on all built-in schedules. Fewer than 100 steps are too few for polynomials through many outputs; a
+    /// corrector on ε̂ amplifies errors where σ/α falls fast in the first step.
+    fn unfit(&self, schedule: &dyn Schedule, times: &[f64]) -> Option<String> {
+        let StepIntegral { prediction, variable, tau } = self.integral();
+        let outputs = self.history_len();
+        if tau > 0.0 {
+            return None;
+        }
+        let jump = match prediction {
+            SolverPrediction::Velocity => variable.unfit(schedule, times),
+            SolverPrediction::Epsilon if self.corrects() && (variable != Variable::Time || outputs > 3) => {
+                Variable::Ratio.unfit(schedule, times).map(|_| {
+                    "its corrector is on ε̂, and σ/α falls by orders of magnitude in the first step of this schedule: \
+                     leave the corrector out, or use `prediction = \"x0\"`"
+                        .into()
+                })
+            }
+            _ => None,
+        };
+        let most = self.integral().most_outputs(self.corrects());
+        let long = (outputs > most && times.len() <= 100).then(|| match most {
+            0 => "its corrector needs 100 steps or more: leave it out".into(),
+            _ => format!("a polynomial through {outputs} outputs needs 100 steps or more: use {most} or fewer"),
+        });
+        jump.or(long)
+    }
 }
 
 impl<const D: usize, M: Multistep> Sampler<D> for M {
@@ -127,6 +161,7 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
         Multistep::check(self)?;
+        self.integral().check()?;
         let (order, name) = (self.history_len().max(Multistep::order(self)), type_name(self));
         let range = || format!("of {name} must be 1 to {HIGHEST}, the one that a corrector adds included, got {order}");
         require(self.history_len() > 0, "order", || format!("of {name} must be 1 to {HIGHEST}, got 0"))?;
@@ -136,6 +171,9 @@ impl<const D: usize, M: Multistep> Sampler<D> for M {
                  at large ones",
             )
         })
+    }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        Multistep::unfit(self, noise.path()?, times)
     }
 }
 
@@ -174,6 +212,11 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         Self { method, history: History::new(method.history_len() + 1), base: None }
     }
 
+    /// The method.
+    pub fn method(&self) -> &'a M {
+        self.method
+    }
+
     /// The past outputs.
     pub fn history(&self) -> &History<D> {
         &self.history
@@ -190,6 +233,7 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         let output = match integral.prediction {
             SolverPrediction::X0 => here.x.clone(),
             SolverPrediction::Epsilon => here.epsilon(),
+            SolverPrediction::Velocity => here.slope(from, integral.variable),
         };
         let past = self.usable_points();
         let correction = self.base.take().and_then(|base| Some((base, self.method.correct(schedule, &past, from)?)));
@@ -243,21 +287,31 @@ impl<'a, M: Multistep + ?Sized, const D: usize> MultistepState<'a, M, D> {
         weights.into_iter().zip(self.history.outputs().cloned())
     }
 
-    /// Whether the variable, and σ/α on ε̂ or α/σ on x̂, are finite.
+    /// Whether the variable, and σ/α on ε̂ or α/σ on x̂ or the velocity, are finite.
     fn finite(&self, point: &TimePoint) -> bool {
         let integral = self.method.integral();
-        let scale = match integral.prediction {
-            SolverPrediction::X0 => point.scales.sigma,
-            SolverPrediction::Epsilon => point.scales.alpha,
+        let output = match integral.prediction {
+            SolverPrediction::X0 => point.scales.sigma > 0.0,
+            SolverPrediction::Epsilon => point.scales.alpha > 0.0,
+            SolverPrediction::Velocity => point.slope(integral.variable).is_some(),
         };
-        scale > 0.0 && point.value(integral.variable).is_finite()
+        output && point.value(integral.variable).is_finite()
     }
 
-    /// Whether a step can end at a point: of `z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ))` the limit σ_s → 0 is finite too.
+    /// Whether a step can end at a point: of `z_s = σ_s (z_t/σ_t + ∫ x̂ d(α/σ))` the limit σ_s → 0 is finite too, and the
+    /// velocity is not needed there, but smooth up to it; of one velocity alone a step to σ = 0 would leave noise.
     fn reachable(&self, point: &TimePoint) -> bool {
         let integral = self.method.integral();
-        let limit = integral.prediction == SolverPrediction::X0 && point.value(integral.variable).is_finite();
-        limit || self.finite(point)
+        let finite = point.value(integral.variable).is_finite();
+        let Scales { sigma, alpha_dot, sigma_dot, .. } = point.scales;
+        match integral.prediction {
+            SolverPrediction::X0 => finite,
+            SolverPrediction::Epsilon => finite && self.finite(point),
+            SolverPrediction::Velocity => {
+                let smooth = integral.variable == Variable::Angle || alpha_dot.is_finite() && sigma_dot.is_finite();
+                smooth && (sigma > 0.0 || self.usable_points().len() > 1)
+            }
+        }
     }
 }
 
@@ -266,6 +320,10 @@ impl<M: Multistep + ?Sized, const D: usize> SamplerState<D> for MultistepState<'
         let schedule = gaussian_schedule(model);
         let (from, to) = at.ends(schedule);
         let here = Evaluation::new(model, z, from);
+        if !self.finite(&from) && self.method.integral().prediction == SolverPrediction::Velocity {
+            self.base = None;
+            return Self::limit(vec![(1.0, here.z.clone())], here, to);
+        }
         let z = self.update(schedule, &here, from);
         if !(self.finite(&from) && self.reachable(&to)) {
             return Self::limit(z, here, to);

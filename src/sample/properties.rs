@@ -26,6 +26,9 @@ pub struct Properties {
     /// The relative error of the variance that stays however small the steps are, for samplers whose corrections have a
     /// size of their own. Default: 0.
     pub bias: f64,
+    /// The standard deviation of the noise that a step adds over that of the posterior q(x_s ∣ x_t, x), at most 1: η of
+    /// DDIM and of the ancestral samplers; `None` if it is not of this kind. Default: `None`.
+    pub eta: Option<f64>,
     /// Whether row i of a batch depends on row i alone. Default: true.
     pub rowwise: bool,
     /// Network evaluations (NFE) of a step. Default: 1.
@@ -44,6 +47,7 @@ impl Default for Properties {
             order: None,
             weak_order: 1,
             bias: 0.0,
+            eta: None,
             rowwise: true,
             nfe_per_step: 1,
             adaptive: false,

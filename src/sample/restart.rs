@@ -1,6 +1,6 @@
 //! Restart: back up with fresh noise, and down again.
 use super::{
-    Properties, Sampler, TimePoint, TimeStep, gaussian_schedule, noise_like, ode::heun, require_gaussian,
+    Properties, Sampler, TimePoint, TimeStep, Variable, gaussian_schedule, noise_like, ode::heun, require_gaussian,
     sampler::require,
 };
 use crate::{denoise::Denoiser, error::Result, noise::Noise, rng::Rng};
@@ -43,10 +43,12 @@ pub struct Restart {
     /// The steps of one round. Default: 3.
     #[schemars(range(min = 1))]
     pub steps: usize,
+    /// The integration variable of Heun's steps; in the source, ratio. Default: angle.
+    pub variable: Variable,
 }
 impl Default for Restart {
     fn default() -> Self {
-        Self { low: 0.06, high: 0.30, repeats: 2, steps: 3 }
+        Self { low: 0.06, high: 0.30, repeats: 2, steps: 3, variable: Variable::Angle }
     }
 }
 impl<const D: usize> Sampler<D> for Restart {
@@ -67,16 +69,19 @@ impl<const D: usize> Sampler<D> for Restart {
         require(high.is_finite(), "high", || format!("must be finite, got {high}"))?;
         require(steps > 0, "steps", || format!("must be 1 or more, got {steps}"))
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.variable.unfit(noise.path()?, times)
+    }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         let schedule = gaussian_schedule(model);
         let (from, to) = at.ends(schedule);
         if !(to.ratio() <= self.low && self.low < from.ratio()) {
-            return heun(model, z, from, to);
+            return heun(self.variable, model, z, from, to);
         }
         let point = |ratio: f64| TimePoint::new(schedule, schedule.time_at_log_snr(-2.0 * ratio.ln()));
         let high = self.high.min(TimePoint::new(schedule, 1.0).ratio());
         let (bottom, top) = (point(self.low), point(high));
-        let mut z = heun(model, z, from, bottom);
+        let mut z = heun(self.variable, model, z, from, bottom);
         let alpha_ratio = top.scales.alpha / bottom.scales.alpha;
         let added = (top.scales.sigma.powi(2) - (alpha_ratio * bottom.scales.sigma).powi(2)).max(0.0).sqrt();
         for _ in 0..self.repeats {
@@ -86,10 +91,10 @@ impl<const D: usize> Sampler<D> for Restart {
             for i in 1..=self.steps {
                 let share = i as f64 / self.steps as f64;
                 let next = if i == self.steps { bottom } else { point(high * (self.low / high).powf(share)) };
-                z = heun(model, z, here, next);
+                z = heun(self.variable, model, z, here, next);
                 here = next;
             }
         }
-        if at.s < bottom.t { heun(model, z, bottom, to) } else { z }
+        if at.s < bottom.t { heun(self.variable, model, z, bottom, to) } else { z }
     }
 }

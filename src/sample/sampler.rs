@@ -147,6 +147,16 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise).map(|_| ())
     }
+
+    /// Why a trajectory over decreasing `times` is inaccurate on a noise that [`check`](Sampler::check) accepts, and what
+    /// to do; `None` if it is not. Default: `None`.
+    ///
+    /// The laws ask of every other combination that a deterministic sampler of ten or more steps is at most three times
+    /// as far from the solution as DDIM of as many network evaluations ([`laws::robustness`](crate::laws::robustness)).
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        let _ = (noise, times);
+        None
+    }
 }
 
 /// The state of one trajectory: what a sampler remembers between its steps.
@@ -159,6 +169,11 @@ pub trait SamplerState<const D: usize>: CloneState<D> + Debug + Send {
     /// Notes that z was changed from outside since the last step, by inpainting say, so that a corrector must not take
     /// that step again. Default: does nothing.
     fn z_replaced(&mut self) {}
+
+    /// Why some rows of the last x_s are NaN, if the sampler gave them up; `None` if it did not. Default: `None`.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Clones a [`SamplerState`] behind its box; implemented for every state that is [`Clone`].
@@ -226,6 +241,9 @@ macro_rules! forward {
         fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
             (**self).check(noise)
         }
+        fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+            (**self).unfit(noise, times)
+        }
     };
 }
 /// The sampler behind the pointer, with all of its properties.
@@ -253,15 +271,24 @@ pub(crate) fn type_name(sampler: &(impl Debug + ?Sized)) -> String {
 ///
 /// # Errors
 ///
-/// If the noise is categorical.
+/// If the noise is categorical, or has no schedule ([`Noise::path`]).
 pub fn require_gaussian<'a, const D: usize>(
     sampler: &(impl Debug + ?Sized),
     noise: &'a dyn Noise<D>,
 ) -> Result<&'a dyn Schedule> {
     noise.path().ok_or_else(|| {
         let name = type_name(sampler);
-        Error::invalid(format!("the sampler {name} needs Gaussian noise, and the model's noise is categorical"))
-            .with_remedy("use `ancestral`")
+        match noise.categorical() {
+            true => {
+                Error::invalid(format!("the sampler {name} needs Gaussian noise, and the model's noise is categorical"))
+                    .with_remedy("use `ancestral`")
+            }
+            false => Error::invalid(format!(
+                "the sampler {name} needs the schedule of α and σ, and the model's noise has none: its `Noise::path` is \
+                 `None`"
+            ))
+            .with_remedy("return the schedule from `path`, or use `ancestral`"),
+        }
     })
 }
 

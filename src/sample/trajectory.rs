@@ -1,5 +1,5 @@
 //! The sampling trajectory from noise to data.
-use super::{Sampler, SamplerState, TimeStep};
+use super::{Diagnosis, Sampler, SamplerState, TimePoint, TimeStep, signal_left};
 use crate::{
     denoise::Denoiser,
     error::{Error, Result},
@@ -23,12 +23,16 @@ pub struct Trajectory<'a, const D: usize, M: ?Sized> {
     /// Whether x̂ at t = 0 is the last point.
     final_estimate: bool,
     rng: Rng,
+    /// The data range, if x_t is to be compared with it.
+    range: Option<[f64; 2]>,
+    diagnosis: Diagnosis,
 }
 
 /// Starts a trajectory over decreasing `times` from a sample of the stationary distribution; if they start below t = 1,
 /// from noise of the standard deviation there.
 ///
-/// Row i of the trajectory depends on row i of `rng` alone.
+/// Row i of the trajectory depends on row i of `rng` alone. If the schedule leaves signal at the first of the times, pure
+/// noise is not x_t of any data, and [`Trajectory::diagnosis`] says so.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -64,7 +68,10 @@ pub fn trajectory<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     if let (Some(path), Some(&first)) = (model.noise().path(), times.first().filter(|&&t| t < 1.0)) {
         z = z * (path.at(first).sigma / path.at(1.0).sigma);
     }
-    trajectory_from(model, sampler, times, z, rng)
+    let signal_left = times.first().and_then(|&first| signal_left(model.noise().path()?, first));
+    let mut trajectory = trajectory_from(model, sampler, times, z, rng)?;
+    trajectory.diagnosis.signal_left = signal_left;
+    Ok(trajectory)
 }
 
 /// [`trajectory`] from a given x_t at the first of `times`.
@@ -90,13 +97,34 @@ pub fn trajectory_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     }
     let noise_left = model.noise().path().is_some_and(|path| path.at(0.0).sigma > 0.0);
     let final_estimate = noise_left && !sampler.properties().consistency;
-    Ok(Trajectory { model, times, next: 0, z: Some(z), state, final_estimate, rng: rng.stream("steps") })
+    let diagnosis = Diagnosis { unfit: sampler.unfit(model.noise(), &times), ..Diagnosis::default() };
+    let rng = rng.stream("steps");
+    Ok(Trajectory { model, times, next: 0, z: Some(z), state, final_estimate, rng, range: None, diagnosis })
+}
+
+impl<const D: usize, M: ?Sized> Trajectory<'_, D, M> {
+    /// Compares x_t with data within [low, high] in every step, for [`diagnosis`](Self::diagnosis): one pass over x_t
+    /// and one number read from the device per step. Of Gaussian noise; otherwise it changes nothing.
+    #[must_use]
+    pub fn within(self, low: f64, high: f64) -> Self {
+        Self { range: Some([low, high]), ..self }
+    }
+
+    /// What the steps so far show: whether x_t stayed where diffused data can be, and the samples in the data range.
+    ///
+    /// Without a range from [`within`](Self::within), only what needs none: rows that the sampler gave up, a start from
+    /// pure noise where signal is left, and a sampler that does not fit the schedule.
+    #[doc(alias = "diverged")]
+    pub fn diagnosis(&self) -> Diagnosis {
+        Diagnosis { failure: self.state.failure(), ..self.diagnosis.clone() }
+    }
 }
 
 impl<const D: usize, M: ?Sized> Clone for Trajectory<'_, D, M> {
     fn clone(&self) -> Self {
         let (times, z, state, rng) = (self.times.clone(), self.z.clone(), self.state.clone(), self.rng.clone());
-        Self { times, z, state, rng, ..*self }
+        let diagnosis = self.diagnosis.clone();
+        Self { times, z, state, rng, diagnosis, ..*self }
     }
 }
 
@@ -114,6 +142,12 @@ impl<const D: usize, M: Denoiser<D> + ?Sized> Iterator for Trajectory<'_, D, M> 
             z = self.state.step(&self.model, z, at, &mut self.rng.at_step(i as u64));
             if s == 0.0 && self.final_estimate {
                 z = self.model.denoise(z, &[s]).mean;
+            }
+        }
+        if let (Some(range), Some(path)) = (self.range, self.model.noise().path()) {
+            self.diagnosis.watch(&z, TimePoint::new(path, s), range);
+            if self.next == self.times.len() {
+                self.diagnosis.end(&z, range);
             }
         }
         self.z = Some(z.clone());

@@ -36,7 +36,7 @@ pub struct Tuned {
 /// use burn::tensor::{DType, Device};
 /// let model = laws::problem(VariancePreserving::default());
 /// let z = Rng::new(0).normal_tensor([32, 2], &Device::flex(), DType::F64);
-/// let exact = DormandPrince { absolute: 1e-8, relative: 1e-8 };
+/// let exact = DormandPrince { absolute: 1e-8, relative: 1e-8, ..DormandPrince::default() };
 /// let steps = trajectory_from(&model, &exact, vec![1.0, 0.0], z.clone(), &Rng::new(0))?;
 /// let end = steps.last().unwrap().1;
 /// let even = Uniform::default().grid(6);

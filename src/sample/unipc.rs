@@ -109,6 +109,20 @@ impl Multistep for UniPc {
         let points: Vec<TimePoint> = std::iter::once(to).chain(points.iter().copied()).collect();
         Some(self.integral().weights(schedule, &points, from, to))
     }
+    fn unfit(&self, schedule: &dyn Schedule, times: &[f64]) -> Option<String> {
+        if self.prediction == SolverPrediction::Epsilon && self.corrector {
+            return Variable::Ratio.unfit(schedule, times).map(|_| {
+                "its corrector is on ε̂, and σ/α falls by orders of magnitude in the first step of this schedule: use \
+                 `prediction = \"x0\"`"
+                    .into()
+            });
+        }
+        // ½ h in the place of ½ (eʰ − 1), in the formulas with one difference.
+        let lambdas: Vec<f64> = times.iter().skip(1).map(|&t| TimePoint::new(schedule, t).lambda()).collect();
+        let long = lambdas.windows(2).any(|pair| pair[1].is_finite() && pair[1] - pair[0] > 2.0);
+        let h = self.variant == UniPcVariant::Bh1 && self.order == 2;
+        (h && long).then(|| "B(h) = h is for short steps in λ, and here some exceed 2: use `variant = \"bh2\"`".into())
+    }
     fn check(&self) -> Result<()> {
         require((1..=3).contains(&self.order), "order", || format!("of UniPc must be 1, 2 or 3, got {}", self.order))
     }

@@ -65,6 +65,16 @@ impl<S: Schedule> Schedule for ZeroTerminal<S> {
     fn steps(&self) -> Option<usize> {
         self.0.steps()
     }
+    fn alpha_bar_formula(&self, t: f64) -> Option<f64> {
+        let alpha = |t: f64| self.0.alpha(t.into()).value;
+        let first = first(self.0.steps());
+        if t < first {
+            return Some(alpha(t).powi(2));
+        }
+        // The line from α(1), which becomes 0, to α(t₀), which stays.
+        let share = (alpha(t) - alpha(1.0)) / (alpha(first) - alpha(1.0));
+        Some((share * alpha(first)).powi(2))
+    }
     fn check(&self) -> Result<()> {
         self.0.check().map_err(|error| error.with_field("schedule"))?;
         let alpha = |t: f64| self.0.alpha(t.into()).value;

@@ -56,7 +56,7 @@ impl Spacing for Leading {
         Steps(self.steps).quantile(u)
     }
     fn grid(&self, n: usize) -> Vec<f64> {
-        let stride = (self.steps / n).max(1);
+        let stride = (self.steps / n.max(1)).max(1);
         let n = n.min(self.steps);
         let number = |i: usize| (i * stride + self.offset + 1).min(self.steps);
         (0..n).rev().map(|i| number(i) as f64 / self.steps as f64).chain([0.0]).collect()

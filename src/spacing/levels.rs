@@ -71,7 +71,7 @@ impl<L: Levels, S: Schedule> Spacing for LevelSpacing<L, S> {
     /// The times of n levels from the largest to the smallest, and 0; of n + 1 levels if the smallest is the schedule's own at
     /// t = 0, or if 0 takes its place.
     fn grid(&self, n: usize) -> Vec<f64> {
-        let last = if self.quantile(0.0) <= 1e-12 || !self.levels.visits_least() { n } else { n - 1 };
+        let last = if self.quantile(0.0) <= 1e-12 || !self.levels.visits_least() { n } else { n.saturating_sub(1) };
         let part = |i: usize| if last == 0 { 1.0 } else { i as f64 / last as f64 };
         let mut grid: Vec<f64> = (0..=last).rev().take(n).map(|i| self.quantile(part(i))).collect();
         grid.push(0.0);

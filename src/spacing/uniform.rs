@@ -20,7 +20,7 @@ impl Spacing for Uniform {
         self.from + (1.0 - self.from) * u
     }
     fn grid(&self, n: usize) -> Vec<f64> {
-        (0..=n).rev().map(|i| i as f64 / n as f64).collect()
+        (0..=n).rev().map(|i| i as f64 / n.max(1) as f64).collect()
     }
     fn check(&self) -> Result<(), Error> {
         require((0.0..1.0).contains(&self.from), "from", || format!("must be in [0, 1), got {}", self.from))

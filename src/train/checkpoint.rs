@@ -4,9 +4,9 @@ use crate::error::Error;
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::Path,
 };
 
@@ -33,6 +33,8 @@ pub struct Checkpoint {
 
 /// The name of those losses in a file.
 const LOSSES: &str = "times.losses";
+/// What precedes the names of averages and moments in a file.
+const REPEATED: [&str; 3] = ["ema.", "adam.first.", "adam.second."];
 const FORMAT: &str = "tweedie-checkpoint-1";
 
 /// Writes a file atomically: to a temporary file in the same folder, which is flushed to the disk and renamed. At any moment `path`
@@ -40,7 +42,7 @@ const FORMAT: &str = "tweedie-checkpoint-1";
 ///
 /// # Errors
 ///
-/// If the folder is not writable.
+/// If the folder is not writable or the disk is full; the temporary file is then removed.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -58,14 +60,21 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
         }
         Ok(())
     };
-    write().map_err(Error::io(path, "write"))
+    write().map_err(|error: io::Error| {
+        // The first failure is the one to report.
+        let _ = fs::remove_file(&part);
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let error = Error::io(path, "write")(error);
+        if full { error.with_remedy("free space on that disk") } else { error }
+    })
 }
 
 impl Checkpoint {
     fn groups(&self) -> Vec<(&'static str, &Parameters)> {
+        let [ema, first, second] = REPEATED;
         let mut groups = vec![("", &self.weights)];
-        groups.extend(self.average.as_ref().map(|average| ("ema.", average)));
-        groups.extend([("adam.first.", &self.moments.first), ("adam.second.", &self.moments.second)]);
+        groups.extend(self.average.as_ref().map(|average| (ema, average)));
+        groups.extend([(first, &self.moments.first), (second, &self.moments.second)]);
         groups
     }
 
@@ -89,8 +98,7 @@ impl Checkpoint {
     ///
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
-        let mut facts: HashMap<String, String> =
-            metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
+        let mut facts = sorted(metadata);
         facts.insert("format".into(), FORMAT.into());
         facts.insert("step".into(), self.step.to_string());
         facts.insert("seed".into(), self.seed.to_string());
@@ -101,7 +109,7 @@ impl Checkpoint {
         }
         let names = self.weights.to_host().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("\n");
         facts.insert("parameters".into(), names);
-        write_atomically(path, &encode(&self.groups(), &self.losses, facts))
+        write_atomically(path, &encode(&self.groups(), &self.losses, &facts))
     }
 
     /// Writes the weights to sample with (the average if there is one) alone, for use elsewhere.
@@ -111,8 +119,8 @@ impl Checkpoint {
     ///
     /// If the file cannot be written.
     pub fn save_weights(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
-        let facts = metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
-        write_atomically(path, &encode(&[("", self.average.as_ref().unwrap_or(&self.weights))], &[], facts))
+        let weights = self.average.as_ref().unwrap_or(&self.weights);
+        write_atomically(path, &encode(&[("", weights)], &[], &sorted(metadata)))
     }
 
     /// Reads the weights to sample with, for a network whose parameters are `like`: from a checkpoint (the average if
@@ -120,8 +128,9 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If the file does not exist, is truncated, or is of another architecture.
-    #[doc(alias = "from_pretrained")]
+    /// If the file does not exist, is truncated, or is of another architecture: a parameter is missing, has another shape, or is
+    /// not one of the network's.
+    #[doc(alias("from_pretrained", "strict"))]
     pub fn load_weights(path: &Path, like: &Parameters, device: &Device) -> Result<Parameters, Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
         let broken = |why: String| Error::format(path, format!("not a complete file of weights ({why})"));
@@ -133,6 +142,16 @@ impl Checkpoint {
             .map(|name| name.strip_prefix("ema.").unwrap_or(name))
             .map(|name| (names::current(name), name))
             .collect();
+        let host = like.to_host();
+        let (known, stored): (HashSet<&str>, HashSet<&str>) =
+            (host.iter().map(|(name, ..)| *name).collect(), tensors.names().into_iter().collect());
+        // Averages and moments repeat the names of the weights.
+        let of_weights = |name: &str| {
+            let mut repeated = REPEATED.iter().filter_map(|prefix| name.strip_prefix(prefix));
+            name != LOSSES && !repeated.any(|weight| stored.contains(weight))
+        };
+        let mut others: Vec<&str> = stored.iter().copied().filter(|name| of_weights(name)).collect();
+        others.retain(|name| !known.contains(name) && !known.contains(&*names::current(name)));
         let read = |(name, shape, _): (&str, &[usize], Vec<f32>)| {
             let earlier = earlier.get(name).map_or(name, |earlier| earlier);
             let under = |name: &str| tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
@@ -147,7 +166,13 @@ impl Checkpoint {
             let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             Ok((name.to_owned(), shape.to_vec(), numbers.collect()))
         };
-        Ok(Parameters::from_host(like.to_host().into_iter().map(read).collect::<Result<_, _>>()?, device))
+        let weights = host.into_iter().map(read).collect::<Result<_, _>>()?;
+        if let Some(other) = others.iter().min() {
+            let problem =
+                format!("these weights are of another architecture: the file has {other}, and the network has not");
+            return Err(Error::format(path, problem).with_remedy("use the recipe they were trained with"));
+        }
+        Ok(Parameters::from_host(weights, device))
     }
 
     /// Reads a checkpoint.
@@ -217,7 +242,11 @@ impl Checkpoint {
     }
 }
 
-fn encode(groups: &[(&str, &Parameters)], losses: &[f64], facts: HashMap<String, String>) -> Vec<u8> {
+fn sorted(metadata: &[(&str, String)]) -> BTreeMap<String, String> {
+    metadata.iter().map(|(key, value)| ((*key).into(), value.clone())).collect()
+}
+
+fn encode(groups: &[(&str, &Parameters)], losses: &[f64], facts: &BTreeMap<String, String>) -> Vec<u8> {
     let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = groups
         .iter()
         .flat_map(|(prefix, parameters)| {
@@ -234,5 +263,59 @@ fn encode(groups: &[(&str, &Parameters)], losses: &[f64], facts: HashMap<String,
     let views = entries.iter().map(|(name, dtype, shape, bytes)| {
         (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes fill the shape"))
     });
-    safetensors::serialize(views, Some(facts)).expect("tensors of these types serialize")
+    with_metadata(safetensors::serialize(views, None).expect("tensors of these types serialize"), facts)
+}
+
+/// Adds metadata, sorted by key, to safetensors without any. The crate takes them as a hash map and writes them in an order that
+/// differs from process to process, and equal states are to be equal files.
+fn with_metadata(mut file: Vec<u8>, facts: &BTreeMap<String, String>) -> Vec<u8> {
+    const LENGTH: usize = size_of::<u64>();
+    let length = u64::from_le_bytes(file[..LENGTH].try_into().expect("eight bytes"));
+    let end = LENGTH + usize::try_from(length).expect("the header is in memory");
+    let tensors = std::str::from_utf8(&file[LENGTH + 1..end]).expect("a header is JSON").trim_end();
+    let facts = serde_json::to_string(facts).expect("texts are JSON");
+    let comma = if tensors == "}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{facts}{comma}{tensors}").into_bytes();
+    // The tensors begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    file.splice(..end, length.into_iter().chain(header));
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_are_sorted_and_aligned_and_equal_states_are_equal_files() {
+        let weights = Parameters::from_host(vec![("a.b".into(), vec![3], vec![1.0, 2.0, 3.0])], &Device::flex());
+        let facts: BTreeMap<String, String> =
+            (0..20).rev().map(|i| (format!("key {i:02}"), "\"\n".repeat(i))).collect();
+        let encoded = || encode(&[("", &weights), ("ema.", &weights)], &[0.5], &facts);
+        let file = encoded();
+        assert_eq!(file, encoded());
+        let (length, header) = SafeTensors::read_metadata(&file).unwrap();
+        assert_eq!(length % 8, 0);
+        assert_eq!(*header.metadata().as_ref().unwrap(), facts.clone().into_iter().collect::<HashMap<_, _>>());
+        let text = std::str::from_utf8(&file[8..8 + length]).unwrap();
+        let places: Vec<_> = facts.keys().map(|key| text.find(&format!("\"{key}\"")).unwrap()).collect();
+        assert!(places.is_sorted(), "{text}");
+        let read = SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(read.tensor("ema.a.b").unwrap().data(), [1.0f32, 2.0, 3.0].map(f32::to_le_bytes).concat());
+        assert_eq!(read.tensor(LOSSES).unwrap().data(), 0.5f64.to_le_bytes());
+        // Without tensors.
+        assert!(SafeTensors::deserialize(&encode(&[], &[], &facts)).is_ok());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_temporary_file() {
+        let folder = std::env::temp_dir().join(format!("tweedie-write-{}", std::process::id()));
+        // A folder cannot be replaced by a file.
+        fs::create_dir_all(folder.join("taken/inside")).unwrap();
+        let error = write_atomically(&folder.join("taken"), b"new").unwrap_err().to_string();
+        assert!(error.contains("cannot write"), "{error}");
+        assert!(folder.join("taken/inside").exists() && !folder.join("taken.part").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

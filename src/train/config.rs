@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Train {
     /// Number of optimizer steps. Default: 1000.
     #[doc(alias = "max_steps")]
+    #[schemars(range(min = 1))]
     pub steps: u64,
     /// Samples per step, over all accumulated parts. Default: 64.
     #[doc(alias = "batch_size")]
@@ -21,7 +22,7 @@ pub struct Train {
     pub accumulate: usize,
     /// Shards that a part is cut into, each computed on a thread of its own. Not taken from the machine, because the
     /// gradient is rounded shard by shard: the same number of shards gives the same bits on any machine. Default: 2.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 4096))]
     pub shards: usize,
     /// Learning rate after the warm-up. Default: 1e-3.
     #[doc(alias = "learning_rate")]
@@ -112,7 +113,8 @@ impl Train {
         let rule = |holds: bool, field: &str, problem: String| {
             if holds { Ok(()) } else { Err(Error::invalid(problem).with_field(field)) }
         };
-        let Self { batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        rule(steps > 0, "steps", "must be 1 or more, got 0".into())?;
         rule(batch > 0, "batch", "must be 1 or more, got 0".into())?;
         rule(
             accumulate > 0 && batch.is_multiple_of(accumulate),
@@ -120,6 +122,7 @@ impl Train {
             format!("must divide the batch of {batch} samples into equal parts, got {accumulate}"),
         )?;
         rule(shards > 0, "shards", "must be 1 or more, got 0".into())?;
+        rule(shards <= 4096, "shards", format!("must be at most 4096, got {shards}"))?;
         rule(lr > 0.0 && lr.is_finite(), "lr", format!("must be a positive number, got {lr}"))?;
         rule((0.0..1.0).contains(&ema_decay), "ema_decay", format!("must be in [0, 1), got {ema_decay}"))?;
         rule((0.0..=1.0).contains(&cond_dropout), "cond_dropout", format!("must be in [0, 1], got {cond_dropout}"))?;

@@ -1,6 +1,11 @@
 //! The objective on held-out data.
 use super::Trainer;
-use crate::{data::Data, net::Net, rng::Rng, transform::Transform};
+use crate::{
+    data::Data,
+    net::{Condition, Net},
+    rng::Rng,
+    transform::Transform,
+};
 
 /// The objective of a model on held-out data.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,7 +22,8 @@ impl HeldOutLoss {
 
 impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
     /// Evaluates the mean objective of the [model to sample from](Trainer::model) on the first `rows` rows of other data, with the
-    /// same timesteps and the same noise on every call.
+    /// same timesteps and the same noise on every call. Without conditions if the model was never trained with them
+    /// (`cond_dropout = 1`).
     ///
     /// # Panics
     ///
@@ -32,6 +38,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
         for (i, rows) in rows.chunks(part).enumerate() {
             let rng = rng.at_step(i as u64);
             let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
+            let y = if self.settings.cond_dropout == 1.0 { y.without(&vec![true; rows.len()]) } else { y };
             let t = self.times.sample(rows.len(), &mut rng.stream("times"));
             let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
             let losses = losses.total().try_into_vec_as::<f64>().expect("a tensor can be read back");

@@ -99,6 +99,17 @@ fn links_between_chapters_lead_somewhere() {
 }
 
 #[test]
+fn links_and_pictures_of_the_readme_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let prose: Vec<String> = text("README.md").lines().map(String::from).collect();
+    let local: Vec<String> = targets(&prose).into_iter().filter(|target| !target.starts_with("https://")).collect();
+    assert!(local.iter().any(|target| target.ends_with(".png")) && local.len() > 8, "{local:?}");
+    for target in local {
+        assert!(root.join(&target).exists(), "README.md: there is no {target}");
+    }
+}
+
+#[test]
 fn code_blocks_name_their_language_and_fit_the_page() {
     for chapter in chapters() {
         for (language, line) in prose_and_code(&chapter).1 {

@@ -4,12 +4,13 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::f64::consts::{LN_2, SQRT_2};
 use tweedie::{
     Rng,
-    denoise::{Clamped, Denoiser},
+    denoise::{Clamped, Denoiser, Thresholded, Truncated, Truncation},
     distribution::{Distribution, Normal},
+    exact::{ComponentCovariance, Joint, Mixture},
     likelihood,
-    loss::{Vlb, prior_term},
-    noise::{Estimate, Gaussian, Noise, Variance, lift},
-    schedule::{Linear, Table},
+    loss::{MaskedNelbo, Vlb, prior_term},
+    noise::{Discrete, Estimate, Gaussian, Noise, Variance, lift},
+    schedule::{FlowMatching, Linear, Table},
 };
 
 /// improved-diffusion's `calc_bpd_loop` on its linear schedule of 100 steps with the small variance, for two images of which the
@@ -164,5 +165,160 @@ fn a_clipped_denoiser_has_the_bound_of_its_estimate() {
         }
         let narrow = bound(&Clamped { model: &network, low: -0.1, high: 0.1 });
         assert!(narrow.iter().sum::<f64>() > 1.5 * plain.iter().sum::<f64>(), "clipping has its effect");
+    }
+}
+
+/// The bound is of the denoiser as it is given: of one that is clipped or thresholded, what quadrature over x_t says of DDPM's terms with
+/// the clipped x̂. The data are the point 0.8, the denoiser that of N(0.5, 0.49), whose x̂ leaves [−1, 1].
+#[test]
+fn the_bound_of_a_clipped_denoiser_is_that_of_quadrature() {
+    let (x, mean, v, steps, rows) = (0.8, 0.5, 0.49, 20, 20_000);
+    let betas: Vec<f64> = (0..steps).map(|i| 0.01 + 0.3 * f64::from(i) / f64::from(steps - 1)).collect();
+    let noise = Gaussian::new(Table::new(betas.clone()).unwrap());
+    let model = Mixture::gaussian(noise, vec![mean], ComponentCovariance::Isotropic(v)).unwrap();
+    let bar: Vec<f64> = std::iter::once(1.0)
+        .chain(betas.iter().scan(1.0, |bar, beta| {
+            *bar *= 1.0 - beta;
+            Some(*bar)
+        }))
+        .collect();
+    let small = |i: usize| betas[i - 1] * (1.0 - bar[i - 1]) / (1.0 - bar[i]);
+    let exact = |clip: f64| {
+        let last = bar[steps as usize];
+        let mut sum = 0.5 * (last * x * x + (1.0 - last) - 1.0 - (1.0 - last).ln());
+        for i in 1..=steps as usize {
+            let term = |eps: f64| {
+                let z = bar[i].sqrt() * x + (1.0 - bar[i]).sqrt() * eps;
+                let gain = bar[i].sqrt() * v / (bar[i] * v + 1.0 - bar[i]);
+                let guess = (mean + gain * (z - bar[i].sqrt() * mean)).clamp(-clip, clip);
+                if i == 1 {
+                    // The decoder has the variance of the second posterior.
+                    return 0.5 * ((x - guess).powi(2) / small(2) + (std::f64::consts::TAU * small(2)).ln());
+                }
+                let weight = bar[i - 1].sqrt() * betas[i - 1] / (1.0 - bar[i]);
+                0.5 * (weight * (x - guess)).powi(2) / small(i)
+            };
+            let (n, width) = (4000, 16.0);
+            sum += (0..=n)
+                .map(|k| -8.0 + width * f64::from(k) / f64::from(n))
+                .map(|eps| term(eps) * (-0.5 * eps * eps).exp() / std::f64::consts::TAU.sqrt())
+                .sum::<f64>()
+                * width
+                / f64::from(n);
+        }
+        sum
+    };
+    let data = Tensor::<2>::full([rows, 1], x, (&Device::flex(), DType::F64));
+    let of = |model: &dyn Denoiser<2>| {
+        let bound = likelihood::bound(model, &Vlb::default(), data.clone(), steps as usize, &Rng::new(5)).unwrap();
+        (bound.nats(), bound.standard_error())
+    };
+    let clipped = Clamped { model: &model, low: -1.0, high: 1.0 };
+    let thresholded = Thresholded { model: &model, quantile: 1.0, max: 10.0 };
+    let ((plain, error), (less, less_error)) = (of(&model), of(&clipped));
+    assert!((plain - exact(f64::INFINITY)).abs() < 4.5 * error, "{plain} ± {error} for {}", exact(f64::INFINITY));
+    assert!((less - exact(1.0)).abs() < 4.5 * less_error, "{less} ± {less_error} for {}", exact(1.0));
+    assert!(exact(f64::INFINITY) - exact(1.0) > 0.3 && plain - less > 5.0 * (error + less_error), "{plain} and {less}");
+    // Of one value, dynamic thresholding is clipping.
+    assert!((of(&thresholded).0 - less).abs() < 1e-12);
+}
+
+/// The bound of a truncated denoiser of masks, as the mean of ln q − ln p over all paths x → z₁ → z₂ → z₃ of two tokens, and +∞ where the
+/// truncation excludes the data.
+#[test]
+fn the_bound_of_a_truncated_denoiser_is_that_of_all_paths() {
+    let (k, mask) = (3, 3);
+    let betas = [0.2, 0.5, 1.0];
+    let noise = || Discrete::absorbing(Table::new(betas).unwrap(), k + 1, mask);
+    let data = vec![(vec![0, 0], 0.4), (vec![1, 1], 0.3), (vec![0, 2], 0.2), (vec![2, 1], 0.1)];
+    let model = Joint::new(noise(), data.clone()).unwrap();
+    let survival: Vec<f64> = std::iter::once(1.0)
+        .chain(betas.iter().scan(1.0, |bar, beta| {
+            *bar *= 1.0 - beta;
+            Some(*bar)
+        }))
+        .collect();
+    let tensor = |x: &[usize], rows: usize| {
+        let row: Vec<f64> = x.iter().map(|x| *x as f64).collect();
+        Tensor::<3>::from_data(TensorData::new(row, [1, 2, 1]), (&Device::flex(), DType::F64)).expand([rows, 2, 1])
+    };
+    let exact = |model: &dyn Denoiser<3>, x: &[usize; 2]| {
+        let states: Vec<[usize; 2]> = (0..=k).flat_map(|a| (0..=k).map(move |b| [a, b])).collect();
+        let probs: Vec<Vec<f64>> = (1..=3)
+            .map(|i| {
+                let rows: Vec<f64> = states.iter().flatten().map(|z| *z as f64).collect();
+                let z =
+                    Tensor::<3>::from_data(TensorData::new(rows, [states.len(), 2, 1]), (&Device::flex(), DType::F64));
+                numbers(model.denoise(z, &[f64::from(i) / 3.0]).mean)
+            })
+            .collect();
+        // q(z_i | z_{i−1}) and p(z_{i−1} | z_i), token by token.
+        let onward = |i: usize, from: usize, to: usize| match (from == mask, to == from) {
+            (true, same) => f64::from(same),
+            (false, true) => 1.0 - betas[i - 1],
+            (false, false) => betas[i - 1] * f64::from(to == mask),
+        };
+        let back = |i: usize, state: usize, l: usize, to: usize| {
+            let from = states[state][l];
+            if from != mask {
+                return f64::from(to == from);
+            }
+            let stay = (1.0 - survival[i - 1]) / (1.0 - survival[i]);
+            if to == mask { stay } else { (1.0 - stay) * probs[i - 1][(state * 2 + l) * (k + 1) + to] }
+        };
+        let mut sum = 0.0;
+        let n = states.len();
+        for path in 0..n.pow(3) {
+            let z = [path % n, path / n % n, path / n / n];
+            let (mut q, mut p): (f64, f64) = (1.0, 1.0);
+            for l in 0..2 {
+                let at = |i: usize| if i == 0 { x[l] } else { states[z[i - 1]][l] };
+                (1..=3).for_each(|i| q *= onward(i, at(i - 1), at(i)));
+                p *= f64::from(at(3) == mask);
+                (1..=3).for_each(|i| p *= back(i, z[i - 1], l, at(i - 1)));
+            }
+            if q > 0.0 {
+                sum += q * (q / p).ln();
+            }
+        }
+        sum
+    };
+    let truncations = [
+        Truncation::default(),
+        Truncation { temperature: 0.5, ..Truncation::default() },
+        Truncation { temperature: 3.0, top_k: Some(2), ..Truncation::default() },
+        Truncation { top_p: 0.75, ..Truncation::default() },
+    ];
+    let (mut infinite, mut finite) = (0, 0);
+    for truncation in truncations {
+        let denoiser = Truncated { model: &model, truncation };
+        for (x, _) in &data {
+            let x: [usize; 2] = x[..].try_into().unwrap();
+            let own = likelihood::bound(&denoiser, &Vlb::default(), tensor(&x, 4000), 3, &Rng::new(2)).unwrap();
+            let wanted = exact(&denoiser, &x);
+            if wanted.is_infinite() {
+                assert_eq!(own.nats(), f64::INFINITY, "{truncation:?}, {x:?}");
+                infinite += 1;
+                continue;
+            }
+            finite += 1;
+            let error = own.standard_error() * 2.0;
+            assert!(
+                (own.nats() - wanted).abs() < 4.5 * error + 1e-9,
+                "{truncation:?}, {x:?}: {} ± {error} for {wanted}",
+                own.nats()
+            );
+        }
+    }
+    assert!(infinite > 1 && finite > 8, "{infinite} and {finite}");
+    // In continuous time, too, and by the ratios.
+    let model = Joint::new(Discrete::absorbing(FlowMatching {}, k + 1, mask), data).unwrap();
+    let first = Truncated { model: &model, truncation: Truncation { top_k: Some(1), ..Truncation::default() } };
+    for loss in [&MaskedNelbo {} as &dyn tweedie::loss::Loss<3>, &tweedie::loss::ScoreEntropy {}] {
+        let of = |model: &dyn Denoiser<3>, x| {
+            likelihood::bound(model, loss, tensor(x, 500), 8, &Rng::new(2)).unwrap().nats()
+        };
+        assert_eq!(of(&first, &[2, 1]), f64::INFINITY, "{loss:?}");
+        assert!((of(&model, &[1, 1]) + 0.3f64.ln()).abs() < 0.1, "{loss:?}: {}", of(&model, &[1, 1]));
     }
 }

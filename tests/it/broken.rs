@@ -76,9 +76,9 @@ fn a_distribution_that_breaks_a_law_is_named() {
             laws::distribution(&Flawed(Normal::new(mean, std).unwrap(), flaw))
         };
         let sound = of(Flaw::None);
+        assert!(broken(&sound).is_empty(), "{dtype:?}: {sound:#?}");
         for law in [SUM, AS_P, ENTROPY] {
-            let check = sound.iter().find(|check| check.law == law).expect("a law of distributions");
-            assert!(check.holds(), "{dtype:?}: {check}");
+            assert!(sound.iter().any(|check| check.law == law), "{law}");
         }
         assert!(broken(&of(Flaw::Constant)).contains(&SUM), "{dtype:?}");
         // Of the right mean and spread: nothing else sees it.
@@ -193,7 +193,7 @@ fn a_noise_that_breaks_a_law_is_named() {
 struct Miscounted;
 impl Sampler<2> for Miscounted {
     fn step(&self, model: &dyn Denoiser<2>, z: Tensor<2>, at: TimeStep, rng: &mut Rng) -> Tensor<2> {
-        Heun {}.step(model, z, at, rng)
+        Heun::default().step(model, z, at, rng)
     }
 }
 
@@ -269,7 +269,7 @@ impl Sampler<2> for Flawy {
                 let second = drift(z.clone() + first.clone() * (s - t) + noise.clone(), s);
                 z + (first + second) * (0.5 * (s - t)) + noise
             }
-            Self::Modest => Heun {}.step(model, z, at, rng),
+            Self::Modest => Heun::default().step(model, z, at, rng),
         }
     }
     fn properties(&self) -> Properties {

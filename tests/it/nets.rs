@@ -15,6 +15,53 @@ use tweedie::{
 };
 use tweedie_kernels::ops::linear;
 
+/// The parameters that a configuration counts are those of the net, and a net twice as wide has more of everything.
+#[test]
+fn footprints_count_the_parameters() {
+    let images = Task { shape: &[3, 9, 16], num_classes: 4, outputs: 2, categories: None, image: None };
+    let (rng, device) = (Rng::new(0), device());
+    for channels in [vec![8], vec![8, 12, 12], vec![6, 6, 10]] {
+        for (attention, blocks) in [(vec![], 1), (vec![0], 2)] {
+            let config = UNetConfig::new(1, channels.clone()).with_attention(attention).with_blocks(blocks);
+            let own = config.footprint(&images);
+            let net = config.fit(&images).init(&rng, &device).unwrap();
+            assert_eq!(own.parameters, net.num_params() as f64, "{channels:?}");
+            assert!(own.training > own.inference && own.inference > 8.0 * 144.0, "{own:?}");
+        }
+    }
+    let task = Task { shape: &[192, 1], num_classes: 2, outputs: 1, categories: Some(5), image: Some([3, 8, 8]) };
+    let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]), ..PixelsConfig::default() };
+    let net = pixels.clone().fit(&task).unwrap().init(&rng, &device).unwrap();
+    assert_eq!(pixels.footprint(&task).parameters, net.num_params() as f64);
+    for (cond_width, positions) in [(0, Positions::Sinusoidal), (10, Positions::Rotary)] {
+        let config =
+            DitConfig::new(1).with_width(32).with_depth(2).with_cond_width(cond_width).with_positions(positions);
+        let own = config.footprint(&images);
+        assert_eq!(own.parameters, config.fit(&images).init(&rng, &device).unwrap().num_params() as f64);
+    }
+    let text = Task { shape: &[12, 1], num_classes: 0, outputs: 1, categories: Some(11), image: None };
+    let vectors = Task { shape: &[12, 7], num_classes: 3, outputs: 2, categories: None, image: None };
+    for task in [text, vectors] {
+        for (tied, time, positions) in [(false, true, Positions::Rotary), (true, false, Positions::Learned)] {
+            let tied = tied && task.categories.is_some();
+            let config = TransformerConfig::new(0, 0).with_width(16).with_depth(2).with_heads(2).with_tied(tied);
+            let config = config.with_time(time).with_positions(positions);
+            let own = config.footprint(&task);
+            let net = config.fit(&task).init(&rng, &device).unwrap();
+            assert_eq!(own.parameters, net.num_params() as f64, "{tied} {time}");
+        }
+    }
+    let points = Task { shape: &[3], num_classes: 2, outputs: 1, categories: None, image: None };
+    let config = MlpConfig::new(1).with_hidden([12, 20]);
+    assert_eq!(
+        config.footprint(&points).parameters,
+        config.fit(&points).init(&rng, &device).unwrap().num_params() as f64
+    );
+    // No configuration is too large to be counted.
+    let huge = UNetConfig::new(1, [usize::MAX, usize::MAX]).with_blocks(usize::MAX).footprint(&images);
+    assert!(huge.parameters > 1e30 && huge.training > 1e20, "{huge:?}");
+}
+
 fn select<const D: usize>(x: &Tensor<D>, rows: &[usize]) -> Tensor<D> {
     Tensor::cat(rows.iter().map(|&row| x.clone().narrow(0, row, 1)).collect(), 0)
 }

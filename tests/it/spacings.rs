@@ -11,7 +11,8 @@ use tweedie::{
     sample::{Ddim, trajectory},
     schedule::{Edm, FlowMatching, Linear, Schedule, VarianceExploding},
     spacing::{
-        Exponential, Importance, Independent, Karras, Levels, LossHistory, Spacing, Steps, TimestepList, Uniform,
+        Exponential, Importance, Independent, Karras, Leading, Levels, Linspace, LossHistory, Quadratic, Spacing,
+        Steps, TimestepList, Uniform,
     },
     train::{Checkpoint, Train},
 };
@@ -200,5 +201,21 @@ fn a_trajectory_begins_with_the_noise_of_its_first_time() {
         let std = (z.iter().map(|z| z * z).sum::<f64>() / z.len() as f64).sqrt();
         let sigma = 0.01 * 5000.0_f64.powf(first);
         assert!((std / sigma - 1.0).abs() < 0.02, "{std} for {sigma} at {first}");
+    }
+}
+
+/// Of no steps there is one timestep, the last; not a division by zero.
+#[test]
+fn a_grid_of_no_steps_is_empty_of_steps() {
+    let spacings: [Box<dyn Spacing>; 6] = [
+        Box::new(Uniform::default()),
+        Box::new(Steps(10)),
+        Box::new(Leading::default()),
+        Box::new(Linspace::default()),
+        Box::new(Quadratic {}),
+        Box::new(Karras::default().on(FlowMatching {})),
+    ];
+    for spacing in spacings {
+        assert_eq!(spacing.grid(0), [0.0], "{spacing:?}");
     }
 }

@@ -145,7 +145,7 @@ fn unipc_is_its_formula_with_either_b() {
 /// Algorithm 1 of Xu et al. in noise levels: x ← x + √(high² − low²) ξ, K times, and down again.
 #[test]
 fn restart_is_algorithm_1() {
-    let sampler = Restart { low: 0.4, high: 1.5, repeats: 2, steps: 2 };
+    let sampler = Restart { low: 0.4, high: 1.5, repeats: 2, steps: 2, variable: Variable::Ratio };
     let hand = Hand::new(VariancePreserving::default());
     let (t, s) = (hand.time(0.7), hand.time(0.2));
     let (low, high, middle) = (hand.time(0.4), hand.time(1.5), hand.time((0.4_f64 * 1.5).sqrt()));
@@ -172,14 +172,14 @@ fn restart_is_algorithm_1() {
 fn restart_is_raised_to_the_end_of_the_schedule_at_most() {
     let edm = Edm { sigma_min: 0.02, sigma_max: 3.0, rho: 7.0 };
     let hand = Hand::new(edm);
-    let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3 };
+    let with = |high| Restart { low: 0.4, high, repeats: 1, steps: 3, variable: Variable::Ratio };
     let (t, s) = (hand.time(0.7), hand.time(0.2));
     let (end, above) = (with(3.0), with(1e9));
     let step = |sampler: Restart| sampler.step(&hand.model, latents(), TimeStep::new(t, s), &mut Rng::new(4));
     assert!(gap(step(end), step(above)) < NEAR);
     // One that ends below `low` never restarts.
     let heun = hand.heun(&latents(), t, s);
-    assert!(hand.off(&Restart { low: 5.0, high: 9.0, repeats: 1, steps: 3 }, t, s, heun) < NEAR);
+    assert!(hand.off(&Restart { low: 5.0, ..with(9.0) }, t, s, heun) < NEAR);
 }
 
 /// A model that records the times of its evaluations.
@@ -223,10 +223,13 @@ fn pseudo_multistep_methods_average_as_adams_and_bashforth_do() {
         z
     };
     for order in 1..=4 {
-        let error = gap(final_point(&Ipndm { order }, &hand.model, &times, latents()), by_hand(order, false));
+        let error = gap(
+            final_point(&Ipndm { order, ..Ipndm::default() }, &hand.model, &times, latents()),
+            by_hand(order, false),
+        );
         assert!(error < NEAR, "{order}: {error:.2e}");
     }
-    let error = gap(final_point(&Plms {}, &hand.model, &times, latents()), by_hand(4, true));
+    let error = gap(final_point(&Plms { variable: Variable::Ratio }, &hand.model, &times, latents()), by_hand(4, true));
     assert!(error < NEAR, "PLMS: {error:.2e}");
 }
 
@@ -273,7 +276,7 @@ fn corrections_are_langevin_steps() {
 #[test]
 fn s_churn_is_divided_by_the_number_of_steps() {
     let hand = Hand::new(VariancePreserving::default());
-    let churn = Churn { s_churn: 2.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.1 };
+    let churn = Churn { s_churn: 2.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.1, variable: Variable::Ratio };
     let (t, s) = (0.6, 0.5);
     let seventh = TimeStep { t, s, index: 6, count: 10 };
     let ours = churn.step(&hand.model, latents(), seventh, &mut Rng::new(4));
@@ -302,7 +305,7 @@ impl<S: Schedule> Schedule for Units<S> {
 /// A relative tolerance is one of z, in whatever units: the steps are the same and so are the errors.
 #[test]
 fn a_relative_tolerance_is_relative_to_z() {
-    let sampler = DormandPrince { absolute: 1e-12, relative: 1e-5 };
+    let sampler = DormandPrince { absolute: 1e-12, relative: 1e-5, ..DormandPrince::default() };
     let run = |units: f64| {
         let model = mixture(Gaussian::new(Units(VariancePreserving::default(), units)));
         let counted = Counted { model: &model, evaluated: RefCell::new(vec![]) };

@@ -15,7 +15,7 @@ use tweedie::{
     model::Model,
     net::{Classes, MlpConfig, Net, UNetConfig},
     noise::{Estimate, Gaussian, Noise, Prediction, Variance},
-    sample::{Ancestral, Ddim, Euler, Heun, Sampler, trajectory, trajectory_from},
+    sample::{Ancestral, Ddim, Euler, Heun, Sampler, Variable, trajectory, trajectory_from},
     schedule::{Cosine, Edm, FlowMatching, Linear, Table},
     train::{AdamW, Checkpoint, Moments, Parameters, Step, Train},
 };
@@ -400,7 +400,7 @@ fn samplers_converge_at_the_order_they_declare() {
         Gaussian::new(Edm::default()),
     ] {
         let model = Exact { noise, mean: 0.7, var: 0.25 };
-        for sampler in [&Ddim { eta: 0.0 } as &dyn Sampler<2>, &Euler {}, &Heun {}] {
+        for sampler in [&Ddim { eta: 0.0 } as &dyn Sampler<2>, &Euler::default(), &Heun { variable: Variable::Ratio }] {
             let (a, b) = (error_of(sampler, &model, 64), error_of(sampler, &model, 256));
             let order = (a / b).log2() / 2.0;
             let declared = sampler.properties().order.unwrap() as f64;
@@ -420,7 +420,7 @@ fn euler_is_ddim_without_noise() {
         let points = trajectory(&model, sampler, vec![1.0, 0.6, 0.2, 0.0], [64, 1], &Rng::new(4), &device()).unwrap();
         points.last().unwrap().1.try_into_vec_as::<f32>().unwrap()
     };
-    assert_eq!(end(&Euler {}), end(&Ddim { eta: 0.0 }));
+    assert_eq!(end(&Euler::default()), end(&Ddim { eta: 0.0 }));
 }
 
 /// Mean and variance of ancestral samples and of DDIM with η = 1: a step is linear in x_t, so both are known exactly.
@@ -508,7 +508,7 @@ fn a_model_learns_the_means_of_its_classes() {
     let mut trainer = model.train(&data, Simple {}, settings).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let y: Classes = (0..500).map(|i| i % 2).collect::<Vec<u32>>().into();
-    let x = trainer.model().sample(&Heun {}, 20, [500, 2], &y, &Rng::new(0)).unwrap();
+    let x = trainer.model().sample(&Heun::default(), 20, [500, 2], &y, &Rng::new(0)).unwrap();
     let x: Vec<f32> = x.try_into_vec_as().unwrap();
     let mean =
         |class: usize| x.chunks(2).skip(class).step_by(2).map(|p| f64::from(p[0] + p[1]) / 2.0).sum::<f64>() / 250.0;

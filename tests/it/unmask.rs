@@ -9,7 +9,7 @@ use tweedie::{
     laws::{self, sequence_counts, total_variation},
     noise::{Discrete, Estimate, Gaussian, Noise},
     sample::*,
-    schedule::{CosineAngle, FlowMatching, Survival},
+    schedule::{CosineAngle, FlowMatching, Geometric, Survival},
 };
 
 fn pages(rows: &[&[usize]]) -> Tensor<3> {
@@ -78,7 +78,7 @@ fn every_sampler_of_categories_obeys_its_laws() {
         broken.extend(checks.iter().filter(|check| !check.holds()).map(|check| format!("{sampler:?}: {check}")));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-    assert!(laws::discrete_sampler(&Heun {}).is_empty());
+    assert!(laws::discrete_sampler(&Heun::default()).is_empty());
 }
 
 /// One entry a step, or its own times: the conditionals multiply to the joint.
@@ -235,7 +235,7 @@ fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     let given: Vec<_> = sequences().into_iter().filter(|(x, _)| x[1] == 1).collect();
     let given = Joint::new(Discrete::absorbing(FlowMatching {}, 4, MASK), given).unwrap();
     fn check<S: Sampler<3> + 'static>(model: &Joint, given: &Joint, known: &Tensor<3>, sampler: S, steps: usize) {
-        let infill = Infill { sampler: Box::new(sampler), known: known.clone() };
+        let infill = Infill { sampler: Box::new(sampler), known: known.clone(), allowed: None };
         let (far, chance) = total_variation(given, &sequence_counts(model, &infill, steps, 6000, &Rng::new(8)));
         assert!(far < chance + 0.02, "{infill:?}: {far:.4} of {chance:.4}");
         let z = infill.put(pages(&[&[MASK; 4][..]; 3]));
@@ -253,13 +253,85 @@ fn known_entries_stay_and_the_rest_has_the_conditional_distribution() {
     check(&model, &given, &known, Cached { sampler: Ancestral {} }, 128);
     // Known entries per row; without a mask they are kept as well.
     let rows = pages(&[&[0, 1, 0, 0], &[2, 0, 0, 0]]).sub_scalar(1.0);
-    let infill = Infill { sampler: Box::new(Ancestral {}), known: rows };
+    let infill = Infill { sampler: Box::new(Ancestral {}), known: rows, allowed: None };
     let uniform = uniform();
     let steps = trajectory(&uniform, &infill, grid(5), [2, 4, 1], &Rng::new(1), &Device::flex()).unwrap();
     for (s, z) in steps.skip(1) {
         let z = numbers(z);
         assert!(z[1] == 0.0 && z[4] == 1.0, "{s}: {z:?}");
     }
+}
+
+/// An entry that is not known has one of its allowed categories at the end, whatever the sampler, the noise and the model,
+/// which here believes in the others.
+#[test]
+fn entries_end_with_allowed_categories() {
+    let ends = |noise: Discrete| {
+        let sequence = |i: usize| vec![i / 9, i / 3 % 3, i % 3, 1];
+        let likely = |x: &Vec<usize>| if x[..3] == [2; 3] { 0.74 } else { 0.01 };
+        Joint::new(noise, (0..27).map(sequence).map(|x| (x.clone(), likely(&x))).collect()).unwrap()
+    };
+    let known = Tensor::<3>::from_data([[[-1.0], [-1.0], [-1.0], [1.0]]], &Device::flex());
+    let allowed = |k: usize| {
+        let mut allowed = vec![1.0; 4 * k];
+        // Category 2 is none for the first two entries.
+        (allowed[2], allowed[k + 2]) = (0.0, 0.0);
+        Tensor::<3>::from_data(TensorData::new(allowed, [1, 4, k]), &Device::flex())
+    };
+    let check = |model: &Joint, k: usize, sampler: Box<dyn Sampler<3>>| {
+        let infill = Infill { sampler, known: known.clone(), allowed: Some(allowed(k)) };
+        let steps = trajectory(model, &infill, grid(5), [200, 4, 1], &Rng::new(2), &Device::flex()).unwrap();
+        let z = numbers(steps.last().unwrap().1);
+        assert!(z.chunks(4).all(|row| row[0] < 2.0 && row[1] < 2.0 && row[3] == 1.0), "{infill:?}: {:?}", &z[..12]);
+        // The third entry may be category 2, and the first two are both of the others.
+        assert!(z.chunks(4).any(|row| row[2] == 2.0) && z.chunks(4).any(|row| row[0] == 0.0), "{infill:?}");
+        // Rows do not depend on each other.
+        let alone = trajectory(model, &infill, grid(5), [1, 4, 1], &Rng::new(2), &Device::flex()).unwrap();
+        assert_eq!(numbers(alone.last().unwrap().1), z[..4], "{infill:?}");
+    };
+    let masked = ends(Discrete::absorbing(FlowMatching {}, 4, MASK));
+    for sampler in all() {
+        check(&masked, 4, sampler);
+    }
+    // At t = 0 the last schedule leaves some noise.
+    let left = Geometric { sigma_min: 0.5, sigma_max: 20.0 };
+    for noise in [Discrete::uniform(FlowMatching {}, 3), Discrete::uniform(left, 3)] {
+        let model = ends(noise);
+        check(&model, 3, Box::new(Ancestral {}));
+        check(&model, 3, Box::new(Analytic {}));
+        check(&model, 3, Box::new(TauLeaping {}));
+        check(&model, 3, Box::new(Cached { sampler: Ancestral {} }));
+    }
+}
+
+/// What is ruled out by the known entries anyway can be ruled out beforehand, and changes no distribution; also in windows
+/// of longer sequences.
+#[test]
+fn restrictions_that_follow_from_known_entries_change_nothing() {
+    let model = absorbing(FlowMatching {});
+    let known = Tensor::<3>::from_data([[[-1.0], [1.0], [-1.0], [-1.0]]], &Device::flex());
+    let given: Vec<_> = sequences().into_iter().filter(|(x, _)| x[1] == 1).collect();
+    let given = Joint::new(Discrete::absorbing(FlowMatching {}, 4, MASK), given).unwrap();
+    // No sequence with 1 in the second place has 2 in the first.
+    let mut allowed = vec![1.0; 16];
+    allowed[2] = 0.0;
+    let allowed = Tensor::<3>::from_data(TensorData::new(allowed, [1, 4, 4]), &Device::flex());
+    let infill = Infill { sampler: Box::new(FirstHitting {}), known, allowed: Some(allowed) };
+    let (far, chance) = total_variation(&given, &sequence_counts(&model, &infill, 2, 6000, &Rng::new(8)));
+    assert!(far < chance + 0.02, "{far:.4} of {chance:.4}");
+
+    let model = Chained { noise: Discrete::absorbing(FlowMatching {}, 4, MASK), reads: RefCell::default() };
+    let blocks = Blocks { sampler: Analytic {}, block: 1, window: Some(3) };
+    let mut allowed = vec![1.0; 40];
+    // Place 7 is never category 1.
+    allowed[7 * 4 + 1] = 0.0;
+    let allowed = Some(Tensor::<3>::from_data(TensorData::new(allowed, [1, 10, 4]), &Device::flex()));
+    let known = Tensor::<3>::from_data(TensorData::new(vec![-1.0; 10], [1, 10, 1]), &Device::flex());
+    let infill = Infill { sampler: Box::new(blocks), known, allowed };
+    let steps = trajectory(&model, &infill, grid(10), [60, 10, 1], &Rng::new(1), &Device::flex()).unwrap();
+    let z = numbers(steps.last().unwrap().1);
+    assert!(z.chunks(10).all(|row| row[7] != 1.0) && z.chunks(10).any(|row| row[6] == 1.0), "{z:?}");
+    assert!(model.reads.borrow().iter().all(|length| *length <= 3));
 }
 
 /// A chain of letters, each the one before or the next: exact however long, for a model that reads `WINDOW` letters.
@@ -446,13 +518,23 @@ fn samplers_refuse_other_noise_and_invalid_settings() {
     assert!(
         Sampler::<2>::check(&Blocks::<Analytic>::default(), &masked).unwrap_err().to_string().contains("second axis")
     );
-    let known =
-        |n: f64| Infill { sampler: Box::new(Analytic {}), known: Tensor::<3>::from_data([[[n]]], &Device::flex()) };
+    let known = |n: f64| Infill {
+        sampler: Box::new(Analytic {}),
+        known: Tensor::<3>::from_data([[[n]]], &Device::flex()),
+        allowed: None,
+    };
     assert!(
         message(&known(4.0), &masked)
             .contains("`known` must hold indices from 0 to 3 or −1 if unknown, got 4 in entry 0")
     );
     assert!(known(-1.0).check(&masked as &dyn Noise<3>).is_ok());
+    let allowed = |values: Vec<f64>| {
+        let shape = [1, 1, values.len()];
+        Infill { allowed: Some(Tensor::from_data(TensorData::new(values, shape), &Device::flex())), ..known(-1.0) }
+    };
+    assert!(allowed(vec![1.0; 4]).check(&masked as &dyn Noise<3>).is_ok());
+    assert!(message(&allowed(vec![1.0; 3]), &masked).contains("`allowed` must say of each of the 4 categories"));
+    assert!(message(&allowed(vec![0.0; 4]), &masked).contains("`allowed` must leave every entry a category"));
     let prior = Noise::<3>::stationary(&masked, [1, 2, 1], &Device::flex());
     assert_eq!(numbers(prior.sample(&mut Rng::new(0)).value), [3.0, 3.0]);
 }

@@ -5,13 +5,18 @@ mod measurement;
 mod output;
 mod picture;
 
+pub(crate) use entrant::short;
+
 use crate::{
     args,
     commands::{of_rank, sample},
     data::{Facts, Set, Split},
     device, dyn_model, messages,
+    needs::Needs,
     recipe::Recipe,
+    recipe::memory,
     recipe::plan::{DataSpec, Plan},
+    recipe::sections::MAX_STEPS,
     registry::{Modules, Rank},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -25,6 +30,12 @@ use tweedie::{
     train::Parameters,
 };
 
+/// The default of `--steps`.
+const DEFAULT_STEPS: [usize; 4] = [5, 10, 20, 40];
+
+/// The most seeds that are compared.
+const MAX_SEEDS: usize = 10_000;
+
 /// Exact problems by name: a mixture of three Gaussians in the plane under a schedule.
 const EXACT: [&str; 3] = ["variance-preserving", "ornstein-uhlenbeck", "edm"];
 
@@ -35,6 +46,16 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     let args = &args;
     if args.steps.contains(&0) {
         return Err(Error::invalid("`--steps` must list step counts of 1 or more, got 0"));
+    }
+    if let Some(steps) = args.steps.iter().find(|steps| **steps > MAX_STEPS) {
+        return Err(Error::invalid(format!("`--steps` must be at most {}, got {steps}", messages::grouped(MAX_STEPS))));
+    }
+    if args.seeds > MAX_SEEDS {
+        return Err(Error::invalid(format!(
+            "`--seeds` must be at most {}, got {}",
+            messages::grouped(MAX_SEEDS),
+            args.seeds
+        )));
     }
     if args.n == 0 {
         return Err(Error::invalid("`--n` must be 1 or more"));
@@ -67,7 +88,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     }
     let device = device::named("cpu")?;
     let sample::Opened { weights, facts, recipe, .. } = sample::open(&args.model)?;
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
     match facts.shape.len() {
         1 => from.compare::<2>(),
@@ -87,6 +108,7 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let plane = |rows: Vec<Vec<f64>>| -> Tensor<2> {
         Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), 2]), (&Device::flex(), DType::F64))
     };
+    memory_of(args, &Needs::default())?;
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
         model_of: &|_| Box::new(&model),
@@ -104,6 +126,15 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
         modules,
     };
     case.compare()
+}
+
+/// Checks that the samples that are held at once fit into the memory that is free.
+fn memory_of(args: &args::Compare, needs: &Needs) -> Result<()> {
+    // A solver keeps the states of its stages, an adaptive one of the rows together; a start and its end for each seed.
+    let starts = args.seeds as f64;
+    memory::check_flag("--n", args.n, &|n| needs.solving(n) + needs.keeping(n) * 2.0 * starts)?;
+    memory::check_flag("--tune", args.tune.unwrap_or(1), &|n| needs.solving(n))?;
+    memory::check_flag("--samples", args.samples.unwrap_or(2), &|n| needs.keeping(n) * 8.0)
 }
 
 /// An opened run.
@@ -137,6 +168,13 @@ impl Of<'_> {
             (true, None) => "x̂ clipped to the data range",
             (false, None) => "x̂ not clipped",
         };
+        if plan.noise.path().is_none() && !plan.noise.categorical() {
+            return Err(Error::invalid(format!(
+                "the noise of {} has no schedule of α and σ (its `Noise::path` is `None`), and so no probability-flow ODE to \
+                 compare samplers on; use `tweedie evaluate`",
+                self.args.model.display()
+            )));
+        }
         if plan.noise.path().is_none() {
             return Err(Error::invalid(format!(
                 "{} is a model of categorical data, which has no probability-flow ODE to compare samplers on; \
@@ -144,6 +182,16 @@ impl Of<'_> {
                 self.args.model.display()
             )));
         }
+        // The default counts as far as a table has them.
+        let mut args = self.args.clone();
+        if let Some(table) = plan.noise.steps().filter(|_| args.steps == DEFAULT_STEPS) {
+            args.steps.retain(|steps| *steps <= table);
+            if args.steps.is_empty() {
+                args.steps = vec![table];
+            }
+        }
+        let args = &args;
+        memory_of(args, &Needs::of(&plan))?;
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let mut shape = [self.args.n; D];
@@ -164,13 +212,20 @@ impl Of<'_> {
             };
             let train_set =
                 load(Split::Train)?.ok_or_else(|| Error::invalid("the training data of the run are missing"))?;
+            if train_set.len() < 2 {
+                return Err(Error::invalid(format!(
+                    "`--samples` measures distances between two sets of 2 or more, and the training data of {} are 1 \
+                     sample: leave out `--samples`",
+                    self.args.model.display()
+                )));
+            }
             let (other, _) = take(&*train_set);
             // Held-out data if there are any, so that memorization is not rewarded.
             let (own, classes) = match load(Split::Test)? {
                 Some(set) if set.len() > 1 => take(&*set),
                 _ => take(&*train_set),
             };
-            conditions = classes;
+            conditions = if plan.train.cond_dropout == 1.0 { Classes::none() } else { classes };
             data = Some([own, other]);
         }
         let case = Case::<D> {
@@ -178,7 +233,7 @@ impl Of<'_> {
                 let denoiser = model.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(denoiser, plan.sample.threshold)
             },
-            classes: &|rows| sample::cycled(&facts, rows),
+            classes: &|rows| sample::cycled(&facts, &plan.train, rows),
             estimate,
             schedule: plan.schedule.schedule()?,
             dtype: DType::F32,
@@ -188,7 +243,7 @@ impl Of<'_> {
             shape,
             title: &self.args.model.display().to_string(),
             own: (!self.args.no_clip).then(|| self.own()),
-            args: self.args,
+            args,
             modules: self.modules,
         };
         case.compare()

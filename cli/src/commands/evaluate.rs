@@ -1,7 +1,8 @@
 //! `tweedie evaluate`: a trained run on held-out data.
 //!
-//! For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has such a
-//! bound. The bits of a line of text include its end token, and bits per character divide them by its characters plus
+//! The loss is the training objective, of the network's predictions as they are: x̂ is not clipped, since it is not in
+//! training. For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has
+//! such a bound, of the model as the recipe samples it, or of the network's predictions with `--no-clip`. The bits of a line of text include its end token, and bits per character divide them by its characters plus
 //! one; the n-gram baselines are measured in the same way.
 use crate::{
     args,
@@ -11,9 +12,12 @@ use crate::{
     device,
     dyn_model::EvaluationSet,
     messages,
-    output::console::say,
+    needs::Needs,
+    output::{console::say, progress::Progress},
     recipe::Recipe,
+    recipe::memory::{self, Field},
     recipe::plan::{DataSpec, Plan},
+    recipe::sections::MAX_STEPS,
     registry::{Modules, Rank},
 };
 use burn::tensor::Device;
@@ -21,6 +25,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tweedie::{
     Error, Result,
+    denoise::Truncation,
     train::{Checkpoint, Parameters},
 };
 use tweedie_data::{Baseline, Mean, Texts, baselines};
@@ -28,6 +33,13 @@ use tweedie_data::{Baseline, Mean, Texts, baselines};
 pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if args.rows == Some(0) || args.times == 0 {
         return Err(Error::invalid("`--rows` and `--times` must be 1 or more"));
+    }
+    if args.times > MAX_STEPS {
+        return Err(Error::invalid(format!(
+            "`--times` must be at most {}, got {}",
+            messages::grouped(MAX_STEPS),
+            args.times
+        )));
     }
     let device = device::named(&args.device)?;
     let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
@@ -69,22 +81,43 @@ impl Case<'_> {
         // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
         let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
+        let bar = Progress::new(args.json, "evaluating");
         let set = EvaluationSet {
             data: held_out,
             rows: &rows,
             batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
+            unconditional: plan.train.cond_dropout == 1.0,
             seed: args.seed,
+            progress: &|fraction| bar.at(fraction),
             device: self.device,
         };
+        if args.device == "cpu" {
+            let needs = Needs::of(&plan);
+            let bytes = |batch| needs.sampling(batch, batch, 1);
+            let remedy = "; the batch of an evaluation is a part of the training batch";
+            Field { path: "train.batch", value: set.batch, bytes: &bytes, remedy }
+                .check(self.recipe, memory::available()?)?;
+        }
         let loss = model.mean_loss(&set, &plan.objective, plan.times.as_deref());
         let mut results = Results { rows: n, of: held_out.len(), loss, bits: None };
         if plan.noise.categorical() {
-            let bits = model.bound_bits(&set, args.times)?;
+            let (guidance, truncation) = match args.no_clip {
+                true => (1.0, Truncation::default()),
+                false => (plan.sample.guidance, plan.sample.truncation()),
+            };
+            bar.doing("evaluating the bound".into());
+            let bits = model.bound_bits(&set, args.times, guidance, truncation)?;
             let tokens: Vec<f64> = rows
                 .iter()
                 .map(|row| held_out.texts().map_or(facts.shape[0], |texts| texts.num_tokens(*row)) as f64)
                 .collect();
-            let mut measured = Bits { per_token: Mean::ratio(&bits, &tokens), per_char: None, baselines: vec![] };
+            let mut measured = Bits {
+                of: bits_of(args.no_clip, guidance, truncation),
+                excluded: bits.iter().filter(|bits| bits.is_infinite()).count(),
+                per_token: Mean::ratio(&bits, &tokens),
+                per_char: None,
+                baselines: vec![],
+            };
             if let Some(texts) = held_out.texts() {
                 let characters: Vec<f64> = rows.iter().map(|row| texts.num_characters(*row) as f64).collect();
                 measured.per_char = Some(Mean::ratio(&bits, &characters));
@@ -92,7 +125,8 @@ impl Case<'_> {
             }
             results.bits = Some(measured);
         }
-        results.show(args.json, facts);
+        bar.clear();
+        results.show(args.json, &held_out.facts());
         Ok(())
     }
 
@@ -113,9 +147,30 @@ struct Results {
     bits: Option<Bits>,
 }
 struct Bits {
+    /// The model that they are of.
+    of: String,
+    /// The number of samples that it cannot generate.
+    excluded: usize,
     per_token: Mean,
     per_char: Option<Mean>,
     baselines: Vec<Baseline>,
+}
+
+/// The model that the bits are of.
+fn bits_of(network: bool, guidance: f64, truncation: Truncation) -> String {
+    let Truncation { temperature, top_k, top_p } = truncation;
+    let settings = [
+        (guidance != 1.0).then(|| format!("guidance {guidance}")),
+        (temperature != 1.0).then(|| format!("temperature {temperature}")),
+        top_k.map(|k| format!("top_k {k}")),
+        (top_p != 1.0).then(|| format!("top_p {top_p}")),
+    ];
+    let settings: Vec<String> = settings.into_iter().flatten().collect();
+    match (network, settings.is_empty()) {
+        (true, _) => "the network's predictions".into(),
+        (false, true) => "the model as it is sampled: the network's predictions".into(),
+        (false, false) => format!("the model as it is sampled: {}", settings.join(", ")),
+    }
 }
 
 impl Results {
@@ -124,11 +179,23 @@ impl Results {
             say(&pretty(&self.json()));
             return;
         }
-        say(&format!("data        {}", facts.describe()));
-        say(&format!("held out    {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
-        let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.value, mean.error);
-        say(&format!("loss        {}", mean(&self.loss)));
+        say(&format!("held out    {}", facts.describe()));
+        say(&format!("evaluated   {} of {} samples", messages::grouped(self.rows), messages::grouped(self.of)));
+        let mean = |mean: &Mean| match mean.value.is_finite() {
+            true => format!("{:.4} ± {:.4}", mean.value, mean.error),
+            false => "∞".into(),
+        };
+        let not_clipped = if facts.bounded { ", of x̂ as it is predicted, not clipped" } else { "" };
+        say(&format!("loss        {}{not_clipped}", mean(&self.loss)));
         let Some(bits) = &self.bits else { return };
+        say(&format!("bits of     {}", bits.of));
+        if bits.excluded > 0 {
+            say(&format!(
+                "            {} of {} samples cannot be generated so; `--no-clip` measures the network's predictions",
+                messages::grouped(bits.excluded),
+                messages::grouped(self.rows)
+            ));
+        }
         let Some(per_char) = &bits.per_char else {
             say(&format!("bits per dimension {}", mean(&bits.per_token)));
             return;
@@ -151,6 +218,8 @@ impl Results {
             "loss_error": self.loss.error,
         });
         let Some(bits) = &self.bits else { return all };
+        all["bits_of"] = json!(bits.of);
+        all["rows_excluded"] = json!(bits.excluded);
         all["bits_per_token"] = json!(bits.per_token.value);
         all["bits_per_token_error"] = json!(bits.per_token.error);
         if let Some(per_char) = &bits.per_char {

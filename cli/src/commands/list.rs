@@ -12,10 +12,11 @@ use crate::{
 };
 use serde_json::{Value, json};
 use tweedie::{
-    Error, Result,
+    Error, Result, laws,
     noise::{Discrete, Gaussian, Noise},
     sample::{Properties, Sampler},
     schedule::{Linear, VariancePreserving},
+    spacing::{Spacing, Uniform},
 };
 
 /// What can be listed: the modules of a kind, or the fields of a section.
@@ -159,6 +160,9 @@ fn one(args: &args::List, modules: &Modules, kind: Kind, name: &str) -> Result<(
     paragraph("", "  ", &format!("{}: {}", bold(&format!("{kind} {name}")), module.summary));
     if let Some(own) = Declared::of(modules, name).filter(|own| kind == Kind::Sampler && own.continuous) {
         say(&format!("  By default {}.", own.figures()));
+        if let Some(text) = unfit_sentence(&own.unfit) {
+            paragraph("  ", "  ", &text);
+        }
     }
     fields(&module.fields);
     say("");
@@ -230,6 +234,27 @@ struct Declared {
     continuous: bool,
     categorical: bool,
     properties: Properties,
+    /// The schedules for which it is unfit.
+    unfit: Vec<&'static str>,
+}
+
+/// The built-in schedules for which a sampler declares itself unfit with 20 uniform timesteps.
+pub(crate) fn unfit<const D: usize>(sampler: &dyn Sampler<D>) -> Vec<&'static str> {
+    let unfit = |schedule| {
+        let noise = Gaussian::new(schedule);
+        sampler.check(&noise).is_ok() && sampler.unfit(&noise, &Uniform::default().grid(20)).is_some()
+    };
+    laws::schedules().into_iter().filter_map(|(name, schedule)| unfit(schedule).then_some(name)).collect()
+}
+/// What follows from [`unfit`].
+pub(crate) fn unfit_sentence(schedules: &[&str]) -> Option<String> {
+    if schedules.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "Unfit for 20 uniform timesteps on the schedules {}: `tweedie sample` warns there.",
+        messages::list(schedules)
+    ))
 }
 impl Declared {
     fn of(modules: &Modules, name: &str) -> Option<Self> {
@@ -240,6 +265,7 @@ impl Declared {
             continuous: sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok(),
             categorical: categorical.into_iter().any(|noise| sampler.check(noise).is_ok()),
             properties: sampler.properties(),
+            unfit: unfit(&*sampler),
         })
     }
     /// Whether it follows the probability-flow ODE.
@@ -291,6 +317,7 @@ fn entry(modules: &Modules, kind: Kind, module: &Description) -> Value {
         entry["categorical"] = json!(own.categorical);
         entry["order"] = json!(own.properties.order);
         entry["nfe_per_step"] = json!(own.properties.nfe_per_step);
+        entry["unfit"] = json!(own.unfit);
     }
     entry
 }

@@ -5,15 +5,16 @@ mod process;
 mod run;
 mod schedule;
 
+use super::{compare, sample::module_of};
 use crate::{
     output::console::say,
-    recipe::unknown_module,
+    recipe::{Recipe, build},
     registry::{AnySchedule, Modules, module},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use toml::Table;
+use toml::Value;
 use tweedie::{
     Dual,
     schedule::{Schedule, Survival},
@@ -146,10 +147,11 @@ pub enum What {
     },
     /// The forward process on an image, with the histogram of its values
     Forward {
-        /// PNG or JPEG file [default: a built-in image]
+        /// Picture file [default: a built-in image]
         image: Option<PathBuf>,
-        /// Schedule by name, as in `tweedie list schedule`
-        #[arg(long, default_value = "cosine", value_name = "NAME")]
+        /// Schedule: its name, as in `tweedie list schedule`, or a table, as in
+        /// '{ name = "linear", steps = 100, beta_end = 0.05 }'
+        #[arg(long, default_value = "cosine", value_name = "SCHEDULE")]
         schedule: String,
         /// Noise type
         #[arg(long, value_enum, default_value_t = Kind::Gaussian)]
@@ -160,11 +162,18 @@ pub enum What {
         /// Longer side of the image in pixels; larger images are downscaled
         #[arg(long, default_value_t = 112, value_name = "N", value_parser = clap::value_parser!(u16).range(8..=256))]
         side: u16,
+        /// Show the chain q(x_t | x_{t−1}) of one trajectory too, beside samples of the marginal q(x_t | x)
+        #[arg(long)]
+        chain: bool,
+        /// Number of steps of the chain [default: T of a table, 100 of other schedules]
+        #[arg(long, requires = "chain", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        steps: Option<u32>,
     },
     /// Noise schedules: signal and noise scale, log-SNR, β(t), weights
     Schedule {
-        /// Schedules by name, as in `tweedie list schedule` [default: linear, cosine, sqrt, flow-matching and
-        /// ornstein-uhlenbeck]
+        /// Schedules: names, as in `tweedie list schedule`, or tables, as in '{ name = "linear", steps = 100 }' [default:
+        /// linear, cosine, sqrt, flow-matching and ornstein-uhlenbeck]
+        #[arg(value_name = "SCHEDULE")]
         names: Vec<String>,
     },
     /// The forward process on points, and the probability-flow ODE back with an exact denoiser
@@ -172,8 +181,9 @@ pub enum What {
         /// Data set
         #[arg(long, value_enum, default_value_t = Cloud::Moons)]
         data: Cloud,
-        /// Schedule by name, as in `tweedie list schedule`
-        #[arg(long, default_value = "variance-preserving", value_name = "NAME")]
+        /// Schedule: its name, as in `tweedie list schedule`, or a table, as in
+        /// '{ name = "linear", steps = 100, beta_end = 0.05 }'
+        #[arg(long, default_value = "variance-preserving", value_name = "SCHEDULE")]
         schedule: String,
         /// Number of points
         #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=2000))]
@@ -189,7 +199,7 @@ pub enum What {
     },
     /// Every plot with its defaults, with an index page
     Gallery {
-        /// PNG or JPEG file for the forward process [default: a built-in image]
+        /// Picture file for the forward process [default: a built-in image]
         #[arg(long, value_name = "FILE")]
         image: Option<PathBuf>,
         /// Folder of a run, to be included
@@ -226,33 +236,36 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Result<Page> {
             gauss::conditional(*correlation, [mean[0], mean[1]], [std[0], std[1]], usize::from(*frames), seed)
         }
         What::Convolution { first, second, points } => gauss::convolution(*first, *second, *points as usize),
-        What::Forward { image, schedule: name, noise, frames, side } => {
+        What::Forward { image, schedule: text, noise, frames, side, chain, steps } => {
             let picture = forward::picture(image.as_deref(), usize::from(*side))?;
-            let schedule = schedule(name, modules)?;
+            let (name, schedule) = schedule(text, modules, "--schedule ")?;
+            let table = schedule.steps();
             let schedule = match noise {
                 Kind::Gaussian => schedule.schedule()?,
                 Kind::Uniform | Kind::Absorbing => Arc::new(Signal(schedule.survival()?)),
             };
-            forward::page(&picture, &*schedule, name, *noise, usize::from(*frames), seed)
+            let steps = chain.then(|| steps.map_or(table.unwrap_or(100), |n| n as usize));
+            let forward = forward::Forward { schedule: &*schedule, name: &name, kind: *noise, seed };
+            forward.page(&picture, usize::from(*frames), steps)
         }
         What::Schedule { names } => {
             let names = match names.is_empty() {
                 true => ["linear", "cosine", "sqrt", "flow-matching", "ornstein-uhlenbeck"].map(str::to_owned).to_vec(),
                 false => names.clone(),
             };
-            let all = names.iter().map(|name| {
-                let schedule = schedule(name, modules)?;
+            let all = names.iter().map(|text| {
+                let (name, schedule) = schedule(text, modules, "")?;
                 let shown = match schedule.schedule() {
                     Ok(shown) => shown,
                     Err(_) => Arc::new(Signal(schedule.survival()?)),
                 };
-                Ok((name.clone(), shown))
+                Ok((name, shown))
             });
             schedule::page(&all.collect::<Result<Vec<_>>>()?)
         }
-        What::Process { data, schedule: name, points, steps } => process::page(
+        What::Process { data, schedule: text, points, steps } => process::page(
             data.shape(),
-            schedule(name, modules)?.schedule()?,
+            schedule(text, modules, "--schedule ")?.1.schedule()?,
             usize::from(*points),
             usize::from(*steps),
             seed,
@@ -271,6 +284,8 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
         noise,
         frames: 24,
         side: 112,
+        chain: false,
+        steps: None,
     };
     let process = |data| What::Process { data, schedule: "variance-preserving".into(), points: 300, steps: 24 };
     let all = [
@@ -308,13 +323,12 @@ impl Schedule for Signal {
     }
 }
 
-/// A schedule by name, with its defaults.
-fn schedule(name: &str, modules: &Modules) -> Result<AnySchedule> {
-    let known = modules.schedules.names();
-    if !known.contains(&name) {
-        return Err(Error::invalid(unknown_module(module::Kind::Schedule, name, &known)));
-    }
-    Ok(modules.schedules.build(name, Table::new())?.0)
+/// A schedule given as a name or a table, and a short label of it.
+fn schedule(text: &str, modules: &Modules, flag: &str) -> Result<(String, AnySchedule)> {
+    let mut recipe = Recipe::parse("the schedule", String::new())?;
+    recipe.put("schedule", Value::Table(module_of(text)?), format!("{flag}{text}"))?;
+    let (schedule, _) = build::module(&recipe, modules, module::Kind::Schedule, "schedule", &modules.schedules)?;
+    Ok((compare::short(text)?, schedule))
 }
 
 /// The lines between `// show NAME` and the next `// show`, moved to the left edge.

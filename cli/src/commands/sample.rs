@@ -7,8 +7,9 @@ use crate::{
     args,
     data::{Facts, data_error},
     device,
-    dyn_model::{SampleRequest, generate},
+    dyn_model::{Known, SampleRequest, generate},
     messages,
+    needs::{self, Needs},
     output::console::{note, say},
     output::progress::Progress,
     output::sample_files,
@@ -16,7 +17,7 @@ use crate::{
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{Modules, Rank, settings::Part},
-    run_dir::{RunDir, facts_from, read_metadata},
+    run_dir::{RunDir, facts_from, read_metadata, step_of},
 };
 use burn::tensor::Device;
 use std::{
@@ -27,6 +28,7 @@ use toml::{Table, Value};
 use tweedie::{
     Error, Result,
     net::Classes,
+    sample::Diagnosis,
     train::{Checkpoint, Parameters},
 };
 use tweedie_data::npy;
@@ -37,10 +39,11 @@ pub(crate) const FRAMES: usize = 11;
 /// Runs the command.
 pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let device = device::named(&args.device)?;
-    let Opened { weights, base, facts, mut recipe } = open(&args.run)?;
+    let Opened { weights, base, name, facts, mut recipe } = open(&args.run)?;
     flags(&mut recipe, args)?;
     let data = DataSpec::new(&recipe, modules)?;
-    let case = Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base };
+    let case =
+        Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base, name };
     match facts.shape.len() {
         1 => case.sample::<2>(),
         2 => case.sample::<3>(),
@@ -52,55 +55,80 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
 /// A run without its weights.
 pub(crate) struct Opened {
     pub weights: PathBuf,
-    /// The folder in which `samples` is created.
+    /// The folder in which samples are written, into the first free of `NAME`, `NAME-2`, ….
     pub base: PathBuf,
+    pub name: String,
     pub facts: Facts,
     pub recipe: Recipe,
 }
 
 /// Opens a run, or one of its checkpoints.
 pub(crate) fn open(run: &Path) -> Result<Opened> {
-    let (weights, base) = weights(run)?;
+    let (weights, base, name) = weights(run)?;
     let notes = read_metadata(&weights)?;
     let facts = facts_from(&notes, &weights)?;
     let text = notes.get("recipe").cloned().unwrap_or_default();
     let recipe = Recipe::parse(&format!("the recipe of {}", run.display()), text)?;
-    Ok(Opened { weights, base, facts, recipe })
+    Ok(Opened { weights, base, name, facts, recipe })
 }
 
-/// The file of weights that a path stands for, and the folder in which `samples` is created.
-fn weights(run: &Path) -> Result<(PathBuf, PathBuf)> {
+/// The file of weights that a path stands for, and where its samples are written: a folder, and a name in it.
+fn weights(run: &Path) -> Result<(PathBuf, PathBuf, String)> {
+    let usual = "samples".to_owned();
     if run.is_file() {
-        return match run.extension().is_some_and(|ending| ending == "safetensors") {
-            true => Ok((run.to_path_buf(), run.with_extension(""))),
-            false => Err(Error::invalid(format!(
+        if run.extension().is_none_or(|ending| ending != "safetensors") {
+            return Err(Error::invalid(format!(
                 "{} is not a checkpoint: give the folder of a run, as runs/digits, or one of its .safetensors files",
                 run.display()
-            ))),
-        };
+            )));
+        }
+        let beside = |depth| run.ancestors().nth(depth).map(|folder| RunDir(folder.to_path_buf()));
+        let stem = run.file_stem().unwrap_or_default().to_string_lossy();
+        return Ok(match [beside(1), beside(2)] {
+            [Some(folder), _] if folder.is_run() => (run.to_path_buf(), folder.0, usual),
+            // A checkpoint of a run.
+            [_, Some(folder)] if folder.is_run() => (run.to_path_buf(), folder.0, format!("samples-{stem}")),
+            _ => (run.to_path_buf(), run.with_extension(""), usual),
+        });
     }
     let folder = RunDir::open(run, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let device = Device::flex();
     let mut warn = |text: String| note(&format!("warning: {text}"));
-    let step = |path: &Path| read_metadata(path).ok().and_then(|notes| notes.get("step")?.parse::<u64>().ok());
-    let finished = step(&folder.model());
+    let finished = step_of(&folder.model());
     // A resumed run has checkpoints that are newer than the final weights of the run before.
     let newest = folder.newest_step();
     if let Some(finished) = finished
         && newest.is_none_or(|newest| newest <= finished)
     {
-        return Ok((folder.model(), folder.0));
+        return Ok((folder.model(), folder.0, usual));
     }
-    match folder.latest(&device, &mut warn) {
-        Some(read) if finished.is_none_or(|finished| read.checkpoint.step > finished) => Ok((read.path, folder.0)),
-        _ if finished.is_some() => Ok((folder.model(), folder.0)),
-        _ => Err(Error::invalid(format!(
+    match folder.latest(&device, &|_| Ok(()), &mut warn) {
+        Ok(Some(read)) if finished.is_none_or(|finished| read.checkpoint.step > finished) => {
+            Ok((read.path, folder.0, usual))
+        }
+        _ if finished.is_some() => Ok((folder.model(), folder.0, usual)),
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::invalid(format!(
             "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train \
              --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),
     }
+}
+
+/// Creates the first of `base/name`, `base/name-2`, … that does not exist.
+fn free_folder(base: &Path, name: &str) -> Result<PathBuf> {
+    fs::create_dir_all(base).map_err(Error::io(base, "create the folder"))?;
+    for n in 1.. {
+        let out = base.join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
+        match fs::create_dir(&out) {
+            Ok(()) => return Ok(out),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io(&out, "create the folder")(error)),
+        }
+    }
+    unreachable!("one of infinitely many folders is free")
 }
 
 /// Writes the command line's values into the recipe.
@@ -168,11 +196,12 @@ struct Case<'a> {
     device: &'a Device,
     weights: PathBuf,
     base: PathBuf,
+    name: String,
 }
 
 impl Case<'_> {
-    /// The shape of a sample of x, and the token ids that are known.
-    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Vec<f32>>)> {
+    /// The shape of a sample of x, and what is given of each.
+    fn shape_and_known<const D: usize>(&self, plan: &Plan<D>) -> Result<(Vec<usize>, Option<Known>)> {
         let args = self.args;
         let mut shape = plan.x.shape.clone();
         let codec = self.facts.categories.as_ref().and_then(|categories| categories.codec());
@@ -214,7 +243,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = classes::chosen(facts, &args.class, plan.sample.n)?;
+        let classes = classes::chosen(facts, &plan.train, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -224,38 +253,47 @@ impl Case<'_> {
             }
             Some(times) => evenly_spaced(plan.sample.steps, times),
         };
+        if args.device == "cpu" {
+            // The samples may be longer than those that the model was trained on.
+            let needs = Needs::of(&plan).with_shape(&shape);
+            needs::check_sampling(self.recipe, &plan, &needs, plan.sample.n, recorded.len())?;
+        }
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let request = SampleRequest {
-            known: known.as_deref(),
+            known: known.as_ref(),
             seed: args.seed,
             ..request(&plan, &classes, &recorded, self.device)
         };
         let bar = Progress::new(args.quiet, "sampling");
-        let samples = generate(&*model, &shape, &request, &mut |fraction| bar.at(fraction))?;
+        let samples = generate(&*model, &shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
         bar.clear();
         let not_finite = samples.frames.iter().flatten().filter(|x| !x.is_finite()).count();
         if not_finite > 0 {
+            let why = match &samples.diagnosis.failure {
+                Some(failure) => failure.clone(),
+                None => {
+                    "the sampler diverged or the run's weights are damaged; if `--sampler ddim` fails too, it is the \
+                         weights"
+                        .into()
+                }
+            };
             return Err(Error::invalid(format!(
-                "{} of the samples are NaN or infinite, so nothing was written: the sampler diverged or the run's \
-                 weights are damaged; if `--sampler ddim` fails too, it is the weights",
+                "{} of the samples are NaN or infinite, so nothing was written: {why}",
                 messages::count(not_finite, "value")
             )));
         }
-        if !args.quiet
-            && let Some(text) = divergence(&plan, samples.last())
-        {
-            note(&text);
+        if !args.quiet {
+            warn(&plan, &samples.diagnosis);
         }
         let out = match &args.out {
-            Some(out) => out.clone(),
-            None => (1..)
-                .map(|n| self.base.join(if n == 1 { "samples".into() } else { format!("samples-{n}") }))
-                .find(|out| !out.exists())
-                .expect("one of infinitely many folders is free"),
+            Some(out) => fs::create_dir_all(out).map(|()| out.clone()).map_err(Error::io(out, "create the folder"))?,
+            None => free_folder(&self.base, &self.name)?,
         };
-        fs::create_dir_all(&out).map_err(Error::io(&out, "create the folder"))?;
-        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n)?;
+        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n).inspect_err(|_| {
+            // A new folder in which nothing could be written; others are not empty.
+            let _ = args.out.is_none().then(|| fs::remove_dir(&out));
+        })?;
         if args.trajectory.is_some() {
             sample_files::values(
                 &out.join("trajectory.npy"),
@@ -294,33 +332,24 @@ pub(crate) fn request<'a, const D: usize>(
         batch: plan.sample.batch,
         seed: 0,
         recorded,
+        range: (plan.x.bounded || plan.sample.threshold.is_some()).then_some([-1.0, 1.0]),
         device,
     }
 }
 
-/// A warning if samples lie far outside the data range: the sampler diverged, which the clipping of pictures would
-/// hide.
-fn divergence<const D: usize>(plan: &Plan<D>, values: &[f32]) -> Option<String> {
-    if !plan.facts.bounded || plan.facts.categories.is_some() {
-        return None;
+/// Warnings of what the trajectories show: samples that cannot be data, errors that a step amplified, a sampler that does
+/// not fit the schedule, a start from pure noise where signal is left.
+pub(crate) fn warn<const D: usize>(plan: &Plan<D>, diagnosis: &Diagnosis) {
+    let steps = messages::count(plan.sample.steps, "step");
+    for problem in diagnosis.problems() {
+        note(&format!("warning: `{}` in {steps}: {problem}", name(plan)));
     }
-    let share = values.iter().filter(|x| x.abs() > 2.0).count() as f64 / values.len() as f64;
-    if share <= 0.01 {
-        return None;
-    }
+}
+
+/// The sampler's name.
+fn name<const D: usize>(plan: &Plan<D>) -> &str {
     let name = plan.resolved.get("sample").and_then(|sample| sample.get("sampler")?.get("name")?.as_str());
-    let end = plan.schedule.schedule().ok()?.at(1.0);
-    let level =
-        if end.alpha > 0.0 { messages::grouped((end.sigma / end.alpha).round() as usize) } else { "infinity".into() };
-    let why = if plan.sample.guidance.abs() > 4.0 { ", or less guidance" } else { "" };
-    Some(format!(
-        "warning: {:.0} % of the sampled values lie outside twice the data range: the sampler `{}` diverged in {}. At \
-         t = 1 this schedule has σ/α = {level}, where some samplers are unstable: use `deis` or `unipc`, or more \
-         steps{why}.",
-        100.0 * share,
-        name.unwrap_or("of the recipe"),
-        messages::count(plan.sample.steps, "step"),
-    ))
+    name.unwrap_or("the sampler")
 }
 
 /// `times` indices of a trajectory of `steps` steps, including both ends.

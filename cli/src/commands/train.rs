@@ -1,32 +1,39 @@
 //! `tweedie train`: trains a model from a recipe, with checkpoints, evaluations, samples and a report.
+mod cautions;
+mod from;
 mod interrupt;
+mod labels;
+mod resume;
+mod space;
 
 use crate::{
     args,
     commands::{for_rank, of_rank, sample},
-    data::{Facts, Set, Split, data_error},
+    data::{DataPart, Facts, Fingerprint, Set, Split, data_error},
     device,
     dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
-    messages,
+    messages, needs,
     output::console::{note, say},
     output::picture,
     output::progress::{Progress, TrainingProgress},
     output::report,
     output::sample_files,
     output::text,
+    recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
-    recipe::{Part, Recipe},
     registry::{Modules, Rank},
-    run_dir::{Line, Metrics, RunDir, facts_from, read_metadata},
+    run_dir::{Line, Lock, Metrics, RunDir},
 };
 use burn::tensor::{Device, Tensor};
-use std::time::Instant;
+use labels::Labels;
+use std::{path::Path, time::Instant};
 use toml::Value;
 use tweedie::{
     Error, Result,
     data::Data,
     error::ErrorKind,
     net::Classes,
+    sample::{Diagnosis, signal_left},
     train::{Checkpoint, write_atomically},
 };
 
@@ -34,30 +41,46 @@ use tweedie::{
 const DEFAULT: &str = include_str!("../../../recipes/digits.toml");
 const DEFAULT_NAME: &str = "digits";
 
+/// What a training begins with.
+enum Origin {
+    /// Initial weights.
+    New,
+    /// The weights of another run.
+    From(Box<sample::Opened>),
+    /// The latest checkpoint of a run, which is locked.
+    Run(RunDir, Lock),
+}
+
 /// Trains; `false` if it was interrupted.
 pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
     let device = device::named(&args.device)?;
-    let name = match &args.recipe {
-        Some(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        None => DEFAULT_NAME.to_owned(),
-    };
-    let (mut recipe, folder) = if args.resume {
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut name = args.recipe.as_deref().map_or(DEFAULT_NAME.to_owned(), stem);
+    let (mut recipe, origin) = if args.resume {
         let folder = RunDir::latest_run(args.out.as_deref(), &name)?;
-        (Recipe::of_run(&folder.recipe())?, Some(folder))
+        // Before its recipe is read: another training may be about to write it.
+        let lock = folder.lock()?;
+        (Recipe::of_run(&folder.recipe())?, Origin::Run(folder, lock))
     } else {
-        let recipe = match &args.recipe {
-            Some(path) => Recipe::read(path)?,
-            None => Recipe::parse("recipes/digits.toml (built in)", DEFAULT.into())?,
+        let from = args.from.as_deref().map(sample::open).transpose()?;
+        let recipe = match (&args.recipe, &from) {
+            (Some(path), _) => Recipe::read(path)?,
+            (None, Some(from)) => {
+                let base = from.base.canonicalize().unwrap_or_else(|_| from.base.clone());
+                name = base.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned());
+                from.recipe.clone()
+            }
+            (None, None) => Recipe::parse("recipes/digits.toml (built in)", DEFAULT.into())?,
         };
-        (recipe, None)
+        (recipe, from.map_or(Origin::New, |from| Origin::From(Box::new(from))))
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
     };
-    let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, folder };
+    let setting = Setting { args, modules, recipe: &recipe, name: &name, data: &data, device: &device, origin };
     for_rank!(set, set => setting.train(&*set))
 }
 
@@ -92,7 +115,7 @@ struct Setting<'a> {
     name: &'a str,
     data: &'a DataSpec,
     device: &'a Device,
-    folder: Option<RunDir>,
+    origin: Origin,
 }
 
 impl Setting<'_> {
@@ -100,11 +123,20 @@ impl Setting<'_> {
     where
         Modules: Rank<D>,
     {
-        let Self { args, modules, recipe, name, data, device, folder } = self;
+        let Self { args, modules, recipe, name, data, device, origin } = self;
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        if args.device == "cpu" {
+            needs::check_training(recipe, &plan, sample::FRAMES)?;
+        }
+        if !args.quiet {
+            let remarks = plan.net.remarks(&plan.x, &*plan.noise);
+            remarks.iter().for_each(|remark| note(&format!("note: {}", messages::sentence(remark))));
+        }
         let held_out =
             if plan.run.evaluate_every > 0 { data.load(recipe, Split::Test)?.and_then(of_rank::<D>) } else { None };
+        let part = |set: &dyn Set<D>| DataPart { samples: set.len(), digest: set.digest().hex() };
+        let fingerprint = Fingerprint { training: part(set), held_out: held_out.as_deref().map(part) };
         let parts = TrainingParts {
             data: set as &dyn Data<Tensor<D>, Classes>,
             held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
@@ -115,12 +147,40 @@ impl Setting<'_> {
             device: device.clone(),
         };
         let mut trainer = plan.net.trainer(parts).map_err(|error| recipe.at_field("net", error))?;
-        let text = plan.text();
-        let folder = match folder {
-            None => RunDir::create(args.out.as_deref(), name, &text)?,
-            Some(folder) => {
-                resume(&folder, &mut *trainer, device, recipe, &plan, args)?;
-                folder
+        let mut labels = Labels::new(&plan, &fingerprint, None);
+        let (folder, _lock) = match origin {
+            Origin::Run(folder, lock) => {
+                let resume =
+                    resume::Resume { args, modules, folder: &folder, recipe, plan: &plan, fingerprint: &fingerprint };
+                let resumed = resume.restore(&mut *trainer, device)?;
+                if resumed.complete {
+                    say_unless(
+                        args.quiet,
+                        &format!(
+                            "done    {}: already at step {} of {1}, so there is nothing to do; train on with a larger \
+                         `--steps`, or: tweedie sample {}",
+                            folder.0.display(),
+                            trainer.done(),
+                            folder.typed()
+                        ),
+                    );
+                    return Ok(true);
+                }
+                labels.from = resumed.from;
+                space::check(&plan, trainer.num_params(), trainer.done(), &folder)?;
+                (folder, lock)
+            }
+            Origin::New => {
+                space::check(&plan, trainer.num_params(), 0, &RunDir::intended(args.out.as_deref()))?;
+                RunDir::create(args.out.as_deref(), name, &labels.recipe, &|_| Ok(()))?
+            }
+            Origin::From(other) => {
+                labels.from = Some(from::begin(&mut *trainer, &other, &plan, modules, device, args.quiet)?);
+                space::check(&plan, trainer.num_params(), 0, &RunDir::intended(args.out.as_deref()))?;
+                let first = |folder: &RunDir| {
+                    folder.save(&trainer.checkpoint(), &labels.notes(None), plan.run.keep).map(|_| ())
+                };
+                RunDir::create(args.out.as_deref(), name, &labels.recipe, &first)?
             }
         };
         if !args.quiet {
@@ -129,60 +189,28 @@ impl Setting<'_> {
                 say(&format!("        {notes}"));
             }
             say(&format!("net     {} parameters", messages::grouped(trainer.num_params())));
-            let begun =
-                if trainer.done() > 0 { format!(", resuming from step {}", trainer.done()) } else { String::new() };
+            say(&format!("memory  {}", needs::peak(&plan, sample::FRAMES)));
+            let begun = match (trainer.done(), &labels.from) {
+                (0, None) => String::new(),
+                (0, Some(from)) => format!(", beginning with the weights of {from}"),
+                (step, _) => format!(", resuming from step {step}"),
+            };
             say(&format!("run     {}{begun}", folder.0.display()));
+            // Before the training, since another schedule is another model.
+            let mut start = Diagnosis::default();
+            start.signal_left = plan.noise.path().and_then(|path| signal_left(path, 1.0));
+            start.problems().iter().for_each(|problem| note(&format!("warning: {problem}")));
+            let cautions = cautions::of(&plan.train, &plan.run, set.len());
+            cautions.iter().for_each(|caution| note(&format!("warning: {caution}")));
         }
-        Run { args, plan: &plan, facts: &facts, folder: &folder, device, text: &text }.go(&mut *trainer)
+        Run { args, plan: &plan, facts: &facts, folder: &folder, device, labels: &labels }.go(&mut *trainer)
     }
 }
 
-/// Restores a trainer from the latest checkpoint and writes the recipe back if flags changed it.
-fn resume<const D: usize>(
-    folder: &RunDir,
-    trainer: &mut dyn DynTrainer<D>,
-    device: &Device,
-    recipe: &Recipe,
-    plan: &Plan<D>,
-    args: &args::Train,
-) -> Result<()> {
-    folder.tidy();
-    let mut warn = |text: String| note(&format!("warning: {text}"));
-    match folder.latest(device, &mut warn) {
-        Some(read) => {
-            let place = read.path.display().to_string();
-            let known = facts_from(&read_metadata(&read.path)?, &read.path)?;
-            known.fit(&plan.facts).map_err(|error| recipe.at_field("data", error))?;
-            let step = read.checkpoint.step;
-            let steps = plan.train.steps;
-            if step > steps {
-                let message = format!(
-                    "{place} is already at step {step}, beyond the {steps} steps of the run: raise the total with \
-                     `--steps`."
-                );
-                return Err(recipe.fail("train.steps", Part::Value, &message));
-            }
-            trainer.restore(read.checkpoint).map_err(|error| match error {
-                _ if error.kind() == ErrorKind::Invalid => {
-                    Error::invalid(format!("{place} does not fit the recipe: {error}"))
-                }
-                other => other,
-            })?;
-        }
-        None if !args.quiet => note("there is no checkpoint yet; starting from step 1"),
-        None => {}
+fn say_unless(quiet: bool, line: &str) {
+    if !quiet {
+        say(line);
     }
-    let old = std::fs::read_to_string(folder.recipe()).unwrap_or_default();
-    let text = plan.text();
-    if old != text {
-        write_atomically(&folder.recipe(), text.as_bytes())?;
-    }
-    if let Some(path) = &args.recipe
-        && !args.quiet
-    {
-        note(&format!("resuming with {}; {} is not read", folder.recipe().display(), path.display()));
-    }
-    Ok(())
 }
 
 struct Run<'a, const D: usize> {
@@ -191,66 +219,80 @@ struct Run<'a, const D: usize> {
     facts: &'a Facts,
     folder: &'a RunDir,
     device: &'a Device,
-    text: &'a str,
+    labels: &'a Labels,
 }
 
 impl<const D: usize> Run<'_, D> {
     fn go(&self, trainer: &mut dyn DynTrainer<D>) -> Result<bool> {
         let (mut metrics, mut lines) = self.folder.metrics_from(trainer.done())?;
-        let settings = &self.plan.run;
-        let mut best = self.folder.best_so_far();
         let mut saved = trainer.done();
         let mut bar =
             TrainingProgress::new(self.plan.train.steps, trainer.done(), self.plan.train.batch, self.args.quiet);
         interrupt::listen();
+        let ended = self.steps(trainer, &mut metrics, &mut lines, &mut bar, &mut saved);
+        bar.clear();
+        let ended = ended.map_err(|error| self.stopped(error, saved))?;
+        interrupt::stop_listening();
+        if ended {
+            self.finish(trainer, &lines).map_err(|error| self.stopped(error, saved))?;
+        } else {
+            note(&format!(
+                "stopped after step {saved} of {}; resume with: tweedie train --resume --out {}",
+                self.plan.train.steps,
+                self.folder.typed()
+            ));
+        }
+        Ok(ended)
+    }
+
+    /// Takes the steps that are left; `false` if it was interrupted. `saved` is the step of the last checkpoint.
+    fn steps(
+        &self,
+        trainer: &mut dyn DynTrainer<D>,
+        metrics: &mut Metrics,
+        lines: &mut Vec<Line>,
+        bar: &mut TrainingProgress,
+        saved: &mut u64,
+    ) -> Result<bool> {
+        let settings = &self.plan.run;
+        let mut best = self.folder.best_so_far();
+        let mut first = true;
         loop {
             let begun = Instant::now();
             let step = match trainer.step() {
-                None => break,
-                Some(Ok(step)) => step,
-                Some(Err(error)) => {
-                    bar.clear();
-                    return Err(self.stopped(error, saved));
-                }
+                None => return Ok(true),
+                Some(step) => step?,
             };
+            if std::mem::take(&mut first) {
+                self.keep_recipe()?;
+            }
             let line = Line::of(&step, begun.elapsed().as_secs_f64());
             metrics.push(&line)?;
             lines.push(line);
             bar.step(step.step, step.loss);
             let last = step.step >= self.plan.train.steps;
             if settings.evaluate_every > 0 && (step.step.is_multiple_of(settings.evaluate_every) || last) {
-                self.evaluate(trainer, step.step, &mut metrics, &mut lines, &mut best)?;
+                self.evaluate(trainer, step.step, metrics, lines, &mut best)?;
             }
             let stop = interrupt::requested();
             if stop || last || settings.checkpoint_every > 0 && step.step.is_multiple_of(settings.checkpoint_every) {
                 metrics.sync()?;
-                self.folder.save(&trainer.checkpoint(), &self.notes(None), settings.keep)?;
-                saved = step.step;
+                self.folder.save(&trainer.checkpoint(), &self.labels.notes(None), settings.keep)?;
+                *saved = step.step;
             }
             if stop && !last {
-                bar.clear();
-                note(&format!(
-                    "stopped after step {saved} of {}; resume with: tweedie train --resume --out {}",
-                    self.plan.train.steps,
-                    self.folder.typed()
-                ));
                 return Ok(false);
             }
         }
-        interrupt::stop_listening();
-        bar.clear();
-        self.finish(trainer, &lines)?;
-        Ok(true)
     }
 
-    /// The metadata of a checkpoint, which make it usable on its own.
-    fn notes(&self, held_out: Option<f64>) -> Vec<(&'static str, String)> {
-        let mut notes = vec![
-            ("recipe", self.text.to_owned()),
-            ("data", serde_json::to_string(self.facts).expect("facts are JSON")),
-        ];
-        notes.extend(held_out.map(|loss| ("held_out", loss.to_string())));
-        notes
+    /// Writes the recipe into the run if it changed, which it may once a step was taken with it.
+    fn keep_recipe(&self) -> Result<()> {
+        let path = self.folder.recipe();
+        match std::fs::read_to_string(&path) {
+            Ok(old) if old == self.labels.recipe => Ok(()),
+            _ => write_atomically(&path, self.labels.recipe.as_bytes()),
+        }
     }
 
     fn evaluate(
@@ -272,7 +314,8 @@ impl<const D: usize> Run<'_, D> {
         let held_out = held_out.loss;
         if best.is_none_or(|best| held_out < best) {
             *best = Some(held_out);
-            self.folder.save_best(&trainer.checkpoint(), &self.notes(Some(held_out)))?;
+            metrics.sync()?;
+            self.folder.save_best(&trainer.checkpoint(), &self.labels.notes(Some(held_out)))?;
         }
         Ok(())
     }
@@ -281,11 +324,11 @@ impl<const D: usize> Run<'_, D> {
     fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::cycled(self.facts, n);
+        let classes = sample::cycled(self.facts, &self.plan.train, n);
         let recorded = [steps];
         let request =
             SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
-        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_| ())?;
+        let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_, _| ())?;
         let last = samples.last();
         let folder = self.folder.file("progress");
         let file = |ending: &str| -> Result<std::path::PathBuf> {
@@ -300,40 +343,39 @@ impl<const D: usize> Run<'_, D> {
         Ok(())
     }
 
-    /// Adds to the error of a step how to resume.
+    /// Adds to an error how to resume.
     fn stopped(&self, error: Error, saved: u64) -> Error {
-        let typed = self.folder.typed();
-        match error.kind() {
-            ErrorKind::NotFinite if saved > 0 => Error::invalid(format!(
-                "{error}. The last checkpoint is that of step {saved}; resume from it with, for example: tweedie train \
-                 --resume --out {typed} --set train.lr={}",
-                self.plan.train.lr * 0.5
-            )),
-            ErrorKind::NotFinite => Error::invalid(format!(
-                "{error}. There is no checkpoint yet; start again from step 1 with, for example: tweedie train \
-                 --resume --out {typed} --set train.lr={}",
-                self.plan.train.lr * 0.5
-            )),
-            _ => error,
-        }
+        let resume = format!("tweedie train --resume --out {}", self.folder.typed());
+        let from = match saved {
+            0 => "there is no checkpoint yet; start again from step 1 with".to_owned(),
+            step => format!("the last checkpoint is that of step {step}; resume from it with"),
+        };
+        let remedy = match error.kind() {
+            ErrorKind::NotFinite => {
+                format!("{from}, for example: `{resume} --set train.lr={}`", self.plan.train.lr * 0.5)
+            }
+            _ => format!("{from}: `{resume}`"),
+        };
+        let remedy = error.remedy().map_or(remedy.clone(), |own| format!("{own}; {remedy}"));
+        error.with_remedy(remedy)
     }
 
-    /// Writes weights, samples and the report.
+    /// Writes samples, the report and, last, the weights: a run that has the weights of its last step is complete.
     fn finish(&self, trainer: &dyn DynTrainer<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
-        let checkpoint: Checkpoint = trainer.checkpoint();
-        let mut notes = self.notes(None);
-        notes.push(("step", checkpoint.step.to_string()));
-        checkpoint.save_weights(&folder.model(), &notes)?;
-
         let sample = &self.plan.sample;
-        let classes = sample::cycled(self.facts, sample.n);
+        let classes = sample::cycled(self.facts, &self.plan.train, sample.n);
         let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
         let request = sample::request(self.plan, &classes, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");
         let model = trainer.model();
-        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |fraction| bar.at(fraction))?;
+        let samples = generate(&*model, &self.plan.x.shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
         bar.clear();
+        if !self.args.quiet {
+            let mut diagnosis = samples.diagnosis.clone();
+            diagnosis.signal_left = None;
+            sample::warn(self.plan, &diagnosis);
+        }
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
         let shown = sample_files::write(&folder.0, self.facts, &samples, &classes, sample.n)?;
         let trajectory = sample_files::write_trajectory(&folder.0, self.facts, &samples, &classes, &title)?;
@@ -341,11 +383,15 @@ impl<const D: usize> Run<'_, D> {
             folder,
             title: &title,
             facts: self.facts,
-            recipe: self.text,
+            recipe: &self.labels.recipe,
             lines,
             batch: self.plan.train.batch,
             parameters: trainer.num_params(),
         })?;
+        let checkpoint: Checkpoint = trainer.checkpoint();
+        let mut notes = self.labels.notes(None);
+        notes.push(("step", checkpoint.step.to_string()));
+        checkpoint.save_weights(&folder.model(), &notes)?;
         if !self.args.quiet {
             let pictures: String = [shown.filter(|_| trajectory.is_some()), trajectory]
                 .into_iter()

@@ -3,16 +3,24 @@ mod output;
 
 use crate::{
     args,
-    commands::{for_rank, list::pretty},
+    commands::{
+        for_rank,
+        list::{pretty, unfit, unfit_sentence},
+    },
     data::categories::Categories,
     data::{Facts, Set, Split},
+    dyn_model::timesteps,
     messages,
-    output::console::say,
+    output::{
+        console::{note, say},
+        progress::Progress,
+    },
     recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
     registry::{
-        AnySchedule, Modules, Rank,
+        AnySchedule, Modules, NoiseOn, Rank,
         module::{Kind, Registry},
+        schema::{Field, Range, Type},
     },
     run_dir::RunDir,
 };
@@ -23,7 +31,7 @@ use tweedie::{
     Error, Result, Rng,
     laws::{self, Check},
     loss::Loss,
-    noise::{Discrete, Gaussian, Noise},
+    noise::{Discrete, Gaussian, Noise, Variance},
     sample::Sampler,
     schedule::{FlowMatching, Linear, VariancePreserving},
 };
@@ -45,11 +53,16 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             None if Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file() => {
                 of_recipe(&Recipe::read(Path::new(what))?, modules)?
             }
+            // A module by its name alone, of each kind that has one of that name.
+            None if args.name.is_none() && !kinds_of(what, modules).is_empty() => {
+                let named = args::Verify { what: None, name: Some(what.clone()), ..args.clone() };
+                by_name(&kinds_of(what, modules), &named, modules)?
+            }
             None => {
                 return Err(Error::invalid(format!(
                     "`{what}` is not a kind of module with laws{} The kinds are {}; `tweedie verify FILE.toml` and \
                      `tweedie verify RUN` check the modules of a recipe or a run.",
-                    messages::meant(what, &KINDS),
+                    messages::meant(what, &known(modules)),
                     messages::list(&KINDS)
                 )));
             }
@@ -65,9 +78,21 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
     verdict(&verified)
 }
 
+/// The kinds that have laws and a module of that name.
+fn kinds_of(name: &str, modules: &Modules) -> Vec<&'static str> {
+    let has = |kind: &str| Kind::named(kind).is_some_and(|kind| modules.names(kind).contains(&name));
+    KINDS.into_iter().filter(|kind| has(kind)).collect()
+}
+
+/// The kinds that have laws, and the modules of these kinds.
+fn known(modules: &Modules) -> Vec<&str> {
+    let names = KINDS.into_iter().filter_map(Kind::named).flat_map(|kind| modules.names(kind));
+    KINDS.into_iter().chain(names).collect()
+}
+
 /// The laws of all modules of some kinds, with default settings.
 fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Result<Vec<Module>> {
-    let mut verified = vec![];
+    let (mut verified, mut wanted) = (vec![], vec![]);
     for kind in kinds {
         let names: Vec<String> =
             Kind::named(kind).map_or(vec![], |kind| modules.names(kind)).into_iter().map(str::to_owned).collect();
@@ -80,10 +105,22 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
                 messages::some(&names)
             )));
         }
-        for name in names.iter().filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name)) {
-            verified.push((*kind, name.clone(), checks(kind, name, modules)?));
-        }
+        wanted.extend(
+            names
+                .into_iter()
+                .filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == name))
+                .map(|name| (*kind, name)),
+        );
     }
+    let bar = Progress::new(false, "");
+    let count = wanted.len() as f64;
+    for (i, (kind, name)) in wanted.into_iter().enumerate() {
+        bar.doing(format!("{kind} {name}"));
+        let checks = checks(kind, &name, modules)?;
+        verified.push((kind, name, checks));
+        bar.at((i + 1) as f64 / count);
+    }
+    bar.clear();
     Ok(verified)
 }
 
@@ -114,7 +151,11 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         }
         "sampler" => {
             let three = &Rank::<3>::ranked(modules).samplers;
-            sampler(&*default_of(kind, name, &two.samplers)?, &*default_of(kind, name, three)?)
+            let plane = default_of(kind, name, &two.samplers)?;
+            say_unfit(name, &*plane);
+            let mut checks = sampler(&*plane, &*default_of(kind, name, three)?);
+            checks.extend(settings(name, modules));
+            checks
         }
         "loss" => {
             // A loss for sequences only depends on a learned embedding.
@@ -127,7 +168,11 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let table = || Linear::new(100);
             let (uniform, absorbing) = (Discrete::uniform(table(), 3), Discrete::absorbing(table(), 4, 3));
             let mut checks = if loss.check(&Gaussian::new(table())).is_ok() {
-                laws::loss(&*loss, &Gaussian::new(table()), &x)
+                let bounds = [Variance::Small, Variance::Large, Variance::Learned].map(|variance| {
+                    let noise = Gaussian::new(table()).with_variance(variance);
+                    (format!("variance {variance:?}").to_lowercase(), laws::bound_of_density(&*loss, &noise))
+                });
+                [laws::loss(&*loss, &Gaussian::new(table()), &x), worst(bounds)].concat()
             } else if loss.check(&uniform).is_ok() {
                 laws::loss(&*loss, &uniform, &one_hot(&x))
             } else {
@@ -144,20 +189,68 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
         },
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
-            let make = default_of(kind, name, &two.noises)?;
             // Some noises need a schedule that is a table of steps.
             let table = AnySchedule::both("linear", Linear::between(100, 1e-4, 0.5));
-            let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
-            noise.check()?;
-            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
-            let x = match noise.categories() {
-                // Data are never the mask, which is the last category.
-                Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
-                None => x,
+            let made = |make: &NoiseOn<2>| {
+                let noise = make(&preserving, &facts).or_else(|_| make(&table, &facts))?;
+                noise.check()?;
+                Ok::<_, Error>(noise)
             };
-            laws::noise(&*noise, &x)
+            let x = Rng::new(0).normal_tensor([64, 3], &Device::flex(), DType::F64);
+            let of = |noise: Arc<dyn Noise<2>>| {
+                let x = match noise.categories() {
+                    // Data are never the mask, which is the last category.
+                    Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
+                    None => x.clone(),
+                };
+                laws::noise(&*noise, &x)
+            };
+            let mut all = vec![(String::new(), of(made(&default_of(kind, name, &two.noises)?)?))];
+            // Its other prediction types and variances, if it has any.
+            for (field, value) in OPTIONS {
+                let settings = toml::Table::from_iter([(field.to_owned(), toml::Value::from(value))]);
+                if let Ok((make, _)) = two.noises.build(name, settings)
+                    && let Ok(noise) = made(&make)
+                {
+                    all.push((format!("{field} {value}"), of(noise)));
+                }
+            }
+            worst(all)
         }
     })
+}
+
+/// Settings of noises whose laws are checked beside the defaults.
+const OPTIONS: [(&str, &str); 11] = [
+    ("prediction", "x0"),
+    ("prediction", "epsilon"),
+    ("prediction", "v"),
+    ("prediction", "velocity"),
+    ("prediction", "score"),
+    ("prediction", "edm"),
+    ("prediction", "logits"),
+    ("variance", "large"),
+    ("variance", "learned"),
+    ("reverse", "plug-in"),
+    ("reverse", "mixture"),
+];
+
+/// Each law at the settings where it was broken, or else where the deviation was largest.
+fn worst(all: impl IntoIterator<Item = (String, Vec<Check>)>) -> Vec<Check> {
+    let mut worst: Vec<Check> = vec![];
+    for (settings, checks) in all {
+        for mut check in checks {
+            if !settings.is_empty() {
+                check.place = format!("{}, {settings}", check.place);
+            }
+            match worst.iter_mut().find(|known| known.law == check.law) {
+                None => worst.push(check),
+                Some(known) if known.holds() && (!check.holds() || check.measured > known.measured) => *known = check,
+                Some(_) => {}
+            }
+        }
+    }
+    worst
 }
 
 /// The laws of a sampler on exact problems: points in the plane and sequences of categories, if it supports their
@@ -172,6 +265,48 @@ fn sampler(plane: &dyn Sampler<2>, sequences: &dyn Sampler<3>) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// The laws of convergence that fail for a sampler with a setting other than the default: each choice and each order of
+/// its fields, and η = ½.
+fn settings(name: &str, modules: &Modules) -> Vec<Check> {
+    let samplers = &Rank::<2>::ranked(modules).samplers;
+    let all = modules.of_kind(Kind::Sampler);
+    let fields = all.iter().find(|module| module.name == name).map_or(&[][..], |module| &module.fields[..]);
+    let values = |field: &Field| -> Vec<toml::Value> {
+        match &field.type_ {
+            Type::Choice(choices) => choices.iter().map(|choice| choice.value.clone().into()).collect(),
+            Type::Boolean => vec![true.into(), false.into()],
+            Type::Integer(Range { minimum: Some(least), maximum: Some(most), .. }) if most - least < 10.0 => {
+                (*least as i64..=*most as i64).map(Into::into).collect()
+            }
+            Type::Number(_) if field.name == "eta" => vec![0.5.into()],
+            _ => vec![],
+        }
+    };
+    let mut failed = vec![];
+    for field in fields {
+        for value in values(field) {
+            let setting = format!("{} = {value}", field.name);
+            let Ok((sampler, _)) = samplers.build(name, [(field.name.clone(), value)].into_iter().collect()) else {
+                continue;
+            };
+            let noise = Gaussian::new(VariancePreserving::default());
+            if sampler.check(&noise).is_err() || sampler.properties().consistency {
+                continue;
+            }
+            let wrong = laws::convergence(&*sampler).into_iter().filter(|check| !check.holds());
+            failed.extend(wrong.map(|check| Check { place: format!("{setting}, {}", check.place), ..check }));
+        }
+    }
+    failed
+}
+
+/// Names the built-in schedules for which a sampler declares itself unfit.
+fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
+    if let Some(text) = unfit_sentence(&unfit(sampler)) {
+        note(&format!("sampler {name}: {text}"));
+    }
 }
 
 /// The laws of a network with its default settings, for data of a shape with three classes.
@@ -243,9 +378,30 @@ where
     let plane = Rank::<2>::ranked(modules).samplers.build(&own, settings.clone());
     let sequences = Rank::<3>::ranked(modules).samplers.build(&own, settings);
     if let (Ok((plane, _)), Ok((sequences, _))) = (plane, sequences) {
-        verified.push(("sampler", own, sampler(&*plane, &*sequences)));
+        let mut checks = sampler(&*plane, &*sequences);
+        say_unfit(&own, &*plane);
+        // On the recipe's own schedule too.
+        if let Ok(schedule) = plan.schedule.schedule()
+            && !plan.noise.categorical()
+        {
+            let noise = Gaussian::new(schedule.clone());
+            let times = sample_times(&plan);
+            if let Some(unfit) = times.and_then(|times| plane.unfit(&noise, &times)) {
+                note(&format!("sampler {own} is unfit for the schedule {}: {unfit}", name(&["schedule"])));
+            }
+            checks.extend(laws::robustness_on(&*plane, &name(&["schedule"]), schedule));
+        }
+        verified.push(("sampler", own, checks));
     }
     Ok(verified)
+}
+
+/// The timesteps of sampling.
+fn sample_times<const D: usize>(plan: &Plan<D>) -> Option<Vec<f64>> {
+    match &plan.sample_times {
+        Some(times) => timesteps(&**times, plan.sample.steps).ok(),
+        None => Some(tweedie::spacing::sampling_grid(&*plan.noise, plan.sample.steps)),
+    }
 }
 
 /// The name of the module at a path of a resolved recipe.

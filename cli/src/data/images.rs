@@ -1,5 +1,6 @@
 //! Images, and the sources of images.
 use crate::data::{
+    digest::Digest,
     facts::Facts,
     source::{Loaded, Set, Source, data_error},
 };
@@ -39,6 +40,13 @@ impl Set<4> for ImageSet {
             samples: self.0.len(),
             categories: None,
         }
+    }
+    fn digest(&self) -> Digest {
+        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _ } = &self.0;
+        let sizes = [*channels, *height, *width, window[0], window[1], usize::from(*levels), usize::from(*flip)];
+        let digest = Digest::default().numbers(sizes.map(|size| size as u64)).bytes(pixels);
+        let digest = classes.iter().fold(digest, |digest, class| digest.text(class));
+        digest.numbers(labels.iter().flatten().map(|label| u64::from(*label)))
     }
     fn notes(&self) -> Option<String> {
         (!self.0.notes.is_empty()).then(|| self.0.notes.to_string())

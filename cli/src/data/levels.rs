@@ -1,6 +1,7 @@
 //! The levels of images as categories.
 use crate::data::{
     categories::{Categories, Shown},
+    digest::Digest,
     facts::Facts,
     source::Set,
 };
@@ -63,6 +64,9 @@ impl Set<3> for Levels {
             }),
             ..facts
         }
+    }
+    fn digest(&self) -> Digest {
+        self.images.digest()
     }
     fn notes(&self) -> Option<String> {
         self.images.notes()

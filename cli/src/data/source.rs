@@ -1,8 +1,8 @@
 //! Data of any rank, and where they come from.
-use crate::data::facts::Facts;
-use burn::tensor::Tensor;
+use crate::data::{digest::Digest, facts::Facts};
+use burn::tensor::{Device, Tensor};
 use std::fmt::Debug;
-use tweedie::{Error, Result, data::Data, net::Classes};
+use tweedie::{Error, Result, Rng, data::Data, net::Classes};
 use tweedie_data::Split;
 
 /// A set of data of rank `D`, the batch included.
@@ -16,6 +16,19 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
     /// The text, where it is such.
     fn texts(&self) -> Option<&tweedie_data::Texts> {
         None
+    }
+    /// A digest of all samples in their order, by which a run that is resumed recognizes its data. Default: that of every value
+    /// and label, read batch by batch.
+    fn digest(&self) -> Digest {
+        const ROWS: usize = 256;
+        let (rng, device) = (Rng::new(0).stream("digest"), Device::flex());
+        let rows: Vec<usize> = (0..self.len()).collect();
+        rows.chunks(ROWS).enumerate().fold(Digest::default(), |digest, (i, rows)| {
+            let (x, Classes(labels)) = self.batch(rows, &rng.at_step(i as u64), &device);
+            let values: Vec<f32> = x.try_into_vec_as().expect("a tensor can be read back");
+            let digest = values.into_iter().fold(digest, |digest, value| digest.bytes(&value.to_le_bytes()));
+            digest.numbers(labels.into_iter().map(|label| label.map_or(u64::MAX, u64::from)))
+        })
     }
 }
 
@@ -72,6 +85,6 @@ pub(crate) fn data_error(error: tweedie_data::Error) -> Error {
         }
         // The sentence is about the file, the field only says which setting names it.
         (Some(_), Some(field)) => Error::invalid(format!("cannot be used: {error}")).with_field(field),
-        (_, None) => Error::invalid(error.to_string()),
+        (_, None) => Error::invalid(error.to_string().trim_end_matches('.')),
     }
 }

@@ -1,6 +1,7 @@
 //! Text as sequences of token ids.
 use crate::data::{
     categories::{Categories, Shown},
+    digest::Digest,
     facts::Facts,
     source::{Loaded, Set, Source, data_error},
 };
@@ -49,5 +50,10 @@ impl Set<3> for TextSet {
     }
     fn texts(&self) -> Option<&Texts> {
         Some(&self.0)
+    }
+    fn digest(&self) -> Digest {
+        let rows = (0..self.0.len()).map(|row| self.0.get(row).len() as u64);
+        let digest = Digest::default().numbers([self.0.codec.length as u64]).numbers(rows);
+        self.0.tokens().iter().fold(digest, |digest, token| digest.bytes(&token.to_le_bytes()))
     }
 }

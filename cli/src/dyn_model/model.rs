@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
     Result, Rng,
-    denoise::Denoiser,
+    denoise::{Denoiser, Truncated, Truncation},
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
@@ -71,8 +71,14 @@ pub(crate) trait DynModel<const D: usize> {
     /// The mean loss. Default of `times`: the training times of the noise.
     fn mean_loss(&self, set: &EvaluationSet<'_, D>, objective: &Objective<D>, times: Option<&dyn Spacing>) -> Mean;
     /// The variational bound on −log₂ p(x) of each row of categorical data, estimated from `num_times` timesteps per
-    /// row.
-    fn bound_bits(&self, set: &EvaluationSet<'_, D>, num_times: usize) -> Result<Vec<f64>>;
+    /// row: of the model with this guidance and truncation. +∞ where truncation excludes a category of the row.
+    fn bound_bits(
+        &self,
+        set: &EvaluationSet<'_, D>,
+        num_times: usize,
+        guidance: f64,
+        truncation: Truncation,
+    ) -> Result<Vec<f64>>;
 }
 impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N, DynTransform<D>> {
     fn grid(&self, steps: usize) -> Vec<f64> {
@@ -95,7 +101,13 @@ impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N,
         }
         Mean::ratio(&losses, &vec![1.0; losses.len()])
     }
-    fn bound_bits(&self, set: &EvaluationSet<'_, D>, num_times: usize) -> Result<Vec<f64>> {
+    fn bound_bits(
+        &self,
+        set: &EvaluationSet<'_, D>,
+        num_times: usize,
+        guidance: f64,
+        truncation: Truncation,
+    ) -> Result<Vec<f64>> {
         let noise = self.noise();
         // The tightest bound that the noise has: in continuous time if the process is continuous.
         let loss: Box<dyn Loss<D>> = match (noise.categories().and_then(|known| known.mask), noise.steps()) {
@@ -105,7 +117,11 @@ impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N,
         };
         let mut bits = vec![];
         for (raw, y, rng) in set.batches() {
-            let bound = likelihood::bound(&*self.conditioned(&y), &*loss, self.transform.encode(raw), num_times, &rng)?;
+            let mut denoiser = Model::guided(self, &y, guidance);
+            if truncation != Truncation::default() {
+                denoiser = Box::new(Truncated { model: denoiser, truncation });
+            }
+            let bound = likelihood::bound(&*denoiser, &*loss, self.transform.encode(raw), num_times, &rng)?;
             bits.extend(bound.rows.into_iter().map(|nats| nats / std::f64::consts::LN_2));
         }
         Ok(bits)

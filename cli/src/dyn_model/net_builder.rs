@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device};
 use tweedie::{
     Result, Rng, laws,
     laws::Check,
-    net::{self, Classes},
+    net::{self, Classes, Footprint},
     noise::Noise,
     train::Parameters,
 };
@@ -24,6 +24,10 @@ pub(crate) trait NetBuilder<const D: usize> {
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn DynModel<D>>>;
+    /// The memory that the network needs, if that is known.
+    fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint>;
+    /// Remarks on settings that may not be meant.
+    fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String>;
     /// Runs the laws of networks on one with initial weights.
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
 }
@@ -41,6 +45,12 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         let model = model::build(self, parts, &Rng::new(0), device)?;
         let weights = weights(&Parameters::of(&model))?;
         Ok(Box::new(weights.into_module(model)))
+    }
+    fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint> {
+        NetConfig::footprint(self, &model::task(facts, noise))
+    }
+    fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String> {
+        NetConfig::remarks(self, &model::task(facts, noise))
     }
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;

@@ -1,13 +1,17 @@
 //! Generation of samples from a model, batch by batch.
 use super::model::DynModel;
-use crate::messages;
+use crate::{dyn_model::Known, messages};
 use burn::tensor::{Device, Tensor, TensorData};
-use std::sync::Arc;
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 use tweedie::{
     Error, Result, Rng,
-    denoise::{Denoiser, Thresholded, Truncated, Truncation},
+    denoise::{Denoiser, Restricted, Thresholded, Truncated, Truncation},
     net::{Classes, Condition as _},
-    sample::{Infill, Sampler, trajectory},
+    noise::{Estimate, Noise},
+    sample::{Diagnosis, Infill, Sampler, trajectory},
     spacing::Spacing,
 };
 
@@ -23,8 +27,8 @@ pub(crate) struct SampleRequest<'a, const D: usize> {
     pub truncation: Truncation,
     /// Quantile of dynamic thresholding; `None` disables it.
     pub threshold: Option<f64>,
-    /// Known token ids of every sample, −1 where unknown.
-    pub known: Option<&'a [f32]>,
+    /// What is given of every sample.
+    pub known: Option<&'a Known>,
     /// The class of each sample.
     pub classes: &'a Classes,
     /// Number of samples.
@@ -33,6 +37,8 @@ pub(crate) struct SampleRequest<'a, const D: usize> {
     pub seed: u64,
     /// Indices of the timesteps at which the trajectory is recorded, increasing; the last is `steps`.
     pub recorded: &'a [usize],
+    /// The range of the values of x, if it has one.
+    pub range: Option<[f64; 2]>,
     pub device: &'a Device,
 }
 
@@ -40,6 +46,8 @@ pub(crate) struct SampleRequest<'a, const D: usize> {
 pub(crate) struct Samples {
     pub times: Vec<f64>,
     pub frames: Vec<Vec<f32>>,
+    /// What the trajectories show of the samples.
+    pub diagnosis: Diagnosis,
 }
 impl Samples {
     /// The samples themselves: the last frame.
@@ -82,14 +90,75 @@ pub(crate) fn timesteps(times: &dyn Spacing, steps: usize) -> Result<Vec<f64>> {
     )))
 }
 
-/// Generates samples; `progress` is called after each step with the completed fraction.
+/// A denoiser that tells at which time it is evaluated.
+struct Watched<'a, const D: usize> {
+    model: Box<dyn Denoiser<D> + 'a>,
+    evaluated: &'a dyn Fn(f64),
+}
+impl<const D: usize> Denoiser<D> for Watched<'_, D> {
+    fn noise(&self) -> &dyn Noise<D> {
+        self.model.noise()
+    }
+    fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        let estimate = self.model.denoise(z, t);
+        // Of rows at times of their own the one that is furthest behind.
+        (self.evaluated)(t.iter().copied().fold(0.0, f64::max));
+        estimate
+    }
+}
+
+/// The completed fraction of sampling, by steps, and within a step by the time of the evaluations: an adaptive sampler
+/// may need many.
+struct Fraction<'a> {
+    /// Called with the fraction and the number of evaluations in the current step.
+    progress: RefCell<&'a mut dyn FnMut(f64, usize)>,
+    times: &'a [f64],
+    /// Samples of earlier batches, of this batch, and of all.
+    before: Cell<usize>,
+    rows: Cell<usize>,
+    total: usize,
+    /// The points of the trajectory that there are.
+    points: Cell<usize>,
+    /// The part of the next step that is done, and its evaluations so far.
+    part: Cell<f64>,
+    evaluations: Cell<usize>,
+}
+impl Fraction<'_> {
+    fn begin(&self, before: usize, rows: usize) {
+        self.before.set(before);
+        self.rows.set(rows);
+        self.points.set(0);
+    }
+    fn point(&self) {
+        self.points.set(self.points.get() + 1);
+        self.part.set(0.0);
+        self.evaluations.set(0);
+        self.show();
+    }
+    fn evaluated(&self, t: f64) {
+        let next = self.points.get();
+        let (Some(from), Some(to)) = (self.times.get(next.wrapping_sub(1)), self.times.get(next)) else { return };
+        self.part.set(((from - t) / (from - to)).clamp(self.part.get(), 1.0));
+        self.evaluations.set(self.evaluations.get() + 1);
+        self.show();
+    }
+    fn show(&self) {
+        let steps = self.times.len() as f64;
+        let done =
+            self.before.get() as f64 * steps + self.rows.get() as f64 * (self.points.get() as f64 + self.part.get());
+        (self.progress.borrow_mut())(done / (self.total as f64 * steps), self.evaluations.get());
+    }
+}
+
+/// Generates samples; `progress` is called after each network evaluation with the completed fraction and the number of
+/// evaluations in the current step.
 ///
 /// Sample i depends on `(seed, i)` and its class only, not on the batch size.
 pub(crate) fn generate<const D: usize>(
     model: &dyn DynModel<D>,
     shape: &[usize],
     request: &SampleRequest<'_, D>,
-    progress: &mut dyn FnMut(f64),
+    progress: &mut dyn FnMut(f64, usize),
 ) -> Result<Samples> {
     let times = match request.times {
         Some(times) => timesteps(times, request.steps)?,
@@ -97,15 +166,32 @@ pub(crate) fn generate<const D: usize>(
     };
     let rng = Rng::new(request.seed).stream("sample");
     let mut frames = vec![vec![]; request.recorded.len()];
-    let total = (request.n * (request.steps + 1)) as f64;
+    let fraction = Fraction {
+        progress: RefCell::new(progress),
+        times: &times,
+        before: Cell::new(0),
+        rows: Cell::new(0),
+        total: request.n,
+        points: Cell::new(0),
+        part: Cell::new(0.0),
+        evaluations: Cell::new(0),
+    };
+    let evaluated = |t: f64| fraction.evaluated(t);
+    let mut diagnosis = Diagnosis::default();
     let infill = request.known.map(|known| {
-        let mut shape = [1; D];
-        shape[1] = known.len();
+        let tensor = |values: Vec<f32>, last: usize| {
+            let mut shape = [1; D];
+            (shape[1], shape[D - 1]) = (known.tokens.len(), last);
+            Tensor::<D>::from_data(TensorData::new(values, shape), request.device)
+        };
+        let k = model.guided(&Classes::none(), 1.0).noise().categories().map_or(1, |categories| categories.k);
         Infill {
             sampler: Box::new(request.sampler.clone()),
-            known: Tensor::<D>::from_data(TensorData::new(known.to_vec(), shape), request.device),
+            known: tensor(known.tokens.clone(), 1),
+            allowed: known.allowed(k).map(|allowed| tensor(allowed, k)),
         }
     });
+    let allowed = infill.as_ref().and_then(|infill| infill.allowed.clone());
     let sampler: &dyn Sampler<D> = match &infill {
         Some(infill) => infill,
         None => &**request.sampler,
@@ -114,21 +200,32 @@ pub(crate) fn generate<const D: usize>(
         let rows = request.batch.min(request.n - first);
         let classes = request.classes.select(&(first..first + rows).collect::<Vec<_>>());
         let mut denoiser = thresholded(model.guided(&classes, request.guidance), request.threshold);
+        // Truncation is among the allowed categories.
+        if let Some(allowed) = &allowed {
+            denoiser = Box::new(Restricted::new(denoiser, allowed.clone()));
+        }
         if request.truncation != Truncation::default() {
             denoiser = Box::new(Truncated { model: denoiser, truncation: request.truncation });
         }
+        let denoiser = Watched { model: denoiser, evaluated: &evaluated };
+        fraction.begin(first, rows);
         let mut full = [rows; D];
         full[1..].copy_from_slice(shape);
         let rng = rng.from_row(first as u64);
         let mut next = 0;
-        for (i, (_, x)) in trajectory(&*denoiser, sampler, times.clone(), full, &rng, request.device)?.enumerate() {
+        let mut steps = trajectory(&denoiser, sampler, times.clone(), full, &rng, request.device)?;
+        if let Some([low, high]) = request.range {
+            steps = steps.within(low, high);
+        }
+        for (i, (_, x)) in steps.by_ref().enumerate() {
             if request.recorded.get(next) == Some(&i) {
                 let values: Vec<f32> = model.decode(x).try_into_vec_as().expect("a tensor can be read back");
                 frames[next].extend(values);
                 next += 1;
             }
-            progress((first * (request.steps + 1) + rows * (i + 1)) as f64 / total);
+            fraction.point();
         }
+        diagnosis = if first == 0 { steps.diagnosis() } else { diagnosis.and(steps.diagnosis()) };
     }
-    Ok(Samples { times: request.recorded.iter().map(|&i| times[i]).collect(), frames })
+    Ok(Samples { times: request.recorded.iter().map(|&i| times[i]).collect(), frames, diagnosis })
 }

@@ -30,10 +30,18 @@ const NAMES: &[(&str, &str)] = &[
     ("batch-size", "batch"),
     ("train-batch-size", "batch"),
     ("gradient-accumulation-steps", "accumulate"),
+    ("gradient-clip-val", "clip"),
+    ("clip-grad-norm", "clip"),
+    ("grad-clip-norm", "clip"),
+    ("accumulate-grad-batches", "accumulate"),
+    ("grad-accum", "accumulate"),
     ("max-grad-norm", "clip"),
     ("grad-clip", "clip"),
     ("ema", "ema_decay"),
     ("ema-rate", "ema_decay"),
+    ("ema-max-decay", "ema_decay"),
+    ("decay-rate", "ema_decay"),
+    ("use-ema", "ema_decay"),
     ("drop", "cond_dropout"),
     ("p-uncond", "cond_dropout"),
     ("uncond-prob", "cond_dropout"),
@@ -47,6 +55,15 @@ const NAMES: &[(&str, &str)] = &[
     ("beta-1", "beta1"),
     ("beta-2", "beta2"),
     ("betas", "beta1"),
+    ("betas", "adam"),
+    ("beta1", "adam.beta1"),
+    ("beta2", "adam.beta2"),
+    ("eps", "adam.eps"),
+    ("adam-eps", "adam.eps"),
+    ("wd", "adam.weight_decay"),
+    ("workers", "shards"),
+    ("num-workers", "shards"),
+    ("random-seed", "seed"),
     ("epsilon", "eps"),
     // [sample]
     ("num-inference-steps", "steps"),
@@ -57,7 +74,26 @@ const NAMES: &[(&str, &str)] = &[
     ("scheduler", "sampler"),
     ("timestep-spacing", "times"),
     ("timesteps", "times"),
+    // Flags
+    ("output-dir", "out"),
+    ("resume-from-checkpoint", "resume"),
+    ("ckpt-every", "checkpoint_every"),
+    ("checkpointing-steps", "checkpoint_every"),
+    ("checkpointing-steps", "checkpoint-every"),
+    ("save-steps", "checkpoint_every"),
+    ("validation-steps", "evaluate_every"),
+    ("eval-steps", "evaluate_every"),
+    ("class-labels", "class"),
+    ("labels", "class"),
+    ("thresholding", "threshold"),
+    ("dynamic-thresholding-ratio", "threshold"),
+    ("eval-batch-size", "batch"),
     // Schedules
+    ("beta-schedule", "name"),
+    ("noise-schedule", "name"),
+    ("schedule-name", "name"),
+    ("type", "name"),
+    ("kind", "name"),
     ("num-train-timesteps", "steps"),
     ("timesteps", "steps"),
     ("first", "beta_start"),
@@ -135,6 +171,44 @@ const NAMES: &[(&str, &str)] = &[
     ("dpmpp-2s-a", "dpm-solver++2s-ancestral"),
     ("dpmpp-2s-ancestral", "dpm-solver++2s-ancestral"),
     ("uni-pc", "unipc"),
+    ("k-lms", "lms"),
+    ("k-heun", "heun"),
+    ("k-dpm-2", "dpm2"),
+    ("k-dpm-2-a", "dpm2-ancestral"),
+    ("dpm2a", "dpm2-ancestral"),
+    ("dpm-adaptive", "dormand-prince"),
+    ("dpmpp-3m-sde", "dpm-solver++"),
+    ("dpm++-sde", "dpm-solver++2s"),
+    ("dpm++-2s", "dpm-solver++2s"),
+    ("dpm++-2s-a", "dpm-solver++2s-ancestral"),
+    ("dpm-solver-multistep", "dpm-solver++"),
+    ("edm-stochastic", "churn"),
+    ("euler-maruyama-sde", "euler-maruyama"),
+    ("pc", "predictor-corrector"),
+    ("langevin", "predictor-corrector"),
+    ("remdm", "remasking"),
+    ("semi-autoregressive", "blocks"),
+    ("gillespie", "tau-leaping"),
+    ("ddpm-cache", "cached"),
+    // Classes of diffusers, without the ending "Scheduler"
+    ("ddpmparallel", "ancestral"),
+    ("ddimparallel", "ddim"),
+    ("eulerdiscrete", "euler"),
+    ("eulerancestraldiscrete", "euler-ancestral"),
+    ("heundiscrete", "heun"),
+    ("kdpm2discrete", "dpm2"),
+    ("kdpm2ancestraldiscrete", "dpm2-ancestral"),
+    ("lmsdiscrete", "lms"),
+    ("dpmsolvermultistep", "dpm-solver++"),
+    ("dpmsolversinglestep", "dpm-solver"),
+    ("dpmsolversde", "dpm-solver++2s"),
+    ("deismultistep", "deis"),
+    ("unipcmultistep", "unipc"),
+    ("sasolver", "sa-solver"),
+    ("edmeuler", "churn"),
+    ("edmdpmsolvermultistep", "dpm-solver++"),
+    ("flowmatcheulerdiscrete", "euler"),
+    ("flowmatchheundiscrete", "heun"),
     ("rk45", "dormand-prince"),
     ("dopri5", "dormand-prince"),
     ("lcm", "consistency"),
@@ -147,10 +221,17 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// Our name for `word`, among those that are known. Of a field within a table, as `adam.eps`, the table must be known.
-pub(crate) fn ours<T: AsRef<str>>(word: &str, known: &[T]) -> Option<&'static str> {
+pub(crate) fn ours<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");
-    let is_known = |name: &str| known.iter().any(|known| known.as_ref() == name.split('.').next().unwrap_or(name));
-    NAMES.iter().find(|(theirs, ours)| *theirs == word && is_known(ours)).map(|(_, ours)| *ours)
+    let named = |word: &str| {
+        let is_known = |name: &str| known.iter().any(|known| known.as_ref() == name.split('.').next().unwrap_or(name));
+        NAMES.iter().find(|(theirs, ours)| *theirs == word && is_known(ours)).map(|(_, ours)| *ours)
+    };
+    // `DDIMScheduler` and `sample_euler` are called by what is in them.
+    let bare = word.strip_suffix("scheduler").unwrap_or(&word);
+    let bare = bare.strip_prefix("sample-").unwrap_or(bare).trim_matches('-');
+    let itself = || known.iter().map(AsRef::as_ref).find(|known| *known == bare && *known != word);
+    named(&word).or_else(itself).or_else(|| named(bare))
 }
 
 #[cfg(test)]
@@ -165,5 +246,11 @@ mod tests {
         assert_eq!(ours("ddpm", &["linear", "cosine"]), Some("linear"));
         assert_eq!(ours("v_prediction", &["x0", "v"]), Some("v"));
         assert_eq!(ours("ddpm", &["ddim"]), None);
+        assert_eq!(ours("DDIMScheduler", &["ddim", "euler"]), Some("ddim"));
+        assert_eq!(ours("sample_euler", &["ddim", "euler"]), Some("euler"));
+        assert_eq!(ours("sample_dpmpp_2m", &["dpm-solver++"]), Some("dpm-solver++"));
+        assert_eq!(ours("EulerAncestralDiscreteScheduler", &["euler-ancestral"]), Some("euler-ancestral"));
+        assert_eq!(ours("lr_scheduler", &["lr_schedule"]), Some("lr_schedule"));
+        assert_eq!(ours("Scheduler", &["data"]), None);
     }
 }

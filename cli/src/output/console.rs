@@ -1,12 +1,42 @@
 //! Lines on the terminal: what is printed, how wide, and what is bold.
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::Mutex,
+};
+use tweedie::Error;
 
 /// The width of the terminal in columns; 80 if standard output is not one.
 const USUAL: usize = 80;
 
-/// A line on standard output; nothing if nobody reads it any more.
+/// Why a line could not be written to standard output: the first reason.
+static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// A line on standard output; nothing if nobody reads it any more. Another failure is reported at the end, by [`written`], because
+/// it must not stop a training.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    failed(writeln!(io::stdout(), "{line}"));
+}
+fn failed(outcome: io::Result<()>) {
+    if let Err(error) = outcome
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        FAILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Whether everything was written to standard output, `outcome` of the last write included.
+///
+/// # Errors
+///
+/// If it was not, for a reason other than a closed pipe.
+pub(crate) fn written(outcome: io::Result<()>) -> tweedie::Result<()> {
+    failed(outcome.and_then(|()| io::stdout().flush()));
+    match FAILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(error) => {
+            Err(Error::io("standard output", "write to")(error).with_remedy("what was printed is not complete"))
+        }
+    }
 }
 
 /// A line on standard error.

@@ -8,25 +8,14 @@ use tweedie_data::{
     RgbImage,
     picture::{Layout, grid, strip},
 };
+use tweedie_plot::{Axis, Figure, Mark, Panel, Theme, gallery};
 
-/// Number of samples in a picture of trajectories.
+/// Number of samples in a picture of trajectories of images.
 const STRIP: usize = 10;
-/// Side lengths of scatter plots, in pixels.
-const CLOUD: usize = 420;
-const SMALL_CLOUD: usize = 160;
-/// The axes of scatter plots span ±SPAN.
-const SPAN: f32 = 3.0;
-/// Class colors: the palette of Okabe and Ito, distinguishable with color blindness.
-const COLORS: [[u8; 3]; 8] = [
-    [0, 114, 178],
-    [230, 159, 0],
-    [0, 158, 115],
-    [213, 94, 0],
-    [204, 121, 167],
-    [86, 180, 233],
-    [120, 120, 120],
-    [178, 160, 30],
-];
+/// Most classes of points with a color and an entry in the legend each.
+const NAMED: usize = 14;
+/// Pixels of a file per pixel of a scatter plot.
+const DENSITY: f64 = 1.5;
 
 enum Kind {
     Images([usize; 3]),
@@ -49,8 +38,9 @@ pub fn samples(facts: &Facts, values: &[f32], classes: &Classes) -> Result<Optio
     match kind(facts) {
         Some(Kind::Images(shape)) => images(facts, shape, values, classes).map(Some),
         Some(Kind::Cloud) => {
-            let cloud = cloud(values, classes, CLOUD);
-            grid(&cloud, [1, 3, CLOUD, CLOUD], &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(data_error)
+            let points = own(facts, values);
+            let (axes, note) = axes(&points);
+            Ok(Some(drawn(&Figure::new("", 1).panel(cloud(facts, &points, classes, axes).note(note)))))
         }
         None => Ok(None),
     }
@@ -65,24 +55,38 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     present.dedup();
     let rows: Vec<Vec<usize>> =
         present.iter().map(|class| (0..n).filter(|&i| classes.0[i] == Some(*class)).collect()).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let by_class = rows.iter().map(Vec::len).sum::<usize>() == n && rows.len() > 1 && columns > 1;
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let by_class = rows.iter().map(Vec::len).sum::<usize>() == n && rows.len() > 1 && most > 1;
     if !by_class {
         return grid(values, [n, channels, height, width], &Layout::default()).map_err(data_error);
     }
     let layout = Layout::default();
+    let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+    let columns = square(&counts, width as f64 / height as f64);
     // Cells without a sample have the background color, or are transparent.
     let blank = if channels == 4 { -1.0 } else { f32::from(layout.background[0]) / 127.5 - 1.0 };
-    let mut cells = vec![blank; rows.len() * columns * each];
-    for (row, members) in rows.iter().enumerate() {
-        for (column, &i) in members.iter().enumerate() {
-            let at = (row * columns + column) * each;
-            cells[at..at + each].copy_from_slice(&values[i * each..(i + 1) * each]);
+    let (mut cells, mut labels) = (vec![], vec![]);
+    for (members, class) in rows.iter().zip(&present) {
+        // A class of more samples than columns has several rows, and its name beside the first.
+        for (i, row) in members.chunks(columns).enumerate() {
+            labels.push(if i == 0 { facts.classes[*class as usize].clone() } else { String::new() });
+            row.iter().for_each(|&i| cells.extend_from_slice(&values[i * each..(i + 1) * each]));
+            cells.resize(labels.len() * columns * each, blank);
         }
     }
-    let names = present.iter().map(|class| facts.classes[*class as usize].clone()).collect();
-    grid(&cells, [rows.len() * columns, channels, height, width], &Layout { columns, row_labels: names, ..layout })
-        .map_err(data_error)
+    let shape = [labels.len() * columns, channels, height, width];
+    grid(&cells, shape, &Layout { columns, row_labels: labels, ..layout }).map_err(data_error)
+}
+
+/// The number of columns at which classes of these numbers of samples, each in rows of its own, make the picture most
+/// nearly square, for images of this ratio of width to height.
+fn square(counts: &[usize], ratio: f64) -> usize {
+    let oblong = |columns: usize| {
+        let rows: usize = counts.iter().map(|count| count.div_ceil(columns)).sum();
+        (columns as f64 * ratio / rows as f64).ln().abs()
+    };
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    (1..=most).min_by(|a, b| oblong(*a).total_cmp(&oblong(*b))).unwrap_or(1)
 }
 
 /// The trajectories of the first samples: one row per sample, one column per timestep.
@@ -105,37 +109,136 @@ pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &C
             strip(&values, [frames.len(), n, channels, height, width], times, &layout).map(Some).map_err(data_error)
         }
         Some(Kind::Cloud) => {
-            let panels: Vec<f32> = frames.iter().flat_map(|frame| cloud(frame, classes, SMALL_CLOUD)).collect();
-            let shape = [frames.len(), 1, 3, SMALL_CLOUD, SMALL_CLOUD];
-            strip(&panels, shape, times, &Layout { zoom: 1, ..Layout::default() }).map(Some).map_err(data_error)
+            let points: Vec<Vec<f64>> = frames.iter().map(|frame| own(facts, frame)).collect();
+            let (axes, _) = axes(&points.concat());
+            let panels = points.iter().zip(times).map(|(points, t)| {
+                let panel = cloud(facts, points, classes, axes.clone());
+                Panel { title: format!("t = {}", gallery::fixed(*t, 2)), ..panel }
+            });
+            Ok(Some(drawn(&panels.fold(Figure::new("", 4), Figure::panel))))
         }
         None => Ok(None),
     }
 }
 
-/// Points as an image of `side × side` pixels, three channels in [−1, 1].
-fn cloud(points: &[f32], classes: &Classes, side: usize) -> Vec<f32> {
-    let mut image = vec![1.0; 3 * side * side];
-    let radius = (side / 200).max(1) as isize;
-    let place = |x: f32| ((x / SPAN + 1.0) * 0.5 * (side - 1) as f32).round();
-    for (i, point) in points.chunks_exact(2).enumerate() {
-        let (x, y) = (place(point[0]), place(-point[1]));
-        let inside = |v: f32| v >= 0.0 && v < side as f32;
-        if !(inside(x) && inside(y)) {
-            continue;
-        }
-        let class = classes.0.get(i).copied().flatten().unwrap_or(0) as usize;
-        for (dy, dx) in (-radius..=radius).flat_map(|dy| (-radius..=radius).map(move |dx| (dy, dx))) {
-            let (row, column) = (y as isize + dy, x as isize + dx);
-            if dy * dy + dx * dx > radius * radius || row.min(column) < 0 || row.max(column) >= side as isize {
-                continue;
-            }
-            for (channel, level) in COLORS[class % COLORS.len()].into_iter().enumerate() {
-                let pixel = &mut image[(channel * side + row as usize) * side + column as usize];
-                // Each point has an opacity of 60 %, so that dense regions are darker.
-                *pixel = *pixel * 0.4 + (f32::from(level) / 127.5 - 1.0) * 0.6;
-            }
+/// Points in the scale of the data.
+fn own(facts: &Facts, values: &[f32]) -> Vec<f64> {
+    values.iter().map(|x| f64::from(facts.own(*x))).collect()
+}
+
+/// The axes of a scatter plot, and a sentence on the points that are outside of them.
+///
+/// The axes include all points, unless a few are so far away that the others would be a dot.
+fn axes(points: &[f64]) -> ([Axis; 2], String) {
+    let finite: Vec<&[f64]> = points.chunks_exact(2).filter(|p| p.iter().all(|v| v.is_finite())).collect();
+    let ranges = [0, 1].map(|axis| {
+        let mut values: Vec<f64> = finite.iter().map(|p| p[axis]).collect();
+        values.sort_by(f64::total_cmp);
+        let Some(last) = values.len().checked_sub(1) else { return [-1.0, 1.0] };
+        let middle = [0.005, 0.995].map(|part| values[(part * last as f64).round() as usize]);
+        let [low, high] = match values[last] - values[0] > 4.0 * (middle[1] - middle[0]).max(1e-9) && last > 200 {
+            true => middle,
+            false => [values[0], values[last]],
+        };
+        let margin = 0.05 * (high - low).max(1e-6 * high.abs().max(low.abs())).max(1e-9);
+        [low - margin, high + margin]
+    });
+    let inside = |p: &&&[f64]| (0..2).all(|axis| (ranges[axis][0]..=ranges[axis][1]).contains(&p[axis]));
+    let (all, shown) = (points.len() / 2, finite.iter().filter(inside).count());
+    let note = match all - shown {
+        0 => String::new(),
+        1 => format!("1 of {all} points is outside these axes."),
+        outside => format!("{outside} of {all} points are outside these axes."),
+    };
+    let axis = |name: &str, [low, high]: [f64; 2]| Axis::new(name).range(low, high);
+    ([axis("x₁", ranges[0]), axis("x₂", ranges[1])], note)
+}
+
+/// A scatter plot of points, colored by class.
+fn cloud(facts: &Facts, points: &[f64], classes: &Classes, [x, y]: [Axis; 2]) -> Panel {
+    let length = |axis: &Axis| axis.range.map_or(1.0, |[low, high]| high - low);
+    let aspect = (length(&y) / length(&x)).clamp(0.5, 1.2);
+    let panel = Panel::plane("", x, y).equal().aspect(aspect);
+    let class = |i: usize| classes.0.get(i).copied().flatten();
+    let mut present: Vec<Option<u32>> = (0..points.len() / 2).map(class).collect();
+    let all = present.clone();
+    present.sort_unstable();
+    present.dedup();
+    let coordinates = |chosen: &dyn Fn(Option<u32>) -> bool| -> (Vec<f64>, Vec<f64>) {
+        points.chunks_exact(2).zip(&all).filter(|(_, class)| chosen(**class)).map(|(p, _)| (p[0], p[1])).unzip()
+    };
+    // Dense clouds of smaller and fainter dots.
+    let (width, opacity) = if points.len() > 4000 { (3.0, 0.4) } else { (4.0, 0.6) };
+    if present.len() > NAMED {
+        let (x, y) = coordinates(&|_| true);
+        let value: Vec<f64> = all.iter().map(|class| class.map_or(-1.0, f64::from)).collect();
+        let range = [value.iter().copied().fold(0.0, f64::min), facts.classes.len().saturating_sub(1).max(1) as f64];
+        return panel.scale("class", range).mark(Mark::colored(x, y, value).width(width).opacity(opacity));
+    }
+    let mark = |(i, class): (usize, &Option<u32>)| {
+        let (x, y) = coordinates(&|own| own == *class);
+        let name = class.and_then(|class| facts.classes.get(class as usize).cloned());
+        let series = class.map_or(i, |class| class as usize);
+        Mark::points(x, y).name(name.unwrap_or_default()).series(series).width(width).opacity(opacity)
+    };
+    panel.marks(present.iter().enumerate().map(mark))
+}
+
+/// A figure as pixels.
+fn drawn(figure: &Figure) -> RgbImage {
+    let pixels = figure.pixels(Theme::Light, DENSITY);
+    RgbImage::from_raw(pixels.width as u32, pixels.height as u32, pixels.rgb).expect("three bytes per pixel")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(classes: &[&str], shape: &[usize]) -> Facts {
+        let classes = classes.iter().map(|name| (*name).to_owned()).collect();
+        Facts { shape: shape.to_vec(), classes, scale: [1.0, 0.0], ..Facts::default() }
+    }
+
+    #[test]
+    fn classes_are_wrapped_into_a_picture_that_is_nearly_square() {
+        assert_eq!(square(&[10; 10], 1.0), 10);
+        assert_eq!(square(&[34, 33, 33], 1.0), 11);
+        assert_eq!(square(&[100; 3], 1.0), 18);
+        assert_eq!(square(&[1, 1, 1], 1.0), 1);
+        assert_eq!(square(&[40; 10], 1.0), 20);
+        let classes = Classes((0..100).map(|i| Some(i % 3)).collect());
+        let picture = samples(&facts(&["a", "名前", "c"], &[1, 8, 8]), &[0.0; 6400], &classes).unwrap().unwrap();
+        let ratio = f64::from(picture.width()) / f64::from(picture.height());
+        assert!((0.7..1.6).contains(&ratio), "{:?}", picture.dimensions());
+    }
+
+    #[test]
+    fn points_have_axes_and_dots_at_the_edge_are_whole() {
+        let points: Vec<f64> = vec![-7.0, 2.0, 9.0, 2.5, 1.0, 3.0];
+        let ([x, y], note) = axes(&points);
+        let (x, y) = (x.range.unwrap(), y.range.unwrap());
+        assert!(x[0] < -7.5 && x[1] > 9.5 && y[0] < 2.0 && y[1] > 3.0 && note.is_empty());
+        // One point far away does not hide the others, and is counted.
+        let mut many: Vec<f64> = (0..1000).flat_map(|i| [f64::from(i) / 1000.0, 0.5]).collect();
+        many.extend([1e6, f64::NAN, 1e6, 0.5]);
+        let ([x, _], note) = axes(&many);
+        assert!(x.range.unwrap()[1] < 1.2);
+        assert_eq!(note, "2 of 1002 points are outside these axes.");
+        for values in [vec![], vec![0.5, 0.5], vec![2.0; 8], vec![f32::NAN; 4]] {
+            let picture = samples(&facts(&[], &[2]), &values, &Classes::default()).unwrap().unwrap();
+            assert!(picture.pixels().any(|p| p.0 != [255; 3]), "it has axes");
         }
     }
-    image
+
+    #[test]
+    fn many_classes_of_points_have_a_color_scale() {
+        let names: Vec<String> = (0..200).map(|i| format!("class {i}")).collect();
+        let facts = facts(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[2]);
+        let points: Vec<f64> = (0..400).map(f64::from).collect();
+        let panel = |classes: &Classes| cloud(&facts, &points, classes, axes(&points).0);
+        assert!(panel(&Classes((0..200).map(Some).collect())).scale.is_some());
+        let few = panel(&Classes((0..200).map(|i| Some(i % 3)).collect()));
+        assert!(few.scale.is_none());
+        assert_eq!(few.marks.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["class 0", "class 1", "class 2"]);
+    }
 }

@@ -19,6 +19,16 @@ impl Progress {
             bar
         }))
     }
+    /// A sign of work whose end is not known, if standard error is a terminal and `--quiet` was not given.
+    pub fn working(quiet: bool, doing: &str) -> Self {
+        Self((!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is valid"));
+            bar.set_message(doing.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        }))
+    }
     /// Sets the message after the bar.
     pub fn doing(&self, what: String) {
         if let Some(bar) = &self.0 {
@@ -30,6 +40,15 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.reset_eta();
         }
+    }
+    /// Sets the completed fraction of sampling, and with many network evaluations in one step their number.
+    pub fn sampling(&self, fraction: f64, evaluations: usize) {
+        if evaluations >= 100 && evaluations.is_multiple_of(20) {
+            self.doing(format!("sampling, NFE {evaluations} in this step"));
+        } else if evaluations == 0 {
+            self.doing("sampling".into());
+        }
+        self.at(fraction);
     }
     /// Sets the completed fraction.
     pub fn at(&self, fraction: f64) {

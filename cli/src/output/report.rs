@@ -7,6 +7,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fmt::Write, fs};
 use tweedie::{Result, train::write_atomically};
+use tweedie_plot::{Axis, Figure, Mark, Panel, Theme};
 
 /// The contents of a report.
 pub(crate) struct Report<'a> {
@@ -20,10 +21,9 @@ pub(crate) struct Report<'a> {
 }
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --paper: #fff; --ink: #1c1e21; --soft: #666c75; --rule: #d8dbe0; --card: #f5f6f8;
-  --raw: #a9c6e8; --line: #1f5fae; --held: #c2410c; }
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c1e21; --soft: #666c75; --rule: #d8dbe0; --card: #f5f6f8; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14161a; --ink: #e6e8eb; --soft: #9aa1ab; --rule: #333841;
-  --card: #1d2026; --raw: #34557d; --line: #7db3f2; --held: #fb923c; } }
+  --card: #1d2026; } }
 body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 60rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
@@ -32,12 +32,11 @@ h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2.2
 .figures div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
 .figures b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
 .figures span { color: var(--soft); font-size: .85rem; }
-img { max-width: 100%; height: auto; border-radius: .3rem; image-rendering: pixelated; }
+img { max-width: 100%; height: auto; border-radius: .3rem; }
 .wide { overflow-x: auto; } .wide img { max-width: none; }
-svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+svg { width: 100%; height: auto; display: block; border-radius: .3rem; } .dark { display: none; }
+@media (prefers-color-scheme: dark) { .light { display: none; } .dark { display: block; } }
 pre { white-space: pre-wrap; background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
-.key { display: inline-block; width: 1.4em; height: .25em; margin: 0 .4em 0 1.2em; vertical-align: middle; }
-.key:first-child { margin-left: 0; }
 ";
 
 /// Number of text samples shown.
@@ -82,7 +81,7 @@ fn page(report: &Report<'_>) -> String {
         escaped(&report.facts.describe())
     );
     if let Some(image) = image(report.folder, "samples.png", "generated samples") {
-        let _ = writeln!(body, "<h2>Samples</h2>\n<div class=\"wide\">{image}</div>");
+        let _ = writeln!(body, "<h2>Samples</h2>\n{image}");
     }
     if let Ok(text) = fs::read_to_string(report.folder.file("samples.txt")) {
         let link = if report.folder.file("trajectory.html").exists() {
@@ -100,14 +99,7 @@ fn page(report: &Report<'_>) -> String {
         );
     }
     if train.len() > 1 {
-        let held_key =
-            if held.is_empty() { "" } else { "<i class=\"key\" style=\"background:var(--held)\"></i>held-out data" };
-        let _ = writeln!(
-            body,
-            "<h2>Loss</h2>\n<p class=\"soft\"><i class=\"key\" style=\"background:var(--raw)\"></i>per step\
-             <i class=\"key\" style=\"background:var(--line)\"></i>smoothed{held_key}</p>\n{}",
-            chart(&train, &smooth, &held)
-        );
+        let _ = writeln!(body, "<h2>Loss</h2>\n{}", chart(&train, &smooth, &held));
     }
     let _ = writeln!(body, "<h2>Recipe</h2>\n<pre>{}</pre>", escaped(report.recipe.trim()));
     format!(
@@ -147,104 +139,38 @@ fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     points.chunks(size).map(|part| (mean(part, |p| p.0), mean(part, |p| p.1))).collect()
 }
 
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 340.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 42.0;
-
-/// The loss over training steps as SVG, with a logarithmic axis if it spans more than a factor of eight.
+/// The loss over training steps as SVG in both themes, of which the style shows one.
 fn chart(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> String {
+    let figure = Figure::new("", 1).panel(losses(train, smooth, held)).wide();
+    let svg = |theme, class| {
+        let svg = figure.svg(theme);
+        format!("<div class=\"{class}\" role=\"img\" aria-label=\"loss per training step\">{svg}</div>\n")
+    };
+    svg(Theme::Light, "light") + &svg(Theme::Dark, "dark")
+}
+
+/// The panel of the losses, with a logarithmic axis if they span more than a factor of eight.
+fn losses(train: &[(f64, f64)], smooth: &[(f64, f64)], held: &[(f64, f64)]) -> Panel {
     let raw = thinned(train, 1000);
-    let (low, high) = raw
-        .iter()
-        .chain(held)
-        .map(|p| p.1)
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
-    let log = low > 0.0 && high / low > 8.0;
-    let ticks = if log { log_ticks(low, high) } else { even_ticks(low.min(0.0), high, 6) };
-    let scale = |y: f64| if log { y.ln() } else { y };
-    let (bottom, top) =
-        if log { (scale(low.min(ticks[0])), scale(high)) } else { (ticks[0], high.max(ticks[ticks.len() - 1])) };
-    let (first, last) = (0.0, train[train.len() - 1].0);
-    let x = |step: f64| LEFT + (step - first) / (last - first).max(1.0) * (WIDTH - LEFT - RIGHT);
-    let y = |loss: f64| TOP + (top - scale(loss)) / (top - bottom).max(1e-12) * (HEIGHT - TOP - BOTTOM);
-    let path = |points: &[(f64, f64)]| {
-        points.iter().map(|&(step, loss)| format!("{:.1},{:.1}", x(step), y(loss))).collect::<Vec<_>>().join(" ")
+    let values = raw.iter().chain(held).map(|p| p.1).filter(|loss| loss.is_finite());
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(y), b.max(y)));
+    let mut loss = Axis::new("loss");
+    loss.log = low > 0.0 && high / low > 8.0;
+    let line = |points: &[(f64, f64)], name: &str, series: usize| {
+        let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+        Mark::line(x, y).name(name).series(series)
     };
-
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"loss per training step\">");
-    for tick in ticks.iter().filter(|tick| **tick <= high * 1.001 || !log) {
-        let at = y(*tick);
-        let _ = write!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"var(--rule)\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            WIDTH - RIGHT,
-            LEFT - 8.0,
-            at + 4.0,
-            short(*tick)
-        );
-    }
-    for tick in even_ticks(0.0, last, 8).into_iter().filter(|tick| *tick <= last) {
-        let anchor = if x(tick) > WIDTH - 40.0 { "end" } else { "middle" };
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-            x(tick),
-            HEIGHT - BOTTOM + 18.0,
-            messages::grouped(tick as usize)
-        );
-    }
-    let _ = write!(
-        svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">training step</text>",
-        (LEFT + WIDTH - RIGHT) / 2.0,
-        HEIGHT - 4.0
-    );
-    let line = |points: &[(f64, f64)], color: &str, width: f64| {
-        format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--{color})\" stroke-width=\"{width}\" \
-             stroke-linejoin=\"round\"/>",
-            path(points)
-        )
-    };
-    svg.push_str(&line(&raw, "raw", 1.0));
-    svg.push_str(&line(&thinned(smooth, 400), "line", 2.0));
+    let last = train.last().map_or(1.0, |p| p.0);
+    let mut panel = Panel::plane("", Axis::new("training step").range(0.0, last.max(1.0) * 1.01), loss)
+        .aspect(0.4)
+        .mark(line(&raw, "per step", 0).opacity(0.35).width(1.0))
+        .mark(line(&thinned(smooth, 400), "smoothed", 0).width(2.0));
     if !held.is_empty() {
-        svg.push_str(&line(held, "held", 1.5));
-        for &(step, loss) in held {
-            let _ = write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"var(--held)\"/>", x(step), y(loss));
-        }
+        let (x, y): (Vec<f64>, Vec<f64>) = held.iter().copied().unzip();
+        let dots = Mark::points(x, y).name("held-out data").unlisted().series(1).width(6.0).opacity(1.0);
+        panel = panel.mark(line(held, "held-out data", 1).width(1.5)).mark(dots);
     }
-    svg.push_str("</svg>");
-    svg
-}
-
-/// Ticks at 1, 2 and 5 times powers of ten.
-fn even_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
-    let rough = ((high - low) / most as f64).max(1e-12);
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough).unwrap_or(10.0 * power);
-    let first = (low / step).floor() as i64;
-    let last = (high / step).ceil() as i64;
-    (first..=last).map(|i| i as f64 * step).collect()
-}
-
-fn log_ticks(low: f64, high: f64) -> Vec<f64> {
-    let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
-    let ticks: Vec<f64> = powers
-        .flat_map(|power| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(power)))
-        .filter(|tick| *tick >= low * 0.7 && *tick <= high)
-        .collect();
-    if ticks.is_empty() { vec![low, high] } else { ticks }
-}
-
-/// 0.05, 1, 200.
-fn short(x: f64) -> String {
-    let text = format!("{x:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    panel
 }
 
 #[cfg(test)]
@@ -252,12 +178,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_cover_the_range() {
-        assert_eq!(even_ticks(0.0, 1500.0, 8), [0., 200., 400., 600., 800., 1000., 1200., 1400., 1600.]);
-        assert_eq!(
-            log_ticks(0.05, 1.0).iter().map(|t| short(*t)).collect::<Vec<_>>(),
-            ["0.05", "0.1", "0.2", "0.5", "1"]
-        );
+    fn losses_of_any_size_have_readable_axes() {
+        for scale in [1e-12, 1.0, 1e9] {
+            let train: Vec<(f64, f64)> = (1..=1500).map(|i| (f64::from(i), scale / f64::from(i))).collect();
+            let held = [(500.0, scale), (1500.0, f64::NAN)];
+            let html = chart(&train, &smoothed(&train), &held);
+            assert!(html.contains(">loss<") && !html.contains("NaN"), "{html}");
+            assert_eq!(html.matches(">held-out data<").count(), 2, "once in each theme");
+        }
+        let nothing = [(1.0, f64::NAN), (2.0, f64::NAN)];
+        assert!(!chart(&nothing, &smoothed(&nothing), &[]).contains("NaN"));
     }
 
     #[test]

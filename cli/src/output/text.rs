@@ -1,5 +1,8 @@
 //! Generated text: one line per sample, and an HTML page of sampling trajectories.
-use crate::data::{Facts, data_error};
+use crate::{
+    data::{Facts, data_error},
+    dyn_model::Known,
+};
 use std::fmt::Write;
 use tweedie::{Error, Result};
 use tweedie_data::Codec;
@@ -43,24 +46,26 @@ pub(crate) fn unescaped(line: &str) -> String {
     text
 }
 
-/// The token ids of a text for infilling: −1 for each `blank` and for every position after the text.
-pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usize) -> Result<Vec<f32>> {
-    let mut known = vec![];
+/// What a text with blanks gives of a sample of `length` tokens: its tokens, and one token for each `blank`; what follows
+/// the text is free.
+pub(crate) fn known(codec: &Codec, text: &str, blank: Option<char>, length: usize) -> Result<Known> {
+    let (mut tokens, mut blanks) = (vec![], vec![]);
     for (i, piece) in text.split(|c| Some(c) == blank).enumerate() {
         if i > 0 {
-            known.push(-1.0);
+            blanks.push(tokens.len());
+            tokens.push(-1.0);
         }
-        let tokens = codec.vocabulary.encode(piece).map_err(data_error)?;
-        known.extend(tokens.into_iter().map(|token| token as f32));
+        let own = codec.vocabulary.encode(piece).map_err(data_error)?;
+        tokens.extend(own.into_iter().map(|token| token as f32));
     }
-    if known.len() > length {
+    if tokens.len() > length {
         return Err(Error::invalid(format!(
             "this text has {} tokens, and the model generates {length} tokens per sample: shorten it",
-            known.len()
+            tokens.len()
         )));
     }
-    known.resize(length, -1.0);
-    Ok(known)
+    tokens.resize(length, -1.0);
+    Ok(Known { tokens, blanks, end: codec.end() })
 }
 
 /// Sampling trajectories of text as a self-contained HTML page.
@@ -170,9 +175,16 @@ mod tests {
     fn known_text_becomes_token_ids_and_blanks_become_minus_one() {
         let facts = facts();
         let codec = facts.categories.as_ref().unwrap().codec().unwrap();
-        assert_eq!(known(codec, "b_a", Some('_'), 5).unwrap(), [3., -1., 2., -1., -1.]);
-        assert_eq!(known(codec, &unescaped("a\\n"), None, 2).unwrap(), [2., 0.]);
-        let error = |text, length| known(codec, text, None, length).unwrap_err().to_string();
+        let of = |text: &str, blank, length| known(codec, text, blank, length).unwrap();
+        let pattern = of("b_a_", Some('_'), 5);
+        assert_eq!((&pattern.tokens[..], &pattern.blanks[..]), (&[3., -1., 2., -1., -1.][..], &[1, 3][..]));
+        // Category 4 is the end, 5 the mask; only a blank is never the end.
+        let allowed = pattern.allowed(6).unwrap();
+        assert_eq!((0..30).filter(|i| allowed[*i] == 0.0).collect::<Vec<_>>(), [10, 22]);
+        assert!(of("ba", Some('_'), 5).allowed(6).is_none());
+        assert_eq!(of("__a", Some('_'), 4).blanks, [0, 1]);
+        assert_eq!(of(&unescaped("a\\n"), None, 2).tokens, [2., 0.]);
+        let error = |text, length| known(codec, text, None, length).err().unwrap().to_string();
         assert!(error("ab", 1).starts_with("this text has 2 tokens, and the model generates 1 token"));
         assert!(error("ax", 4).starts_with("`x` (U+0078), character 2 of \"ax\", is not in the vocabulary"));
         for text in ["a\\nb", "\n\r\\\\", "\\x"] {

@@ -28,7 +28,7 @@ pub(crate) fn module<T: 'static>(
         _ => unreachable!("a module is read with its name"),
     };
     if registry.description(&name).is_none() {
-        return Err(of_other_rank(recipe, modules, kind, &name, path, &registry.names()));
+        return Err(of_other_rank(recipe, modules, kind, &name, path, registry));
     }
     // The weight of a loss is read by the sum of losses.
     if kind == Kind::Loss {
@@ -39,23 +39,34 @@ pub(crate) fn module<T: 'static>(
 }
 
 /// A module for data of another rank is not one that does not exist.
-fn of_other_rank(recipe: &Recipe, modules: &Modules, kind: Kind, name: &str, path: &str, known: &[&str]) -> Error {
+fn of_other_rank<T: 'static>(
+    recipe: &Recipe,
+    modules: &Modules,
+    kind: Kind,
+    name: &str,
+    path: &str,
+    registry: &Registry<T>,
+) -> Error {
     let data = |rank| match rank {
         2 => "points",
         3 => "sequences",
         _ => "images",
     };
-    let is_for: Vec<&str> = modules.ranks(kind, name).into_iter().map(data).collect();
-    let own: Vec<&str> = known.first().map_or(vec![], |known| {
-        let ranks = modules.ranks(kind, known).into_iter();
-        ranks.filter(|rank| !modules.ranks(kind, name).contains(rank)).map(data).collect()
-    });
-    let message = match known {
-        [] => format!("the {kind} `{name}` is for {}, and there is no {kind} for other data.", is_for.join(" and ")),
-        _ => format!(
-            "the {kind} `{name}` is for {}, and these data are {}, for which there {} {}.",
-            is_for.join(" and "),
-            own.join(" or "),
+    let mut is_for = modules.ranks(kind, name);
+    // Images whose levels are categories are sequences of them.
+    if is_for.contains(&4) {
+        is_for.retain(|rank| *rank != 3);
+    }
+    let is_for: Vec<&str> = is_for.into_iter().map(data).collect();
+    let is_for = is_for.join(" and ");
+    let known = registry.names();
+    let message = match (known.as_slice(), registry.rank()) {
+        ([], _) | (_, None) => {
+            format!("the {kind} `{name}` is for {is_for}, and there is no {kind} for other data.")
+        }
+        (known, Some(rank)) => format!(
+            "the {kind} `{name}` is for {is_for}, and these data are {}, for which there {} {}.",
+            data(rank),
             if known.len() == 1 { "is" } else { "are" },
             crate::messages::list(known)
         ),

@@ -3,7 +3,7 @@ use crate::{
     messages,
     recipe::{
         file::{Part, Recipe},
-        sections,
+        hints, sections,
     },
     registry::{
         Modules,
@@ -27,7 +27,7 @@ pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
         let Some(section) = sections.iter().find(|section| section.name == *name) else {
             let message = format!(
                 "there is no section `{name}`{} A recipe has the sections {}.",
-                messages::meant(name, &names),
+                messages::meant_or(name, &names, hints::field_elsewhere(name, "train")),
                 messages::list(&names)
             );
             return Err(recipe.fail(name, Part::Key, &message));
@@ -108,6 +108,9 @@ impl Place {
     }
 }
 
+/// Characters that no path and no name of a column has, but a Windows path in double quotes.
+const ESCAPED: [char; 6] = ['\n', '\r', '\t', '\u{8}', '\u{c}', '\u{1b}'];
+
 struct Reader<'a> {
     recipe: &'a Recipe,
     modules: &'a Modules,
@@ -116,6 +119,14 @@ impl Reader<'_> {
     /// The value as one of the type.
     fn read(&self, at: &Place, type_: &Type, value: &Value) -> Result<Value> {
         match (type_, value) {
+            (Type::Text(_), Value::String(text)) if at.kind == Some(Kind::Data) && text.contains(ESCAPED) => {
+                let message = format!(
+                    "`{}` of {} holds a control character, for which a backslash and a letter stand in double quotes: write \
+                     paths in single quotes, as in 'C:\\new\\data', or with `/`.",
+                    at.field, at.owner
+                );
+                Err(self.recipe.fail(&at.path, Part::Value, &message))
+            }
             (Type::Boolean, Value::Boolean(_)) | (Type::Text(_), Value::String(_)) | (Type::Other(_), _) => {
                 Ok(value.clone())
             }
@@ -186,8 +197,11 @@ impl Reader<'_> {
                 match settings.remove("name") {
                     Some(Value::String(name)) => (name, settings),
                     Some(other) => {
-                        let message =
-                            format!("the name of a {kind} must be a text in quotation marks, got {}.", found(&other));
+                        let message = format!(
+                            "the name of a {} must be a text in quotation marks, got {}.",
+                            kind.noun(),
+                            found(&other)
+                        );
                         return Err(self.recipe.fail(&format!("{}.name", at.path), Part::Value, &message));
                     }
                     None => return Err(self.nameless(at, kind, &known)),
@@ -195,7 +209,8 @@ impl Reader<'_> {
             }
             other => {
                 let message = format!(
-                    "a {kind} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    "a {} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    kind.noun(),
                     known.first().unwrap_or(&"…"),
                     found(other)
                 );
@@ -232,7 +247,8 @@ impl Reader<'_> {
     fn nameless(&self, at: &Place, kind: Kind, known: &[&str]) -> Error {
         let several = known.len() > 1;
         let message = format!(
-            "this names no {kind}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            "this names no {}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            kind.noun(),
             known.first().unwrap_or(&"…"),
             if several { format!(", or another of {}", messages::some(known)) } else { String::new() },
             if several { "them" } else { "it" },
@@ -247,11 +263,33 @@ impl Reader<'_> {
             _ => format!("It has the fields {}.", messages::list(&names)),
         };
         let of = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
-        let message = format!("{of} has no field `{key}`{} {there}", messages::meant(key, &names));
+        if let Some(decided) = hints::decided(at.kind, key) {
+            return self.recipe.fail(&place.path, Part::Key, &decided);
+        }
+        // The name of a module, which is no field of it.
+        let known: Vec<&str> = names.iter().copied().chain(at.kind.map(|_| "name")).collect();
+        let elsewhere = match at.kind {
+            None if at.field.is_empty() => hints::field_elsewhere(key, &at.path),
+            _ => None,
+        };
+        let meant = messages::meant_or(key, &known, elsewhere);
+        // A field of the module that a flag put another in the place of.
+        let name = format!("{}.name", at.path);
+        if at.kind.is_some() && self.recipe.by_flag(&name) && !self.recipe.by_flag(&place.path) {
+            let message = format!(
+                "{of} has no field `{key}`, which the recipe sets for another module{meant} {there} Set `{}` as a whole, as in \
+                 `--set {0}={1}`, to leave out the fields of the other.",
+                at.path,
+                self.recipe.module_name(&at.path).unwrap_or("…")
+            );
+            return self.recipe.fail(&name, Part::Value, &message);
+        }
+        let message = format!("{of} has no field `{key}`{meant} {there}");
         self.recipe.fail(&place.path, Part::Key, &message)
     }
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
-        let message = format!("`{}` of {} must be {}, got {}.", at.field, at.owner, type_.expected(), found(value));
+        let what = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
+        let message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
         self.recipe.fail(&at.path, Part::Value, &message)
     }
     fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {
@@ -270,7 +308,8 @@ impl Reader<'_> {
 /// The sentence that there is no module of a name.
 pub(crate) fn unknown_module(kind: Kind, name: &str, known: &[&str]) -> String {
     format!(
-        "there is no {kind} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
+        "there is no {} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
+        kind.noun(),
         messages::meant(name, known),
         if known.len() == 1 { "is" } else { "are" },
         messages::some(known),
@@ -332,17 +371,122 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_ours_too_need_no_hint() {
+        for case in ["sample.sampler=lms", "sample.sampler=plms", "sample.sampler=unipc", "train.ema_decay=0.5"] {
+            assert!(checked(case).is_ok(), "{case}: {}", checked(case).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_the_data_decide_need_not_be_set() {
+        for key in ["in_channels", "num_classes", "classes"] {
+            let message = checked(&format!("net.{key}=3")).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("`{key}` follows from the data and the noise: leave it out.")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_alone_is_a_module_everywhere() {
+        for case in [
+            "schedule=linear",
+            "noise=gaussian",
+            "net=dit",
+            "times=uniform",
+            "loss=vlb",
+            "data=digits",
+            "sample.sampler=heun",
+            "sample.times=karras",
+            "loss=[\"vlb\"]",
+            "loss=[\"vlb\", {name=\"simple\"}]",
+        ] {
+            assert!(checked(case).is_ok(), "{case}: {}", checked(case).unwrap_err());
+        }
+        let text = "data = \"digits\"\nschedule = \"cosine\"\nnoise = \"gaussian\"\nnet = \"unet\"\nloss = \"simple\"\n\
+                    times = \"uniform\"\n[sample]\nsampler = \"heun\"\ntimes = \"karras\"";
+        recipe(&Recipe::parse("r.toml", text.into()).unwrap(), &Modules::default()).unwrap();
+    }
+
+    #[test]
+    fn a_path_with_escapes_is_refused_with_the_quotes_to_use() {
+        let fails = |text: &str| match Recipe::parse("r.toml", text.into()) {
+            Err(error) => error.to_string(),
+            Ok(read) => recipe(&read, &Modules::default()).unwrap_err().to_string(),
+        };
+        for path in [r#""C:\new\data""#, r#""C:\new\table""#, r#""D:\run""#] {
+            let message = fails(&format!("[data]\nname = \"text\"\npath = {path}"));
+            assert!(message.contains("write paths in single quotes, as in 'C:\\new\\data'"), "{path}: {message}");
+            let mut digits = Recipe::parse("r.toml", "[data]\nname = \"text\"".into()).unwrap();
+            let set = digits.set(&format!("data.path={path}")).and_then(|()| recipe(&digits, &Modules::default()));
+            let message = set.unwrap_err().to_string();
+            assert!(message.starts_with("`--set data.path="), "{message}");
+            assert!(message.contains("single quotes"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_changed_the_recipe_is_named() {
+        // The field is the recipe's, the name of the module that does not have it the flag's.
+        let message = checked("net.name=dit").unwrap_err().to_string();
+        assert!(message.starts_with("`--set net.name=dit`: the net `dit` has no field `channels`"), "{message}");
+        assert!(message.contains("as in `--set net=dit`"), "{message}");
+        let text = "[schedule]\nname = \"cosine\"\nstpes = 3";
+        let mut wrong = Recipe::parse("r.toml", text.into()).unwrap();
+        wrong.set("train.lr=0.1").unwrap();
+        let message = recipe(&wrong, &Modules::default()).unwrap_err().to_string();
+        assert!(message.contains("r.toml, line 3") && message.ends_with("with `--set train.lr=0.1`"), "{message}");
+    }
+
+    #[test]
     fn names_of_other_libraries_are_understood() {
         for (case, meant) in [
             ("train.learning_rate=1", "`lr`"),
             ("train.epochs=1", "`steps`"),
+            ("train.num_epochs=1", "`steps`"),
             ("train.batch_size=1", "`batch`"),
             ("train.weight_decay=1", "`adam.weight_decay`"),
+            ("train.gradient_accumulation_steps=1", "`accumulate`"),
+            ("train.max_grad_norm=1", "`clip`"),
+            ("train.adam_beta1=1", "`adam.beta1`"),
+            ("train.adam_epsilon=1", "`adam.eps`"),
+            ("train.lr_scheduler=1", "`lr_schedule`"),
+            ("train.lr_warmup_steps=1", "`warmup`"),
+            ("train.guidance_scale=1", "`sample.guidance`"),
+            ("train.num_inference_steps=1", "`sample.steps`"),
+            ("sample.guidance_scale=1", "`guidance`"),
+            ("sample.num_inference_steps=1", "`steps`"),
+            ("sample.batch_size=1", "`batch`"),
+            ("sample.scheduler=1", "`sampler`"),
+            ("sample.lr=1", "`train.lr`"),
+            ("schedule.num_train_timesteps=1", "`steps`"),
+            ("schedule.beta_schedule=1", "`name`"),
+            ("noise.prediction_type=1", "`prediction`"),
+            ("net.block_out_channels=1", "`channels`"),
+            ("net.layers_per_block=1", "`blocks`"),
             ("noise.prediction=\"v_prediction\"", "`v`"),
             ("noise.prediction=\"sample\"", "`x0`"),
+            ("noise.prediction=\"flow_prediction\"", "`velocity`"),
             ("sample.sampler=\"dpmpp_2m\"", "`dpm-solver++`"),
+            ("sample.sampler=\"dpmpp_2m_sde\"", "`dpm-solver++`"),
             ("sample.sampler=\"euler_a\"", "`euler-ancestral`"),
             ("sample.sampler=\"ddpm\"", "`ancestral`"),
+            ("sample.sampler=\"uni_pc\"", "`unipc`"),
+            ("sample.sampler=\"LMSDiscreteScheduler\"", "`lms`"),
+            ("sample.sampler=\"sample_heun\"", "`heun`"),
+            ("schedule=\"squaredcos_cap_v2\"", "`cosine`"),
+            ("schedule=\"scaled_linear\"", "`scaled-linear`"),
+            ("schedule=\"ddpm\"", "`linear`"),
+            // Without a section.
+            ("learning_rate=1", "`train.lr`"),
+            ("lr=1", "`train.lr`"),
+            ("epochs=1", "`train.steps`"),
+            ("weight_decay=1", "`train.adam.weight_decay`"),
+            ("ema_decay=1", "`train.ema_decay`"),
+            ("guidance_scale=1", "`sample.guidance`"),
+            ("num_inference_steps=1", "`sample.steps`"),
+            ("batch_size=1", "`train.batch`"),
         ] {
             let message = checked(case).unwrap_err().to_string();
             assert!(message.contains(&format!("did you mean {meant}?")), "{case}: {message}");

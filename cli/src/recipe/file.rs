@@ -2,7 +2,10 @@
 use crate::{
     messages,
     output::console::note,
-    recipe::legacy::{self, Both, Renamed},
+    recipe::{
+        hints,
+        legacy::{self, Both, Renamed},
+    },
 };
 use std::{collections::HashMap, fs, ops::Range, path::Path};
 use toml::{
@@ -82,7 +85,10 @@ impl Recipe {
             Ok(spans) => spans,
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
-                let message = format!("this is not TOML: {}.", error.message().trim().replace('\n', "; "));
+                let mut message = format!("this is not TOML: {}.", error.message().trim().replace('\n', "; "));
+                if error.message().contains("escape") {
+                    message += ESCAPES;
+                }
                 return Err(Error::invalid(recipe.shown(span, &message)));
             }
         };
@@ -90,6 +96,9 @@ impl Recipe {
         record(spans.get_ref(), "", &mut origins);
         recipe.table = recipe.text.parse().map_err(|error: toml::de::Error| Error::invalid(error.to_string()))?;
         recipe.origins = origins;
+        if let Some(loss @ Value::String(_)) = recipe.table.get_mut("loss") {
+            *loss = Value::Array(vec![loss.clone()]);
+        }
         let renamed = recipe.modernize()?;
         Ok((recipe, renamed))
     }
@@ -118,6 +127,11 @@ impl Recipe {
         };
         let value = match format!("x = {value}").parse::<Table>() {
             Ok(mut table) if table.len() == 1 => table.remove("x").expect("it was parsed"),
+            Err(error) if value.trim_start().starts_with(['"', '\'', '[', '{']) => {
+                let escape = if error.message().contains("escape") { ESCAPES } else { "" };
+                let why = error.message().trim().replace('\n', "; ");
+                return Err(Error::invalid(format!("`{flag}`: the value is not TOML: {why}.{escape}")));
+            }
             _ => Value::String(value.trim().into()),
         };
         self.put(path.trim(), value, flag)
@@ -130,10 +144,19 @@ impl Recipe {
         let steps: Vec<&str> = path.split('.').collect();
         let whole = value.is_table() || value.is_array() || value.is_str() && MODULES.contains(&steps[0]);
         if steps.len() == 1 && !whole || steps.iter().any(|step| step.is_empty()) {
+            let (write, example) = match hints::field_elsewhere(&path, "train") {
+                Some(meant) => (format!("; did you mean `{meant}`? Write"), format!("{meant}={}", shown(&value))),
+                None => (": write".into(), "train.lr=0.001".into()),
+            };
             return Err(Error::invalid(format!(
-                "`{flag}` names no field of a section: write `--set section.key=value`, as in `--set train.lr=0.001`"
+                "`{flag}` names no field of a section{write} `--set section.key=value`, as in `--set {example}`"
             )));
         }
+        // A list of losses may be one, by its name.
+        let value = match value {
+            Value::String(name) if path == "loss" => Value::Array(vec![Value::String(name)]),
+            other => other,
+        };
         let mut root = Value::Table(std::mem::take(&mut self.table));
         put_in(&mut root, &steps, value).map_err(|message| Error::invalid(format!("`{flag}`: {message}")))?;
         if let Value::Table(table) = root {
@@ -174,6 +197,11 @@ impl Recipe {
         &self.name
     }
 
+    /// Whether a field was set by a flag.
+    pub fn by_flag(&self, path: &str) -> bool {
+        matches!(self.origins.get(path), Some(Origin::Flag(_)))
+    }
+
     /// An error at a field, shown where it was written, or where the nearest part around it was.
     pub fn fail(&self, path: &str, part: Part, message: &str) -> Error {
         let message = &messages::sentence(message);
@@ -184,7 +212,7 @@ impl Recipe {
                 Some(Origin::Text { key, value }) => {
                     // A part around the field is shown by its name.
                     let span = if at == path && matches!(part, Part::Value) { value } else { key };
-                    return Error::invalid(self.shown(span.clone(), message));
+                    return Error::invalid(self.changed(self.shown(span.clone(), message)));
                 }
                 None => match at.rsplit_once('.') {
                     Some((around, _)) => at = around,
@@ -196,7 +224,8 @@ impl Recipe {
 
     /// An error that a module raised about its settings at `path`, shown at its field, or else at the module's name.
     pub fn at_field(&self, path: &str, error: Error) -> Error {
-        if error.kind() != ErrorKind::Invalid {
+        // An error that has a place already keeps it.
+        if error.kind() != ErrorKind::Invalid || error.text().is_some() {
             return error;
         }
         let field = error.field().and_then(|field| self.place_of(path, field).or_else(|| self.elsewhere(field)));
@@ -205,7 +234,8 @@ impl Recipe {
             None => path.to_owned(),
         });
         let part = if self.get(&place).is_some_and(Value::is_table) { Part::Key } else { Part::Value };
-        self.fail(&place, part, &error.to_string())
+        let shown = self.fail(&place, part, &error.to_string()).to_string();
+        error.with_text(shown)
     }
     /// The path of a field of the table at `path` or of a nested table, because a module reports errors of its parts too.
     fn place_of(&self, path: &str, field: &str) -> Option<String> {
@@ -222,6 +252,25 @@ impl Recipe {
         let module = field.strip_suffix(".name");
         let path = std::iter::once(field).chain(module).find(|path| self.get(path).is_some())?;
         Some(path.to_owned())
+    }
+
+    /// The message with the flags `--set` that the recipe was read with, for one of the file's own lines may be right by
+    /// itself.
+    fn changed(&self, message: String) -> String {
+        let mut flags: Vec<&String> = vec![];
+        for origin in self.origins.values() {
+            if let Origin::Flag(flag) = origin
+                && flag.starts_with("--set ")
+                && !flags.contains(&flag)
+            {
+                flags.push(flag);
+            }
+        }
+        flags.sort();
+        match flags.as_slice() {
+            [] => message,
+            flags => format!("{message}\n\n  with {}", messages::list(flags)),
+        }
     }
 
     /// A message with the line it is about.
@@ -241,6 +290,18 @@ impl Recipe {
             " ".repeat(column),
             "^".repeat(width)
         )
+    }
+}
+
+/// What is to be known of backslashes, after a sentence about one.
+const ESCAPES: &str =
+    " A backslash in double quotes begins an escape: write paths in single quotes, as in 'C:\\new\\data', or with `/`.";
+
+/// A value as a flag gives it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

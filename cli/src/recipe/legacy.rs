@@ -39,13 +39,18 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
     ("sampler", "churn", "min", "s_tmin"),
     ("sampler", "churn", "max", "s_tmax"),
     ("sampler", "churn", "noise", "s_noise"),
+    ("noise", "nearest-neighbor", "neighbours", "neighbors"),
     ("net", "dit", "told", "cond_width"),
     ("net", "transformer", "told", "cond_width"),
     ("transform", "embedding", "normalised", "normalized"),
 ];
 
-/// A value that was renamed: kind, module, key, the old value and the new one. Keys are those of today.
-const VALUES: &[(&str, &str, &str, &str, &str)] = &[
+/// A value that was renamed: kind, module (`*` for every module), key, the old value and the new one. Keys are those of
+/// today; a module was renamed under the key `name`.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
+const VALUES: &[Row] = &[
+    ("noise", "*", "name", "discretised-gaussian", "discretized-gaussian"),
+    ("noise", "*", "name", "nearest-neighbour", "nearest-neighbor"),
     ("data", "text", "too_long", "refuse", "error"),
     ("data", "text", "too_long", "cut", "truncate"),
     ("data", "text", "too_long", "drop", "skip"),
@@ -128,6 +133,9 @@ fn fields(
 
 /// Renames the keys and values of one table.
 fn rename(kind: &str, path: &str, table: &mut Table, renamed: &mut Vec<Renamed>) -> Result<(), Both> {
+    // The name first, because the fields are those of the module of today.
+    let of_name = |row: &&Row| row.0 == kind && row.2 == "name";
+    VALUES.iter().filter(of_name).for_each(|row| rename_value(row, path, table, renamed));
     let module = table.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
     for (_, _, old, new) in fields(kind, &module) {
         let Some(value) = take(table, old) else { continue };
@@ -143,17 +151,21 @@ fn rename(kind: &str, path: &str, table: &mut Table, renamed: &mut Vec<Renamed>)
         inner.insert(key.into(), value);
         renamed.push(change);
     }
-    for (_, _, key, old, new) in VALUES.iter().filter(|row| row.0 == kind && (row.1 == module || row.1 == "*")) {
-        if let Some(Value::String(value)) = table.get_mut(*key)
-            && value.as_str() == *old
-        {
-            *value = (*new).to_owned();
-            let at = format!("{path}.{key}");
-            let value = Some(((*old).to_owned(), (*new).to_owned()));
-            renamed.push(Renamed { old: at.clone(), new: at, value });
-        }
-    }
+    let of_module = |row: &&Row| row.0 == kind && (row.1 == module || row.1 == "*");
+    VALUES.iter().filter(of_module).for_each(|row| rename_value(row, path, table, renamed));
     Ok(())
+}
+
+/// Renames one value of a table, if it is there.
+fn rename_value((_, _, key, old, new): &Row, path: &str, table: &mut Table, renamed: &mut Vec<Renamed>) {
+    if let Some(Value::String(value)) = table.get_mut(*key)
+        && value.as_str() == *old
+    {
+        *value = (*new).to_owned();
+        let at = format!("{path}.{key}");
+        let value = Some(((*old).to_owned(), (*new).to_owned()));
+        renamed.push(Renamed { old: at.clone(), new: at, value });
+    }
 }
 
 /// Removes the value at a dotted key.
@@ -249,6 +261,11 @@ mod tests {
             assert!(!known(&fields, old), "{kind} {module} still has `{old}`");
         }
         for (kind, module, field, old, new) in VALUES {
+            if *field == "name" {
+                let names = modules.names(Kind::named(kind).unwrap());
+                assert!(names.contains(new) && !names.contains(old), "{kind} {old} → {new}");
+                continue;
+            }
             let fields = fields_of(&modules, kind, module);
             let choices = fields.iter().find(|known| known.name == *field).map(|field| &field.type_);
             let Some(Type::Choice(choices)) = choices else { panic!("{kind} {module} has no choices of `{field}`") };
@@ -307,6 +324,18 @@ mod tests {
         recipe["transform"].as_table_mut().unwrap().insert("normalized".into(), true.into());
         let Err(Both(both)) = modernize(&mut recipe) else { panic!("{recipe}") };
         assert_eq!((&*both.old, &*both.new), ("transform.normalised", "transform.normalized"));
+    }
+
+    #[test]
+    fn a_module_of_an_old_name_is_read_with_its_old_fields() {
+        for text in ["[noise]\nname = \"nearest-neighbour\"\nneighbours = 4", "noise = \"nearest-neighbour\""] {
+            let mut recipe: Table = text.parse().unwrap();
+            let renamed = modernize(&mut recipe).unwrap();
+            assert!(renamed[0].note().contains("is called \"nearest-neighbor\" now"), "{}", renamed[0].note());
+            assert_eq!(module_of(&recipe["noise"]).as_deref(), Some("nearest-neighbor"));
+            let field = recipe["noise"].get("neighbors").and_then(Value::as_integer);
+            assert_eq!((field, renamed.len()), if text.contains('4') { (Some(4), 2) } else { (None, 1) });
+        }
     }
 
     #[test]

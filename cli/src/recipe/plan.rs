@@ -3,10 +3,12 @@ use crate::{
     data::{Facts, Loaded, Source, Split, levels::Levels},
     dyn_model::{ModelParts, NetBuilder},
     dyn_transform::TransformBuilder,
+    output::progress::Progress,
     recipe::{
         build::{module, section, spacing},
         check,
-        file::Recipe,
+        file::{Part, Recipe},
+        memory,
         objective::objective,
         sampling::Sampling,
         sections::{RunSettings, SampleSettings},
@@ -18,7 +20,7 @@ use crate::{
 };
 use std::sync::Arc;
 use toml::{Table, Value};
-use tweedie::{Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
+use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
 /// The data of a recipe, all of which has been checked.
 pub(crate) struct DataSpec {
@@ -26,6 +28,8 @@ pub(crate) struct DataSpec {
     table: Table,
     /// Whether the levels of images are categories.
     categorical: bool,
+    /// Whether nothing is shown while data are read.
+    quiet: bool,
 }
 impl DataSpec {
     pub fn new(recipe: &Recipe, modules: &Modules) -> Result<Self> {
@@ -34,11 +38,24 @@ impl DataSpec {
         let is_categorical =
             |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
         let categorical = is_categorical(Kind::Noise) || is_categorical(Kind::Transform);
-        Ok(Self { source, table, categorical })
+        Ok(Self { source, table, categorical, quiet: false })
+    }
+    /// Whether nothing is shown while data are read.
+    pub fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
     /// Reads one part of the data.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
-        let loaded = self.source.load(split).map_err(|error| recipe.at_field("data", error))?;
+        let needed = self.source.memory(split).map_err(|error| recipe.at_field("data", error))?;
+        if let (Some(needed), Some(free)) = (needed, memory::available()?)
+            && needed as f64 > free
+        {
+            return Err(self.too_large(recipe, needed as f64, free));
+        }
+        let sign = Progress::working(self.quiet, "reading the data");
+        let loaded = self.source.load(split);
+        sign.clear();
+        let loaded = loaded.map_err(|error| recipe.at_field("data", error))?;
         Ok(match loaded {
             Some(Loaded::Four(images)) if self.categorical => {
                 let levels = Levels::new(images).map_err(|error| recipe.at_field("noise", error))?;
@@ -46,6 +63,23 @@ impl DataSpec {
             }
             other => other,
         })
+    }
+
+    /// The error for data that do not fit into memory, at the field that decides how much they need.
+    fn too_large(&self, recipe: &Recipe, needed: f64, free: f64) -> Error {
+        let field = ["size", "n", "path"].into_iter().find(|field| recipe.get(&format!("data.{field}")).is_some());
+        let path = field.map_or("data".into(), |field| format!("data.{field}"));
+        let remedy = match field {
+            Some("size") => "set a smaller `size`, or fewer channels, or give fewer images",
+            Some("n") => "set a smaller `n`",
+            _ => "give fewer or smaller files",
+        };
+        let message = format!(
+            "these data need about {} of memory, and {} are free: {remedy}",
+            memory::bytes(needed),
+            memory::bytes(free)
+        );
+        recipe.fail(&path, Part::Value, &message)
     }
 }
 

@@ -35,7 +35,10 @@ impl<const D: usize> Sampling<D> {
         facts: &Facts,
         train: &Train,
     ) -> Result<Self> {
-        let settings: SampleSettings = section(recipe, modules, "sample")?;
+        let mut settings: SampleSettings = section(recipe, modules, "sample")?;
+        if recipe.get("sample.steps").is_none() {
+            settings.steps = noise.steps().map_or(settings.steps, |table| settings.steps.min(table));
+        }
         if let Some((field, problem)) = misfit(&settings, noise, facts, train) {
             return Err(recipe.fail(&format!("sample.{field}"), Part::Value, &problem));
         }
@@ -90,6 +93,10 @@ fn guidance(sample: &SampleSettings, facts: &Facts, train: &Train) -> Option<(&'
         "`guidance` compares with a network that was also trained without classes, and `cond_dropout = 0` in [train] never trains it \
          so: set `cond_dropout = 0.1`, or leave `guidance` at 1"
             .into()
+    } else if train.cond_dropout == 1.0 {
+        "`guidance` compares with a network that was trained with classes, and `cond_dropout = 1` in [train] never trains it so: set \
+         `cond_dropout = 0.1`, or leave `guidance` at 1"
+            .into()
     } else if !sample.guidance.is_finite() {
         format!("`guidance` must be a finite number, got {}", sample.guidance)
     } else {
@@ -122,5 +129,5 @@ fn threshold<const D: usize>(
 
 /// Why there cannot be so many steps on a table of fewer.
 pub(crate) fn beyond(table: usize, steps: usize) -> String {
-    format!("the schedule is a table of {table} steps, so sampling cannot take {steps} steps")
+    format!("the schedule is a table of {table} steps, so sampling cannot take {steps} steps: take {table} at most")
 }

@@ -33,7 +33,7 @@ pub(crate) fn schema(modules: &Modules) -> Value {
 fn of_kind(modules: &Modules, kind: Kind) -> Value {
     let tables = modules.all_of_kind(kind).into_iter().map(|module| of_module(module, kind));
     let names: Vec<&str> = modules.names(kind);
-    let name = json!({ "type": "string", "enum": names, "description": format!("The name of a {kind}.") });
+    let name = json!({ "type": "string", "enum": names, "description": format!("The name of a {}.", kind.noun()) });
     json!({ "anyOf": std::iter::once(name).chain(tables).collect::<Vec<_>>() })
 }
 fn of_module(module: &Description, kind: Kind) -> Value {

@@ -28,6 +28,9 @@ impl Default for RunSettings {
     }
 }
 
+/// The most steps of sampling, and the most timesteps of an evaluation.
+pub(crate) const MAX_STEPS: usize = 1_000_000;
+
 /// Defaults of sampling, which the flags of `tweedie sample` override.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -35,8 +38,8 @@ pub(crate) struct SampleSettings {
     /// Number of samples.
     #[schemars(range(min = 1))]
     pub n: usize,
-    /// Number of sampling steps.
-    #[schemars(range(min = 1))]
+    /// Number of sampling steps. Default: 50, or all steps of a schedule that is a shorter table.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub steps: usize,
     /// Scale of classifier-free guidance towards the class; 1 disables guidance.
     pub guidance: f64,

@@ -118,6 +118,9 @@ impl Schedule for Full {
     fn time_at_log_snr(&self, log_snr: f64) -> f64 {
         self.schedule.time_at_log_snr(log_snr)
     }
+    fn alpha_bar_formula(&self, t: f64) -> Option<f64> {
+        self.schedule.alpha_bar_formula(t)
+    }
 }
 impl Survival for Full {
     fn survival(&self, t: Dual) -> Dual {

@@ -3,7 +3,7 @@ use crate::{
     data::PointSource,
     registry::{
         Modules,
-        noises::{Absorbing, DiscretisedGaussian, GaussianConfig, Marginal, NearestNeighbour, Uniform as UniformNoise},
+        noises::{Absorbing, DiscretizedGaussian, GaussianConfig, Marginal, NearestNeighbor, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
             Aligned, AntitheticTimes, Arcsine, Even, ExponentialTimes, Grid, ImportanceTimes, IndependentTimes,
@@ -74,8 +74,8 @@ impl Default for Modules {
             .noise::<Absorbing>("absorbing")
             .noise::<UniformNoise>("uniform")
             .noise::<Marginal>("marginal")
-            .noise::<DiscretisedGaussian>("discretised-gaussian")
-            .noise::<NearestNeighbour>("nearest-neighbour")
+            .noise::<DiscretizedGaussian>("discretized-gaussian")
+            .noise::<NearestNeighbor>("nearest-neighbor")
             .net::<4, UNetConfig>("unet")
             .about("U-Net for images: residual blocks at several resolutions")
             .net::<3, UNetConfig>("unet")

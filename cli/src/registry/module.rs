@@ -36,6 +36,13 @@ impl Kind {
             Self::Sampler => "sampler",
         }
     }
+    /// What one of them is called in a sentence, after "a".
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Data => "data set",
+            other => other.name(),
+        }
+    }
     /// The kind of that name, in the singular or the plural.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name || format!("{}s", kind.name()) == name)
@@ -110,13 +117,24 @@ struct Entry<T> {
 }
 
 /// The modules of one kind by name; `T` is what a table of settings becomes.
-pub(crate) struct Registry<T>(Vec<Entry<T>>);
+pub(crate) struct Registry<T> {
+    entries: Vec<Entry<T>>,
+    /// The rank of the data that they are for, the batch axis included; `None` if it does not matter.
+    rank: Option<usize>,
+}
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self(vec![])
+        Self { entries: vec![], rank: None }
     }
 }
 impl<T: 'static> Registry<T> {
+    /// No modules yet, for data of one rank.
+    pub fn of_rank(rank: usize) -> Self {
+        Self { rank: Some(rank), ..Self::default() }
+    }
+    pub fn rank(&self) -> Option<usize> {
+        self.rank
+    }
     /// Adds a module, or replaces the one of that name.
     pub fn register<S: Settings>(&mut self, name: &str, make: impl Fn(S) -> T + 'static) -> &mut Description {
         self.register_of::<S>(name, &[], move |settings, _| make(settings))
@@ -143,19 +161,19 @@ impl<T: 'static> Registry<T> {
             let resolved = written(&settings, &of);
             Ok((make(settings, made), resolved))
         };
-        self.0.retain(|entry| entry.description.name != name);
-        self.0.push(Entry { description, parts, build: Box::new(build) });
-        &mut self.0.last_mut().expect("it was just added").description
+        self.entries.retain(|entry| entry.description.name != name);
+        self.entries.push(Entry { description, parts, build: Box::new(build) });
+        &mut self.entries.last_mut().expect("it was just added").description
     }
 
     pub fn descriptions(&self) -> impl Iterator<Item = &Description> {
-        self.0.iter().map(|entry| &entry.description)
+        self.entries.iter().map(|entry| &entry.description)
     }
     pub fn description(&self, name: &str) -> Option<&Description> {
         self.descriptions().find(|description| description.name == name)
     }
     pub fn description_mut(&mut self, name: &str) -> Option<&mut Description> {
-        self.0.iter_mut().map(|entry| &mut entry.description).find(|description| description.name == name)
+        self.entries.iter_mut().map(|entry| &mut entry.description).find(|description| description.name == name)
     }
     pub fn names(&self) -> Vec<&str> {
         self.descriptions().map(|description| &*description.name).collect()
@@ -167,7 +185,7 @@ impl<T: 'static> Registry<T> {
     ///
     /// If there is no module of that name, or if its settings cannot be read.
     pub fn build(&self, name: &str, mut table: Table) -> Result<(T, Table)> {
-        let Some(entry) = self.0.iter().find(|entry| entry.description.name == name) else {
+        let Some(entry) = self.entries.iter().find(|entry| entry.description.name == name) else {
             return Err(Error::invalid(format!("must name a module, and there is no `{name}`")).with_field("name"));
         };
         let (mut modules, mut resolved_parts) = (vec![], Table::new());

@@ -4,7 +4,8 @@ use burn::tensor::Device;
 use tweedie::{
     Result, Rng,
     net::{
-        Dit, DitConfig, Mlp, MlpConfig, Pixels, PixelsConfig, Task, Transformer, TransformerConfig, UNet, UNetConfig,
+        Dit, DitConfig, Footprint, Mlp, MlpConfig, Pixels, PixelsConfig, Task, Transformer, TransformerConfig, UNet,
+        UNetConfig,
     },
 };
 
@@ -13,12 +14,21 @@ impl NetConfig<2> for MlpConfig {
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
         self.clone().fit(task).init(rng, device)
     }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
+    }
 }
 
 impl NetConfig<4> for UNetConfig {
     type Net = UNet;
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
         self.clone().fit(task).init(rng, device)
+    }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
+    }
+    fn remarks(&self, task: &Task<'_>) -> Vec<String> {
+        remarks(self, task)
     }
 }
 
@@ -28,12 +38,21 @@ impl NetConfig<3> for UNetConfig {
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
         PixelsConfig { unet: self.clone(), ..PixelsConfig::default() }.fit(task)?.init(rng, device)
     }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(PixelsConfig { unet: self.clone(), ..PixelsConfig::default() }.footprint(task))
+    }
+    fn remarks(&self, task: &Task<'_>) -> Vec<String> {
+        remarks(self, task)
+    }
 }
 
 impl NetConfig<4> for DitConfig {
     type Net = Dit;
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Dit> {
         self.clone().fit(task).init(rng, device)
+    }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
     }
 }
 
@@ -42,4 +61,34 @@ impl NetConfig<3> for TransformerConfig {
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Transformer> {
         self.clone().fit(task).init(rng, device)
     }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
+    }
+}
+
+/// What may not be meant: groups of channels that do not divide them, and levels of a single pixel.
+fn remarks(net: &UNetConfig, task: &Task<'_>) -> Vec<String> {
+    let mut remarks = vec![];
+    if let Some(channels) = net.channels.iter().find(|channels| !channels.is_multiple_of(net.groups)) {
+        let used = (1..=net.groups.min(*channels)).rev().find(|n| channels.is_multiple_of(*n)).unwrap_or(1);
+        remarks.push(format!(
+            "`groups = {}` does not divide {channels} of the `channels` of the net, which are normalized in {used} group{}",
+            net.groups,
+            if used == 1 { "" } else { "s" }
+        ));
+    }
+    let side = match (task.image, task.shape) {
+        (Some([_, height, width]), _) | (None, &[_, height, width]) => height.max(width),
+        _ => return remarks,
+    };
+    // Level l has a side of ⌈side / 2^l⌉.
+    let useful = 1 + (0..).take_while(|level| side.div_ceil(1 << level.min(&40)) > 1).count();
+    if net.channels.len() > useful {
+        remarks.push(format!(
+            "the {} levels of `channels` halve {side} pixels to 1 at level {}: further levels see one pixel as well",
+            net.channels.len(),
+            useful - 1
+        ));
+    }
+    remarks
 }

@@ -130,39 +130,39 @@ impl NoiseConfig for Marginal {
 /// Discretized Gaussian noise: categories move to near ones, as gray levels do; needs the steps of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct DiscretisedGaussian {}
-impl NoiseConfig for DiscretisedGaussian {
+pub(crate) struct DiscretizedGaussian {}
+impl NoiseConfig for DiscretizedGaussian {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
-        DiscreteMatrix::gaussian(schedule.survival()?, of("discretised-gaussian", data)?.count)
+        DiscreteMatrix::gaussian(schedule.survival()?, of("discretized-gaussian", data)?.count)
     }
 }
 
 /// Nearest-neighbor noise: categories, ordered by their indices as gray levels are, move to one of the nearest at a time.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct NearestNeighbour {
+pub(crate) struct NearestNeighbor {
     /// Number of neighbors that a category can move to.
     #[schemars(range(min = 1))]
-    neighbours: usize,
+    neighbors: usize,
     /// Factor on the rate of the schedule.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     rate: f64,
 }
-impl Default for NearestNeighbour {
+impl Default for NearestNeighbor {
     fn default() -> Self {
-        Self { neighbours: 2, rate: 1.0 }
+        Self { neighbors: 2, rate: 1.0 }
     }
 }
-impl NoiseConfig for NearestNeighbour {
+impl NoiseConfig for NearestNeighbor {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
-        let categories = of("nearest-neighbour", data)?;
+        let categories = of("nearest-neighbor", data)?;
         if categories.codec().is_some() {
             return Err(Error::invalid(
-                "the noise `nearest-neighbour` moves between near levels, and tokens with near indices are not alike: use \
+                "the noise `nearest-neighbor` moves between near levels, and tokens with near indices are not alike: use \
                  `absorbing`, `uniform` or `marginal`, or the library's `DiscreteMatrix::nearest` with points of your own",
             ));
         }
@@ -170,6 +170,6 @@ impl NoiseConfig for NearestNeighbour {
             return Err(Error::invalid(format!("must be a positive number, got {}", self.rate)).with_field("rate"));
         }
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
-        Ok(DiscreteMatrix::nearest(schedule.survival()?, &points, self.neighbours)?.with_rate(self.rate))
+        Ok(DiscreteMatrix::nearest(schedule.survival()?, &points, self.neighbors)?.with_rate(self.rate))
     }
 }

@@ -145,7 +145,7 @@ impl Type {
             }
             Self::Table(_) => "table".into(),
             Self::Module(kind) if kind.is_empty() => "name or table of another module of this kind".into(),
-            Self::Module(kind) => format!("name or table of a {kind}"),
+            Self::Module(kind) => format!("name or table of a {}", if kind == "data" { "data set" } else { kind }),
             Self::Other(_) => "value".into(),
         }
     }

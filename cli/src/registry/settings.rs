@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use tweedie::{
     Result, Rng,
     denoise::Denoiser,
-    net::{Classes, Net, Task},
+    net::{Classes, Footprint, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -141,6 +141,17 @@ pub trait NetConfig<const D: usize>: Settings {
     ///
     /// If the settings do not describe a network for this task.
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
+    /// The memory that the network needs for this task, from which a run that does not fit into memory is refused before
+    /// it starts. Default: not known, and only the data are counted.
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        let _ = task;
+        None
+    }
+    /// Remarks on settings that are allowed and may not be meant, one sentence each, for this task. Default: none.
+    fn remarks(&self, task: &Task<'_>) -> Vec<String> {
+        let _ = task;
+        vec![]
+    }
 }
 
 /// Settings of a transform from data to x, of the same rank `D`: `[transform]`.

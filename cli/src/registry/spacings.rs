@@ -42,7 +42,7 @@ impl SpacingOf for Arcsine {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sections {
     /// Number of steps T of the table. Default: that of the schedule, or 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<usize>,
     /// Number of timesteps in each section.
@@ -148,10 +148,10 @@ of_times! {
     /// Another spacing's training times, importance-sampled by the losses seen so far.
     ImportanceTimes {
         /// Number of strata of the times.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1_000_000))]
         strata: usize = 100,
         /// Number of recent losses that are kept per stratum.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 10_000))]
         keep: usize = 10,
         /// Share of the samples that ignore the losses, so that no stratum is forgotten.
         #[schemars(range(min = 0.0, max = 1.0))]
@@ -168,7 +168,7 @@ macro_rules! of_table {
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct $name {
             /// Number of steps T of the table. Default: that of the schedule, or 1000.
-            #[schemars(range(min = 1))]
+            #[schemars(range(min = 1, max = 1_000_000))]
             #[serde(skip_serializing_if = "Option::is_none")]
             steps: Option<usize>,
             $($(#[$field_doc])* $field: usize,)*

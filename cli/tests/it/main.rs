@@ -1,14 +1,23 @@
 //! Tests of the command line from outside.
+#[path = "../../../plot/tests/it/chromium.rs"]
+mod chromium;
+mod corpus;
 mod data;
+mod faults;
+mod files;
 mod interrupted;
 mod measures;
+mod memory;
 mod older;
 mod own;
 mod pictures;
+mod readme;
 mod recipes;
+mod resumed;
 mod runs;
 mod text;
 mod transcripts;
+mod tuned;
 
 use std::{
     path::Path,

@@ -21,6 +21,11 @@ fn verify_prints_the_same_laws_as_a_table_and_as_json() {
     let order = order.lines().find(|line| line.contains("order of convergence")).unwrap();
     assert!(order.contains("declared one, 1 ") && order.contains("≥ 0.9"), "{order}");
     assert!(refused(folder.path(), "verify schedule cosin").contains("did you mean `cosine`?"));
+    // By its name alone, of every kind that has it.
+    assert!(text(&done(folder.path(), "verify dit --brief").stdout).starts_with("net dit  "));
+    let uniform = text(&done(folder.path(), "verify uniform --brief").stdout);
+    assert!(uniform.contains("noise uniform") && uniform.contains("spacing uniform"), "{uniform}");
+    assert!(refused(folder.path(), "verify unett").contains("did you mean `unet`?"));
     // Every built-in module except samplers, which the tests of the library cover.
     for kind in ["schedule", "noise", "net", "loss", "spacing"] {
         let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
@@ -108,7 +113,7 @@ fn the_command_that_compare_suggests_runs() {
     assert!(refused(folder.path(), "compare run --steps 3 --n 2 --out r.toml").contains("this is a file"));
     let many = refused(folder.path(), "compare run --steps 3,2000 --n 2");
     assert!(
-        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps.\n"),
+        many.ends_with("`--steps 2000`: the schedule is a table of 1000 steps, so sampling cannot take 2000 steps: take 1000 at most.\n"),
         "{many}"
     );
     let counted = text(&done(folder.path(), "compare run --steps 2 --n 2 --samples 5000 --sampler ddim").stdout);
@@ -116,6 +121,29 @@ fn the_command_that_compare_suggests_runs() {
     // A run is verified by naming its folder.
     let laws = text(&done(folder.path(), "verify run --brief").stdout);
     assert!(laws.contains("sampler ddim") && laws.ends_with(", 0 failed\n") && laws.lines().count() < 9, "{laws}");
+}
+
+/// Distances need two samples in each set.
+#[test]
+fn compare_refuses_distances_from_a_single_datum() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("r.toml"), super::MOONS).unwrap();
+    done(at, "train r.toml --out one --set data.n=1 --steps 1 -q");
+    let error = refused(at, "compare one --steps 2 --n 2 --samples 4 --sampler ddim");
+    assert!(error.contains("`--samples` measures distances between two sets of 2 or more"), "{error}");
+    assert!(error.contains("1 sample: leave out `--samples`"), "{error}");
+    done(at, "train r.toml --out two --set data.n=2 --steps 1 -q");
+    let table = text(&done(at, "compare two --steps 2 --n 2 --samples 4 --sampler ddim").stdout);
+    assert!(table.contains("ddim"), "{table}");
+    // A table of few steps is compared at these.
+    std::fs::write(at.join("d.toml"), super::DIGITS.replace("steps = 3\n", "")).unwrap();
+    done(at, "train d.toml --out short --set schedule.steps=2 --steps 1 -q");
+    let table = text(&done(at, "compare short --n 2 --sampler ddim").stdout);
+    assert!(table.contains("ddim"), "{table}");
+    let resolved = std::fs::read_to_string(at.join("short/recipe.toml")).unwrap();
+    assert!(resolved.contains("[sample]\nn = 12\nsteps = 2\n"), "{resolved}");
+    done(at, "verify short --brief");
 }
 
 #[test]
@@ -126,9 +154,46 @@ fn diverged_samples_give_a_warning() {
     let warned =
         |sampler: &str| text(&done(folder.path(), &format!("sample run --steps 10 --sampler {sampler}")).stderr);
     assert_eq!([warned("ddim"), warned("deis")], ["", ""]);
-    let far = warned("pndm");
-    assert!(far.starts_with("warning: ") && far.contains("`pndm` diverged in 10 steps"), "{far}");
-    assert!(far.contains("20,2") && far.lines().count() == 1, "{far}");
+    assert_eq!([warned("heun"), warned("pndm"), warned("dpm2")], ["", "", ""]);
+    // Any sampler, also if only x_t on the way was too large.
+    for name in ["heun", "pndm", "plms"] {
+        let far = warned(&format!("{{name=\"{name}\",variable=\"ratio\"}}"));
+        assert!(far.starts_with(&format!("warning: `{name}` in 10 steps: ")), "{far}");
+        assert!(far.contains("from 20,291 to 6") && far.contains("use `variable = \"angle\"`"), "{far}");
+    }
+    let unfit = text(&done(folder.path(), "sample run --steps 10 --sampler {name=\"etd\",order=5}").stderr);
+    assert!(unfit.contains("a polynomial through 5 outputs needs 100 steps or more"), "{unfit}");
+    let list = |json: &str| text(&done(folder.path(), &format!("list sampler heun{json}")).stdout);
+    assert!(list("").contains("variable") && list(" --json").contains("\"unfit\": []"), "{}", list(" --json"));
+}
+
+#[test]
+fn a_schedule_that_ends_with_signal_left_gives_a_warning() {
+    let folder = tempdir().unwrap();
+    let recipe = super::DIGITS.replace("\"cosine\"", "\"linear\"\nsteps = 100");
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let trained = text(&done(folder.path(), "train r.toml --out run").stderr);
+    assert_eq!(trained.matches("60 % of the signal is left").count(), 1, "{trained}");
+    let sampled = text(&done(folder.path(), "sample run").stderr);
+    assert!(sampled.contains("60 % of the signal is left (α = 0.60)") && sampled.contains("`zero-terminal`"));
+}
+
+/// A sample of an adaptive solver does not depend on its batch, and one that cannot be solved for ends with a reason.
+#[test]
+fn an_adaptive_solver_is_independent_of_the_batch_and_ends() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
+    done(folder.path(), "train r.toml --out run -q");
+    let samples = |batch: usize| {
+        let out = format!("batch-{batch}");
+        done(folder.path(), &format!("sample run --sampler dormand-prince --n 5 --batch {batch} --out {out} -q"));
+        std::fs::read(folder.path().join(out).join("samples.npy")).unwrap()
+    };
+    assert!(samples(5) == samples(2));
+    let line = "sample run --sampler {name=\"dormand-prince\",max_steps=20} --guidance 1e6 --n 2 --out rough";
+    let message = refused(folder.path(), line);
+    assert!(message.contains("the adaptive solver gave up") && message.contains("max_steps = 20"), "{message}");
+    assert!(message.contains("use less guidance") && !folder.path().join("rough").exists(), "{message}");
 }
 
 #[test]

@@ -96,6 +96,35 @@ fn npy(at: &std::path::Path, _: Vec<u8>, name: &str) -> Vec<f32> {
     npy::load(at.join(name).join("samples.npy")).unwrap().data
 }
 
+/// A network is not sampled in a way in which it was never trained.
+#[test]
+fn conditions_that_were_never_trained_are_refused() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), DIGITS).unwrap();
+    done(at, "train r.toml --out always --set train.cond_dropout=0 --steps 2 -q");
+    let none = refused(at, "sample always --class 3,none --n 2");
+    assert!(none.contains("`--class none` needs a network that was also trained without classes"), "{none}");
+    assert!(none.contains("`cond_dropout = 0.1`"), "{none}");
+    assert!(refused(at, "sample always --guidance 2").contains("never trains it so"));
+    done(at, "sample always --class 3 --n 2 -q --out s");
+
+    done(at, "train r.toml --out never --set train.cond_dropout=1 --steps 2 -q");
+    let class = refused(at, "sample never --class 3 --n 2");
+    assert!(class.contains("`--class` needs a network that was trained with classes"), "{class}");
+    let guided = refused(at, "sample never --guidance 2");
+    assert!(guided.contains("`guidance` compares with a network that was trained with classes"), "{guided}");
+    let early = refused(at, "train r.toml --out other --set train.cond_dropout=1 --set sample.guidance=2");
+    assert!(early.contains("never trains it so"), "{early}");
+    // Samples, evaluation and comparison are unconditional.
+    assert!(!at.join("never/classes.npy").exists());
+    done(at, "sample never --class none --n 12 -q --out none");
+    let samples = |run: &str| fs::read(at.join(run).join("samples.npy")).unwrap();
+    assert_eq!(samples("none"), samples("never"));
+    done(at, "evaluate never --rows 4");
+    done(at, "compare never --steps 3 --n 2 --sampler ddim -q --samples 4");
+}
+
 #[test]
 fn a_trajectory_goes_from_noise_to_the_samples() {
     let folder = tempdir().unwrap();
@@ -173,7 +202,9 @@ fn a_damaged_checkpoint_is_skipped() {
     let output = done(at, "train --resume --out run --steps 6");
     let warned = text(&output.stderr);
     assert!(warned.contains("warning: ") && warned.contains("step-00000004") && warned.contains("earlier"), "{warned}");
-    assert!(text(&output.stdout).contains("resuming from step 2"));
+    // The best checkpoint is that of step 4 too, and whole.
+    assert!(warned.contains("run/checkpoints/best.safetensors"), "{warned}");
+    assert!(text(&output.stdout).contains("resuming from step 4"));
     assert_eq!(tensors(&at.join("whole/model.safetensors")), tensors(&at.join("run/model.safetensors")));
 }
 

@@ -128,6 +128,35 @@ fn an_untrained_network_has_the_bits_of_the_uniform_distribution() {
     }
 }
 
+/// The bits are those of the model as the recipe samples it, and say so; `--no-clip` measures the network.
+#[test]
+fn bits_are_of_the_model_as_it_is_sampled() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES).unwrap();
+    let of = |more: &str, flags: &str| -> Value {
+        let recipe = recipe("name = \"flow-matching\"", "name = \"absorbing\"", "masked-nelbo", more);
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        let _ = fs::remove_dir_all(at.join("run"));
+        done(at, "train r.toml --out run -q");
+        serde_json::from_str(&text(&done(at, &format!("evaluate run --json --times 8{flags}")).stdout)).unwrap()
+    };
+    let bits = |results: &Value| results["bits_per_char"].as_f64();
+    let (plain, sharp) = (of("", ""), of("temperature = 0.2", ""));
+    assert_eq!(plain["bits_of"], "the model as it is sampled: the network's predictions");
+    assert_eq!(sharp["bits_of"], "the model as it is sampled: temperature 0.2");
+    assert!(bits(&sharp).unwrap() > bits(&plain).unwrap() + 0.1, "{sharp} and {plain}");
+    let network = of("temperature = 0.2", " --no-clip");
+    assert_eq!((bits(&network), &network["bits_of"]), (bits(&plain), &Value::from("the network's predictions")));
+    // What is never sampled has no finite bound.
+    let first = of("top_k = 1", "");
+    assert_eq!((bits(&first), first["rows_excluded"].as_u64()), (None, Some(5)));
+    let shown = text(&done(at, "evaluate run --times 8").stdout);
+    assert!(
+        shown.contains("top_k 1") && shown.contains("5 of 5 samples cannot be generated so") && shown.contains('∞')
+    );
+}
+
 #[test]
 fn known_tokens_stay_and_a_line_of_samples_can_be_a_prompt() {
     let folder = tempdir().unwrap();
@@ -157,6 +186,75 @@ fn known_tokens_stay_and_a_line_of_samples_can_be_a_prompt() {
     assert!(page.contains("<script>") && !page.contains("http"), "the page is self-contained");
 }
 
+/// Of a text with blanks every letter is in every sample, by each sampler, although the model of one training step believes in the
+/// end of the line as much as in any letter.
+#[test]
+fn what_is_given_is_in_every_sample() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("names.txt"), NAMES.replace('a', "é")).unwrap();
+    let samplers = |noise: &str| -> Vec<&str> {
+        match noise {
+            "absorbing" => vec![
+                "ancestral",
+                "analytic",
+                "first-hitting",
+                "tau-leaping",
+                "ordered",
+                "{name=\"ordered\",by=\"random\"}",
+                "remasking",
+                "cached",
+                "{name=\"blocks\",block=3}",
+                "{name=\"blocks\",block=2,window=4}",
+            ],
+            _ => vec!["ancestral", "analytic", "tau-leaping", "cached"],
+        }
+    };
+    let mut lines = 0;
+    for (noise, schedule) in [("absorbing", "flow-matching"), ("uniform", "geometric"), ("marginal", "log-linear")] {
+        let loss = if noise == "absorbing" { "masked-nelbo" } else { "cross-entropy" };
+        let recipe = recipe(&format!("name = \"{schedule}\""), &format!("name = \"{noise}\""), loss, "");
+        fs::write(at.join("r.toml"), recipe).unwrap();
+        let _ = fs::remove_dir_all(at.join("run"));
+        done(at, "train r.toml --out run -q --steps 1 --set run.evaluate_every=0");
+        for sampler in samplers(noise) {
+            // Blanks side by side, at the start, at the end, and none.
+            for (flags, pattern) in [
+                ("--infill éb..é --blank .", "éb..é"),
+                ("--infill ..m --blank .", "..m"),
+                ("--infill m... --blank .", "m..."),
+                ("--infill ........m --blank .", "........m"),
+                ("--infill __é__m --temperature 0.5", "..é..m"),
+                ("--infill l_é --top-k 1", "l.é"),
+                ("--prompt em", "em"),
+            ] {
+                let line = format!("sample run --n 40 --steps 4 --out s -q {flags} --sampler {sampler}");
+                done(at, &line);
+                let text = fs::read_to_string(at.join("s/samples.txt")).unwrap();
+                assert_eq!(text.lines().count(), 40);
+                for sample in text.lines() {
+                    let mut letters = sample.chars();
+                    for given in pattern.chars() {
+                        let letter = letters.next();
+                        let right = letter.is_some() && (given == '.' || letter == Some(given));
+                        assert!(right, "{noise} {sampler} {flags}: {sample}");
+                    }
+                    lines += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(lines, 40 * 7 * 18);
+    let refused = |flags: &str| refused(at, &format!("sample run --n 2 --out s -q {flags}"));
+    let long = refused("--infill é_________m");
+    assert!(
+        long.contains("this text has 11 tokens, and the model generates 9 tokens per sample: shorten it"),
+        "{long}"
+    );
+    let foreign = refused("--infill ex_");
+    assert!(foreign.contains("`x` (U+0078), character 2 of") && foreign.contains("not in the vocabulary"), "{foreign}");
+}
+
 #[test]
 fn embedded_text_completes_a_run() {
     let folder = tempdir().unwrap();
@@ -179,8 +277,8 @@ fn levels_of_images_are_categories() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     for (noise, schedule) in [
-        ("discretised-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
-        ("nearest-neighbour", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
+        ("discretized-gaussian", "name = \"linear\"\nsteps = 20\nbeta_start = 0.05\nbeta_end = 0.9"),
+        ("nearest-neighbor", "name = \"constant\"\nsteps = 20\nbeta = 0.9"),
         ("absorbing", "name = \"cosine\"\nsteps = 20"),
     ] {
         let recipe = recipe(schedule, &format!("name = \"{noise}\""), "vlb", "")

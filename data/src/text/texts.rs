@@ -48,6 +48,11 @@ impl Texts {
         self.len() == 0
     }
 
+    /// All tokens in the order of the samples, without end tokens; those that windows share once.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
     /// The tokens of a sample, without end tokens.
     ///
     /// # Panics

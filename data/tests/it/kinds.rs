@@ -12,7 +12,7 @@ const REFUSED: &[u8] = b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Cod
 /// Files that are no text, image, table or array: their bytes, and what messages call them.
 fn foreign() -> Vec<(Vec<u8>, &'static str, &'static str)> {
     let mut tar = vec![b'a'; 600];
-    tar[257..262].copy_from_slice(b"ustar");
+    tar[257..263].copy_from_slice(b"ustar\0");
     vec![
         (LFS.to_vec(), "a Git LFS pointer, which stands for a file of 1234567 bytes", "git lfs pull"),
         (PAGE.to_vec(), "a web page (HTML)", "download the file itself"),
@@ -274,6 +274,11 @@ fn json_lines_are_read_by_key_and_not_learned_with_their_braces() {
     wrong("{\"text\": \"a\"}\n{\"text\": 3}\n", "line 2 has a `text` that is not a text");
     wrong("{\"text\": \"a\"}\n{\"txt\": \"b\"}\n", "line 2 does not have the key `text`");
     // Text about braces is text, and so are lines that start with a mark of another kind.
+    for start in
+        ["ORCHESTRA", "ID3 learns trees", "The ftyp box", "GIF89a is old", "PAR1S", "8BPS", "BM", "II*", "LZIP"]
+    {
+        assert_eq!(rows(&text(&folder, "b.txt", format!("{start}\nanna\n").as_bytes())), [start, "anna"]);
+    }
     assert_eq!(rows(&text(&folder, "b.txt", b"<s> anna\n<unk> bo\n")), ["<s> anna", "<unk> bo"]);
     assert_eq!(rows(&text(&folder, "a.txt", b"{a} and {b}\n{}\n")), ["{a} and {b}", "{}"]);
 }

@@ -41,7 +41,7 @@ fn a_strip_has_one_row_per_sample_and_the_times_above() {
     let frames: Vec<f32> = (0..6).map(|i| (100 * (i / 3) + 10 * (i % 3)) as f32 / 127.5 - 1.0).collect();
     let layout = Layout { zoom: 40, row_labels: ["zero", "one", "two"].map(String::from).into(), ..Layout::default() };
     let picture = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &layout).unwrap();
-    let (top, left, step) = (13 + 4, 4 * 6 + 6, 42);
+    let (top, left, step) = (16 + 4, 4 * 8 + 6, 42);
     assert_eq!(picture.dimensions(), (left + 2 * step, top + 3 * step));
     for (time, sample) in (0..2).flat_map(|time| (0..3).map(move |sample| (time, sample))) {
         let middle = picture.get_pixel(left + step * time + 20, top + step * sample + 20).0;
@@ -57,10 +57,10 @@ fn a_strip_has_one_row_per_sample_and_the_times_above() {
     assert!((0..2).all(|time| ink(left + step * time, left + step * time + 40, 0, top) > 20), "times");
     assert!((0..3).all(|row| ink(0, left, top + step * row, top + step * row + 40) > 20), "names");
     assert_eq!(ink(0, left, top, top + 8), 0);
-    // Characters that the font lacks and very long labels are drawn too.
+    // Very long labels take at most 24 columns.
     let names = vec!["漢字".to_string(), "x".repeat(1000)];
     let wide = strip(&frames, [2, 3, 1, 1, 1], &[1.0, 0.25], &Layout { row_labels: names, ..layout }).unwrap();
-    assert_eq!(wide.width(), 24 * 6 + 6 + 2 * step);
+    assert_eq!(wide.width(), 24 * 8 + 6 + 2 * step);
 }
 
 #[test]

@@ -156,6 +156,60 @@ impl<const D: usize> Terms<D> {
             None => combine(self.weighted(weights).map(|(weight, i)| (weight, self.other[i].clone()))),
         }
     }
+    /// Computes `Σ wᵢ xᵢ` with weights of their own for each row of the first axis: row r has the bits of
+    /// [`sum`](Self::sum) by `weights[r]` of that row alone.
+    ///
+    /// # Panics
+    /// If there is no term, none for a weight other than 0, or the number of rows is not that of `weights`.
+    pub fn sum_rows<const N: usize>(&self, weights: &[[f64; N]]) -> Tensor<D> {
+        if let [weights] = weights {
+            return self.sum(*weights);
+        }
+        match self.plain.first() {
+            Some(first) if first.dtype() == DType::F64 => self.plain_rows::<f64, N>(first, weights),
+            Some(first) => self.plain_rows::<f32, N>(first, weights),
+            None => {
+                let used = |k: usize| weights.iter().any(|weights| weights[k] != 0.0);
+                let product = |k: usize| {
+                    let x = self.other[k].clone();
+                    let column: Vec<f64> = weights.iter().map(|weights| weights[k]).collect();
+                    let mut shape = [1; D];
+                    shape[0] = weights.len();
+                    let column = Tensor::<D>::from_data(TensorData::new(column, shape), (&x.device(), x.dtype()));
+                    // A row of weight 0 is not read: it may hold NaN.
+                    let unread = column.clone().equal_elem(0.0).expand(x.dims());
+                    (x * column).mask_fill(unread, 0.0)
+                };
+                let products = (0..N).filter(|k| used(*k)).map(product);
+                products.reduce(|a, b| a + b).unwrap_or_else(|| self.other[0].clone() * 0.0)
+            }
+        }
+    }
+    fn plain_rows<T: Scalar, const N: usize>(&self, first: &FlexTensor, weights: &[[f64; N]]) -> Tensor<D> {
+        crate::keep_memory();
+        let layout = first.layout();
+        let (rows, n) = (weights.len(), layout.num_elements());
+        assert_eq!(layout.shape()[0], rows, "there must be weights for each row");
+        let (width, level) = (n / rows, Level::get());
+        let mut out = T::allocate(n);
+        let write_row = |row: usize, out: &mut [T]| {
+            let mut slices = Vec::with_capacity(self.plain.len());
+            slices.extend(self.weighted(weights[row]).map(|(weight, i)| {
+                (T::of(weight), Some(&T::elements(&self.plain[i])[row * width..(row + 1) * width]))
+            }));
+            add_at(level, &slices, 0, out);
+        };
+        if n <= CHUNK {
+            out.chunks_mut(width.max(1)).enumerate().for_each(|(row, out)| write_row(row, out));
+        } else {
+            let shared = Shared::new(&mut out);
+            for_each(rows, |row| {
+                // SAFETY: every task writes its own row.
+                write_row(row, unsafe { shared.part(row * width..(row + 1) * width) });
+            });
+        }
+        to_tensor(FlexTensor::from_data(TensorData::new(out, layout.shape().clone())))
+    }
     /// The weights other than 0, with the indices of their terms; a weight 0 of the first term if all are 0.
     fn weighted(&self, weights: impl IntoIterator<Item = f64>) -> impl Iterator<Item = (f64, usize)> {
         let mut terms = weights.into_iter().zip(0..).filter(|(weight, _)| *weight != 0.0).peekable();
@@ -302,6 +356,33 @@ mod tests {
             assert_eq!(bits(terms.sum([2.0])), bits(all[0].clone() * 2.0));
             assert_eq!(std::array::from_fn(|_| bits(terms.pop().unwrap())), { [2, 1, 0].map(|i| before[i].clone()) });
             assert!(terms.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn rows_with_weights_of_their_own_have_the_bits_of_rows_alone() {
+        let bits = |x: Tensor<2>| -> Vec<u64> { x.into_data().iter::<f64>().map(f64::to_bits).collect() };
+        let (device, tracked) = (Device::flex(), Device::flex().autodiff());
+        let weights = [[0.3, 0.0, -1.7], [0.0, 0.0, 0.0], [1.0, -0.5, 0.25], [0.0, 2.0, 0.0]];
+        for (dtype, last) in [(DType::F32, &device), (DType::F64, &device), (DType::F32, &tracked)] {
+            for width in [5, 40_000] {
+                let make = |seed: f64, on: &Device| {
+                    let values: Vec<f64> = (0..4 * width).map(|i| ((i as f64 + seed) * 1.618_033_9).sin()).collect();
+                    Tensor::<2>::from_data(TensorData::new(values, [4, width]), (on, dtype))
+                };
+                let all = [make(0.1, &device), make(0.2, &device), make(0.3, last)];
+                let mut terms = Terms::default();
+                all.iter().for_each(|x| terms.push(x.clone()));
+                let rows = bits(terms.sum_rows(&weights));
+                for (row, own) in weights.into_iter().enumerate() {
+                    let mut alone = Terms::default();
+                    all.iter().for_each(|x| alone.push(x.clone().narrow(0, row, 1) * 1.0));
+                    let part = &rows[row * width..(row + 1) * width];
+                    let zero = |bits: &u64| f64::from_bits(*bits) == 0.0;
+                    let alone = bits(alone.sum(own));
+                    assert!(part.iter().zip(&alone).all(|(a, b)| a == b || zero(a) && zero(b)), "{dtype:?}, {row}");
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The error norm of adaptive solvers.
 use super::flex::{FlexTensor, Scalar, into_plain, is_plain, to_tensor};
 use crate::simd::{Level, Simd, dispatch};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 
 /// Number of ratios whose maxima are in registers at a time.
 const BLOCK: usize = 32;
@@ -34,6 +34,58 @@ pub fn max_error_ratio<const D: usize>(error: Tensor<D>, value: Tensor<D>, absol
         };
     }
     decomposed::<D>(Tensor::from_dispatch(error), Tensor::from_dispatch(value), absolute, relative)
+}
+
+/// Computes [`max_error_ratio`] of each row of the first axis, with the relative tolerance of the row.
+///
+/// # Panics
+/// If the shapes differ, or the number of rows is not that of `relative`.
+pub fn max_error_ratios<const D: usize>(
+    error: Tensor<D>,
+    value: Tensor<D>,
+    absolute: f64,
+    relative: &[f64],
+) -> Vec<f64> {
+    assert_eq!(error.dims(), value.dims(), "the error must have the shape of the value");
+    assert_eq!(error.dims()[0], relative.len(), "there must be a tolerance for each row");
+    let (rows, dims, dtype) = (relative.len(), error.dims(), error.dtype());
+    let width = dims[1..].iter().product::<usize>();
+    let (error, value) = (error.into_dispatch(), value.into_dispatch());
+    let (error, value) = if is_plain(&error, None) {
+        let error = into_plain(error);
+        if is_plain(&value, Some(&error)) {
+            let value = into_plain(value);
+            return match dtype {
+                DType::F64 => fused_rows::<f64>(&error, &value, absolute, relative, width),
+                _ => fused_rows::<f32>(&error, &value, absolute, relative, width),
+            };
+        }
+        (to_tensor(error), Tensor::from_dispatch(value))
+    } else {
+        (Tensor::<D>::from_dispatch(error), Tensor::<D>::from_dispatch(value))
+    };
+    let mut shape = [1; D];
+    shape[0] = rows;
+    let relative = Tensor::<D>::from_data(TensorData::new(relative.to_vec(), shape), (&value.device(), dtype));
+    let ratio = (error.abs() / (value.abs() * relative + absolute)).reshape([rows, width]);
+    // 0 · ∞ and 0 · NaN are NaN.
+    let worst = ratio.clone().max_dim(1) + (ratio * 0.0).sum_dim(1);
+    worst.into_data().iter::<f64>().collect()
+}
+
+fn fused_rows<T: Scalar>(
+    error: &FlexTensor,
+    value: &FlexTensor,
+    absolute: f64,
+    relative: &[f64],
+    width: usize,
+) -> Vec<f64> {
+    let (error, value, level) = (T::elements(error), T::elements(value), Level::get());
+    let row = |(row, relative): (usize, &f64)| {
+        let range = row * width..(row + 1) * width;
+        max_ratio_at(level, &error[range.clone()], &value[range], T::of(absolute), T::of(*relative))
+    };
+    relative.iter().enumerate().map(row).collect()
 }
 
 fn decomposed<const D: usize>(error: Tensor<D>, value: Tensor<D>, absolute: f64, relative: f64) -> f64 {
@@ -75,6 +127,24 @@ mod tests {
     fn tensor(n: usize, seed: f64, dtype: DType, device: &Device) -> Tensor<2> {
         let values: Vec<f64> = (0..n).map(|i| ((i as f64 + seed) * 1.618_033_9).sin()).collect();
         Tensor::from_data(TensorData::new(values, [n / 4, 4]), (device, dtype))
+    }
+
+    #[test]
+    fn the_worst_error_of_each_row() {
+        let device = Device::flex();
+        let relative: Vec<f64> = (0..25).map(|i| 0.1 + f64::from(i) * 0.02).collect();
+        for on in [device.clone(), device.clone().autodiff()] {
+            let (error, value) = (tensor(100, 0.1, DType::F32, &on), tensor(100, 0.2, DType::F32, &on));
+            let all = super::max_error_ratios(error.clone(), value.clone(), 0.01, &relative);
+            for (row, found) in all.iter().enumerate() {
+                let alone = |x: &Tensor<2>| x.clone().narrow(0, row, 1) * 1.0;
+                let goal = max_error_ratio(alone(&error), alone(&value), 0.01, relative[row]);
+                assert!((found / goal - 1.0).abs() < 1e-6, "{row}: {found} is not {goal}");
+            }
+            let hole = error.clone().slice_fill([3..4, 1..2], f32::NAN);
+            let all = super::max_error_ratios(hole, value.clone(), 0.01, &relative);
+            assert!(all[3].is_nan() && all[2].is_finite());
+        }
     }
 
     #[test]

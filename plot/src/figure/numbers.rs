@@ -27,7 +27,7 @@ impl Serialize for Numbers {
 /// The number rounded to six significant digits; `None` if it is not finite.
 fn six_digits(v: f64) -> Option<f64> {
     if v == 0.0 || !v.is_finite() {
-        return v.is_finite().then_some(v);
+        return v.is_finite().then_some(0.0);
     }
     format!("{v:.5e}").parse().ok()
 }
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn numbers_are_serialized_with_six_digits() {
-        let numbers = Numbers(vec![0.0, 1.0 / 3.0, -12345678.9, 1e-30, f64::NAN]);
+        let numbers = Numbers(vec![-0.0, 1.0 / 3.0, -12345678.9, 1e-30, f64::NAN]);
         assert_eq!(serde_json::to_string(&numbers).unwrap(), "[0.0,0.333333,-12345700.0,1e-30,null]");
     }
 }

@@ -42,6 +42,7 @@ pub fn conditional(joint: &Joint<'_>, given: &[Conditional<'_>]) -> Figure {
     for (frame, given) in given.iter().enumerate() {
         let curve: Vec<f64> = along.iter().map(|&x| (given.density)(x)).collect();
         let (mean, variance) = by_integration(joint, given.a);
+        let unit = joint.std[0];
         let name = "p(x₁ | x₂ = a)";
         plane = plane
             .mark(Mark::horizontal(given.a).solid().series(1).name("x₂ = a").width(2.0).frame(frame))
@@ -57,8 +58,12 @@ pub fn conditional(joint: &Joint<'_>, given: &[Conditional<'_>]) -> Figure {
                     .frame(frame),
             );
         let lines = [
-            format!("mean {} by formula, {} by integration", round(given.mean), round(mean)),
-            format!("variance {} by formula, {} by integration", round(given.variance), round(variance)),
+            format!("mean {} by formula, {} by integration", round(given.mean, unit), round(mean, unit)),
+            format!(
+                "variance {} by formula, {} by integration",
+                round(given.variance, unit * unit),
+                round(variance, unit * unit)
+            ),
         ];
         for (line, text) in lines.into_iter().enumerate() {
             let height = (1.24 - 0.075 * line as f64) * peak;
@@ -70,7 +75,7 @@ pub fn conditional(joint: &Joint<'_>, given: &[Conditional<'_>]) -> Figure {
             Mark::points([given.a], [mean]).series(1).width(9.0).opacity(1.0).name("by integration").frame(frame),
         );
     }
-    let values = given.iter().map(|g| round(g.a)).collect();
+    let values = given.iter().map(|g| round(g.a, joint.std[1])).collect();
     let start = given.len() * 3 / 4;
     let figure = Figure::new("Conditioning: a slice through the joint density", 3);
     figure.panel(plane).panel(slice).panel(moments).slider("a =", values, start)

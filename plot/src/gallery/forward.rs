@@ -50,3 +50,19 @@ pub fn forward_slider(
     let labels = frames.iter().map(|n| n.label.clone()).collect();
     Figure::new("Forward process, from image to noise", 2).panel(image).panel(bars).slider("", labels, frames.len() / 4)
 }
+
+/// The image at the steps of a chain beside independent samples of the marginals at the same times, with a slider.
+pub fn forward_chain([width, height]: [usize; 2], chain: &[NoisyImage], marginal: &[NoisyImage]) -> Figure {
+    let panel = |title: &str, note: &str, images: &[NoisyImage]| {
+        let pixels = |n: &NoisyImage| Pixels::from_values(width, height, &n.values, n.range);
+        let mut panel = Panel::image(title, pixels(&images[0])).note(note);
+        panel.marks.clear();
+        let mark = |(i, n): (usize, &NoisyImage)| Mark::image(pixels(n)).name("image").unlisted().frame(i);
+        panel.marks(images.iter().enumerate().map(mark))
+    };
+    let labels = chain.iter().map(|n| n.label.clone()).collect();
+    Figure::new("The chain and its marginals", 2)
+        .panel(panel("Chain q(xₜ | xₜ₋₁)", "Each image is the one before it with a little more noise.", chain))
+        .panel(panel("Marginal q(xₜ | x)", "Each image is made from x at once: the same distribution.", marginal))
+        .slider("", labels, chain.len() / 4)
+}

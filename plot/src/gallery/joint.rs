@@ -36,8 +36,18 @@ impl Joint<'_> {
         Axis::new(["x₁", "x₂"][axis]).range(low, high)
     }
 
+    /// The number of grid points for a crest as thin as that of this density: `n`, or more if the density at the mean is
+    /// much higher than that of independent coordinates.
+    fn fine(&self, n: usize) -> usize {
+        let [a, b] = self.mean;
+        let thin = (self.density)(a, b) / ((self.marginals[0])(a) * (self.marginals[1])(b));
+        let more = if thin.is_finite() { (thin / 2.5).sqrt().clamp(1.0, 2.5) } else { 1.0 };
+        ((n as f64 * more) as usize).min(161)
+    }
+
     /// The density as a surface; with `walls`, the marginal densities, scaled to its height, are on the back walls.
     fn surface(&self, title: &str, n: usize, walls: bool) -> Panel {
+        let n = self.fine(n);
         let (x, y, z) = self.over(n);
         let top = z.iter().copied().fold(0.0, f64::max);
         let mut panel = Panel::space(title, self.axis(0), self.axis(1), Axis::new("p(x₁, x₂)").range(0.0, 1.1 * top));
@@ -60,7 +70,14 @@ impl Joint<'_> {
     /// The samples as dots, with lines through the mean.
     fn scatter(&self, title: &str) -> Panel {
         let (x, y): (Vec<f64>, Vec<f64>) = self.sample.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
-        Panel::plane(title, self.axis(0), self.axis(1))
+        // All samples are within the axes.
+        let axis = |axis: usize, own: &[f64]| {
+            let [low, high] = self.range(axis);
+            let margin = 0.03 * (high - low);
+            let fold = |f: fn(f64, f64) -> f64, end: f64, by: f64| own.iter().map(|v| v + by).fold(end, f);
+            self.axis(axis).range(fold(f64::min, low, -margin), fold(f64::max, high, margin))
+        };
+        Panel::plane(title, axis(0, &x), axis(1, &y))
             .equal()
             .mark(Mark::points(x, y).name("samples").unlisted().opacity(0.4).width(3.5))
             .mark(Mark::vertical(self.mean[0]).name("mean").color(Color::Ink))
@@ -72,19 +89,19 @@ impl Joint<'_> {
 ///
 /// The marginals are scaled to the height of the surface, because their unit is another.
 pub fn joint_surface(joint: &Joint<'_>) -> Figure {
-    let panel = joint.surface("", 61, true).aspect(0.66);
+    let panel = joint.surface("", 81, true).aspect(0.66);
     Figure::new(format!("{} and its marginals", joint.label), 1).panel(panel)
 }
 
 /// Densities side by side, as surfaces above and as samples below.
 pub fn covariances(joints: &[Joint<'_>]) -> Figure {
     let figure = Figure::new("Negative, zero and positive covariance", joints.len());
-    let figure = joints.iter().map(|j| j.surface(&j.label, 57, false).aspect(0.78)).fold(figure, Figure::panel);
+    let figure = joints.iter().map(|j| j.surface(&j.label, 65, false).aspect(0.78)).fold(figure, Figure::panel);
     joints.iter().map(|j| j.scatter("")).fold(figure, Figure::panel)
 }
 
 /// One density as samples and as a surface.
 pub fn isotropic(joint: &Joint<'_>) -> Figure {
     let title = format!("{}: the same in all directions", joint.label);
-    Figure::new(title, 2).panel(joint.scatter("Samples")).panel(joint.surface("Density", 57, false).aspect(1.0))
+    Figure::new(title, 2).panel(joint.scatter("Samples")).panel(joint.surface("Density", 65, false).aspect(1.0))
 }

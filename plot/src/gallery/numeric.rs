@@ -20,14 +20,30 @@ pub fn histogram(values: &[f64], [low, high]: [f64; 2], bins: usize) -> (Vec<f64
     (grid(low, high, bins + 1), counts.into_iter().map(|c| c / total).collect())
 }
 
-/// A number in scientific notation, `4.7×10⁻⁴`.
+/// A number with at most two decimals in scientific notation, `4.7×10⁻⁴`.
 pub fn scientific(v: f64) -> String {
-    crate::ticks::scientific(v)
+    crate::ticks::scientific(v, 2)
 }
 
-/// A number with at most three decimals, for legends.
-pub(super) fn round(v: f64) -> String {
-    let text = format!("{v:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.replace('-', "−") }
+/// A number with this many decimals and a minus sign; zero has no sign.
+pub fn fixed(v: f64, decimals: usize) -> String {
+    crate::ticks::fixed(v, decimals)
+}
+
+/// The shortest text that is exactly this number, large and small ones in scientific notation; zero has no sign.
+pub fn plain(v: f64) -> String {
+    crate::ticks::plain(v)
+}
+
+/// A number with at most three decimals, for legends, or in scientific notation if `unit`, the size that such numbers
+/// have, is far from one.
+pub(super) fn round(v: f64, unit: f64) -> String {
+    if v.abs() < 5e-4 * unit {
+        return "0".into();
+    }
+    if !(0.01..1e5).contains(&unit) {
+        return crate::ticks::scientific(v, 3);
+    }
+    let text = fixed(v, 3);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -46,10 +46,25 @@ impl Site {
             cards.push((file.clone(), page.title.clone(), first.to_owned(), picture));
         }
         let path = folder.join("index.html");
-        std::fs::write(&path, index(&self.title, &self.text, &cards))?;
+        write(&path, index(&self.title, &self.text, &cards))?;
         written.push(path);
         Ok(written)
     }
+}
+
+/// Writes a file completely or not at all: to a temporary file that is renamed, or removed if the disk is full.
+fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let written = std::fs::File::create(&part).and_then(|mut file| {
+        io::Write::write_all(&mut file, content.as_ref())?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    });
+    written.inspect_err(|_| {
+        let _ = std::fs::remove_file(&part);
+    })
 }
 
 /// The part of a title before a colon, as the text of a link.
@@ -70,14 +85,14 @@ impl Page {
     pub fn write(&self, folder: &Path, stills: Stills, links: &[(&str, &str)]) -> io::Result<Vec<PathBuf>> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(format!("{}.html", self.slug));
-        std::fs::write(&path, self.html(links))?;
+        write(&path, self.html(links))?;
         let mut written = vec![path];
         for (i, figure) in self.figures.iter().enumerate() {
             let path = folder.join(picture_name(self, i));
-            std::fs::write(&path, figure.png(stills.theme))?;
+            write(&path, figure.png(stills.theme))?;
             if stills.svg {
                 let path = path.with_extension("svg");
-                std::fs::write(&path, figure.svg(stills.theme))?;
+                write(&path, figure.svg(stills.theme))?;
                 written.push(path);
             }
             written.push(path);

@@ -20,12 +20,12 @@ pub fn univariate(curve: &Curve<'_>, [low, high]: [f64; 2], probability: f64) ->
     let y: Vec<f64> = x.iter().map(|&x| (curve.density)(x)).collect();
     let inside = grid(low, high, 161);
     let top: Vec<f64> = inside.iter().map(|&x| (curve.density)(x)).collect();
-    let shaded = format!("P({} ≤ x ≤ {}) = {probability:.4}", round(low), round(high));
+    let shaded = format!("P({} ≤ x ≤ {}) = {probability:.4}", round(low, curve.std), round(high, curve.std));
     let panel = Panel::plane("", "x", "p(x)")
         .aspect(0.5)
         .mark(Mark::area(inside, vec![0.0; 161], top).name(shaded).series(1).opacity(0.35))
         .mark(Mark::line(x, y).name(&curve.label).width(2.5))
-        .mark(Mark::vertical(curve.mean).name(format!("mean {}", round(curve.mean))).color(Color::Ink));
+        .mark(Mark::vertical(curve.mean).name(format!("mean {}", round(curve.mean, curve.std))).color(Color::Ink));
     Figure::new("Density, mean and probability of an interval", 1).panel(panel)
 }
 

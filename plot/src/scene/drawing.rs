@@ -2,7 +2,7 @@
 use crate::{
     pixels::Pixels,
     space::Projection,
-    text::Anchor,
+    text::{self, Anchor},
     theme::{Rgba, Theme},
 };
 
@@ -49,6 +49,25 @@ pub enum Draw {
     Text { at: [f64; 2], text: String, size: f64, bold: bool, anchor: Anchor, color: Rgba, up: bool },
     /// Image over `[x, y, width, height]`, interpolated if `smooth`.
     Image { over: [f64; 4], pixels: Pixels, smooth: bool },
+}
+
+impl Draw {
+    /// The rectangle `[x, y, width, height]` that a text covers; `None` for other shapes.
+    pub fn text_box(&self) -> Option<[f64; 4]> {
+        let Self::Text { at: [x, y], text, size, bold, anchor, up, .. } = self else { return None };
+        let wide = text::width(text, *size, *bold);
+        let before = match anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => wide / 2.0,
+            Anchor::End => wide,
+        };
+        // Height of letters with accents, and depth of letters with descenders.
+        let (above, below) = (0.8 * size, 0.22 * size);
+        Some(match up {
+            false => [x - before, y - above, wide, above + below],
+            true => [x - above, y - wide + before, above + below, wide],
+        })
+    }
 }
 
 /// The style of a line.
@@ -101,13 +120,17 @@ impl Scene {
 
     /// Adds text.
     pub(super) fn text(&mut self, at: [f64; 2], text: &str, size: f64, bold: bool, anchor: Anchor, color: Rgba) {
-        self.push(Draw::Text { at, text: text.to_owned(), size, bold, anchor, color, up: false });
+        if !text.is_empty() {
+            self.push(Draw::Text { at, text: text.to_owned(), size, bold, anchor, color, up: false });
+        }
     }
 
     /// Adds text that reads from bottom to top.
-    pub(super) fn text_upward(&mut self, at: [f64; 2], text: &str, color: Rgba) {
-        let (text, anchor) = (text.to_owned(), Anchor::Middle);
-        self.push(Draw::Text { at, text, size: BODY, bold: false, anchor, color, up: true });
+    pub(super) fn text_upward(&mut self, at: [f64; 2], text: &str, size: f64, color: Rgba) {
+        if !text.is_empty() {
+            let (text, anchor) = (text.to_owned(), Anchor::Middle);
+            self.push(Draw::Text { at, text, size, bold: false, anchor, color, up: true });
+        }
     }
 
     /// Adds a straight line.

@@ -1,11 +1,14 @@
 //! Panels in the plane: axes and marks.
-use super::drawing::{BODY, Draw, Item, Map, SMALL, Scene, Stroke, along, rectangle, rgb};
+use super::{
+    drawing::{BODY, Draw, Item, Map, SMALL, Scene, Stroke, along, rectangle, rgb},
+    layout::{BAR, widest, x_ticks, y_ticks},
+};
 use crate::{
     figure::{Color, Level, Mark, Panel, Scale, Shape},
     pixels::Pixels,
     text::{self, Anchor},
     theme::{Rgba, Theme, scale},
-    ticks::{of_axis, ticks},
+    ticks::ticks,
 };
 
 impl Scene {
@@ -16,18 +19,9 @@ impl Scene {
         index: usize,
         theme: Theme,
         over: [f64; 4],
-        [mut x, mut y]: [[f64; 2]; 2],
+        [x, y]: [[f64; 2]; 2],
         frame: usize,
     ) {
-        if panel.equal {
-            let (sx, sy) = (over[2] / (x[1] - x[0]), over[3] / (y[1] - y[0]));
-            let least = sx.min(sy);
-            let widen = |r: [f64; 2], long: f64| {
-                let more = (long / least - (r[1] - r[0])) / 2.0;
-                [r[0] - more, r[1] + more]
-            };
-            (x, y) = (widen(x, over[2]), widen(y, over[3]));
-        }
         let map = Map::Plane { over, x, y, log: [panel.x.log, panel.y.log] };
         self.maps.push(map);
         if !panel.bare {
@@ -35,7 +29,9 @@ impl Scene {
         }
         for (m, mark) in panel.marks.iter().enumerate().filter(|(_, m)| m.seen(frame)) {
             for draw in flat(mark, &map, panel, theme) {
-                self.items.push(Item { mark: Some((index, m)), clip: Some(over), draw });
+                // Dots are whole: those whose middle is outside are not drawn.
+                let clip = if matches!(draw, Draw::Dot { .. }) { None } else { Some(over) };
+                self.items.push(Item { mark: Some((index, m)), clip, draw });
             }
         }
     }
@@ -45,37 +41,53 @@ impl Scene {
         let Map::Plane { over: [left, top, width, height], x, y, log } = *map else { return };
         let pieces = vec![rectangle([left, top, width, height])];
         self.push(Draw::Path { pieces, closed: true, fill: Some(theme.ground()), stroke: None });
-        for (at, label) in of_axis(&panel.x, x, (width / 75.0) as usize) {
+        // A label that would touch its neighbor is left out.
+        let mut free = f64::NEG_INFINITY;
+        for (at, label) in x_ticks(panel, x, width) {
             let px = left + width * along(x, log[0], at);
             self.line([px, top], [px, top + height], theme.grid(), 1.0);
-            self.text([px, top + height + 16.0], &label, SMALL, false, Anchor::Middle, theme.muted());
+            let half = text::width(&label, SMALL, false) / 2.0;
+            if px - half > free {
+                self.text([px, top + height + 16.0], &label, SMALL, false, Anchor::Middle, theme.muted());
+                free = px + half + 5.0;
+            }
         }
-        let mut widest: f64 = 0.0;
-        for (at, label) in of_axis(&panel.y, y, (height / 48.0) as usize) {
-            let py = top + height * (1.0 - along(y, log[1], at));
+        let marks = y_ticks(panel, y, height);
+        let mut free = f64::INFINITY;
+        for (at, label) in &marks {
+            let py = top + height * (1.0 - along(y, log[1], *at));
             self.line([left, py], [left + width, py], theme.grid(), 1.0);
-            self.text([left - 6.0, py + 4.0], &label, SMALL, false, Anchor::End, theme.muted());
-            widest = widest.max(text::width(&label, SMALL, false));
+            if py + SMALL / 2.0 < free {
+                self.text([left - 6.0, py + 4.0], label, SMALL, false, Anchor::End, theme.muted());
+                free = py - SMALL / 2.0 - 1.0;
+            }
         }
+        let widest = widest(&marks);
         let stroke = Some(Stroke { color: theme.muted(), width: 1.0, dashed: false });
         let pieces = vec![vec![[left, top], [left, top + height], [left + width, top + height]]];
         self.push(Draw::Path { pieces, closed: false, fill: None, stroke });
         let middle = [left + width / 2.0, top + height + 34.0];
-        self.text(middle, &panel.x.label, BODY, false, Anchor::Middle, theme.ink());
-        self.text_upward([left - 14.0 - widest, top + height / 2.0], &panel.y.label, theme.ink());
+        let (label, size) = text::fitted(&panel.x.label, BODY, false, width + 12.0);
+        self.text(middle, &label, size, false, Anchor::Middle, theme.ink());
+        let (label, size) = text::fitted(&panel.y.label, BODY, false, height + 20.0);
+        // Not above the panel, where its title is.
+        let half = text::width(&label, size, false) / 2.0;
+        self.text_upward([left - 14.0 - widest, top + (height / 2.0).max(half)], &label, size, theme.ink());
     }
 
-    /// Adds the bar of a color scale over `[x, y, width, height]`.
-    pub(super) fn scale_bar(&mut self, bar: &Scale, theme: Theme, [left, top, width, height]: [f64; 4]) {
+    /// Adds the bar of a color scale over `[x, y, width, height]`, which is `after` pixels from the end of the panel.
+    pub(super) fn scale_bar(&mut self, bar: &Scale, theme: Theme, [left, top, width, height]: [f64; 4], after: f64) {
         let column: Vec<u8> = (0..64).rev().flat_map(|i| rgb(scale(f64::from(i) / 63.0))).collect();
         let pixels = Pixels::rgb(1, 64, column);
         self.push(Draw::Image { over: [left, top, width, height], pixels, smooth: false });
         for (at, label) in ticks(bar.range, false, (height / 48.0) as usize) {
             let py = top + height * (1.0 - along(bar.range, false, at));
             self.line([left + width, py], [left + width + 4.0, py], theme.muted(), 1.0);
-            self.text([left + width + 7.0, py + 4.0], &label, SMALL, false, Anchor::Start, theme.muted());
+            self.text([left + width + BAR[2], py + 4.0], &label, SMALL, false, Anchor::Start, theme.muted());
         }
-        self.text([left + width, top - 9.0], &bar.label, SMALL, false, Anchor::Middle, theme.ink());
+        let (label, size) = text::fitted(&bar.label, SMALL, false, 2.0 * after);
+        let middle = left + width.min(after - text::width(&label, size, false) / 2.0);
+        self.text([middle, top - 9.0], &label, size, false, Anchor::Middle, theme.ink());
     }
 }
 
@@ -98,9 +110,9 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
     let color = theme.color(mark.color).fade(mark.opacity);
     let stroke_of = |color: Rgba| Some(Stroke { color, width: mark.width, dashed: mark.dashed });
     let open = |pieces, color| Draw::Path { pieces, closed: false, fill: None, stroke: stroke_of(color) };
+    let finite = |p: &[f64; 2]| p[0].is_finite() && p[1].is_finite();
     let split = |x: &[f64], y: &[f64]| -> Vec<Vec<[f64; 2]>> {
         let points: Vec<[f64; 2]> = x.iter().zip(y).map(|(&x, &y)| map.at(x, y)).collect();
-        let finite = |p: &[f64; 2]| p[0].is_finite() && p[1].is_finite();
         points.split(|p| !finite(p)).filter(|piece| piece.len() > 1).map(<[_]>::to_vec).collect()
     };
     match &mark.shape {
@@ -109,7 +121,7 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
             let there = (0..x.len()).map(|i| map.at(x[i], high[i]));
             let back = (0..x.len()).rev().map(|i| map.at(x[i], low[i]));
             vec![Draw::Path {
-                pieces: vec![there.chain(back).collect()],
+                pieces: vec![there.chain(back).filter(finite).collect()],
                 closed: true,
                 fill: Some(color),
                 stroke: None,
@@ -121,14 +133,17 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
                 let own = value.get(i).map(|&v| scale(along(range, false, v)).fade(mark.opacity));
                 Draw::Dot { at: map.at(x[i], y[i]), radius: mark.width / 2.0, fill: own.unwrap_or(color) }
             };
-            (0..x.len()).map(dot).collect()
+            let inside = |[px, py]: [f64; 2]| {
+                (left - 0.5..=left + width + 0.5).contains(&px) && (top - 0.5..=top + height + 0.5).contains(&py)
+            };
+            (0..x.len()).filter(|&i| inside(map.at(x[i], y[i]))).map(dot).collect()
         }
         Shape::Bars { edges, heights } => {
             let bar = |(i, &h): (usize, &f64)| {
                 let ([x0, y0], [x1, y1]) = (map.at(edges[i], 0.0), map.at(edges[i + 1], h));
                 rectangle([x0, y1, x1 - x0, y0 - y1])
             };
-            let pieces = heights.iter().enumerate().map(bar).collect();
+            let pieces = heights.iter().enumerate().map(bar).filter(|piece| piece.iter().all(finite)).collect();
             let edge = Some(Stroke { color: theme.ground(), width: 0.6, dashed: false });
             vec![Draw::Path { pieces, closed: true, fill: Some(color), stroke: edge }]
         }
@@ -144,7 +159,8 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
                 };
                 [vec![from, to], vec![barb(1.0), to, barb(-1.0)]]
             };
-            vec![open((0..x.len()).flat_map(arrow).collect(), color)]
+            let pieces = (0..x.len()).flat_map(arrow).filter(|piece| piece.iter().all(finite)).collect();
+            vec![open(pieces, color)]
         }
         Shape::Vertical { at } => {
             let px = map.at(*at, 1.0)[0];
@@ -154,15 +170,23 @@ fn flat(mark: &Mark, map: &Map, panel: &Panel, theme: Theme) -> Vec<Draw> {
             let py = map.at(1.0, *at)[1];
             vec![open(vec![vec![[left, py], [left + width, py]]], color)]
         }
-        Shape::Text { x, y, text, anchor } => vec![Draw::Text {
-            at: map.at(*x, *y),
-            text: text.clone(),
-            size: BODY,
-            bold: false,
-            anchor: *anchor,
-            color,
-            up: false,
-        }],
+        Shape::Text { x, y, text, anchor } => {
+            let [px, py] = map.at(*x, *y);
+            // The text stays within the panel: smaller if it is too long, and moved if it is near its end.
+            let (text, size) = text::fitted(text, BODY, false, width - 4.0);
+            let wide = text::width(&text, size, false);
+            let before = match anchor {
+                Anchor::Start => 0.0,
+                Anchor::Middle => wide / 2.0,
+                Anchor::End => wide,
+            };
+            let start = (px - before).min(left + width - 2.0 - wide).max(left + 2.0);
+            let at = [start + before, py];
+            if !finite(&at) {
+                return Vec::new();
+            }
+            vec![Draw::Text { at, text, size, bold: false, anchor: *anchor, color, up: false }]
+        }
         Shape::Heat { x, y, values } => {
             let pixels = heat_pixels(x.len(), y.len(), values, value_range(panel, values));
             let half = |v: &[f64]| if v.len() > 1 { (v[1] - v[0]) / 2.0 } else { 0.5 };

@@ -1,61 +1,10 @@
 //! Pages in headless Chromium: no errors, the same points as in the still picture, tooltips, zoom, rotation, sliders.
-use crate::figures::all;
+use crate::chromium::{READER, browser, visit};
+use crate::figures::{all, extreme};
 use crate::still::drawn;
 use serde_json::Value;
-use std::path::PathBuf;
-use std::process::Command;
 use tweedie_plot::scene::{Map, Scene};
 use tweedie_plot::{Page, Shape, Theme};
-
-/// Collects errors and warnings from the first line of the page on.
-const BEFORE: &str = "<script>window.wrong = [];
-addEventListener('error', (e) => wrong.push(String(e.message)));
-addEventListener('unhandledrejection', (e) => wrong.push(String(e.reason)));
-console.error = console.warn = (...words) => wrong.push(words.join(' '));
-</script>";
-
-/// Operates the page as a reader would, and writes a report into it.
-const AFTER: &str = include_str!("reader.js");
-
-/// A browser that is installed, if there is one.
-fn browser() -> Option<PathBuf> {
-    let names = std::env::var("CHROMIUM").map_or_else(
-        |_| ["chromium", "chromium-browser", "google-chrome"].map(PathBuf::from).to_vec(),
-        |path| vec![PathBuf::from(path)],
-    );
-    names.into_iter().find(|name| Command::new(name).args(["--version", "--no-sandbox"]).output().is_ok())
-}
-
-/// The report of a page that was opened in the browser; messages in the console are failures.
-fn visit(browser: &PathBuf, html: &str) -> Value {
-    let folder = std::env::temp_dir().join(format!("tweedie-plot-browser-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let page = folder.join("page.html");
-    let html = html.replace("<head>", &format!("<head>{BEFORE}"));
-    std::fs::write(&page, html.replace("</body>", &format!("<script>{AFTER}</script></body>"))).unwrap();
-    let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
-                 --disable-component-update --disable-sync --enable-logging=stderr --window-size=1280,900 \
-                 --virtual-time-budget=20000 --dump-dom";
-    // On a loaded machine the browser sometimes ends without a report: a page fails if that happens three times in a row.
-    let attempt = || {
-        let output = Command::new(browser)
-            .args(flags.split_whitespace())
-            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-            .arg(format!("file://{}", page.display()))
-            .output()
-            .unwrap();
-        let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-        assert!(console.is_empty(), "messages in the console: {console:?}");
-        let report = dom.split("<pre id=\"report\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-        report.map(str::to_owned).ok_or_else(|| log.into_owned())
-    };
-    let report = attempt().or_else(|_| attempt()).or_else(|_| attempt());
-    std::fs::remove_dir_all(&folder).unwrap();
-    let report = report.unwrap_or_else(|log| panic!("the page has no report:\n{log}"));
-    let report = report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    serde_json::from_str(&report).unwrap()
-}
 
 fn pair(value: &Value) -> [f64; 2] {
     [value[0].as_f64().unwrap_or(f64::NAN), value[1].as_f64().unwrap_or(f64::NAN)]
@@ -63,13 +12,10 @@ fn pair(value: &Value) -> [f64; 2] {
 
 #[test]
 fn pages_work_in_a_browser_and_match_still_pictures() {
-    let Some(browser) = browser() else {
-        eprintln!("skipped: chromium, chromium-browser or google-chrome is not installed, and CHROMIUM is not set");
-        return;
-    };
+    let Some(browser) = browser() else { return };
     let (names, figures): (Vec<_>, Vec<_>) = all().into_iter().unzip();
     let page = Page { title: "All".into(), figures: figures.clone(), ..Page::default() };
-    let report = visit(&browser, &page.html(&[]));
+    let report = visit(&browser, &page.html(&[]), READER);
     assert_eq!(report["wrong"].as_array().unwrap(), &Vec::<Value>::new());
     let panels = report["panels"].as_array().unwrap();
     assert_eq!(panels.len(), figures.iter().map(|f| f.panels.len()).sum::<usize>());
@@ -111,6 +57,7 @@ fn pages_work_in_a_browser_and_match_still_pictures() {
             } else if !panel.bare {
                 assert!(seen["zoomed"].as_bool().unwrap(), "{place}: dragging does not zoom");
             }
+            assert_eq!(seen["labels"].as_array().unwrap(), &Vec::<Value>::new(), "{place}");
             assert!(seen["restored"].as_bool().unwrap(), "{place}: a double click does not reset the view");
         }
     }
@@ -123,6 +70,53 @@ fn pages_work_in_a_browser_and_match_still_pictures() {
     }
     assert!(report["dark"].as_bool().unwrap(), "the button switches the theme");
     assert!(report["legend"].as_bool().unwrap(), "a click on a legend entry hides its mark");
+}
+
+/// Checks the labels alone, at widths of the window from that of a telephone on.
+const LABELS: &str = "plots.ready.then(() => {
+  const panels = [];
+  for (const width of [360, 700, 1280]) {
+    document.body.style.width = `${width}px`;
+    for (const panel of plots.panels) panels.push({ width, labels: (panel.draw(), panel.misplaced()) });
+  }
+  done({ wrong, panels, sideways: document.documentElement.scrollWidth - window.innerWidth });
+});";
+
+#[test]
+fn labels_in_pages_are_whole_at_every_width() {
+    let Some(browser) = browser() else { return };
+    let (names, figures): (Vec<_>, Vec<_>) = extreme().into_iter().unzip();
+    let page = Page { title: "A long title ".repeat(30), figures: figures.clone(), ..Page::default() };
+    let report = visit(&browser, &page.html(&[]), LABELS);
+    assert_eq!(report["wrong"].as_array().unwrap(), &Vec::<Value>::new());
+    let places: Vec<String> = names
+        .iter()
+        .zip(&figures)
+        .flat_map(|(n, f)| (0..f.panels.len()).map(move |p| format!("{n}, panel {p}")))
+        .collect();
+    let panels = report["panels"].as_array().unwrap();
+    assert_eq!(panels.len(), 3 * places.len());
+    for (panel, place) in panels.iter().zip(places.iter().cycle()) {
+        assert_eq!(panel["labels"].as_array().unwrap(), &Vec::<Value>::new(), "{place} at {}", panel["width"]);
+    }
+    assert!(report["sideways"].as_f64().unwrap() <= 0.0, "the page is wider than the window: {}", report["sideways"]);
+}
+
+#[test]
+fn texts_of_svg_files_are_whole_in_a_browser() {
+    let Some(browser) = browser() else { return };
+    let figures: Vec<_> = all().into_iter().map(|(name, figure)| (name.to_owned(), figure)).chain(extreme()).collect();
+    let svgs: Vec<String> = figures.iter().map(|(_, figure)| figure.svg(Theme::Light)).collect();
+    let html = format!("<!doctype html><html><head></head><body>{}</body></html>", svgs.join("\n"));
+    let script = "done({ cut: [...document.querySelectorAll('svg')].map((svg) => [...svg.querySelectorAll('text')]
+      .filter((text) => {
+        const [b, out] = [text.getBoundingClientRect(), svg.getBoundingClientRect()];
+        return b.left < out.left - 1 || b.right > out.right + 1 || b.top < out.top - 1 || b.bottom > out.bottom + 1;
+      }).map((text) => text.textContent)), wrong });";
+    let report = visit(&browser, &html, script);
+    for ((name, _), cut) in figures.iter().zip(report["cut"].as_array().unwrap()) {
+        assert_eq!(cut.as_array().unwrap(), &Vec::<Value>::new(), "{name}");
+    }
 }
 
 /// Compares points in the plane one by one; in three dimensions, where the order of equally distant elements may

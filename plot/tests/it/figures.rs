@@ -124,3 +124,96 @@ pub fn all() -> Vec<(&'static str, Figure)> {
         ("others", others),
     ]
 }
+
+/// Figures of long texts, of huge and tiny numbers, of one point, of values that are all equal, and of many classes.
+pub fn extreme() -> Vec<(String, Figure)> {
+    let mut all = Vec::new();
+    let long =
+        "a long name of several words with_one_that_is_rather_longer_than_its_panel_is_wide_and_goes_on ".repeat(3);
+    for unit in [1e-12, 1.0, 1e9] {
+        for name in ["x", &long, "名前 кошка"] {
+            let case = |what: &str| format!("{what}, {unit:e}, {}", name.chars().take(12).collect::<String>());
+            let bell = |x: f64| normal(x / unit, 0.3, 1.0) / unit;
+            let curve = || Curve { label: name.into(), mean: 0.3 * unit, std: unit, density: &bell };
+            all.push((case("univariate"), gallery::univariate(&curve(), [-unit, unit], 0.6827)));
+            let families: Vec<_> = (0..4).map(|_| (name, vec![curve(), curve()])).collect();
+            all.push((case("families"), gallery::families(&families)));
+            let density = |x: f64, y: f64| normal(x / unit, 0.0, 1.0) * normal(y / unit, 0.8 * x / unit, 0.6) / unit;
+            let sample: Vec<f64> = noise(60).into_iter().map(|u| (4.0 * u - 2.0) * unit).collect();
+            let joint = || Joint {
+                label: name.into(),
+                mean: [0.0; 2],
+                std: [unit; 2],
+                density: &density,
+                marginals: [&bell, &bell],
+                sample: &sample,
+            };
+            all.push((case("surface"), gallery::joint_surface(&joint())));
+            all.push((case("isotropic"), gallery::isotropic(&joint())));
+            all.push((case("covariances"), gallery::covariances(&[joint(), joint(), joint()])));
+            let given: Vec<Conditional<'_>> = [-unit, 0.0, unit]
+                .map(|a| Conditional { a, mean: 0.6 * a, variance: 0.64 * unit * unit, density: &bell })
+                .into();
+            all.push((case("conditional"), gallery::conditional(&joint(), &given)));
+            for columns in 1..=5 {
+                let panel = |i: usize| {
+                    let (x, y): (Vec<f64>, Vec<f64>) =
+                        (0..=i).map(|k| (k as f64 * unit, 7.0 * unit + k as f64)).unzip();
+                    let log = if i == 2 { Axis::new(name).log() } else { Axis::new(name) };
+                    let mut panel = Panel::plane(name, Axis::new(name), log)
+                        .note(name)
+                        .mark(Mark::points(x.clone(), y.clone()).name(name))
+                        .mark(Mark::line(x, y).name(format!("{name} too")).series(1));
+                    if i == 3 {
+                        panel = panel.scale(name, [-unit, unit]);
+                    }
+                    if i == 4 {
+                        let z = [0.0, unit, f64::NAN, 0.0];
+                        let cloud = Mark::surface([0.0, unit], [0.0, unit], z);
+                        panel = Panel::space(name, name, name, name).mark(cloud);
+                    }
+                    panel
+                };
+                all.push((
+                    case(&format!("{columns} columns")),
+                    (0..5).map(panel).fold(Figure::new(name, columns), Figure::panel),
+                ));
+            }
+            let process = Process {
+                labels: vec![name.to_owned(); 3],
+                points: vec![vec![0.5 * unit, -0.5 * unit]; 3],
+                trajectories: 1,
+                positions: vec![0.0, 0.0],
+                arrows: vec![vec![0.0, 0.0]; 3],
+                field: name.into(),
+                half_width: unit,
+            };
+            all.push((case("process"), gallery::process(name, &process)));
+            let series = |value: Vec<f64>| Series {
+                label: name.into(),
+                step: (1..=value.len()).map(|i| i as f64).collect(),
+                value,
+            };
+            let run = Run {
+                title: name.into(),
+                loss: vec![series((1..=1500).map(|i| unit / f64::from(i)).collect()), series(vec![unit])],
+                loss_by_noise: vec![series(vec![unit; 9])],
+                grad_norm: vec![series(vec![f64::NAN, unit, 0.0, -unit])],
+                lr: vec![series(vec![unit])],
+                ema_distance: vec![series(vec![0.0])],
+                ..Run::default()
+            };
+            all.push((case("run"), gallery::run(&run)));
+        }
+    }
+    for classes in [1, 200] {
+        let mark = |i: usize| Mark::points([i as f64], [0.0]).name(format!("class {i}")).series(i);
+        let panel = (0..classes).map(mark).fold(Panel::plane("", "x₁", "x₂").equal(), Panel::mark);
+        all.push((format!("{classes} classes"), Figure::new("", 1).panel(panel)));
+    }
+    all.push(("nothing".into(), Figure::new("", 2).panel(Panel::plane("", "", "")).panel(Panel::plane("", "x", "y"))));
+    let empty = Panel::plane("", Axis::new("x").range(0.0, 0.0), Axis::new("y").range(1.0, f64::NAN));
+    let bars = empty.mark(Mark::bars([0.0, 1.0, 2.0], [0.0, f64::NAN]).name("none"));
+    all.push(("empty ranges".into(), Figure::new("", 1).panel(bars)));
+    all
+}

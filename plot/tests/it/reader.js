@@ -62,7 +62,7 @@ plots.ready.then(() => {
     return null;
   };
   for (const panel of plots.panels) {
-    const entry = { drawn: record(panel) };
+    const entry = { drawn: record(panel), labels: panel.misplaced() };
     const target = middleOf(panel);
     if (target) {
       pointer(panel, 'pointermove', target[0]);
@@ -102,8 +102,5 @@ plots.ready.then(() => {
   const theme = document.documentElement.dataset.theme;
   document.getElementById('theme').click();
   report.dark = document.documentElement.dataset.theme !== theme;
-  const out = document.createElement('pre');
-  out.id = 'report';
-  out.textContent = JSON.stringify(report);
-  document.body.append(out);
+  done(report);
 });

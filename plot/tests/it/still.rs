@@ -41,7 +41,15 @@ fn a_still_picture_draws_the_numbers_of_the_figure() {
                 };
                 let log = |on: bool, v: f64| if on { v.log10() } else { v };
                 let held = x.iter().zip(y.iter()).map(|(&x, &y)| [log(panel.x.log, x), log(panel.y.log, y)]);
-                let held: Vec<_> = held.filter(|p| p[0].is_finite() && p[1].is_finite()).collect();
+                let ranges = [&panel.x, &panel.y].map(|axis| axis.range.unwrap().map(|end| log(axis.log, end)));
+                let dots = matches!(mark.shape, Shape::Points { .. });
+                // Dots outside of the axes are left out.
+                let shown = |p: &[f64; 2]| {
+                    let slack = |i: usize| 2e-3 * (ranges[i][1] - ranges[i][0]);
+                    let inside = |i: usize| p[i] > ranges[i][0] - slack(i) && p[i] < ranges[i][1] + slack(i);
+                    p[0].is_finite() && p[1].is_finite() && (!dots || panel.equal || (inside(0) && inside(1)))
+                };
+                let held: Vec<_> = held.filter(shown).collect();
                 let seen = drawn(&scene, p, m);
                 assert!(seen.len() == held.len(), "{name} {p} {m}: {} {}", seen.len(), held.len());
                 for (a, b) in seen.iter().zip(&held) {
@@ -69,18 +77,6 @@ fn every_figure_is_drawn_in_both_themes_with_glyphs_that_exist() {
         let svg = figure.svg(Theme::Dark);
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"), "{name}");
         assert!(!svg.contains("<b>"), "{name}: text is escaped");
-    }
-}
-
-#[test]
-fn text_is_placed_within_the_picture() {
-    for (name, figure) in all() {
-        let scene = Scene::new(&figure, Theme::Light, figure.start());
-        for item in &scene.items {
-            let Draw::Text { at: [x, y], text, .. } = &item.draw else { continue };
-            let inside = (0.0..=scene.width).contains(x) && (0.0..=scene.height).contains(y);
-            assert!(inside, "{name}: {text} at {x} {y}");
-        }
     }
 }
 

@@ -84,6 +84,9 @@ impl Covariance {
 
     /// σ² if Σ = σ² I: every entry within `tolerance · max Σᵢᵢ` of it.
     pub fn is_isotropic(&self, tolerance: f64) -> Option<f64> {
+        if self.dim() == 0 {
+            return None;
+        }
         let matrix = self.matrix();
         let variance = matrix.trace() / self.dim() as f64;
         let slack = tolerance * matrix.diagonal().max();
@@ -107,6 +110,10 @@ impl Covariance {
                 Root::Scales
             }
             Self::LowRank { factor, diagonal } => {
+                if factor.nrows() != diagonal.len() {
+                    let what = "factor of the covariance";
+                    return Err(GaussianError::Length { what, found: factor.nrows(), expected: diagonal.len() });
+                }
                 all_positive("diagonal of the covariance", diagonal)?;
                 for j in 0..factor.ncols() {
                     for i in 0..factor.nrows() {
@@ -117,7 +124,11 @@ impl Covariance {
                 let scaled = DMatrix::from_fn(factor.nrows(), factor.ncols(), |i, j| factor[(i, j)] / diagonal[i]);
                 let k = factor.ncols();
                 let inner = DMatrix::identity(k, k) + factor.transpose() * &scaled;
-                Root::LowRank(self::factor(&symmetric(&inner))?)
+                match self::factor(&symmetric(&inner)) {
+                    Ok(root) => Root::LowRank(root),
+                    // Its rounding loses the identity beside large factors; the sum itself may be well conditioned.
+                    Err(_) => Root::Full(self::factor(&self.matrix())?),
+                }
             }
         };
         // The stored matrix must be the one that was factored.
@@ -137,38 +148,48 @@ pub(super) enum Root {
     LowRank(Cholesky<f64, Dyn>),
 }
 
-/// (A + Aᵀ)/2.
+/// (A + Aᵀ)/2 of a square matrix; A itself if it is not square, which [`factor`] refuses.
 pub(super) fn symmetric(matrix: &DMatrix<f64>) -> DMatrix<f64> {
-    (matrix + matrix.transpose()) * 0.5
+    if matrix.is_square() { (matrix + matrix.transpose()) * 0.5 } else { matrix.clone() }
 }
 
 /// Returns the Cholesky factor of a covariance, or an error with the smallest eigenvalue and its direction.
+///
+/// What is zero to rounding is decided on the correlation matrix, which does not depend on the units of the coordinates.
 pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
     let d = matrix.nrows();
-    let largest = matrix.amax();
+    if matrix.ncols() != d {
+        return Err(GaussianError::Length { what: "row of the covariance", found: matrix.ncols(), expected: d });
+    }
     for i in 0..d {
         for j in 0..d {
             finite("covariance", &[i, j], matrix[(i, j)])?;
         }
     }
+    let scale: Vec<f64> = (0..d).map(|i| matrix[(i, i)].max(0.0).sqrt()).collect();
     for i in 0..d {
         for j in i + 1..d {
             let (above, below) = (matrix[(i, j)], matrix[(j, i)]);
-            if (above - below).abs() > 1e-10 * largest {
+            if (above - below).abs() > 1e-10 * scale[i] * scale[j] + f64::MIN_POSITIVE {
                 return Err(GaussianError::NotSymmetric { row: i, column: j, above, below });
             }
         }
     }
+    for i in 0..d {
+        positive("variance", &[i], matrix[(i, i)])?;
+    }
     let matrix = symmetric(matrix);
     let rounding = d as f64 * f64::EPSILON;
     if let Some(root) = Cholesky::new(matrix.clone()) {
-        let pivot = root.l_dirty().diagonal().iter().fold(f64::INFINITY, |least, l| least.min(l * l));
+        let share = |(i, l): (usize, &f64)| (l / scale[i]).powi(2);
+        let pivot = root.l_dirty().diagonal().iter().enumerate().map(share).fold(f64::INFINITY, f64::min);
         // A pivot well above rounding bounds the smallest eigenvalue away from zero: no eigenvalues are needed.
-        if pivot > 16.0 * rounding * largest {
+        if pivot > 16.0 * rounding {
             return Ok(root);
         }
     }
-    let eigen = matrix.clone().symmetric_eigen();
+    let correlation = DMatrix::from_fn(d, d, |i, j| if i == j { 1.0 } else { matrix[(i, j)] / scale[i] / scale[j] });
+    let eigen = correlation.symmetric_eigen();
     let least = eigen.eigenvalues.imin();
     let eigenvalue = eigen.eigenvalues[least];
     let slack = rounding * eigen.eigenvalues.amax();
@@ -178,6 +199,20 @@ pub(super) fn factor(matrix: &DMatrix<f64>) -> Result<Cholesky<f64, Dyn>> {
             eigenvalue,
             direction: eigen.eigenvectors.column(least).iter().copied().collect(),
             degenerate: eigenvalue >= -16.0 * slack,
+        }),
+    }
+}
+
+/// Checks that variances are more than the rounding of the terms, of size `terms`, from which they were subtracted.
+pub(super) fn above_rounding(left: &DMatrix<f64>, terms: &DMatrix<f64>) -> Result<()> {
+    let d = left.nrows();
+    let rounding = terms.nrows().max(2) as f64 * f64::EPSILON;
+    match (0..d).find(|&i| left[(i, i)] <= rounding * terms[(i, i)]) {
+        None => Ok(()),
+        Some(at) => Err(GaussianError::NotPositiveDefinite {
+            eigenvalue: left[(at, at)] / terms[(at, at)],
+            direction: (0..d).map(|i| f64::from(i == at)).collect(),
+            degenerate: true,
         }),
     }
 }

@@ -10,17 +10,18 @@
 //!
 //! Ho, Jain and Abbeel, "Denoising diffusion probabilistic models" (2020), eq. 2 and 4,
 //! <https://arxiv.org/abs/2006.11239>.
-use super::UnivariateNormal;
+use super::{GaussianError, UnivariateNormal, fraction};
 use crate::rng::Rng;
 
 /// Applies one step of the forward process in place, `xₜ = √(1 − β) xₜ₋₁ + √β ε`.
 ///
-/// # Panics
+/// # Errors
 ///
-/// If β is not in [0, 1].
-pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
-    assert!((0.0..=1.0).contains(&beta), "β must be in [0, 1], got {beta}");
+/// If β is not in [0, 1]; x is then unchanged.
+pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) -> super::Result<()> {
+    let beta = fraction("β", beta)?;
     noise(x, (1.0 - beta).sqrt(), beta.sqrt(), rng);
+    Ok(())
 }
 
 /// Applies any number of [`step`]s at once in place, `xₜ = √ᾱ x₀ + √(1 − ᾱ) ε`.
@@ -31,9 +32,9 @@ pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
 /// let betas = [0.1, 0.2, 0.3];
 /// let (mut steps, mut jump) = (vec![2.0; 50_000], vec![2.0; 50_000]);
 /// for (i, &beta) in betas.iter().enumerate() {
-///     forward::step(&mut steps, beta, &mut Rng::new(0).at_step(i as u64));
+///     forward::step(&mut steps, beta, &mut Rng::new(0).at_step(i as u64))?;
 /// }
-/// forward::jump(&mut jump, forward::alpha_bar(&betas), &mut Rng::new(1));
+/// forward::jump(&mut jump, forward::alpha_bar(&betas), &mut Rng::new(1))?;
 /// // Other numbers of the same distribution.
 /// let (a, b) = (UnivariateNormal::fit(&steps)?, UnivariateNormal::fit(&jump)?);
 /// let exact = forward::marginal(2.0, &betas)?;
@@ -41,12 +42,13 @@ pub fn step(x: &mut [f64], beta: f64, rng: &mut Rng) {
 /// # Ok::<(), tweedie::distribution::gaussian::GaussianError>(())
 /// ```
 ///
-/// # Panics
+/// # Errors
 ///
-/// If ᾱ is not in [0, 1].
-pub fn jump(x: &mut [f64], alpha_bar: f64, rng: &mut Rng) {
-    assert!((0.0..=1.0).contains(&alpha_bar), "ᾱ must be in [0, 1], got {alpha_bar}");
+/// If ᾱ is not in [0, 1]; x is then unchanged.
+pub fn jump(x: &mut [f64], alpha_bar: f64, rng: &mut Rng) -> super::Result<()> {
+    let alpha_bar = fraction("ᾱ", alpha_bar)?;
     noise(x, alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt(), rng);
+    Ok(())
 }
 
 /// `ᾱ = ∏ (1 − β)`, the fraction of the variance of the data that xₜ has.
@@ -60,14 +62,23 @@ pub fn alpha_bar(betas: &[f64]) -> f64 {
 ///
 /// # Errors
 ///
-/// If the first β is zero, where x₁ is still a point, or one is 1 or more.
+/// If a β is not in [0, 1], or all are 0, where xₜ is still a point.
 pub fn marginal(x: f64, betas: &[f64]) -> super::Result<UnivariateNormal> {
-    let (first, rest) = betas.split_first().unwrap_or((&0.0, &[]));
-    let mut normal = UnivariateNormal::with_variance((1.0 - first).sqrt() * x, *first)?;
-    for &beta in rest {
-        normal = normal.affine((1.0 - beta).sqrt(), 0.0)?.sum(&UnivariateNormal::with_variance(0.0, beta)?);
+    let mut normal: Option<UnivariateNormal> = None;
+    for &beta in betas {
+        let beta = fraction("β", beta)?;
+        if beta == 0.0 {
+            continue;
+        }
+        let noise = UnivariateNormal::with_variance(0.0, beta)?;
+        normal = Some(match normal {
+            // β = 1 erases what was before.
+            _ if beta == 1.0 => noise,
+            Some(before) => before.affine((1.0 - beta).sqrt(), 0.0)?.sum(&noise),
+            None => UnivariateNormal::with_variance((1.0 - beta).sqrt() * x, beta)?,
+        });
     }
-    Ok(normal)
+    normal.ok_or(GaussianError::NotPositive { what: "variance of the noise", index: vec![], found: 0.0 })
 }
 
 /// `x ← α x + σ ε`.

@@ -1,8 +1,10 @@
-use super::covariance::{Covariance, Root, factor, symmetric};
+use super::covariance::{Covariance, Root, above_rounding, factor, symmetric};
 use super::{GaussianError, Result, UnivariateNormal, correlation, finite};
 use crate::rng::Rng;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use std::f64::consts::PI;
+
+mod distances;
 
 /// The normal distribution of a vector, `N(x; μ, Σ) = exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)) / √((2π)ᵈ |Σ|)`.
 ///
@@ -56,13 +58,11 @@ impl MultivariateNormal {
 
     /// N(0, I) in `dim` dimensions.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If `dim` is zero.
-    pub fn standard(dim: usize) -> Self {
-        assert!(dim > 0, "a Gaussian has at least one dimension");
-        let covariance = Covariance::isotropic(dim, 1.0);
-        Self { mean: DVector::zeros(dim), covariance, root: Root::Scales }
+    pub fn standard(dim: usize) -> Result<Self> {
+        Self::new(&vec![0.0; dim], Covariance::isotropic(dim, 1.0))
     }
 
     /// Independent coordinates, each of its own distribution: a diagonal covariance.
@@ -84,13 +84,15 @@ impl MultivariateNormal {
     ///
     /// # Errors
     ///
-    /// If the points lie in a plane of fewer dimensions, as n ≤ d points always do.
-    ///
-    /// # Panics
-    ///
-    /// As [`covariance_of`](super::covariance_of).
+    /// If the points lie in a plane of fewer dimensions, as n ≤ d points always do, and as
+    /// [`covariance_of`](super::covariance_of).
     pub fn fit(points: &[f64], d: usize) -> Result<Self> {
-        Self::new(&super::mean_of(points, d), Covariance::Full(super::covariance_of(points, d)))
+        let (mean, covariance) = (super::mean_of(points, d)?, super::covariance_of(points, d)?);
+        let n = points.len() / d;
+        if n <= d {
+            return Err(GaussianError::TooFew { found: n, least: d + 1 });
+        }
+        Self::new(&mean, Covariance::Full(covariance))
     }
 
     /// The dimension d.
@@ -117,10 +119,11 @@ impl MultivariateNormal {
     pub fn coordinates(&self) -> Option<Vec<UnivariateNormal>> {
         let matrix = self.covariance.matrix();
         let diagonal = DMatrix::from_diagonal(&matrix.diagonal());
-        (matrix == diagonal).then(|| {
-            let one = |(m, v): (&f64, &f64)| UnivariateNormal::with_variance(*m, *v).expect("checked when made");
-            self.mean.iter().zip(matrix.diagonal().iter()).map(one).collect()
-        })
+        if matrix != diagonal {
+            return None;
+        }
+        let one = |(m, v): (&f64, &f64)| UnivariateNormal::with_variance(*m, *v).ok();
+        self.mean.iter().zip(matrix.diagonal().iter()).map(one).collect()
     }
 
     /// `ln |Σ|`.
@@ -145,13 +148,30 @@ impl MultivariateNormal {
 
     /// The Mahalanobis distance, `√((x − μ)ᵀ Σ⁻¹ (x − μ))`: the distance from the mean in standard deviations.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If `x` does not have d coordinates.
-    pub fn mahalanobis(&self, x: &[f64]) -> f64 {
-        assert_eq!(x.len(), self.dim(), "a point has as many coordinates as the Gaussian has dimensions");
-        let centred = DVector::from_column_slice(x) - &self.mean;
-        centred.dot(&self.solve(&centred)).max(0.0).sqrt()
+    pub fn mahalanobis(&self, x: &[f64]) -> Result<f64> {
+        Ok(self.distance(&(self.point(x)? - &self.mean)))
+    }
+
+    /// `√(vᵀ Σ⁻¹ v)`, with v scaled so that no square of it overflows.
+    fn distance(&self, v: &DVector<f64>) -> f64 {
+        let size = v.amax();
+        if !(1e100..f64::INFINITY).contains(&size) {
+            return v.dot(&self.solve(v)).max(0.0).sqrt();
+        }
+        let v = v / size;
+        size * v.dot(&self.solve(&v)).max(0.0).sqrt()
+    }
+
+    /// A point of d coordinates.
+    fn point(&self, x: &[f64]) -> Result<DVector<f64>> {
+        let (found, expected) = (x.len(), self.dim());
+        if found == expected {
+            return Ok(DVector::from_column_slice(x));
+        }
+        Err(GaussianError::Length { what: "point", found, expected })
     }
 
     /// `N(x; μ, Σ)` at every point.
@@ -160,11 +180,11 @@ impl MultivariateNormal {
     ///
     /// `points: [n, d]` in rows; result `[n]`.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the length of `points` is not a multiple of d.
-    pub fn densities(&self, points: &[f64]) -> Vec<f64> {
-        self.log_densities(points).into_iter().map(f64::exp).collect()
+    pub fn densities(&self, points: &[f64]) -> Result<Vec<f64>> {
+        Ok(self.log_densities(points)?.into_iter().map(f64::exp).collect())
     }
 
     /// `ln N(x; μ, Σ)` at every point.
@@ -173,26 +193,22 @@ impl MultivariateNormal {
     ///
     /// `points: [n, d]` in rows; result `[n]`.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the length of `points` is not a multiple of d.
-    pub fn log_densities(&self, points: &[f64]) -> Vec<f64> {
-        let n = super::rows(points, self.dim(), 0);
+    pub fn log_densities(&self, points: &[f64]) -> Result<Vec<f64>> {
+        super::rows(points, self.dim(), 0)?;
         let constant = -0.5 * (self.dim() as f64 * (2.0 * PI).ln() + self.log_determinant());
-        if n == 0 {
-            return Vec::new();
-        }
-        points.chunks_exact(self.dim()).map(|x| constant - 0.5 * self.mahalanobis(x).powi(2)).collect()
+        points.chunks_exact(self.dim()).map(|x| Ok(constant - 0.5 * self.mahalanobis(x)?.powi(2))).collect()
     }
 
     /// The score `∇ ln N(x; μ, Σ) = Σ⁻¹ (μ − x)` at one point.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If `x` does not have d coordinates.
-    pub fn score(&self, x: &[f64]) -> Vec<f64> {
-        assert_eq!(x.len(), self.dim(), "a point has as many coordinates as the Gaussian has dimensions");
-        self.solve(&(&self.mean - DVector::from_column_slice(x))).as_slice().to_vec()
+    pub fn score(&self, x: &[f64]) -> Result<Vec<f64>> {
+        Ok(self.solve(&(&self.mean - self.point(x)?)).as_slice().to_vec())
     }
 
     /// Returns `n` independent samples: `μ + L z` with `L Lᵀ = Σ`, or `μ + F z + √v z′` where Σ is low rank plus diagonal.
@@ -275,8 +291,10 @@ impl MultivariateNormal {
         let root = factor(&given.covariance.matrix())?;
         let shift = root.solve(&(DVector::from_column_slice(a) - &given.mean));
         let mean = self.mean.select_rows(&rest) + &cross * shift;
-        let left = sigma.select_rows(&rest).select_columns(&rest) - &cross * root.solve(&cross.transpose());
-        Self::new(mean.as_slice(), Covariance::Full(symmetric(&left)))
+        let own = sigma.select_rows(&rest).select_columns(&rest);
+        let left = symmetric(&(&own - &cross * root.solve(&cross.transpose())));
+        above_rounding(&left, &own)?;
+        Self::new(mean.as_slice(), Covariance::Full(left))
     }
 
     /// The distribution of `A x + b`: `N(Aμ + b, A Σ Aᵀ)`.
@@ -297,8 +315,11 @@ impl MultivariateNormal {
         }
         let a = DMatrix::from_fn(a.len(), self.dim(), |i, j| a[i].as_ref()[j]);
         let mean = &a * &self.mean + DVector::from_column_slice(b);
-        let image = &a * self.covariance.matrix() * a.transpose();
-        Self::new(mean.as_slice(), Covariance::Full(symmetric(&image)))
+        let sigma = self.covariance.matrix();
+        let image = symmetric(&(&a * &sigma * a.transpose()));
+        let size = a.abs();
+        above_rounding(&image, &(&size * sigma.abs() * size.transpose()))?;
+        Self::new(mean.as_slice(), Covariance::Full(image))
     }
 
     /// The distribution of `x + y` for independent x and y, the convolution of the densities: `N(μ₁ + μ₂, Σ₁ + Σ₂)`.
@@ -329,35 +350,6 @@ impl MultivariateNormal {
         Self::new((&self.mean + &other.mean).as_slice(), covariance)
     }
 
-    /// `KL(p ‖ q) = ½ (tr(Σ_q⁻¹ Σ_p) + (μ_q − μ_p)ᵀ Σ_q⁻¹ (μ_q − μ_p) − d + ln |Σ_q| − ln |Σ_p|)` in nats.
-    ///
-    /// # Errors
-    ///
-    /// If the dimensions differ.
-    pub fn kl(&self, q: &Self) -> Result<f64> {
-        self.same_dim(q)?;
-        let sigma = self.covariance.matrix();
-        let trace: f64 = (0..self.dim()).map(|j| q.solve(&sigma.column(j).into_owned())[j]).sum();
-        let apart = q.mahalanobis(self.mean()).powi(2);
-        let logs = q.log_determinant() - self.log_determinant();
-        Ok((0.5 * (trace + apart - self.dim() as f64 + logs)).max(0.0))
-    }
-
-    /// The 2-Wasserstein distance, `W₂² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½)`.
-    ///
-    /// With `Σ = L Lᵀ` the last trace is the sum of the singular values of `L₁ᵀ L₂`.
-    ///
-    /// # Errors
-    ///
-    /// If the dimensions differ.
-    pub fn wasserstein2(&self, other: &Self) -> Result<f64> {
-        self.same_dim(other)?;
-        let (a, b) = (self.covariance.matrix(), other.covariance.matrix());
-        let cross = factor(&a)?.l().transpose() * factor(&b)?.l();
-        let bures = a.trace() + b.trace() - 2.0 * cross.singular_values().sum();
-        Ok(((&self.mean - &other.mean).norm_squared() + bures.max(0.0)).sqrt())
-    }
-
     /// Σ⁻¹ v.
     fn solve(&self, v: &DVector<f64>) -> DVector<f64> {
         match (&self.covariance, &self.root) {
@@ -374,7 +366,7 @@ impl MultivariateNormal {
         }
     }
 
-    /// Checks that coordinates exist and are named once.
+    /// Checks that coordinates exist and are named once, one or more.
     fn distinct(&self, coordinates: &[usize]) -> Result<()> {
         let dim = self.dim();
         if coordinates.is_empty() {

@@ -49,6 +49,9 @@ pub(super) fn error_weights() -> [f64; 7] {
     std::array::from_fn(|i| STAGES[6].get(i).unwrap_or(&0.0) - FOURTH[i])
 }
 
+/// The most steps that [`integrate`] tries.
+const MOST: usize = 1_000_000;
+
 /// Solves `dy/du = f(u, y)` from `from` to `to` by Dormand and Prince's pair of orders 5 and 4.
 ///
 /// The estimated error of a step is at most `absolute + relative·|y|` in every number. The last step tried is returned
@@ -59,7 +62,7 @@ pub(super) fn error_weights() -> [f64; 7] {
 ///
 /// # Panics
 ///
-/// If the step falls below rounding: f is not finite or not smooth there.
+/// If the step falls below rounding, or a million are not enough: f is not finite or not smooth there.
 pub(crate) fn integrate<Y: OdeState>(
     mut f: impl FnMut(f64, Y) -> Y,
     y: Y,
@@ -91,7 +94,7 @@ pub(crate) fn integrate<Y: OdeState>(
         }
         error
     });
-    let last_step = last_step.unwrap_or_else(|at| panic!("the step of an adaptive solver fell below rounding at {at}"));
+    let last_step = last_step.unwrap_or_else(|at| panic!("an adaptive solver found no step short enough at {at}"));
     (y, last_step)
 }
 
@@ -113,33 +116,76 @@ impl Trial {
     }
 }
 
-/// Goes from `from` to `to` by steps that are tried by `attempt`, which returns the error over its tolerance and
-/// accepts the step if it is 1 or less. Returns the last step tried, or the place at which none was short enough.
-pub(super) fn adapt(
+/// The steps from one place to another: which to try next, and what its error makes of it.
+#[derive(Clone, Debug)]
+pub(super) struct Control {
     from: f64,
     to: f64,
-    first_step: Option<f64>,
-    mut attempt: impl FnMut(Trial) -> f64,
-) -> Result<f64, f64> {
-    let length = (to - from).abs();
-    let sign = (to - from).signum();
-    let mut u = 0.0;
-    let mut step = first_step.unwrap_or(0.05 * length).min(length);
-    while u < length {
-        let last = u + step >= length * (1.0 - 1e-14);
-        let h = if last { length - u } else { step };
-        let error = attempt(Trial { from: from + sign * u, length: sign * h, end: last.then_some(to) });
+    length: f64,
+    sign: f64,
+    /// How far the solution is.
+    u: f64,
+    /// The step to try next.
+    pub step: f64,
+    /// How many steps were tried.
+    pub tried: usize,
+}
+impl Control {
+    pub fn new(from: f64, to: f64, first_step: Option<f64>) -> Self {
+        let length = (to - from).abs();
+        let step = first_step.unwrap_or(0.05 * length).min(length);
+        Self { from, to, length, sign: (to - from).signum(), u: 0.0, step, tried: 0 }
+    }
+    /// Whether the solution is at the end.
+    pub fn done(&self) -> bool {
+        self.u >= self.length
+    }
+    /// Whether the step has become too short to be taken.
+    pub fn stuck(&self) -> bool {
+        self.step <= 1e-14 * self.length
+    }
+    /// Where the solution is.
+    pub fn at(&self) -> f64 {
+        if self.done() { self.to } else { self.from + self.sign * self.u }
+    }
+    fn next(&self) -> (bool, f64) {
+        let last = self.u + self.step >= self.length * (1.0 - 1e-14);
+        (last, if last { self.length - self.u } else { self.step })
+    }
+    /// The step to try.
+    pub fn trial(&self) -> Trial {
+        let (last, h) = self.next();
+        Trial { from: self.from + self.sign * self.u, length: self.sign * h, end: last.then_some(self.to) }
+    }
+    /// Takes the step that was tried if its error over its tolerance is 1 or less, and chooses the next; whether it was
+    /// taken.
+    pub fn settle(&mut self, error: f64) -> bool {
+        let (last, h) = self.next();
+        let taken = error <= 1.0;
         let factor = if error.is_nan() { 0.1 } else { (0.9 * error.powf(-0.2)).clamp(0.2, 5.0) };
-        if error <= 1.0 {
-            u = if last { length } else { u + h };
+        if taken {
+            self.u = if last { self.length } else { self.u + h };
         }
         // The last step is cut to fit: it does not show how long the next may be, unless it failed.
-        if !last || error > 1.0 || error.is_nan() {
-            step = h * factor;
+        if !last || !taken {
+            self.step = h * factor;
         }
-        if step <= 1e-14 * length {
-            return Err(from + sign * u);
+        self.tried += 1;
+        taken
+    }
+}
+
+/// Goes from `from` to `to` by steps that are tried by `attempt`, which returns the error over its tolerance and
+/// accepts the step if it is 1 or less. Returns the last step tried, or the place at which none was short enough or
+/// there were too many.
+fn adapt(from: f64, to: f64, first_step: Option<f64>, mut attempt: impl FnMut(Trial) -> f64) -> Result<f64, f64> {
+    let mut control = Control::new(from, to, first_step);
+    while !control.done() {
+        let error = attempt(control.trial());
+        control.settle(error);
+        if control.stuck() || control.tried >= MOST {
+            return Err(control.at());
         }
     }
-    Ok(step)
+    Ok(control.step)
 }

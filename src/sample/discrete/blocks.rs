@@ -62,6 +62,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
         require(window >= block, "window", || format!("must be at least block = {block}, got {window}"))?;
         self.sampler.check(noise)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(BlocksState { blocks: self, inner: self.sampler.start(noise)? }))
@@ -111,6 +114,7 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
             let low = end.saturating_sub(window).min(length - window);
             let frame = Frame {
                 model,
+                first: low,
                 before: (begin > low).then(|| z.clone().narrow(1, low, begin - low)),
                 after: (end < low + window).then(|| z.clone().narrow(1, end, low + window - end)),
             };
@@ -126,11 +130,16 @@ impl<const D: usize, S: Sampler<D>> SamplerState<D> for BlocksState<'_, S, D> {
     fn z_replaced(&mut self) {
         self.inner.z_replaced();
     }
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
 }
 
 /// A model of one block: it reads the entries around it too, and returns the estimate of the block alone.
 struct Frame<'a, const D: usize> {
     model: &'a dyn Denoiser<D>,
+    /// The place of the window's first entry in the sequence.
+    first: usize,
     before: Option<Tensor<D>>,
     after: Option<Tensor<D>>,
 }
@@ -147,6 +156,7 @@ impl<const D: usize> Denoiser<D> for Frame<'_, D> {
         self.model.noise()
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
-        self.around(z, |z| self.model.denoise(z, t), |estimate, at, n| estimate.mean.narrow(1, at, n).into())
+        let window = |z| self.model.denoise_window(z, t, self.first);
+        self.around(z, window, |estimate, at, n| estimate.mean.narrow(1, at, n).into())
     }
 }

@@ -43,6 +43,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
         require_categories(self, noise)?;
         self.sampler.check(noise)
     }
+    fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
+        self.sampler.unfit(noise, times)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(CachedState { inner: self.sampler.start(noise)?, last: None }))
@@ -52,12 +55,14 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
     }
 }
 
+/// z at the last network evaluation, its place in longer samples, and the estimate.
+type Last<const D: usize> = (Tensor<D>, usize, Estimate<D>);
+
 /// The trajectory of [`Cached`].
 #[derive(Clone, Debug)]
 struct CachedState<'a, const D: usize> {
     inner: Box<dyn SamplerState<D> + 'a>,
-    /// z at the last network evaluation, and the estimate.
-    last: Option<(Tensor<D>, Estimate<D>)>,
+    last: Option<Last<D>>,
 }
 impl<const D: usize> SamplerState<D> for CachedState<'_, D> {
     fn step(&mut self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
@@ -69,27 +74,34 @@ impl<const D: usize> SamplerState<D> for CachedState<'_, D> {
     fn z_replaced(&mut self) {
         self.inner.z_replaced();
     }
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
 }
 
 /// A denoiser that remembers its last estimate.
 struct Remembered<'a, const D: usize> {
     model: &'a dyn Denoiser<D>,
-    last: RefCell<Option<(Tensor<D>, Estimate<D>)>>,
+    last: RefCell<Option<Last<D>>>,
 }
 impl<const D: usize> Denoiser<D> for Remembered<'_, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
+        self.denoise_window(z, t, 0)
+    }
+    fn denoise_window(&self, z: Tensor<D>, t: &[f64], first: usize) -> Estimate<D> {
         let mut last = self.last.borrow_mut();
-        if let Some((old, estimate)) = &*last
+        if let Some((old, place, estimate)) = &*last
+            && *place == first
             && old.dims() == z.dims()
             && host(old.clone().not_equal(z.clone()).float().sum())[0] == 0.0
         {
             return estimate.clone();
         }
-        let estimate = self.model.denoise(z.clone(), t);
-        *last = Some((z, estimate.clone()));
+        let estimate = self.model.denoise_window(z.clone(), t, first);
+        *last = Some((z, first, estimate.clone()));
         estimate
     }
 }

@@ -1,7 +1,7 @@
 //! Tables whose β is given.
 use super::{
     Table,
-    lazy::{Lazy, UNDEFINED, table_schedule},
+    lazy::{Lazy, UNDEFINED, followed, product, table_schedule},
 };
 use crate::{
     dual::Dual,
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β₁, in (0, 1). Default: 1e-4.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -55,6 +55,10 @@ impl Linear {
         let rise = (self.beta_end - self.beta_start) / (self.steps.max(2) - 1) as f64;
         Table::new((0..self.steps).map(|i| self.beta_start + rise * i as f64))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        product(self.steps, t, |i| ((last - (i - 1.0)) * self.beta_start + (i - 1.0) * self.beta_end) / last)
+    }
 }
 table_schedule!(Linear {
     /// Sets the number of steps T.
@@ -75,7 +79,7 @@ table_schedule!(Linear {
 #[serde(default, deny_unknown_fields)]
 pub struct ScaledLinear {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β₁, in (0, 1). Default: 0.00085.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -105,6 +109,11 @@ impl ScaledLinear {
         let rise = (high - low) / (self.steps.max(2) - 1) as f64;
         Table::new((0..self.steps).map(|i| (low + rise * i as f64).powi(2)))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        let root = |i: f64| ((last - i) * self.beta_start.sqrt() + i * self.beta_end.sqrt()) / last;
+        product(self.steps, t, |i| root(i - 1.0) * root(i - 1.0))
+    }
 }
 table_schedule!(ScaledLinear {
     /// Sets the number of steps T.
@@ -126,7 +135,7 @@ table_schedule!(ScaledLinear {
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β at x = −∞, below β₁. Default: 1e-4.
     beta_start: f64,
@@ -154,6 +163,11 @@ impl Sigmoid {
         let rise = self.beta_end - self.beta_start;
         Table::new((0..self.steps).map(|i| self.beta_start + rise / (1.0 + (-x(i)).exp())))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let last = (self.steps as f64 - 1.0).max(1.0);
+        let share = |i: f64| 0.5 * (1.0 + (0.5 * (12.0 * (i - 1.0) / last - 6.0)).tanh());
+        product(self.steps, t, |i| self.beta_start * (1.0 - share(i)) + self.beta_end * share(i))
+    }
 }
 table_schedule!(Sigmoid {
     /// Sets the number of steps T.
@@ -169,7 +183,7 @@ table_schedule!(Sigmoid {
 #[serde(default, deny_unknown_fields)]
 pub struct Constant {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// β, in (0, 1). Default: 0.01.
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
@@ -190,6 +204,9 @@ impl Constant {
     fn make(&self) -> Result<Table> {
         Table::new(std::iter::repeat_n(self.beta, self.steps))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        Some((1.0 - self.beta).powf(t * self.steps as f64))
+    }
 }
 table_schedule!(Constant {
     /// Sets the number of steps T.
@@ -206,7 +223,7 @@ table_schedule!(Constant {
 #[serde(default, deny_unknown_fields)]
 pub struct Jsd {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Upper bound on β, in (0, 1]. Default: 0.999.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
@@ -226,6 +243,9 @@ impl Jsd {
     }
     fn make(&self) -> Result<Table> {
         Table::new((0..self.steps).map(|i| ((self.steps - i) as f64).recip().min(self.clip)))
+    }
+    fn formula(&self, t: f64) -> Option<f64> {
+        followed(self.steps, self.clip, t, |t| 1.0 - t)
     }
 }
 table_schedule!(Jsd {

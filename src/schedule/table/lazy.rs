@@ -21,6 +21,19 @@ impl Lazy {
     }
 }
 
+/// The quotient ᾱ(t)/ᾱ(0) of a formula of ᾱ, at a time of the grid up to which no β is clipped.
+pub(super) fn followed(steps: usize, clip: f64, t: f64, bar: impl Fn(f64) -> f64) -> Option<f64> {
+    let last = (t * steps as f64).round() as usize;
+    let at = |i: usize| bar(i as f64 / steps as f64);
+    (1..=last).all(|i| at(i) > (1.0 - clip) * at(i - 1)).then(|| bar(t) / bar(0.0))
+}
+
+/// `∏ (1 − β_i)` up to a time of the grid, for a formula of β_i, i from 1.
+pub(super) fn product(steps: usize, t: f64, beta: impl Fn(f64) -> f64) -> Option<f64> {
+    let last = (t * steps as f64).round() as usize;
+    Some((1..=last).map(|i| 1.0 - beta(i as f64)).product())
+}
+
 /// Setters, comparison and the traits of schedules for a struct of parameters with a field `lazy: Lazy` and a method
 /// `make(&self) -> Result<Table>`.
 macro_rules! table_schedule {
@@ -73,6 +86,9 @@ macro_rules! table_schedule {
             }
             fn check(&self) -> Result<()> {
                 $name::check(self)
+            }
+            fn alpha_bar_formula(&self, t: f64) -> Option<f64> {
+                self.formula(t)
             }
         }
         impl Survival for $name {

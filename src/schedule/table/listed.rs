@@ -126,5 +126,9 @@ impl Listed {
         }
         Table::new(betas)
     }
+    /// A list follows no formula.
+    fn formula(&self, _: f64) -> Option<f64> {
+        None
+    }
 }
 table_schedule!(Listed {});

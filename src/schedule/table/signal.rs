@@ -1,7 +1,7 @@
 //! Tables whose ᾱ is given: `β_i = 1 − ᾱ(i/T)/ᾱ((i − 1)/T)`, each at most `clip`.
 use super::{
     Table,
-    lazy::{Lazy, UNDEFINED, table_schedule},
+    lazy::{Lazy, UNDEFINED, followed, table_schedule},
 };
 use crate::{
     dual::Dual,
@@ -22,7 +22,7 @@ use std::f64::consts::FRAC_PI_2;
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// s, 0 or more: the larger, the more noise the first step has. Default: 0.008.
     #[schemars(range(min = 0.0))]
@@ -52,6 +52,13 @@ impl Cosine {
         let angle = |t: f64| FRAC_PI_2 * (t + self.offset) / (1.0 + self.offset);
         Table::from_signal(self.steps, self.clip, |t| angle(t).cos().max(0.0).powf(self.exponent))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        // cos² θ = (1 + cos 2θ)/2.
+        let bar = |t: f64| {
+            (0.5 + 0.5 * (2.0 * FRAC_PI_2 * (t + self.offset) / (1.0 + self.offset)).cos()).powf(0.5 * self.exponent)
+        };
+        followed(self.steps, self.clip, t, bar)
+    }
 }
 table_schedule!(Cosine {
     /// Sets the number of steps T.
@@ -74,7 +81,7 @@ table_schedule!(Cosine {
 #[serde(default, deny_unknown_fields)]
 pub struct Sqrt {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// s, in [0, 1). Default: 1e-4.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
@@ -101,6 +108,9 @@ impl Sqrt {
         }
         Table::from_signal(self.steps, self.clip, |t| (1.0 - (t + self.offset).sqrt()).max(0.0))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        followed(self.steps, self.clip, t, |t| 1.0 - (t + self.offset).sqrt())
+    }
 }
 table_schedule!(Sqrt {
     /// Sets the number of steps T.
@@ -121,7 +131,7 @@ table_schedule!(Sqrt {
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidSignal {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Argument of the sigmoid at t = 0. Default: −3.
     start: f64,
@@ -158,6 +168,11 @@ impl SigmoidSignal {
         let (low, high) = (sigmoid(start), sigmoid(end));
         Table::from_signal(self.steps, self.clip, |t| (high - sigmoid(start + t * (end - start))) / (high - low))
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        // Less its value at the end; the scale cancels.
+        let rise = |t: f64| (0.5 * (self.start + t * (self.end - self.start)) / self.tau).tanh();
+        followed(self.steps, self.clip, t, |t| rise(1.0) - rise(t))
+    }
 }
 table_schedule!(SigmoidSignal {
     /// Sets the number of steps T.
@@ -181,7 +196,7 @@ table_schedule!(SigmoidSignal {
 #[serde(default, deny_unknown_fields)]
 pub struct Laplace {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Mean of the log-SNR. Default: 0.
     mean: f64,
@@ -217,6 +232,13 @@ impl Laplace {
             (1.0 + (-log_snr).exp()).recip()
         })
     }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let bar = |t: f64| {
+            let tail = if t < 0.5 { (2.0 * t).ln() } else { -(2.0 - 2.0 * t).ln() };
+            (1.0 + (self.scale * tail - self.mean).exp()).recip()
+        };
+        followed(self.steps, self.clip, t, bar)
+    }
 }
 table_schedule!(Laplace {
     /// Sets the number of steps T.
@@ -239,7 +261,7 @@ table_schedule!(Laplace {
 #[serde(default, deny_unknown_fields)]
 pub struct Polynomial {
     /// Number of steps T. Default: 1000.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     steps: usize,
     /// Power of t, positive. Default: 2.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -273,6 +295,13 @@ impl Polynomial {
         Table::from_signal(self.steps, self.clip, |t| {
             (1.0 - 2.0 * self.offset) * (1.0 - t.powf(self.power)).powi(2) + self.offset
         })
+    }
+    fn formula(&self, t: f64) -> Option<f64> {
+        let bar = |t: f64| {
+            let rest = 1.0 - t.powf(self.power);
+            self.offset + (1.0 - 2.0 * self.offset) * rest * rest
+        };
+        followed(self.steps, self.clip, t, bar)
     }
 }
 table_schedule!(Polynomial {

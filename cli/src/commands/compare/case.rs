@@ -165,7 +165,7 @@ where
         if let Some(out) = &args.out {
             super::output::make(out)?;
         }
-        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance };
+        let reference = DormandPrince { absolute: self.tolerance, relative: self.tolerance, max_steps: 20_000 };
         let (mut starts, mut reference_nfe) = (vec![], vec![]);
         for seed in 0..args.seeds as u64 {
             let rng = Rng::new(args.seed.wrapping_add(seed));
@@ -222,6 +222,7 @@ where
                 let mut times = entrant::grid(entrant.times.as_ref(), noise, steps)?;
                 let practice = practice.as_ref().filter(|_| entrant.sampler.properties().order.is_some() && steps > 1);
                 if let Some((model, z, end)) = practice {
+                    bar.doing(format!("{}, {steps} steps, timesteps", entrant.label));
                     let rng = &starts[0].rng;
                     times = tune(&**model, &*entrant.sampler, times, z.clone(), end, ROUNDS, rng)?.times;
                 }
@@ -238,6 +239,10 @@ where
                     None => None,
                     Some(_) => Some(Gap::new(&missed, baseline(nfe)?.as_deref())),
                 };
+                if let Some([data, _]) = &self.data {
+                    let n = crate::messages::count(data.dims()[0], "sample");
+                    bar.doing(format!("{}, {steps} steps, {n} and their distances", entrant.label));
+                }
                 let distances = match &self.data {
                     None => None,
                     Some([data, _]) => Some(distances(&self.samples(&entrant, times.clone(), data.dims()[0])?, data)),
@@ -249,11 +254,12 @@ where
             let Entrant { label, text, times_text, .. } = entrant;
             curves.push(Curve { label, text, times: times_text, points });
         }
-        bar.clear();
         let least = args.steps.iter().min().copied().unwrap_or(1);
         let largest = baseline(least + final_evaluation)?.map(|errors| errors.into_iter().fold(0.0, f64::max));
         // The distance that a perfect model would have, up to sampling error.
+        bar.doing("distances between data".into());
         let floor = self.data.as_ref().map(|data| floor(data, args.samples.unwrap_or(0)));
+        bar.clear();
         let Self { args, title, estimate, tolerance, .. } = *self;
         let own = self.own.as_ref();
         let reference_nfe = *reference_nfe.iter().max().expect("there is a seed at least");

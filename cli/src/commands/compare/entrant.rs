@@ -122,7 +122,7 @@ fn number(value: &Value) -> f64 {
 }
 
 /// A short label of a module given as a flag: its name and the given fields.
-pub(super) fn short(text: &str) -> Result<String> {
+pub(crate) fn short(text: &str) -> Result<String> {
     let table = sorted(sample::module_of(text)?);
     let name = table.get("name").and_then(Value::as_str).unwrap_or(text);
     let fields = table.iter().filter(|(key, _)| *key != "name").map(|(key, value)| format!(" {key}={}", few(value)));

@@ -1,19 +1,19 @@
 //! The plot of `tweedie compare`: error over NFE, both logarithmic.
 use super::measurement::{Comparison, Curve};
-use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel};
+use tweedie_plot::{Anchor, Axis, Color, Figure, Mark, Page, Panel, gallery::plain, text_width};
 
 /// Number of series colors of a theme; further series repeat them with dashes.
 const COLORS: usize = 7;
 
-/// Number of colored curves; the others are gray.
-const BRIGHT: usize = 12;
+/// Number of colored curves; the others are gray. Every curve has its name at its end.
+const BRIGHT: usize = 2 * COLORS;
 
-/// Height over width.
+/// Height over width, if there are not so many names that they need more height.
 const ASPECT: f64 = 0.58;
 
-/// Height of a text line and width of a letter, as fractions of the panel.
-const LINE: f64 = 16.0 / 540.0;
-const LETTER: f64 = 7.2 / 938.0;
+/// Width of the panel in a still picture, in pixels, and the height of a line of text.
+const WIDTH: f64 = 938.0;
+const LINE: f64 = 16.0;
 
 /// A plotted curve, of one sampler or of several that coincide.
 struct Series {
@@ -70,8 +70,7 @@ fn cap(comparison: &Comparison<'_>) -> f64 {
 }
 
 /// The curves that leave the scale, as text.
-fn beyond(all: &[Series]) -> Option<String> {
-    const MOST: usize = 5;
+fn beyond(all: &[Series], cap: f64) -> Option<String> {
     let off: Vec<String> = all
         .iter()
         .filter(|own| !own.off.is_empty())
@@ -85,26 +84,30 @@ fn beyond(all: &[Series]) -> Option<String> {
             }
         })
         .collect();
-    let more = if off.len() > MOST { format!(" and {} others", off.len() - MOST) } else { String::new() };
-    (!off.is_empty()).then(|| format!("off the scale: {}{more}", off[..off.len().min(MOST)].join(", ")))
+    (!off.is_empty()).then(|| {
+        let cap: f64 = format!("{cap:.1e}").parse().unwrap_or(cap);
+        format!("Not drawn because the error is above {}: {}.", plain(cap), off.join(", "))
+    })
 }
 
-/// Heights of non-overlapping labels for lines that end at the given heights, as fractions of the panel.
-fn apart(mut ends: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
+/// Heights of non-overlapping labels for lines that end at the given heights, as fractions of the panel, of which a line
+/// of text takes `line`.
+fn apart(mut ends: Vec<(usize, f64)>, line: f64) -> Vec<(usize, f64)> {
     ends.sort_by(|a, b| b.1.total_cmp(&a.1));
     for i in 1..ends.len() {
-        ends[i].1 = ends[i].1.min(ends[i - 1].1 - LINE);
+        ends[i].1 = ends[i].1.min(ends[i - 1].1 - line);
     }
-    let mut floor = LINE / 2.0;
+    let mut floor = line / 2.0;
     for end in ends.iter_mut().rev() {
         end.1 = end.1.max(floor);
-        floor = end.1 + LINE;
+        floor = end.1 + line;
     }
     ends
 }
 
 pub(super) fn page(comparison: &Comparison<'_>) -> Page {
-    let all = merged(&comparison.curves, cap(comparison));
+    let cap = cap(comparison);
+    let all = merged(&comparison.curves, cap);
     let points = || all.iter().flat_map(|own| own.nfe.iter().zip(&own.errors)).filter(|(_, e)| e.is_finite());
     let fold = |most: fn(f64, f64) -> f64, of: &mut dyn Iterator<Item = f64>| of.reduce(most).unwrap_or(1.0);
     let (left, right) = (fold(f64::min, &mut points().map(|p| *p.0)), fold(f64::max, &mut points().map(|p| *p.0)));
@@ -113,9 +116,12 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
     let is_ddim = |own: &Series| own.names.iter().any(|name| name == "ddim");
     let bright = |i: usize| i < BRIGHT || is_ddim(&all[i]);
     // Labels stand to the right of the ends of the curves.
-    let longest = (0..all.len()).filter(|i| bright(*i)).map(|i| all[i].name().chars().count()).max().unwrap_or(0);
+    let named: Vec<&Series> = all.iter().filter(|own| own.end().is_some()).collect();
+    let longest = named.iter().map(|own| text_width(&own.name(), 13.0, false)).fold(0.0, f64::max);
+    let aspect = ASPECT.max((named.len() as f64 + 1.0) * LINE / WIDTH);
+    let line = LINE / (WIDTH * aspect);
     let wide = (right / left).max(4.0).ln();
-    let label = (LETTER * longest as f64).min(0.5);
+    let label = (longest / WIDTH).min(0.5);
     let range = [left * (-0.03 * wide).exp(), right * ((1.1 / (1.0 - label) - 1.03) * wide).exp()];
     let mut marks: Vec<f64> = comparison.counts().into_iter().map(|nfe| nfe as f64).collect();
     let most = marks.last().map_or(right, |&nfe| nfe.min(right));
@@ -123,37 +129,30 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Page {
         marks.push(2.0 * marks[marks.len() - 1]);
     }
     let nfe = Axis::new("network evaluations (NFE)").log().range(range[0], range[1]).ticks(marks);
-    let mut panel = Panel::plane("", nfe, Axis::new("root mean square error").log().range(low, high)).aspect(ASPECT);
+    let mut panel = Panel::plane("", nfe, Axis::new("root mean square error").log().range(low, high)).aspect(aspect);
     panel = panel.marks(guides([left, most], (3.0 * comparison.largest.unwrap_or(high)).min(0.8 * high), low));
 
     let height = |error: f64| (error / low).ln() / (high / low).ln();
     let error = |height: f64| low * (high / low).powf(height);
-    for own in all.iter().enumerate().filter(|(i, _)| !bright(*i)).map(|(_, own)| own) {
-        let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(own.name()).unlisted();
-        panel = panel.mark(line.color(Color::Muted).opacity(0.4).width(1.0));
-    }
-    for (i, own) in all.iter().enumerate().filter(|(i, own)| bright(*i) && own.end().is_some()) {
+    // The names at the ends of the curves take the place of a legend.
+    let color = |i: usize| if bright(i) { Color::Series(i) } else { Color::Muted };
+    for (i, own) in all.iter().enumerate().rev().filter(|(_, own)| own.end().is_some()) {
         let name = own.name();
-        let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(&name).series(i);
-        let line = if i / COLORS % 2 == 1 { line.dashed() } else { line };
-        let dots = Mark::points(own.nfe.clone(), own.errors.clone()).name(&name).unlisted();
-        panel = panel.mark(line).mark(dots.series(i).width(7.0).opacity(1.0));
+        let line = Mark::line(own.nfe.clone(), own.errors.clone()).name(&name).unlisted().color(color(i));
+        let line = if bright(i) { line } else { line.width(1.2).opacity(0.7) };
+        let line = if bright(i) && i / COLORS % 2 == 1 { line.dashed() } else { line };
+        let dots = Mark::points(own.nfe.clone(), own.errors.clone()).name(&name).unlisted().color(color(i));
+        panel = panel.mark(line).mark(dots.width(if bright(i) { 7.0 } else { 4.0 }).opacity(1.0));
     }
-    let ends = all.iter().enumerate().filter(|(i, _)| bright(*i));
-    let ends = ends.filter_map(|(i, own)| Some((i, height(own.end()?.1)))).collect();
+    let ends = all.iter().enumerate().filter_map(|(i, own)| Some((i, height(own.end()?.1)))).collect();
     let label_x = right * (0.06 * wide).exp();
-    for (i, at) in apart(ends) {
+    for (i, at) in apart(ends, line) {
         let (name, (x, y)) = (all[i].name(), all[i].end().expect("it ends on the scale"));
-        let lead = Mark::line([x, label_x], [y, error(at)]).name(&name).unlisted().silent().series(i);
-        let text = Mark::text(label_x * (0.008 * wide).exp(), error(at - 0.25 * LINE), &name, Anchor::Start);
+        let lead = Mark::line([x, label_x], [y, error(at)]).name(&name).unlisted().silent().color(color(i));
+        let text = Mark::text(label_x * (0.008 * wide).exp(), error(at - 0.25 * line), &name, Anchor::Start);
         panel = panel.mark(lead.width(0.8).opacity(0.5)).mark(text.name(&name).unlisted().silent());
     }
-    if (0..all.len()).any(|i| !bright(i) && all[i].end().is_some()) {
-        panel = panel.mark(Mark::line([], []).name("others").color(Color::Muted).opacity(0.5).width(1.0));
-    }
-    if let Some(beyond) = beyond(&all) {
-        panel = panel.mark(Mark::points([], []).name(beyond).color(Color::Muted));
-    }
+    panel.note = beyond(&all, cap).unwrap_or_default();
     Page {
         slug: "compare".into(),
         title: format!("Samplers on {}", comparison.title),
@@ -205,14 +204,16 @@ mod tests {
         ];
         let all = merged(&curves, 2.0);
         assert_eq!(all.iter().map(Series::name).collect::<Vec<_>>(), ["ddim = euler", "plms", "pndm"]);
-        assert_eq!(beyond(&all).unwrap(), "off the scale: plms at NFE 5, pndm");
+        let note = beyond(&all, 2.0).unwrap();
+        assert_eq!(note, "Not drawn because the error is above 2: plms at NFE 5, pndm.");
         assert_eq!((all[1].end(), all[2].end()), (Some((10.0, 0.3)), None));
     }
 
     #[test]
     fn labels_do_not_overlap() {
-        let placed = apart(vec![(0, 0.5), (1, 0.5), (2, 0.505), (3, 0.0)]);
+        let line = 0.03;
+        let placed = apart(vec![(0, 0.5), (1, 0.5), (2, 0.505), (3, 0.0)], line);
         assert_eq!(placed.iter().map(|p| p.0).collect::<Vec<_>>(), [2, 0, 1, 3]);
-        assert!(placed.windows(2).all(|w| w[0].1 - w[1].1 > 0.99 * LINE) && placed[3].1 > 0.0, "{placed:?}");
+        assert!(placed.windows(2).all(|w| w[0].1 - w[1].1 > 0.99 * line) && placed[3].1 > 0.0, "{placed:?}");
     }
 }

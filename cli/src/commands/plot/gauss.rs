@@ -9,9 +9,16 @@ use tweedie_plot::gallery::{self, Conditional, Curve, Joint, Term};
 
 const SOURCE: &str = include_str!("gauss.rs");
 
-/// With hyphens replaced by minus signs.
-fn minus(text: String) -> String {
-    text.replace('-', "−")
+/// A parameter in a label, without the last digits of sums and products of parameters.
+fn number(v: f64) -> String {
+    gallery::plain(format!("{v:.11e}").parse().unwrap_or(v))
+}
+
+/// N(mean, std²).
+fn normal_label(mean: f64, std: f64) -> String {
+    let std = number(std);
+    let square = if std.contains('×') { format!("({std})²") } else { format!("{std}²") };
+    format!("N({}, {square})", number(mean))
 }
 
 fn curve<'a>(label: String, normal: &UnivariateNormal, density: &'a dyn Fn(f64) -> f64) -> Curve<'a> {
@@ -29,7 +36,7 @@ pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> R
     let normal = UnivariateNormal::new(mean, std)?;
     let probability = normal.cdf(high) - normal.cdf(low);
     let density = |x: f64| normal.density(x);
-    let label = minus(format!("N({mean}, {std}²)"));
+    let label = normal_label(mean, std);
     let one = gallery::univariate(&curve(label, &normal, &density), [low, high], probability);
     // show
     let shifted = [-2.0, 0.0, 2.0].map(|by| UnivariateNormal::new(mean + by * std, std));
@@ -40,8 +47,8 @@ pub fn univariate(mean: f64, std: f64, low: Option<f64>, high: Option<f64>) -> R
         normals.iter().map(|&n| Box::new(move |x: f64| n.density(x)) as Box<dyn Fn(f64) -> f64>).collect()
     };
     let (by_mean, by_std) = (densities(&shifted), densities(&scaled));
-    let means = shifted.iter().zip(&by_mean).map(|(n, p)| curve(minus(format!("μ = {}", n.mean())), n, p)).collect();
-    let stds = scaled.iter().zip(&by_std).map(|(n, p)| curve(format!("σ = {}", n.std()), n, p)).collect();
+    let means = shifted.iter().zip(&by_mean).map(|(n, p)| curve(format!("μ = {}", number(n.mean())), n, p)).collect();
+    let stds = scaled.iter().zip(&by_std).map(|(n, p)| curve(format!("σ = {}", number(n.std())), n, p)).collect();
     Ok(Page {
         slug: "univariate".into(),
         title: "Univariate normal distribution".into(),
@@ -80,7 +87,7 @@ impl Pair {
 
     /// Calls `plot` with the densities as functions.
     fn plot<T>(&self, plot: impl FnOnce(&Joint<'_>) -> T) -> T {
-        let density = |x: f64, y: f64| self.joint.densities(&[x, y])[0];
+        let density = |x: f64, y: f64| at(&self.joint, &[x, y]);
         let (first, second) = (|x: f64| self.marginals[0].density(x), |x: f64| self.marginals[1].density(x));
         plot(&Joint {
             label: self.label.clone(),
@@ -93,9 +100,14 @@ impl Pair {
     }
 }
 
+/// The density at a point of as many coordinates as there are dimensions.
+fn at(normal: &MultivariateNormal, x: &[f64]) -> f64 {
+    normal.densities(x).map_or(f64::NAN, |densities| densities[0])
+}
+
 /// [`Pair::plot`] of several distributions in one figure.
 fn plot_all<T>(pairs: &[Pair], plot: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
-    let densities: Vec<_> = pairs.iter().map(|p| |x: f64, y: f64| p.joint.densities(&[x, y])[0]).collect();
+    let densities: Vec<_> = pairs.iter().map(|p| |x: f64, y: f64| at(&p.joint, &[x, y])).collect();
     let firsts: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[0].density(x)).collect();
     let seconds: Vec<_> = pairs.iter().map(|p| |x: f64| p.marginals[1].density(x)).collect();
     let joint = |i: usize| Joint {
@@ -111,14 +123,14 @@ fn plot_all<T>(pairs: &[Pair], plot: impl FnOnce(Vec<Joint<'_>>) -> T) -> T {
 
 /// The bivariate normal distribution: densities and samples.
 pub fn bivariate(correlation: f64, std: [f64; 2], seed: u64) -> Result<Page> {
-    let negative = minus(format!("ρ = {}", -correlation));
-    let positive = minus(format!("ρ = {correlation}"));
     let one = Pair::new("A joint density", [0.0, 0.0], std, correlation, seed)?;
-    let three = [
-        Pair::new(&negative, [0.0, 0.0], std, -correlation, seed)?,
-        Pair::new("ρ = 0", [0.0, 0.0], std, 0.0, seed)?,
-        Pair::new(&positive, [0.0, 0.0], std, correlation, seed)?,
-    ];
+    // Beside no correlation stands a usual one of either sign.
+    let beside = if correlation == 0.0 { 0.8 } else { correlation.abs() };
+    let three = [-beside, 0.0, beside].map(|rho| {
+        let label = format!("ρ = {}", number(rho));
+        Pair::new(&label, [0.0, 0.0], std, rho, seed)
+    });
+    let three = three.into_iter().collect::<Result<Vec<_>, _>>()?;
     let round = Pair::new("Isotropic, Σ = σ² I", [0.0, 0.0], [std[0]; 2], 0.0, seed)?;
     Ok(Page {
         slug: "bivariate".into(),
@@ -144,7 +156,7 @@ pub fn conditional(correlation: f64, mean: [f64; 2], std: [f64; 2], frames: usiz
     let joint = &pair.joint;
     // show conditional
     let given = values.iter().map(|&a| joint.condition(&[1], &[a])).collect::<Result<Vec<_>, _>>()?;
-    let densities: Vec<_> = given.iter().map(|normal| |x: f64| normal.densities(&[x])[0]).collect();
+    let densities: Vec<_> = given.iter().map(|normal| |x: f64| at(normal, &[x])).collect();
     let given: Vec<Conditional<'_>> = values
         .iter()
         .zip(given.iter().zip(&densities))
@@ -221,8 +233,8 @@ impl Summand {
 
     fn label(&self) -> String {
         match self {
-            Self::Normal(n) => minus(format!("N({}, {}²)", n.mean(), n.std())),
-            Self::Uniform([a, b]) => minus(format!("U({a}, {b})")),
+            Self::Normal(n) => normal_label(n.mean(), n.std()),
+            Self::Uniform([a, b]) => format!("U({}, {})", number(*a), number(*b)),
         }
     }
 
@@ -251,6 +263,12 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
         _ => step,
     };
     let count = |[low, high]: [f64; 2]| ((high - low) / step - 1e-6).ceil() as usize + 1;
+    if count(a) < 2 || count(b) < 2 {
+        let what = format!("the densities differ too much in width for a common grid of {points} points");
+        return Err(
+            Error::invalid(what).with_remedy("take `--first` and `--second` of more similar width, or more `--points`")
+        );
+    }
     let end = |[low, high]: [f64; 2]| low + step * (count([low, high]) - 1) as f64;
     // show convolution
     let first = Density::of(|x| p.density(x), a[0], end(a), count(a))?;
@@ -258,7 +276,7 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
     let numeric = convolve(&first, &second)?;
     let error = numeric.error(|z| p.sum(&q, z));
     // show
-    let [largest, total, lost] = [error.largest, error.total, error.missing_mass].map(gallery::scientific);
+    let [largest, total, lost] = [error.largest, error.total, error.missing_mass.max(0.0)].map(gallery::scientific);
     let report = format!("Error of the convolution: maximum {largest}, integrated {total}, missing mass {lost}");
     let (one, two, both) = (|x: f64| p.density(x), |x: f64| q.density(x), |x: f64| p.sum(&q, x));
     // Shown to four standard deviations.
@@ -293,6 +311,16 @@ pub fn convolution(p: Summand, q: Summand, points: usize) -> Result<Page> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn correlations_are_shown_in_ascending_order_and_zero_has_no_sign() {
+        for (given, shown) in [(-0.9, "0.9"), (0.9, "0.9"), (0.0, "0.8"), (-0.0, "0.8")] {
+            let page = bivariate(given, [1.0, 2.0], 0).unwrap();
+            let titles = page.figures[1].titles();
+            assert_eq!(titles[..3], [&format!("ρ = −{shown}"), "ρ = 0", &format!("ρ = {shown}")]);
+        }
+        assert_eq!([normal_label(-0.0, 1.0), normal_label(0.1 + 0.2, 1e-12)], ["N(0, 1²)", "N(0.3, (1×10⁻¹²)²)"]);
+    }
 
     #[test]
     fn densities_are_parsed() {

@@ -39,7 +39,8 @@ fn reverse(model: &Mixture, z: Vec<f64>, times: &[f64]) -> Result<Vec<Vec<f64>>>
     let shape = [z.len() / 2, 2];
     // show process
     let z = Tensor::<2>::from_data(TensorData::new(z, shape), (&Device::flex(), DType::F64));
-    let trajectory = trajectory_from(model, &Heun {}, decreasing, z, &Rng::new(0))?;
+    let heun = Heun::default();
+    let trajectory = trajectory_from(model, &heun, decreasing, z, &Rng::new(0))?;
     let frames: Vec<Vec<f64>> = trajectory.map(|(_, z)| z.into_data().iter::<f64>().collect()).collect();
     // show
     Ok(frames)
@@ -84,7 +85,7 @@ pub fn page(shape: Shape, schedule: Arc<dyn Schedule>, n: usize, steps: usize, s
     let labels = path
         .iter()
         .enumerate()
-        .map(|(i, t)| format!("{} t = {t:.3}", if i > middle { "reverse," } else { "forward," }));
+        .map(|(i, t)| format!("{} t = {}", if i > middle { "reverse," } else { "forward," }, gallery::fixed(*t, 3)));
     let name = format!("{shape:?}").to_lowercase();
     let process = Process {
         labels: labels.collect(),
@@ -124,7 +125,7 @@ mod tests {
         let times: Vec<f64> = gallery::grid(0.0, 1.0, 60);
         let noising = forward(&x, &times, &*schedule, &rng);
         let end = tweedie::distribution::gaussian::MultivariateNormal::fit(&noising[59], 2).unwrap();
-        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2)).unwrap() < 0.03);
+        assert!(end.kl(&tweedie::distribution::gaussian::MultivariateNormal::standard(2).unwrap()).unwrap() < 0.03);
         let denoising = reverse(&model, noising[59].clone(), &times).unwrap();
         assert_eq!((denoising.len(), &denoising[0]), (60, &noising[59]));
         // Nearly all points end within five standard deviations of a component.

@@ -1,4 +1,5 @@
 //! The training curves and samples of a run.
+use crate::run_dir::RunDir;
 use serde_json::Value;
 use std::path::Path;
 use tweedie::{Error, Result};
@@ -8,8 +9,10 @@ use tweedie_plot::{Page, Pixels};
 
 /// Reads the metrics and pictures of a run.
 fn read(folder: &Path) -> Result<Run> {
-    let path = folder.join("metrics.jsonl");
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+    let path = RunDir::open(folder, "give the folder of a run, as runs/digits; `tweedie train` makes one")?.metrics();
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Error::io(&path, "read")(error).with_remedy("it has the metrics of each step, and a run writes it as it trains")
+    })?;
     let mut run = Run { title: folder.display().to_string(), ..Run::default() };
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
@@ -75,6 +78,7 @@ fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
 
 /// The page of a run.
 pub fn page(folder: &Path) -> Result<Page> {
+    RunDir::open(folder, "give the folder of a run, as runs/digits; `tweedie train` makes one")?;
     let run = read(folder)?;
     let mut figures = vec![gallery::run(&run)];
     figures.extend(gallery::run_samples(&run));
@@ -99,6 +103,8 @@ mod tests {
     fn metrics_are_read_up_to_an_incomplete_last_line() {
         let folder = std::env::temp_dir().join(format!("tweedie-plot-run-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        assert!(read(&folder).unwrap_err().to_string().contains("is not the folder of a run"));
+        std::fs::write(folder.join("recipe.toml"), "").unwrap();
         let metrics = "{\"step\":1,\"loss\":2.0,\"gradient\":0.5,\"rate\":0.001}\n\
                        {\"step\":2,\"loss\":1.0,\"gradient\":0.4,\"rate\":0.001,\"held_out\":1.5}\n{\"step\":3,\"lo";
         std::fs::write(folder.join("metrics.jsonl"), metrics).unwrap();
@@ -106,10 +112,11 @@ mod tests {
         assert_eq!(run.loss[0].value, [2.0, 1.0]);
         assert_eq!((run.loss[1].label.as_str(), &run.loss[1].step[..]), ("held-out", &[2.0][..]));
         assert!(run.ema_distance.is_empty() && run.samples.is_empty());
+        std::fs::write(folder.join("recipe.toml"), "").unwrap();
         assert_eq!(page(&folder).unwrap().figures[0].titles(), ["Loss", "Gradient norm", "Learning rate"]);
         std::fs::write(folder.join("metrics.jsonl"), "{\"loss\":1}\n{\"step\":2}\n").unwrap();
         assert!(read(&folder).unwrap_err().to_string().contains("line 1: there is no `step`"));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(read(&folder).unwrap_err().to_string().contains("cannot read"));
+        assert!(read(&folder).unwrap_err().to_string().contains("is not a folder"));
     }
 }

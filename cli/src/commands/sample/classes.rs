@@ -1,9 +1,13 @@
 //! The classes that samples are conditioned on.
 use crate::{data::Facts, messages};
-use tweedie::{Error, Result, net::Classes};
+use tweedie::{Error, Result, net::Classes, train::Train};
 
-/// All classes in turn: sample i has class i modulo the number of classes, whatever n.
-pub(crate) fn cycled(facts: &Facts, n: usize) -> Classes {
+/// All classes in turn: sample i has class i modulo the number of classes, whatever n; no classes if the model was never
+/// trained with any.
+pub(crate) fn cycled(facts: &Facts, train: &Train, n: usize) -> Classes {
+    if train.cond_dropout == 1.0 {
+        return Classes::none();
+    }
     let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
     cycle(&all, n)
 }
@@ -12,9 +16,9 @@ fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
 }
 
 /// The classes of `--class`, in turn.
-pub(super) fn chosen(facts: &Facts, given: &[String], n: usize) -> Result<Classes> {
+pub(super) fn chosen(facts: &Facts, train: &Train, given: &[String], n: usize) -> Result<Classes> {
     if given.is_empty() {
-        return Ok(cycled(facts, n));
+        return Ok(cycled(facts, train, n));
     }
     let mut classes = vec![];
     for given in given {
@@ -34,7 +38,27 @@ pub(super) fn chosen(facts: &Facts, given: &[String], n: usize) -> Result<Classe
             at = end;
         }
     }
+    if !facts.classes.is_empty() {
+        trained(train, &classes)?;
+    }
     Ok(cycle(&classes, n))
+}
+
+/// Checks that the model was trained with the conditions that it is to be sampled with.
+fn trained(train: &Train, classes: &[Option<u32>]) -> Result<()> {
+    if train.cond_dropout == 0.0 && classes.contains(&None) {
+        return Err(Error::invalid(
+            "`--class none` needs a network that was also trained without classes, and this one never was, because \
+             `cond_dropout = 0` in [train]: choose classes, or train with `cond_dropout = 0.1`",
+        ));
+    }
+    if train.cond_dropout == 1.0 && classes.iter().any(Option::is_some) {
+        return Err(Error::invalid(
+            "`--class` needs a network that was trained with classes, and this one never was, because \
+             `cond_dropout = 1` in [train]: leave `--class` out, or train with `cond_dropout = 0.1`",
+        ));
+    }
+    Ok(())
 }
 
 /// The class of this name.
@@ -101,11 +125,11 @@ mod tests {
     /// The classes of `--class`, −1 for none.
     fn given(facts: &Facts, given: &[&str]) -> Vec<i64> {
         let given: Vec<String> = given.iter().map(|class| class.to_string()).collect();
-        let classes = chosen(facts, &given, 6).unwrap_or_else(|error| panic!("{given:?}: {error}"));
+        let classes = chosen(facts, &Train::default(), &given, 6).unwrap_or_else(|error| panic!("{given:?}: {error}"));
         classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect()
     }
     fn refused(facts: &Facts, class: &str) -> String {
-        chosen(facts, &[class.to_string()], 1).unwrap_err().to_string()
+        chosen(facts, &Train::default(), &[class.to_string()], 1).unwrap_err().to_string()
     }
 
     #[test]

@@ -1,0 +1,293 @@
+//! What networks need of memory, counted from their configurations before any of it is taken.
+use super::{DitConfig, MlpConfig, PixelsConfig, Positions, Task, TransformerConfig, UNetConfig};
+
+/// Numbers that a network holds in memory, of single precision: 4 bytes each.
+///
+/// The numbers per row are counted from the sizes of the layers' outputs. They are floating-point numbers because a
+/// configuration may describe a network that no machine could hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Footprint {
+    /// Parameters.
+    #[doc(alias = "num_parameters")]
+    pub parameters: f64,
+    /// Per row, the outputs of layers that the gradient is computed from: the activations of training.
+    #[doc(alias = "activations")]
+    pub training: f64,
+    /// Per row, the outputs of layers that exist at the same time without a gradient, at most.
+    pub inference: f64,
+}
+
+/// The parameters and activations of layers, added up.
+#[derive(Default)]
+struct Count {
+    parameters: f64,
+    training: f64,
+    /// The largest single step, and what is kept beside it.
+    step: f64,
+    kept: f64,
+}
+impl Count {
+    fn linear(&mut self, from: f64, to: f64) {
+        self.parameters += from * to + to;
+    }
+    fn conv(&mut self, from: f64, to: f64, side: f64) {
+        self.parameters += side * side * from * to + to;
+    }
+    /// Outputs that a gradient needs, `step` of which exist at once without one.
+    fn outputs(&mut self, all: f64, step: f64) {
+        self.training += all;
+        self.step = self.step.max(step);
+    }
+    fn time_and_class(&mut self, features: usize, num_classes: usize, width: f64) {
+        self.linear(features as f64, width);
+        self.linear(width, width);
+        if num_classes > 0 {
+            self.parameters += (num_classes + 1) as f64 * width;
+        }
+        self.outputs(features as f64 + 4.0 * width, 0.0);
+    }
+    fn done(self) -> Footprint {
+        let Self { parameters, training, step, kept } = self;
+        Footprint { parameters, training, inference: step + kept }
+    }
+}
+
+/// Attention without the fused kernel keeps a score for each pair of tokens, several times.
+fn scores(masked: bool, heads: f64, tokens: f64) -> f64 {
+    if masked || std::env::var_os("TWEEDIE_KERNELS").is_some_and(|value| value == "off") {
+        3.0 * heads * tokens * tokens
+    } else {
+        2.0 * heads * tokens
+    }
+}
+
+impl UNetConfig {
+    /// Counts the numbers that the net holds in memory, for data of this task.
+    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
+        let config = self.clone().fit(task);
+        let [_, height, width] = task.image.unwrap_or(match *task.shape {
+            [channels, height, width] => [channels, height, width],
+            _ => [1, 1, 1],
+        });
+        config.count(height, width)
+    }
+
+    fn count(&self, height: usize, width: usize) -> Footprint {
+        let Self { outputs, num_classes, time_features, .. } = *self;
+        // Of more than these no machine could hold the parameters.
+        let blocks = self.blocks.min(100_000);
+        if self.channels.is_empty() {
+            return Footprint::default();
+        }
+        let widths: Vec<f64> = self.channels.iter().map(|n| *n as f64).collect();
+        let (data, last) = (self.in_channels as f64, widths.len() - 1);
+        let halved = |n: usize, level: usize| (0..level).fold(n, |n, _| n.div_ceil(2)) as f64;
+        let pixels = |level: usize| halved(height, level) * halved(width, level);
+        let dropped = if self.dropout > 0.0 { 2.0 } else { 0.0 };
+        let mut all = Count::default();
+        let cond = 4.0 * widths[0];
+        all.time_and_class(time_features, num_classes, cond);
+        let block = |all: &mut Count, from: f64, to: f64, pixels: f64| {
+            all.parameters += 2.0 * from + 2.0 * to;
+            all.conv(from, to, 3.0);
+            all.linear(cond, 2.0 * to);
+            all.conv(to, to, 3.0);
+            if from != to {
+                all.conv(from, to, 1.0);
+            }
+            all.outputs(pixels * (from + (3.0 + dropped) * to), pixels * (2.0 * from + 3.0 * to));
+        };
+        let attend = |all: &mut Count, c: f64, pixels: f64| {
+            all.parameters += 2.0 * c;
+            all.conv(c, 3.0 * c, 1.0);
+            all.conv(c, c, 1.0);
+            let heads = (c / self.head_channels.max(1) as f64).floor().max(1.0);
+            let own = 6.0 * c * pixels + scores(false, heads, pixels);
+            all.outputs(own, own);
+        };
+        all.conv(data, widths[0], 3.0);
+        all.outputs(widths[0] * pixels(0), 0.0);
+        let mut skips = vec![(widths[0], 0)];
+        let mut from = widths[0];
+        for (level, &to) in widths.iter().enumerate() {
+            for _ in 0..blocks {
+                block(&mut all, from, to, pixels(level));
+                from = to;
+                if self.attention.contains(&level) {
+                    attend(&mut all, to, pixels(level));
+                }
+                skips.push((to, level));
+            }
+            from = to;
+            if level < last {
+                all.conv(to, to, 3.0);
+                all.outputs(to * pixels(level + 1), 0.0);
+                skips.push((to, level + 1));
+            }
+        }
+        all.kept = skips.iter().map(|(c, level)| c * pixels(*level)).sum();
+        block(&mut all, from, from, pixels(last));
+        attend(&mut all, from, pixels(last));
+        block(&mut all, from, from, pixels(last));
+        for (level, &to) in widths.iter().enumerate().rev() {
+            for _ in 0..=blocks {
+                let wide = from + skips.pop().map_or(0.0, |(c, _)| c);
+                all.outputs(wide * pixels(level), 0.0);
+                block(&mut all, wide, to, pixels(level));
+                from = to;
+                if self.attention.contains(&level) {
+                    attend(&mut all, to, pixels(level));
+                }
+            }
+            if level > 0 {
+                all.conv(to, to, 3.0);
+                all.outputs(2.0 * to * pixels(level - 1), 2.0 * to * pixels(level - 1));
+            }
+        }
+        all.parameters += 2.0 * from;
+        all.conv(from, outputs as f64 * data, 3.0);
+        let end = (from + outputs as f64 * data) * pixels(0);
+        all.outputs(end, end);
+        all.done()
+    }
+}
+
+impl PixelsConfig {
+    /// Counts the numbers that the net holds in memory, for data of this task.
+    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
+        let (Some([channels, height, width]), Some(categories)) = (task.image, task.categories) else {
+            return Footprint::default();
+        };
+        let task = Task { shape: &[channels, height, width], outputs: categories, ..*task };
+        let inside = self.unet.clone().fit(&task).count(height, width);
+        // The image that is read, and the logits in their order.
+        let more = (channels * height * width * (categories + 1)) as f64;
+        Footprint { training: inside.training + more, inference: inside.inference + more, ..inside }
+    }
+}
+
+/// Blocks of a transformer for `tokens` tokens of `width` values.
+struct Blocks {
+    depth: usize,
+    width: usize,
+    heads: usize,
+    expansion: usize,
+    tokens: f64,
+    rotary: bool,
+    masked: bool,
+    dropout: bool,
+    /// Width of the condition; 0 if there is none.
+    cond_width: f64,
+}
+impl Blocks {
+    fn count(self, all: &mut Count) {
+        let Self { depth, tokens, cond_width, .. } = self;
+        let [depth, width, heads, expansion] = [depth, self.width, self.heads, self.expansion].map(|n| n as f64);
+        let modulation = |parts: f64| if cond_width > 0.0 { cond_width * parts * width } else { 0.0 } + parts * width;
+        let linear = |from: f64, to: f64| from * to + to;
+        let layers = linear(width, 3.0 * width)
+            + linear(width, width)
+            + linear(width, expansion * width)
+            + linear(expansion * width, width);
+        all.parameters += depth * (modulation(6.0) + layers) + modulation(2.0);
+        let (rotated, dropped) = (if self.rotary { 2.0 } else { 0.0 }, if self.dropout { 4.0 } else { 0.0 });
+        let block = (12.0 + 2.0 * expansion + rotated + dropped) * width * tokens + scores(self.masked, heads, tokens);
+        all.training += depth * (block + 6.0 * width);
+        let step = (3.0 + 2.0 * expansion.max(3.0)) * width * tokens + scores(self.masked, heads, tokens);
+        all.outputs(width * tokens, step);
+    }
+}
+
+impl DitConfig {
+    /// Counts the numbers that the net holds in memory, for data of this task.
+    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
+        let config = self.clone().fit(task);
+        let &[_, height, image_width] = task.shape else { return Footprint::default() };
+        let patch = config.patch.max(1);
+        let tokens = height.div_ceil(patch) as f64 * image_width.div_ceil(patch) as f64;
+        let [values, width] = [config.in_channels as f64 * (patch * patch) as f64, config.width as f64];
+        let cond_width = if config.cond_width == 0 { width } else { config.cond_width as f64 };
+        let mut all = Count::default();
+        all.time_and_class(config.time_features, config.num_classes, cond_width);
+        all.linear(values, width);
+        Blocks {
+            depth: config.depth,
+            width: config.width,
+            heads: config.heads,
+            expansion: config.expansion,
+            tokens,
+            rotary: config.positions == Positions::Rotary,
+            masked: false,
+            dropout: config.dropout > 0.0,
+            cond_width,
+        }
+        .count(&mut all);
+        let outputs = config.outputs as f64 * values;
+        all.linear(width, outputs);
+        all.outputs(tokens * (values + 2.0 * width + 2.0 * outputs), 0.0);
+        all.done()
+    }
+}
+
+impl TransformerConfig {
+    /// Counts the numbers that the net holds in memory, for data of this task.
+    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
+        let config = self.clone().fit(task);
+        let (tokens, width) = (config.length as f64, config.width as f64);
+        let [vocabulary, channels] = [config.vocabulary as f64, config.in_channels as f64];
+        let own = if config.cond_width == 0 { width } else { config.cond_width as f64 };
+        let cond_width = if config.time || config.num_classes > 0 { own } else { 0.0 };
+        let mut all = Count::default();
+        if config.time {
+            all.time_and_class(config.time_features, config.num_classes, cond_width);
+        } else if config.num_classes > 0 {
+            all.parameters += (config.num_classes + 1) as f64 * cond_width;
+        }
+        all.parameters += vocabulary * width;
+        if channels > 0.0 {
+            all.linear(channels, width);
+        }
+        if config.positions == Positions::Learned {
+            all.parameters += tokens * width;
+        }
+        Blocks {
+            depth: config.depth,
+            width: config.width,
+            heads: config.heads,
+            expansion: config.expansion,
+            tokens,
+            rotary: config.positions == Positions::Rotary,
+            masked: config.causal || config.pad.is_some(),
+            dropout: config.dropout > 0.0,
+            cond_width,
+        }
+        .count(&mut all);
+        let outputs = if vocabulary > 0.0 { vocabulary } else { config.outputs as f64 * channels };
+        all.linear(width, if config.tied { width } else { outputs });
+        all.parameters += if config.tied { vocabulary } else { 0.0 };
+        all.outputs(tokens * (3.0 * width + outputs), tokens * (2.0 * width + 2.0 * outputs));
+        all.done()
+    }
+}
+
+impl MlpConfig {
+    /// Counts the numbers that the net holds in memory, for data of this task.
+    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
+        let config = self.clone().fit(task);
+        let Some(cond_width) = config.hidden.first().map(|n| *n as f64) else { return Footprint::default() };
+        let mut all = Count::default();
+        all.time_and_class(config.time_features, config.num_classes, cond_width);
+        let mut from = config.features as f64;
+        let dropped = if config.dropout > 0.0 { 2.0 } else { 0.0 };
+        for to in config.hidden.iter().map(|n| *n as f64) {
+            all.linear(from, to);
+            all.linear(cond_width, to);
+            all.outputs((3.0 + dropped) * to, from + 4.0 * to);
+            from = to;
+        }
+        let outputs = (config.outputs * config.features) as f64;
+        all.linear(from, outputs);
+        all.outputs(2.0 * outputs, 2.0 * outputs);
+        all.done()
+    }
+}
