@@ -67,7 +67,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
     }
     fn reads(&self, shape: [usize; D]) -> [usize; D] {
         let mut read = shape;
-        read[1] = shape[1].min(self.window.unwrap_or(usize::MAX));
+        if let (Some(length), Some(window)) = (read.get_mut(1), self.window) {
+            *length = window.min(*length);
+        }
         self.sampler.reads(read)
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
