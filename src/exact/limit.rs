@@ -48,6 +48,31 @@ pub(super) fn far_weights(components: &[&Component], z: &[f64], c: Scales) -> Ve
     logs.iter().map(|log| if *log == most { 1.0 } else { (log - most).exp() }).collect()
 }
 
+/// `Σ p(k | z) |x̂_k − x̂|²/σ²` of components of one covariance, from their means alone: `x̂_k − x̂ = σ² C⁻¹ (m_k −
+/// m̄)`, in which nothing of the size of z cancels. `None` if their covariances differ.
+pub(super) fn spread(components: &[Component], weights: &[f64], c: Scales) -> Option<f64> {
+    let total: f64 = weights.iter().sum();
+    let some = || components.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    let (first, _) = some().next()?;
+    if !some().all(|(component, _)| component.same_covariance(first)) {
+        return None;
+    }
+    let mut mean = vec![0.0; first.mean.len()];
+    for (component, weight) in some() {
+        mean.iter_mut().zip(&component.mean).for_each(|(mean, m)| *mean += weight / total * m);
+    }
+    let term = |(component, weight): (&Component, &f64)| {
+        let apart: Vec<f64> = component.mean.iter().zip(&mean).map(|(m, mean)| m - mean).collect();
+        // One component has all the weight, and 1/σ² may be infinite.
+        if apart.iter().all(|d| *d == 0.0) {
+            return 0.0;
+        }
+        let share = |v: f64| c.sigma / (c.alpha * c.alpha * v + c.sigma * c.sigma);
+        weight / total * component.bilinear(&apart, &apart, |v| share(v) * share(v))
+    };
+    Some(some().map(term).sum())
+}
+
 /// A component as σ → 0.
 struct AtZero {
     /// The distance from the support, by coordinates; exactly 0 where it is rounding.

@@ -2,7 +2,7 @@
 use super::{
     closed_form::ClosedForm,
     component::{Component, ComponentCovariance, dot},
-    limit::{FAR, NO_NOISE, far_weights, without_noise},
+    limit::{FAR, NO_NOISE, far_weights, spread, without_noise},
 };
 use crate::{
     denoise::Denoiser,
@@ -115,7 +115,8 @@ impl Mixture {
         }
         let points: Vec<_> = self.components.iter().map(|component| component.at(z, c)).collect();
         let most = points.iter().fold(f64::NEG_INFINITY, |most, point| most.max(point.log));
-        let weights: Vec<f64> = if most > FAR || points.len() == 1 {
+        let near = most > FAR || points.len() == 1;
+        let weights: Vec<f64> = if near {
             points.iter().map(|point| if point.log == most { 1.0 } else { (point.log - most).exp() }).collect()
         } else {
             far_weights(&self.components.iter().collect::<Vec<_>>(), z, c)
@@ -136,7 +137,10 @@ impl Mixture {
             }
             divergence += weight * point.trace;
         }
-        if self.components.len() > 1 && c.sigma > 0.0 {
+        let far = if near { None } else { spread(&self.components, &weights, c) };
+        if let Some(spread) = far {
+            divergence += spread;
+        } else if self.components.len() > 1 && c.sigma > NO_NOISE {
             for ((component, point), weight) in self.components.iter().zip(&points).zip(&weights) {
                 if *weight == 0.0 {
                     continue;
