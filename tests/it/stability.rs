@@ -56,7 +56,7 @@ fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     let heun = named(&Silent(Heun { variable: Variable::Ratio }));
     assert!(heun.starts_with("cosine, "), "{heun}");
     let time = named(&Silent(Heun { variable: Variable::Time }));
-    assert!(time.starts_with("ornstein-uhlenbeck, "), "{time}");
+    assert!(time.starts_with("variance-exploding, "), "{time}");
     // What is unfit says where and why.
     let cosine = Gaussian::new(Cosine::new(1000));
     let unfit = |sampler: &dyn Sampler<2>| sampler.unfit(&cosine, &even(20));
