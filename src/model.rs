@@ -214,7 +214,7 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the sampler does not fit the noise.
+    /// If the sampler does not fit the noise, or the net the shape or the condition ([`check`](Self::check)).
     pub fn sample_with_diagnosis(
         &self,
         sampler: &dyn Sampler<D>,

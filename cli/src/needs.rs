@@ -29,11 +29,19 @@ pub(crate) struct Needs {
     x: f64,
     data: f64,
     output: f64,
+    /// The bytes of a sample in the picture of all.
+    picture: f64,
 }
 impl Default for Needs {
     /// Those of an exact denoiser of points in the plane.
     fn default() -> Self {
-        Self { net: Footprint { inference: 100.0, ..Footprint::default() }, x: 4.0, data: 4.0, output: 4.0 }
+        Self {
+            net: Footprint { inference: 100.0, ..Footprint::default() },
+            x: 4.0,
+            data: 4.0,
+            output: 4.0,
+            picture: 0.0,
+        }
     }
 }
 impl Needs {
@@ -45,7 +53,13 @@ impl Needs {
             None => x * plan.noise.outputs() as f64,
         };
         let net = plan.net.footprint(&plan.x, &*plan.noise).unwrap_or_default();
-        Self { net, x, data: size(&plan.facts.shape), output }
+        let image = plan.facts.categories.as_ref().and_then(|categories| categories.image());
+        let picture = match (image, &*plan.facts.shape) {
+            (Some([_, height, width]), _) | (None, &[_, height, width]) => picture(height, width),
+            // The marks of a scatter plot, or a line of text.
+            _ => 100.0 + size(&plan.facts.shape),
+        };
+        Self { net, x, data: size(&plan.facts.shape), output, picture }
     }
 
     /// The same for samples of another shape, as long ones that are sampled block by block.
@@ -84,8 +98,15 @@ impl Needs {
         let states = 8.0 * self.x + 4.0 * self.output;
         // The frames, the files made of them, and classes.
         let results = n as f64 * (3.0 * self.data * frames as f64 + 4.0);
-        BASE + 4.0 * (self.net.parameters * 2.5 + rows * (self.net.inference + states) + results)
+        let pictures = n as f64 * self.picture;
+        BASE + pictures + 4.0 * (self.net.parameters * 2.5 + rows * (self.net.inference + states) + results)
     }
+}
+
+/// The bytes of an image in a picture of many: enlarged to 48 pixels or more, with a margin.
+fn picture(height: usize, width: usize) -> f64 {
+    let zoom = 48_usize.div_ceil(height.min(width).max(1)) as f64;
+    3.0 * (height as f64 * zoom + 2.0) * (width as f64 * zoom + 2.0)
 }
 
 /// The bytes of data in memory: those of a training part and, if it is evaluated, of a held-out part.
@@ -134,8 +155,7 @@ fn check_net<const D: usize>(recipe: &Recipe, plan: &Plan<D>, needs: &Needs, fre
     match free {
         Some(free) if needed > free => {
             let message = format!(
-                "a net of {} parameters needs about {} of memory for its weights, gradients and averages, and {} are free: \
-                 make it narrower or shallower",
+                "a net of {} parameters needs about {} of memory, and {} are free: make it narrower or shallower",
                 grouped(needs.net.parameters.min(1e18) as usize),
                 bytes(needed),
                 bytes(free)

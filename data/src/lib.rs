@@ -27,6 +27,7 @@
 //! assert_eq!(batch.len(), 3 * 64);
 //! # Ok::<(), tweedie_data::Error>(())
 //! ```
+mod contained;
 mod error;
 mod find;
 mod images;

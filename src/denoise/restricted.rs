@@ -69,6 +69,9 @@ impl<const D: usize, M: Denoiser<D>> Denoiser<D> for Restricted<M, D> {
     fn noise(&self) -> &dyn Noise<D> {
         self.model.noise()
     }
+    fn check(&self, shape: [usize; D]) -> crate::Result<()> {
+        self.model.check(shape)
+    }
     fn denoise(&self, z: Tensor<D>, t: &[f64]) -> Estimate<D> {
         self.restricted(self.model.denoise(z, t), 0)
     }

@@ -86,7 +86,9 @@ pub fn loss<const D: usize>(loss: &dyn Loss<D>, noise: &dyn Noise<D>, x: &Tensor
     }
     // Between the ends: on the grid of a table, if there is one.
     let steps = noise.steps().unwrap_or(1000) as f64;
-    let t: Vec<f64> = (0..rows).map(|i| ((0.1 + 0.8 * i as f64 / rows as f64) * steps).round() / steps).collect();
+    let t: Vec<f64> = (0..rows)
+        .map(|i| ((0.1 + 0.8 * i as f64 / rows as f64) * steps).round().clamp(1.0, (steps - 1.0).max(1.0)) / steps)
+        .collect();
     let z = draw(&t);
     let best = perfect(noise, x, &z, &t);
     let least = host(losses(loss, noise, [x, &z, &best], &t));

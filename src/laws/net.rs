@@ -20,7 +20,7 @@ pub const DEPENDS_ON_T: &str = "output depends on t";
 /// Laws of a net, on a batch `z` of two rows or more with the condition `y`.
 ///
 /// The output has the shape `expected` and is finite at both ends of time; the same batch gives the same bits; a row does not
-/// depend on the rest of the batch and uses its own t; the output depends on t, on the condition and on `x_t`; different
+/// depend on the rest of the batch and uses its own t, in training too; without dropout, training computes the same output; the output depends on t, on the condition and on `x_t`; different
 /// conditions give different outputs; a gradient reaches every parameter, and those of each condition; layers that read one vector per
 /// row, made of time and condition and not of x_t, read the same if they differ in the numbers in their names alone, as those of the
 /// blocks of a net, and every one of their outputs has an effect.
@@ -74,6 +74,17 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
         let all = host(net.forward(z.clone(), t.clone(), y));
         let alone = host(net.forward(z.clone().narrow(0, row, 1), t.narrow(0, row, 1), &y.select(&[row])));
         checks.note(law, format!("row {row}"), gap(&alone, &all[row * width..][..width]), 1e-4);
+    }
+
+    // In training with the stream of the row, dropout and all.
+    let train = |rng: &Rng| host(net.forward_train(z.clone(), times(0.3), y, rng));
+    let (rng, row) = (Rng::new(4), rows - 1);
+    let (dropped, last) = (train(&rng), z.clone().narrow(0, row, 1));
+    let alone = net.forward_train(last, times(0.3).narrow(0, 0, 1), &y.select(&[row]), &rng.from_row(row as u64));
+    let own = gap(&host(alone), &dropped[row * width..][..width]);
+    checks.note("in training a row does not depend on the rest of the batch", format!("row {row}"), own, 1e-4);
+    if dropped == train(&rng.stream("other")) {
+        checks.note("without dropout training computes the same output", "t = 0.3", gap(&dropped, &output), 1e-4);
     }
 
     let used = |gap: f64| if gap > 1e-5 { 0.0 } else { 1.0 };

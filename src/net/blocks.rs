@@ -273,6 +273,39 @@ mod tests {
         );
     }
 
+    /// softmax(q kᵀ/√d) v of each head of width d, in double precision.
+    #[test]
+    fn attention_is_that_of_its_formula() {
+        let (device, tokens, heads, d) = (Device::flex(), 5, 2, 3);
+        let width = heads * d;
+        let qkv: Tensor<3> = Rng::new(1).normal_tensor([2, tokens, 3 * width], &device, DType::F32) * 2.0;
+        let values = floats(qkv.clone());
+        let at = |row: usize, token: usize, part: usize, i: usize| {
+            f64::from(values[(row * tokens + token) * 3 * width + part * width + i])
+        };
+        let mut expected = vec![];
+        for row in 0..2 {
+            for query in 0..tokens {
+                for head in 0..heads {
+                    let place = |i: usize| head * d + i;
+                    let score = |key: usize| {
+                        let product = |i: usize| at(row, query, 0, place(i)) * at(row, key, 1, place(i));
+                        ((0..d).map(product).sum::<f64>() / (d as f64).sqrt()).exp()
+                    };
+                    let total: f64 = (0..tokens).map(score).sum();
+                    let value = |i: usize| {
+                        (0..tokens).map(|key| score(key) / total * at(row, key, 2, place(i))).sum::<f64>() as f32
+                    };
+                    expected.extend((0..d).map(value));
+                }
+            }
+        }
+        let all = Tensor::<4>::zeros([1, 1, tokens, tokens], &device).bool();
+        for found in [attend(qkv.clone(), heads, None, None), attend(qkv, heads, None, Some(&all))] {
+            assert!(floats(found).iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4));
+        }
+    }
+
     #[test]
     fn an_empty_attention_mask_changes_nothing() {
         let device = Device::flex();

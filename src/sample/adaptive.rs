@@ -53,13 +53,13 @@ pub struct DormandPrince {
     #[doc(alias = "rtol")]
     #[schemars(range(min = 0.0))]
     pub relative: f64,
-    /// The most inner steps that a row takes or tries within one step of the trajectory. Default: 500.
+    /// The most inner steps that a row takes or tries in a whole trajectory. Default: 1000.
     #[schemars(range(min = 1))]
     pub max_steps: usize,
 }
 impl Default for DormandPrince {
     fn default() -> Self {
-        Self { absolute: 1e-4, relative: 1e-4, max_steps: 500 }
+        Self { absolute: 1e-4, relative: 1e-4, max_steps: 1000 }
     }
 }
 impl<const D: usize> Sampler<D> for DormandPrince {
@@ -77,7 +77,7 @@ impl<const D: usize> Sampler<D> for DormandPrince {
     }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
-        Ok(Box::new(Adaptive { settings: *self, last_steps: vec![], failed: vec![] }))
+        Ok(Box::new(Adaptive { settings: *self, last_steps: vec![], tried: vec![], failed: vec![] }))
     }
     fn step(&self, model: &dyn Denoiser<D>, z: Tensor<D>, at: TimeStep, rng: &mut Rng) -> Tensor<D> {
         first_step(self, model, z, at, rng)
@@ -90,6 +90,8 @@ struct Adaptive {
     settings: DormandPrince,
     /// The last step tried in φ by each row, with which the next one starts.
     last_steps: Vec<f64>,
+    /// The inner steps that each row has tried.
+    tried: Vec<usize>,
     /// The rows that were given up, and where.
     failed: Vec<Option<Failure>>,
 }
@@ -190,7 +192,7 @@ impl<const D: usize> SamplerState<D> for Adaptive {
         };
         let count = z.dims()[0];
         if self.failed.len() != count {
-            (self.failed, self.last_steps) = (vec![None; count], vec![]);
+            (self.failed, self.last_steps, self.tried) = (vec![None; count], vec![], vec![0; count]);
         }
         let (mut z, mut here) = (z, (t, start));
         // Down to the end, or up from σ > 0: an inversion.
@@ -238,7 +240,8 @@ impl Adaptive {
         let norm = norm_of(here.1);
         let form = |norm: f64| -> Form { std::array::from_fn(|k| if k == 0 { norm.recip() } else { 0.0 }) };
         let row = |i: usize| {
-            let control = Control::new(begin, stop, self.last_steps.get(i).copied());
+            let mut control = Control::new(begin, stop, self.last_steps.get(i).copied());
+            control.tried = self.tried[i];
             let (trial, active) = (control.trial(), self.failed[i].is_none());
             Row { control, trial, here, norm, there: here, scale: norm, first: form(norm), slopes: vec![], active }
         };
@@ -312,6 +315,7 @@ impl Adaptive {
             x = choose(x, terms.pop().expect("every stage evaluates the model"), &taken);
         }
         self.last_steps = rows.iter().map(|row| row.control.step).collect();
+        self.tried = rows.iter().map(|row| row.control.tried).collect();
         let failed: Vec<bool> = self.failed.iter().map(Option::is_some).collect();
         if failed.contains(&true) {
             let nan = z.full_like(f64::NAN);

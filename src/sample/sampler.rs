@@ -157,6 +157,12 @@ pub trait Sampler<const D: usize>: Debug + Send + Sync {
         let _ = (noise, times);
         None
     }
+
+    /// Shape of what the denoiser is given, for x_t of this shape: smaller if it reads a window of x_t at a time. Default: the shape
+    /// of x_t.
+    fn reads(&self, shape: [usize; D]) -> [usize; D] {
+        shape
+    }
 }
 
 /// The state of one trajectory: what a sampler remembers between its steps.
@@ -243,6 +249,9 @@ macro_rules! forward {
         }
         fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
             (**self).unfit(noise, times)
+        }
+        fn reads(&self, shape: [usize; D]) -> [usize; D] {
+            (**self).reads(shape)
         }
     };
 }

@@ -63,7 +63,7 @@ pub fn trajectory<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Trajectory<'a, D, M>> {
-    model.check(shape)?;
+    model.check(sampler.reads(shape))?;
     let mut z = model.noise().stationary(shape, device).sample(&mut rng.stream("start")).value;
     if let (Some(path), Some(&first)) = (model.noise().path(), times.first().filter(|&&t| t < 1.0)) {
         z = z * (path.at(first).sigma / path.at(1.0).sigma);
@@ -86,7 +86,7 @@ pub fn trajectory_from<'a, const D: usize, M: Denoiser<D> + ?Sized>(
     z: Tensor<D>,
     rng: &Rng,
 ) -> Result<Trajectory<'a, D, M>> {
-    model.check(z.dims())?;
+    model.check(sampler.reads(z.dims()))?;
     let state = sampler.start(model.noise())?;
     if times.len() < 2 || !times.windows(2).all(|w| w[0] > w[1]) || !(times[0] <= 1.0 && times[times.len() - 1] >= 0.0)
     {

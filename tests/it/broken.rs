@@ -352,6 +352,10 @@ enum Lost {
     Shift,
     /// The scale is lost.
     Scale,
+    /// The time is multiplied by 1000 in training.
+    Training,
+    /// Units are dropped in all rows alike.
+    Together,
 }
 
 #[derive(Module, Debug)]
@@ -413,6 +417,17 @@ impl Net<2> for Blocks {
         }
         self.last.forward(x)
     }
+    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<2> {
+        match self.slip {
+            Lost::Training => self.forward(z, t * 1000.0, y),
+            Lost::Together => {
+                let dims = z.dims();
+                let one = layers::dropout(Tensor::<2>::ones([1, 3], &z.device()), 0.5, &mut Some(rng.clone()));
+                self.forward(z, t, y) * one.expand(dims)
+            }
+            _ => self.forward(z, t, y),
+        }
+    }
 }
 
 #[test]
@@ -435,6 +450,8 @@ fn a_net_that_loses_time_class_or_shift_in_a_part_of_itself_breaks_a_law() {
         (Lost::ButFirst, CONDITION, "blocks.0.cond.weight does not"),
         (Lost::Shift, EFFECT, "16 of 32 outputs have none"),
         (Lost::Scale, EFFECT, "16 of 32 outputs have none"),
+        (Lost::Training, "without dropout training computes the same output", "t = 0.3"),
+        (Lost::Together, "in training a row does not depend on the rest of the batch", "row 3"),
     ] {
         let checks = of(slip);
         assert_eq!(broken(&checks), [law], "{slip:?}");

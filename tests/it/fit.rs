@@ -12,7 +12,7 @@ use tweedie::{
     model::Model,
     net::{Classes, DitConfig, Layer, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
     noise::{Discrete, Gaussian, Noise, Variance},
-    sample::{Ancestral, Ddim, trajectory, trajectory_from},
+    sample::{Analytic, Ancestral, Blocks, Ddim, trajectory, trajectory_from},
     schedule::{Cosine, FlowMatching},
     train::Train,
     transform::{OneHot, Patches, Transform},
@@ -270,6 +270,20 @@ fn a_trajectory_and_a_bound_of_another_shape_or_class_are_refused() {
         }
     }
     assert!(model.sample(&Ddim { eta: 0.0 }, 3, [2, 2], &known, &rng).is_ok());
+}
+
+/// A sampler that gives the net a window of the sequence at a time may sample longer ones than the net reads.
+#[test]
+fn a_sequence_longer_than_the_net_is_sampled_by_windows() {
+    let config = TransformerConfig::new(4, 6).with_width(16).with_depth(1);
+    let model = Model::new(absorbing(4), initial(|rng, device| config.init(rng, device))).unwrap();
+    let sample = |window: usize| {
+        let sampler = Blocks { sampler: Analytic {}, block: 3, window: Some(window) };
+        model.sample(&sampler, 5, [2, 15, 1], &Classes::none(), &Rng::new(0))
+    };
+    assert_eq!(sample(6).unwrap().dims(), [2, 15, 1]);
+    said(&sample(7).unwrap_err(), "length", "must be at least 7");
+    assert!(model.sample(&Analytic {}, 5, [2, 15, 1], &Classes::none(), &Rng::new(0)).is_err());
 }
 
 /// One-hot vectors and category indices are both data of the same noise.

@@ -3,7 +3,7 @@ use crate::common::{bits, device, floats, labels, moved, normal, on_threads, slo
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
     optim::{AdamConfig, GradientsParams},
-    tensor::Tensor,
+    tensor::{Tensor, TensorData, activation::softmax},
 };
 use tweedie::{
     Rng,
@@ -367,6 +367,45 @@ fn dropout_keeps_the_mean() {
     assert!(numbers.iter().all(|x| *x == 0.0 || (*x - 4.0 / 3.0).abs() < 1e-6));
     // 40 000 draws: a standard deviation of 87 about 10 000.
     assert!(zeros.abs_diff(10_000) < 450, "{zeros}");
+}
+
+/// x + P V softmax(KᵀQ/√d), of one head and one group, written out.
+#[test]
+fn attention_over_pixels_is_that_of_its_formula() {
+    const C: usize = 4;
+    let attention = moved(layers::Attention::new(C, C, 1, &Rng::new(1), &device()));
+    let weights = Parameters::of(&attention);
+    let named = |name: &str| -> Vec<f32> {
+        weights.to_host().into_iter().find(|(own, ..)| *own == name).unwrap_or_else(|| panic!("no {name}")).2
+    };
+    let matrix = |name: &str, rows: usize| Tensor::<2>::from_data(TensorData::new(named(name), [rows, C]), &device());
+    let column = |name: &str| {
+        let values = named(name);
+        let rows = values.len();
+        Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &device())
+    };
+    let x = normal("x", [1, C, 3, 2]) * 3.0;
+    let flat: Tensor<2> = x.clone().reshape([C, 6]);
+    let (mean, centered) = (flat.clone().mean(), flat.clone() - flat.clone().mean().unsqueeze());
+    let normalized = centered.clone() / (centered.square().mean() + 1e-5).sqrt().unsqueeze();
+    assert!(mean.into_scalar::<f32>().is_finite());
+    let normalized = normalized * column("norm.gamma") + column("norm.beta");
+    let qkv = (matrix("qkv.weight", 3 * C) * 4.0).matmul(normalized) + column("qkv.bias");
+    let [q, k, v]: [Tensor<2>; 3] = qkv.chunk(3, 0).try_into().unwrap();
+    let scores = softmax(q.transpose().matmul(k) / (C as f64).sqrt(), 1);
+    let mixed = v.matmul(scores.transpose());
+    let expected = flat + matrix("out.weight", C).matmul(mixed) + column("out.bias");
+    // Weights that make scores of several units, so that their scale matters.
+    let scaled = weights.to_host().into_iter().map(|(name, shape, mut values)| {
+        if name == "qkv.weight" {
+            values.iter_mut().for_each(|value| *value *= 4.0);
+        }
+        (name.to_owned(), shape.to_vec(), values)
+    });
+    let attention = Parameters::from_host(scaled.collect(), &device()).into_module(attention.clone());
+    let found = floats(attention.forward(x));
+    let gap = found.iter().zip(floats(expected)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(gap < 1e-4, "{gap}");
 }
 
 #[test]

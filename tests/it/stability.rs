@@ -267,15 +267,15 @@ impl Denoiser<2> for Rough<'_> {
 fn an_adaptive_solver_gives_rough_rows_up_and_says_so() {
     let model = laws::problem(OrnsteinUhlenbeck {});
     let rough = Rough { model: &model, evaluations: Cell::new(0) };
-    let sampler = DormandPrince { max_steps: 60, ..DormandPrince::default() };
+    let sampler = DormandPrince { max_steps: 300, ..DormandPrince::default() };
     let start: Tensor<2> = Rng::new(3).normal_tensor([3, 2], &device(), DType::F64);
     let mut steps = trajectory_from(&rough, &sampler, even(20), start.clone(), &Rng::new(0)).unwrap();
     let x = numbers(steps.by_ref().last().unwrap().1);
     assert!(x[..2].iter().all(|x| x.is_finite()) && x[2..].iter().any(|x| x.is_nan()), "{x:?}");
-    assert!(rough.evaluations.get() < 20 * 70 * 6, "{}", rough.evaluations.get());
+    assert!(rough.evaluations.get() < 2 * 300 * 6, "{}", rough.evaluations.get());
     let diagnosis = steps.diagnosis();
     let failure = diagnosis.failure.clone().expect("rows were given up");
-    assert!(failure.contains("the adaptive solver gave up") && failure.contains("max_steps = 60"), "{failure}");
+    assert!(failure.contains("the adaptive solver gave up") && failure.contains("max_steps = 300"), "{failure}");
     assert!(diagnosis.diverged() && diagnosis.problems().contains(&failure));
     // The first row is what it is without the others.
     let alone = trajectory_from(&model, &sampler, even(20), start.narrow(0, 0, 1), &Rng::new(0)).unwrap();

@@ -147,7 +147,7 @@ pub enum What {
     },
     /// The forward process on an image, with the histogram of its values
     Forward {
-        /// PNG or JPEG file [default: a built-in image]
+        /// Picture file [default: a built-in image]
         image: Option<PathBuf>,
         /// Schedule: its name, as in `tweedie list schedule`, or a table, as in
         /// '{ name = "linear", steps = 100, beta_end = 0.05 }'
@@ -199,7 +199,7 @@ pub enum What {
     },
     /// Every plot with its defaults, with an index page
     Gallery {
-        /// PNG or JPEG file for the forward process [default: a built-in image]
+        /// Picture file for the forward process [default: a built-in image]
         #[arg(long, value_name = "FILE")]
         image: Option<PathBuf>,
         /// Folder of a run, to be included

@@ -290,7 +290,10 @@ impl Case<'_> {
             Some(out) => fs::create_dir_all(out).map(|()| out.clone()).map_err(Error::io(out, "create the folder"))?,
             None => free_folder(&self.base, &self.name)?,
         };
-        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n)?;
+        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n).inspect_err(|_| {
+            // A new folder in which nothing could be written; others are not empty.
+            let _ = args.out.is_none().then(|| fs::remove_dir(&out));
+        })?;
         if args.trajectory.is_some() {
             sample_files::values(
                 &out.join("trajectory.npy"),

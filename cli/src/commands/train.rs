@@ -2,6 +2,7 @@
 mod cautions;
 mod from;
 mod interrupt;
+mod labels;
 mod resume;
 mod space;
 
@@ -24,6 +25,7 @@ use crate::{
     run_dir::{Line, Lock, Metrics, RunDir},
 };
 use burn::tensor::{Device, Tensor};
+use labels::Labels;
 use std::{path::Path, time::Instant};
 use toml::Value;
 use tweedie::{
@@ -208,35 +210,6 @@ impl Setting<'_> {
 fn say_unless(quiet: bool, line: &str) {
     if !quiet {
         say(line);
-    }
-}
-
-/// What the metadata of a checkpoint say of its run, so that it can be used on its own and resumed from.
-struct Labels {
-    recipe: String,
-    /// The properties of the data, as JSON.
-    data: String,
-    /// Their fingerprint, as JSON.
-    fingerprint: String,
-    /// The weights that the run began with, if they were those of another.
-    from: Option<String>,
-}
-impl Labels {
-    fn new<const D: usize>(plan: &Plan<D>, fingerprint: &Fingerprint, from: Option<String>) -> Self {
-        Self {
-            recipe: plan.text(),
-            data: serde_json::to_string(&plan.facts).expect("facts are JSON"),
-            fingerprint: serde_json::to_string(fingerprint).expect("a fingerprint is JSON"),
-            from,
-        }
-    }
-    /// The metadata; `held_out` is the loss of the best checkpoint.
-    fn notes(&self, held_out: Option<f64>) -> Vec<(&'static str, String)> {
-        let Self { recipe, data, fingerprint, from } = self;
-        let mut notes = vec![("recipe", recipe.clone()), ("data", data.clone()), ("fingerprint", fingerprint.clone())];
-        notes.extend(from.clone().map(|from| ("from", from)));
-        notes.extend(held_out.map(|loss| ("held_out", loss.to_string())));
-        notes
     }
 }
 

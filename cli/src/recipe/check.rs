@@ -451,7 +451,6 @@ mod tests {
             ("train.max_grad_norm=1", "`clip`"),
             ("train.adam_beta1=1", "`adam.beta1`"),
             ("train.adam_epsilon=1", "`adam.eps`"),
-            ("train.ema=1", "`ema_decay`"),
             ("train.lr_scheduler=1", "`lr_schedule`"),
             ("train.lr_warmup_steps=1", "`warmup`"),
             ("train.guidance_scale=1", "`sample.guidance`"),

@@ -34,7 +34,10 @@ fn every_command_reports_that_its_output_could_not_be_written() {
         let output = child.wait_with_output().unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{line}: {error}");
-        assert!(error.contains("error: cannot write to standard output: No space left on device"), "{line}: {error}");
+        assert!(
+            error.contains("error: cannot write to standard output: no space is left on the disk"),
+            "{line}: {error}"
+        );
         // A closed pipe ends quietly.
         let mut child =
             tweedie(at).args(line.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,6 +1,7 @@
 //! Tests of the command line from outside.
 #[path = "../../../plot/tests/it/chromium.rs"]
 mod chromium;
+mod corpus;
 mod data;
 mod faults;
 mod files;

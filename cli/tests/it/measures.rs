@@ -154,9 +154,46 @@ fn diverged_samples_give_a_warning() {
     let warned =
         |sampler: &str| text(&done(folder.path(), &format!("sample run --steps 10 --sampler {sampler}")).stderr);
     assert_eq!([warned("ddim"), warned("deis")], ["", ""]);
-    let far = warned("pndm");
-    assert!(far.starts_with("warning: ") && far.contains("`pndm` diverged in 10 steps"), "{far}");
-    assert!(far.contains("20,2") && far.lines().count() == 1, "{far}");
+    assert_eq!([warned("heun"), warned("pndm"), warned("dpm2")], ["", "", ""]);
+    // Any sampler, also if only x_t on the way was too large.
+    for name in ["heun", "pndm", "plms"] {
+        let far = warned(&format!("{{name=\"{name}\",variable=\"ratio\"}}"));
+        assert!(far.starts_with(&format!("warning: `{name}` in 10 steps: ")), "{far}");
+        assert!(far.contains("from 20,291 to 6") && far.contains("use `variable = \"angle\"`"), "{far}");
+    }
+    let unfit = text(&done(folder.path(), "sample run --steps 10 --sampler {name=\"etd\",order=5}").stderr);
+    assert!(unfit.contains("a polynomial through 5 outputs needs 100 steps or more"), "{unfit}");
+    let list = |json: &str| text(&done(folder.path(), &format!("list sampler heun{json}")).stdout);
+    assert!(list("").contains("variable") && list(" --json").contains("\"unfit\": []"), "{}", list(" --json"));
+}
+
+#[test]
+fn a_schedule_that_ends_with_signal_left_gives_a_warning() {
+    let folder = tempdir().unwrap();
+    let recipe = super::DIGITS.replace("\"cosine\"", "\"linear\"\nsteps = 100");
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let trained = text(&done(folder.path(), "train r.toml --out run").stderr);
+    assert_eq!(trained.matches("60 % of the signal is left").count(), 1, "{trained}");
+    let sampled = text(&done(folder.path(), "sample run").stderr);
+    assert!(sampled.contains("60 % of the signal is left (α = 0.60)") && sampled.contains("`zero-terminal`"));
+}
+
+/// A sample of an adaptive solver does not depend on its batch, and one that cannot be solved for ends with a reason.
+#[test]
+fn an_adaptive_solver_is_independent_of_the_batch_and_ends() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("r.toml"), super::DIGITS).unwrap();
+    done(folder.path(), "train r.toml --out run -q");
+    let samples = |batch: usize| {
+        let out = format!("batch-{batch}");
+        done(folder.path(), &format!("sample run --sampler dormand-prince --n 5 --batch {batch} --out {out} -q"));
+        std::fs::read(folder.path().join(out).join("samples.npy")).unwrap()
+    };
+    assert!(samples(5) == samples(2));
+    let line = "sample run --sampler {name=\"dormand-prince\",max_steps=20} --guidance 1e6 --n 2 --out rough";
+    let message = refused(folder.path(), line);
+    assert!(message.contains("the adaptive solver gave up") && message.contains("max_steps = 20"), "{message}");
+    assert!(message.contains("use less guidance") && !folder.path().join("rough").exists(), "{message}");
 }
 
 #[test]

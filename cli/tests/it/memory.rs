@@ -86,8 +86,22 @@ fn what_does_not_fit_is_refused_with_the_field_and_the_largest_value() {
     assert!(text(&output.stderr).contains("TWEEDIE_MEMORY must be a size, as in 8GB or 500MB, got much"));
 }
 
+/// The peak of a command that the system counts, in MB.
+fn peak(folder: &Path, line: &str) -> Option<f64> {
+    watched(folder, line).1
+}
+
 /// The estimate that training prints and the peak that the system counts, in MB; `None` if the system does not count.
 fn measured(folder: &Path, line: &str) -> Option<(f64, f64)> {
+    let (printed, peak) = watched(folder, line);
+    let about = printed.lines().find_map(|line| line.strip_prefix("memory  about ")).expect("an estimate");
+    let (number, unit) = about.split_once(' ').unwrap();
+    let scale = if unit == "GB" { 1000.0 } else { 1.0 };
+    Some((number.parse::<f64>().unwrap() * scale, peak?))
+}
+
+/// What a command prints, and the peak that the system counts, in MB.
+fn watched(folder: &Path, line: &str) -> (String, Option<f64>) {
     let mut command = tweedie(folder);
     command.envs(std::env::var_os("TWEEDIE_DATA").map(|data| ("TWEEDIE_DATA", data)));
     let mut child =
@@ -103,11 +117,7 @@ fn measured(folder: &Path, line: &str) -> Option<(f64, f64)> {
     }
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{line}\n{}", text(&output.stderr));
-    let printed = text(&output.stdout);
-    let about = printed.lines().find_map(|line| line.strip_prefix("memory  about ")).expect("an estimate");
-    let (number, unit) = about.split_once(' ').unwrap();
-    let scale = if unit == "GB" { 1000.0 } else { 1.0 };
-    Some((number.parse::<f64>().unwrap() * scale, peak? * 1024.0 / 1e6))
+    (text(&output.stdout), peak.map(|peak| peak * 1024.0 / 1e6))
 }
 
 /// Networks of every kind, at batches at which activations or parameters decide.
@@ -145,4 +155,27 @@ fn the_estimate_is_within_a_factor_of_two_of_the_peak() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Samples that were refused for the memory of another machine need about as much as was said.
+#[test]
+fn samples_need_about_what_is_said() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("d.toml"), DIGITS).unwrap();
+    done(at, "train d.toml --out run -q --steps 1 --set run.evaluate_every=0");
+    for flags in ["--n 20000 --batch 100", "--n 8000 --batch 50 --trajectory 3"] {
+        let Some(peak) = peak(at, &format!("sample run --steps 2 --out s -q {flags}")) else {
+            println!("skipped: this system does not count the peak of a process in /proc");
+            return;
+        };
+        // What is said to be needed is said if nothing is free.
+        let line = format!("sample run --steps 2 --out t -q {flags}");
+        let output = tweedie(at).args(line.split_whitespace()).env("TWEEDIE_MEMORY", "1").output().unwrap();
+        let message = text(&output.stderr);
+        let said = message.split_once("needs about ").expect(&message).1;
+        let said = said.split_once(" MB of memory").expect(&message).0.parse::<f64>().unwrap();
+        println!("{flags}: about {said:.0} MB, {peak:.0} MB at the peak");
+        assert!((0.4..=2.5).contains(&(said / peak)), "{flags}: about {said:.0} MB, but {peak:.0} MB at the peak");
+    }
 }

@@ -1,6 +1,6 @@
 //! From the bytes of a picture file to its pixels, within bounds.
 use super::jpeg;
-use crate::{kind, limits::MAX_PIXELS};
+use crate::{contained::contained, kind, limits::MAX_PIXELS};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
 use std::io::Cursor;
 
@@ -17,6 +17,10 @@ pub(super) struct Decoded {
 
 /// Decodes a picture; the error is why that is not possible, a clause.
 pub(super) fn decoded(bytes: &[u8]) -> Result<Decoded, String> {
+    contained(|| decoded_file(bytes)).and_then(|decoded| decoded)
+}
+
+fn decoded_file(bytes: &[u8]) -> Result<Decoded, String> {
     let (mut decoder, format) = opened(bytes)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         return Err(
@@ -46,7 +50,7 @@ pub(super) fn decoded(bytes: &[u8]) -> Result<Decoded, String> {
 
 /// Width and height of a picture, from its header alone, before EXIF orientation.
 pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
-    opened(bytes).map(|(decoder, _)| decoder.dimensions())
+    contained(|| opened(bytes).map(|(decoder, _)| decoder.dimensions())).and_then(|size| size)
 }
 
 /// A decoder that has read the header and found the size within bounds.

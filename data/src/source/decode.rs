@@ -13,7 +13,7 @@ pub enum Unreadable {
     /// Loading fails with an error that lists them.
     #[default]
     Refuse,
-    /// They are left out, and [`Notes`] list them.
+    /// They are left out, and listed when the set has been read.
     Skip,
 }
 

@@ -143,8 +143,14 @@ impl Characters {
     fn of(all: impl Iterator<Item = char>) -> Self {
         // One flag per code point: a text may be larger than the memory that a list of its characters would need.
         let mut seen = vec![false; char::MAX as usize + 1];
-        all.for_each(|character| seen[character as usize] = true);
-        Self((0..=u32::from(char::MAX)).filter(|&code| seen[code as usize]).filter_map(char::from_u32).collect())
+        let mut known = Vec::new();
+        for character in all {
+            if !std::mem::replace(&mut seen[character as usize], true) {
+                known.push(character);
+            }
+        }
+        known.sort_unstable();
+        Self(known)
     }
 }
 

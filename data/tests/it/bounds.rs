@@ -176,6 +176,54 @@ fn arrays_that_announce_more_than_the_file_can_hold_are_refused_before_they_are_
 }
 
 #[test]
+fn tables_that_announce_rows_without_end_are_refused_by_their_metadata() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("set.parquet");
+    let rows: Vec<_> = (0..100).map(|i| (i as u8, "a")).collect();
+    texts(&path, &rows, Compression::SNAPPY);
+    let bytes = fs::read(&path).unwrap();
+    // The metadata stand at the end, before their length and the magic bytes. A number n of 64 bits is the byte 0x16 and
+    // 2 n, or −2 n − 1 where it is negative, in groups of seven bits.
+    let (rest, end) = bytes.split_at(bytes.len() - 8);
+    let (pages, metadata) = rest.split_at(rest.len() - u32::from_le_bytes(end[..4].try_into().unwrap()) as usize);
+    let number = |mut twice: u64| {
+        let mut bytes = vec![0x16];
+        while twice > 127 {
+            bytes.push(twice as u8 | 128);
+            twice >>= 7;
+        }
+        bytes.push(twice as u8);
+        bytes
+    };
+    let announce = |twice: u64| {
+        let (from, to) = (number(200), number(twice));
+        let (mut changed, mut at) = (Vec::new(), 0);
+        while at < metadata.len() {
+            let found = metadata[at..].starts_with(&from);
+            changed.extend_from_slice(if found { &to } else { &metadata[at..=at] });
+            at += if found { from.len() } else { 1 };
+        }
+        let length = (changed.len() as u32).to_le_bytes();
+        fs::write(&path, [pages, &changed, &length, b"PAR1"].concat()).unwrap();
+    };
+    let source = Parquet { path: path.clone(), held_out: 0, ..Parquet::default() };
+    announce(200);
+    assert_eq!(source.load(Split::Train).unwrap().len(), 100);
+    announce(1 << 41);
+    for text in [source.load(Split::Train).map(drop), source.memory(Split::Train).map(drop)] {
+        let text = text.unwrap_err().to_string();
+        assert!(text.contains("announces 1099511627776 rows, more than the 16777216 that are read"), "{text}");
+    }
+    // Within the bound, but more than there are.
+    announce(1 << 21);
+    let text = source.load(Split::Train).unwrap_err().to_string();
+    assert!(text.contains("could not be read: ") && text.len() < 400, "{text}");
+    announce(u64::MAX);
+    let text = source.load(Split::Train).unwrap_err().to_string();
+    assert!(text.contains("could not be read: "), "{text}");
+}
+
+#[test]
 fn texts_beyond_the_limit_are_refused_before_they_are_read() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text");

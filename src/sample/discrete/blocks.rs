@@ -65,6 +65,13 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Blocks<S> {
     fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
         self.sampler.unfit(noise, times)
     }
+    fn reads(&self, shape: [usize; D]) -> [usize; D] {
+        let mut read = shape;
+        if let (Some(length), Some(window)) = (read.get_mut(1), self.window) {
+            *length = window.min(*length);
+        }
+        self.sampler.reads(read)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(BlocksState { blocks: self, inner: self.sampler.start(noise)? }))

@@ -46,6 +46,9 @@ impl<const D: usize, S: Sampler<D>> Sampler<D> for Cached<S> {
     fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
         self.sampler.unfit(noise, times)
     }
+    fn reads(&self, shape: [usize; D]) -> [usize; D] {
+        self.sampler.reads(shape)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(CachedState { inner: self.sampler.start(noise)?, last: None }))

@@ -139,6 +139,9 @@ impl<const D: usize> Sampler<D> for Infill<D> {
     fn unfit(&self, noise: &dyn Noise<D>, times: &[f64]) -> Option<String> {
         self.sampler.unfit(noise, times)
     }
+    fn reads(&self, shape: [usize; D]) -> [usize; D] {
+        self.sampler.reads(shape)
+    }
     fn start(&self, noise: &dyn Noise<D>) -> Result<Box<dyn SamplerState<D> + '_>> {
         Sampler::<D>::check(self, noise)?;
         Ok(Box::new(InfillState { infill: self, inner: self.sampler.start(noise)? }))

@@ -1,5 +1,5 @@
 //! Resuming a run: from which checkpoint, and whether data and recipe are those that it was trained with.
-use super::Labels;
+use super::labels::Labels;
 use crate::{
     args,
     data::Fingerprint,

@@ -1,6 +1,7 @@
 //! A table in a Parquet file: its columns of pictures and labels.
 use crate::{
     Error,
+    contained::contained,
     error::list,
     kind,
     limits::{self, MAX_ROWS},
@@ -11,7 +12,10 @@ use parquet::{
     column::reader::get_typed_column_reader,
     data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
     errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+    file::{
+        metadata::{ColumnChunkMetaData, RowGroupMetaData},
+        reader::{FileReader, SerializedFileReader},
+    },
 };
 use std::{
     fs::File,
@@ -74,9 +78,17 @@ pub(super) struct Table<'a> {
     reader: SerializedFileReader<File>,
 }
 
+/// Whether a column's pages lie in a file of this size, which the reader takes for granted.
+fn inside(column: &ColumnChunkMetaData, size: u64) -> bool {
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+    let end = end.and_then(|(start, length)| start.checked_add(length));
+    column.data_page_offset() >= 0 && column.num_values() >= 0 && end.is_some_and(|end| end <= size)
+}
+
 impl<'a> Table<'a> {
     pub fn open(file: &'a Path) -> Result<Self, Error> {
-        let (mut open, _) = limits::open(file)?;
+        let (mut open, size) = limits::open(file)?;
         let mut start = Vec::new();
         let look = open.by_ref().take(kind::LOOK as u64).read_to_end(&mut start).and_then(|_| open.rewind());
         look.map_err(Error::io(file, "read"))?;
@@ -89,8 +101,17 @@ impl<'a> Table<'a> {
             return Err(Error::unreadable(file, None, reason));
         }
         let incomplete = |error| Error::unreadable(file, None, format!("it is not a complete Parquet file ({error})"));
-        let reader = SerializedFileReader::new(open).map_err(incomplete)?;
-        Ok(Self { file, reader })
+        let reader = contained(|| SerializedFileReader::new(open))
+            .unwrap_or_else(|panic| Err(ParquetError::General(panic)))
+            .map_err(incomplete)?;
+        let table = Self { file, reader };
+        match table.reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns).all(|c| inside(c, size)) {
+            true => Ok(table),
+            false => {
+                let reason = "its metadata place a column outside of the file";
+                Err(Error::unreadable(file, None, reason))
+            }
+        }
     }
 
     /// The number of rows that the metadata announce.
@@ -113,10 +134,14 @@ impl<'a> Table<'a> {
     /// The number of pixels of the first picture, by its header.
     pub fn first_pixels(&self, name: &str) -> Option<u64> {
         let (at, _) = self.picture_column(name)?;
-        let group = self.reader.get_row_group(0).ok()?;
-        let mut reader = get_typed_column_reader::<ByteArrayType>(group.get_column_reader(at).ok()?);
-        let (mut levels, mut values) = (Vec::new(), Vec::new());
-        reader.read_records(1, Some(&mut levels), None, &mut values).ok()?;
+        let read = || {
+            let group = self.reader.get_row_group(0).ok()?;
+            let mut reader = get_typed_column_reader::<ByteArrayType>(group.get_column_reader(at).ok()?);
+            let (mut levels, mut values) = (Vec::new(), Vec::new());
+            reader.read_records(1, Some(&mut levels), None, &mut values).ok()?;
+            Some(values)
+        };
+        let values = contained(read).ok()??;
         dimensions(values.first()?.data()).ok().map(|(width, height)| u64::from(width) * u64::from(height))
     }
 
@@ -188,7 +213,12 @@ impl<'a> Table<'a> {
     }
 
     /// All values of a column; a null is an error.
-    fn values<T: DataType>(
+    fn values<T: DataType>(&self, column: usize, missing: [&str; 2], remedy: &'static str) -> Result<Vec<T::T>, Error> {
+        contained(|| self.decoded_values::<T>(column, missing, remedy))
+            .unwrap_or_else(|panic| Err(Error::unreadable(self.file, None, format!("a page is damaged ({panic})"))))
+    }
+
+    fn decoded_values<T: DataType>(
         &self,
         column: usize,
         [missing, why]: [&str; 2],
