@@ -20,7 +20,8 @@ use burn::{
 const LARGE: usize = 1 << 20;
 
 /// Passes the first rows of the data through the whole model as training does, without gradients and with a random stream of its
-/// own. Returns whether two passes differ, which they do if the network draws from a generator of its own.
+/// own. Returns whether two passes differ, which they do if the network draws from a generator of its own; of large outputs,
+/// false.
 pub(super) fn probe<const D: usize, N: Net<D>, T: Transform<D>>(
     model: &Model<D, N, T>,
     data: &dyn Data<T::Raw, N::Condition>,
