@@ -143,3 +143,24 @@ fn commands_are_found_in_blocks_and_in_sentences() {
     assert_eq!(arguments("sample runs/x --infill 'a b'  --n 2"), ["sample", "runs/x", "--infill", "a b", "--n", "2"]);
     assert_eq!(shortened(arguments("sample x --steps 9")), ["sample", "x", "--steps", "9", "--n", "4"]);
 }
+
+/// `cargo run` needs to be told which of the binaries of the workspace it runs, or refuses to choose.
+#[test]
+fn cargo_run_runs_the_tool() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(metadata.status.success(), "{}", text(&metadata.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let members = metadata["workspace_default_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let chosen: Vec<_> = packages
+        .iter()
+        .filter(|package| members.contains(&package["id"]))
+        .filter_map(|package| package["default_run"].as_str())
+        .collect();
+    assert_eq!(chosen, ["tweedie"]);
+}
