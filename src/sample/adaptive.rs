@@ -1,6 +1,7 @@
 //! A solver that chooses its own steps.
 use super::{
-    Properties, Sampler, SamplerState, TimeStep, first_step, gaussian_schedule, require_gaussian, sampler::require,
+    Properties, Sampler, SamplerState, TimePoint, TimeStep, first_step, gaussian_schedule, require_gaussian,
+    sampler::require,
 };
 use crate::{
     denoise::Denoiser,
@@ -12,7 +13,6 @@ use crate::{
 };
 use burn::tensor::{DType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::FRAC_PI_2;
 use tweedie_kernels::{
     combine,
     ops::{Terms, max_error_ratios},
@@ -133,8 +133,8 @@ pub(crate) fn polar(c: Scales) -> (f64, f64) {
 
 /// The time at φ, and the scales there.
 pub(crate) fn angle(schedule: &dyn Schedule, phi: f64) -> (f64, Scales) {
-    let t = if phi >= FRAC_PI_2 { 1.0 } else { schedule.time_at_log_snr(-2.0 * phi.tan().ln()) };
-    (t, schedule.at(t))
+    let point = TimePoint::at_angle(schedule, phi);
+    (point.t, point.scales)
 }
 
 /// A row on its way through one step of the trajectory.

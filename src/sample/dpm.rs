@@ -149,13 +149,13 @@ pub(super) fn midpoint<const D: usize>(
     to: TimePoint,
 ) -> Tensor<D> {
     let schedule = gaussian_schedule(model);
-    let middle = match variable {
+    match variable {
         Variable::Ratio => return midpoint_epsilon(model, z, from, to),
         Variable::LogSnr => return midpoint_x0(model, z, from, to),
         _ if to.scales.sigma == 0.0 => return Evaluation::new(model, z, from).euler(to.scales),
-        Variable::Time => TimePoint::new(schedule, 0.5 * (from.t + to.t)),
-        Variable::Angle => TimePoint::at_angle(schedule, 0.5 * (from.value(variable) + to.value(variable))),
-    };
+        Variable::Time | Variable::Angle => {}
+    }
+    let middle = from.middle(to, schedule, variable);
     let slopes = from.slope(variable).zip(middle.slope(variable));
     let steps = from.transfer(middle, variable).zip(from.transfer(to, variable));
     let Some((([a, b], [a_m, b_m]), ([k_m, h_m], [k, h]))) = slopes.zip(steps) else {

@@ -26,6 +26,11 @@ fn four(variable: Variable) -> &'static Ipndm {
     }
 }
 
+/// What [`Plms`] and [`Pndm`] declare: uniform steps in t are even in t.
+fn even_properties(variable: Variable) -> Properties {
+    Properties::ode(if variable == Variable::Time { 4 } else { 2 }, 1)
+}
+
 /// Why λ is not among the variables.
 fn require_even(variable: Variable) -> Result<()> {
     let problem = || "must be angle, time or ratio, got log-snr".into();
@@ -122,8 +127,7 @@ impl Default for Plms {
 }
 impl<const D: usize> Sampler<D> for Plms {
     fn properties(&self) -> Properties {
-        // Uniform steps in t are even in t.
-        Properties::ode(if self.variable == Variable::Time { 4 } else { 2 }, 1)
+        even_properties(self.variable)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
@@ -179,8 +183,9 @@ impl<const D: usize> SamplerState<D> for PlmsState<D> {
 ///
 /// of four network evaluations, so nine more in a trajectory than one per step; m₁ is what the history holds. n is the
 /// middle of the angle, or of t, as in the paper, whose m is ε̂. The weights after the start are those of even steps,
-/// which the steps are not in general: the method is of order 2, and in t of order 4 if the timesteps are uniform. A step from where m or u is infinite is DDIM's and does
-/// not enter the history; a step to σ = 0 is the multistep method's with the outputs there are.
+/// which the steps are not in general: the method is of order 2, and in t of order 4 if the timesteps are uniform. A step
+/// from where m or u is infinite is DDIM's and does not enter the history; a step to σ = 0 is the multistep method's with
+/// the outputs there are.
 ///
 /// ```
 /// use tweedie::sample::{Pndm, Properties, Sampler, Variable};
@@ -204,8 +209,7 @@ impl Default for Pndm {
 }
 impl<const D: usize> Sampler<D> for Pndm {
     fn properties(&self) -> Properties {
-        // Uniform steps in t are even in t.
-        Properties::ode(if self.variable == Variable::Time { 4 } else { 2 }, 1)
+        even_properties(self.variable)
     }
     fn check(&self, noise: &dyn Noise<D>) -> Result<()> {
         require_gaussian(self, noise)?;
@@ -237,10 +241,7 @@ impl<const D: usize> SamplerState<D> for PndmState<D> {
         if self.0.history().len() >= 3 || to.slope(variable).is_none() {
             return self.0.step(model, z, at, rng);
         }
-        let middle = match variable {
-            Variable::Angle => TimePoint::at_angle(schedule, 0.5 * (from.value(variable) + to.value(variable))),
-            _ => TimePoint::new(schedule, 0.5 * (at.t + at.s)),
-        };
+        let middle = from.middle(to, schedule, variable);
         let slope = |z: Tensor<D>, at: TimePoint| Evaluation::new(model, z, at).slope(at, variable);
         let phi = |outputs: &[(f64, &Tensor<D>)], end: TimePoint| {
             let [k, h] = from.transfer(end, variable).expect("the step is finite");

@@ -118,6 +118,13 @@ impl TimePoint {
         let t = if phi >= FRAC_PI_2 { 1.0 } else { schedule.time_at_log_snr(-2.0 * phi.tan().ln()) };
         Self::new(schedule, t)
     }
+    /// The point half-way to another in the angle, of that [`Variable`]; otherwise half-way in t.
+    pub(super) fn middle(self, to: Self, schedule: &dyn Schedule, variable: Variable) -> Self {
+        match variable {
+            Variable::Angle => Self::at_angle(schedule, 0.5 * (self.value(variable) + to.value(variable))),
+            _ => Self::new(schedule, 0.5 * (self.t + to.t)),
+        }
+    }
     /// A point of given scales.
     pub fn with_scales(t: f64, scales: Scales) -> Self {
         Self { t, scales, lambda: (scales.alpha / scales.sigma).ln() }
