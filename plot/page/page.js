@@ -564,6 +564,12 @@
         }
         const middle = [...edge];
         middle[axis] = (map.ranges[axis][0] + map.ranges[axis][1]) / 2;
+        const ends = map.ranges[axis].map((v) => {
+          const point = [...edge];
+          point[axis] = v;
+          return flat(point);
+        });
+        const edgeLength = Math.hypot(ends[1][0] - ends[0][0], ends[1][1] - ends[0][1]);
         const inside = [...middle];
         if (axis < 2) inside[1 - axis] = map.far[1 - axis];
         const [from, to] = [flat(middle), flat(inside)];
@@ -577,7 +583,7 @@
         }
         names.push(() => {
           const [left, top, w, h] = this.over;
-          const [text, size] = this.fitted(label, 13, axis === 2 ? h : w / 2);
+          const [text, size] = this.fitted(label, 13, axis === 2 ? Math.min(h, 1.2 * edgeLength) : w / 2);
           const half = this.long(text, size) / 2;
           if (axis === 2) {
             const y = Math.min(Math.max(from[1], top + half), top + h - half);

@@ -61,10 +61,13 @@ impl Mixture {
             let problem = format!("component {i} of the mixture: the weight must be a positive number, got {weight}");
             return Err(Error::invalid(problem));
         }
-        let total: f64 = components.iter().map(|(weight, ..)| weight).sum();
+        let sum: f64 = components.iter().map(|(weight, ..)| weight).sum();
+        // In units of the largest if the sum overflows.
+        let unit = if sum.is_finite() { 1.0 } else { components.iter().fold(0.0_f64, |most, (w, ..)| most.max(*w)) };
+        let total: f64 = components.iter().map(|(weight, ..)| weight / unit).sum();
         let components = components.into_iter().enumerate();
-        let components =
-            components.map(|(i, (weight, mean, covariance))| Component::new(i, weight / total, mean, covariance));
+        let components = components
+            .map(|(i, (weight, mean, covariance))| Component::new(i, weight / unit / total, mean, covariance));
         Ok(Self { noise, components: components.collect::<Result<_, _>>()?, dim })
     }
 

@@ -32,7 +32,7 @@ const GROWN: f64 = 1.2;
 /// let mut steps = trajectory(&model, &heun, times, [64, 2], &rng, &Device::flex())?.within(-3.5, 3.5);
 /// let (_, x) = steps.by_ref().last().unwrap();
 /// assert!(steps.diagnosis().growth > 2.0);
-/// assert!(steps.diagnosis().problems()[0].contains("`variable = \\"angle\\"`"));
+/// assert!(steps.diagnosis().problems()[0].contains("`variable = \"angle\"`"));
 /// # let _ = x;
 /// # Ok::<(), tweedie::Error>(())
 /// ```

@@ -42,7 +42,7 @@ impl Variable {
     /// Why a Runge–Kutta method amplifies errors in this variable on a schedule and decreasing `times`; `None` if it does
     /// not.
     ///
-    /// In `ratio`, if the first step reduces σ/α by more than a factor of 50; from α = 0 it is of first order, and finite.
+    /// In `ratio`, if the first step reduces σ/α by more than a factor of 8; from α = 0 it is of first order, and finite.
     /// In `time`, if α′ or σ′ exceeds 4 √(α² + σ²) at the first of the times.
     ///
     /// ```
@@ -59,7 +59,7 @@ impl Variable {
         let [first, second] = [first, second].map(|t| TimePoint::new(schedule, t));
         let remedy = "use `variable = \"angle\"`";
         match self {
-            Self::Ratio if first.ratio() > 50.0 * second.ratio() && first.ratio().is_finite() => {
+            Self::Ratio if first.ratio() > 8.0 * second.ratio() && first.ratio().is_finite() => {
                 let [first, second] = [first, second].map(|point| grouped(point.ratio()));
                 Some(format!(
                     "it integrates in σ/α, which falls from {first} to {second} in the first step of this schedule: \

@@ -30,8 +30,8 @@ impl<S: Sampler<2>> Sampler<2> for Silent<S> {
 
 /// A multistep method that declares nothing.
 #[derive(Debug)]
-struct Told(AdamsBashforth);
-impl Sampler<2> for Told {
+struct Undeclared(AdamsBashforth);
+impl Sampler<2> for Undeclared {
     fn properties(&self) -> Properties {
         Sampler::<2>::properties(&self.0)
     }
@@ -47,8 +47,9 @@ impl Sampler<2> for Told {
 fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     let named = |sampler: &dyn Sampler<2>| {
         let checks = laws::robustness(sampler);
-        let check = checks.into_iter().find(|check| check.law == LAW).expect("it is deterministic");
-        if check.holds() { String::new() } else { check.place }
+        // What is unfit everywhere is not measured.
+        let check = checks.into_iter().find(|check| check.law == LAW);
+        check.filter(|check| !check.holds()).map_or_else(String::new, |check| check.place)
     };
     for sampler in [&Heun { variable: Variable::Ratio } as &dyn Sampler<2>, &Plms { variable: Variable::Ratio }] {
         assert_eq!(named(sampler), "", "{sampler:?}");
@@ -56,7 +57,8 @@ fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     let heun = named(&Silent(Heun { variable: Variable::Ratio }));
     assert!(heun.starts_with("cosine, "), "{heun}");
     let time = named(&Silent(Heun { variable: Variable::Time }));
-    assert!(time.starts_with("ornstein-uhlenbeck, "), "{time}");
+    // Wherever the rate of change grows without bound towards t = 1.
+    assert!(["ornstein-uhlenbeck, ", "variance-exploding, "].iter().any(|name| time.starts_with(name)), "{time}");
     // What is unfit says where and why.
     let cosine = Gaussian::new(Cosine::new(1000));
     let unfit = |sampler: &dyn Sampler<2>| sampler.unfit(&cosine, &even(20));
@@ -70,7 +72,7 @@ fn a_sampler_that_explodes_is_unfit_or_fails_the_law() {
     let adams = |order, corrector| AdamsBashforth { order, corrector, ..AdamsBashforth::default() };
     for sampler in [adams(2, true), adams(6, false)] {
         assert_eq!(named(&sampler), "", "{sampler:?}");
-        assert_ne!(named(&Told(sampler)), "", "{sampler:?}");
+        assert_ne!(named(&Undeclared(sampler)), "", "{sampler:?}");
     }
     let long = Multistep::unfit(&Etd { order: 5 }, &Cosine::new(1000), &even(20)).unwrap();
     assert!(long.contains("a polynomial through 5 outputs needs 100 steps or more: use 3 or fewer"), "{long}");
@@ -245,7 +247,7 @@ fn rows_of_an_adaptive_solver_have_the_same_bits_in_any_batch() {
     }
 }
 
-/// A model whose x̂ is a step function of large height in some rows.
+/// A model whose x̂ oscillates too fast to be followed in some rows.
 struct Rough<'a> {
     model: &'a dyn Denoiser<2>,
     evaluations: Cell<usize>,
@@ -257,8 +259,8 @@ impl Denoiser<2> for Rough<'_> {
     fn denoise(&self, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
         self.evaluations.set(self.evaluations.get() + 1);
         let x = self.model.denoise(z.clone(), t).mean;
-        // A guidance of 1e6 in all rows but the first.
-        let rough = (x.clone() * 1e6).clamp(-3.0, 3.0);
+        // In all rows but the first.
+        let rough = (z * 1e6).sin() * 3.0;
         Tensor::cat(vec![x.clone().narrow(0, 0, 1), rough.narrow(0, 1, x.dims()[0] - 1)], 0).into()
     }
 }

@@ -224,7 +224,12 @@ const NAMES: &[(&str, &str)] = &[
 pub(crate) fn ours<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");
     let named = |word: &str| {
-        let is_known = |name: &str| known.iter().any(|known| known.as_ref() == name.split('.').next().unwrap_or(name));
+        let has = |name: &str| known.iter().any(|known| known.as_ref() == name);
+        // Steps of sampling are none of training.
+        if word == "num-inference-steps" && !has("sampler") {
+            return None;
+        }
+        let is_known = |name: &str| has(name.split('.').next().unwrap_or(name));
         NAMES.iter().find(|(theirs, ours)| *theirs == word && is_known(ours)).map(|(_, ours)| *ours)
     };
     // `DDIMScheduler` and `sample_euler` are called by what is in them.
@@ -252,5 +257,7 @@ mod tests {
         assert_eq!(ours("EulerAncestralDiscreteScheduler", &["euler-ancestral"]), Some("euler-ancestral"));
         assert_eq!(ours("lr_scheduler", &["lr_schedule"]), Some("lr_schedule"));
         assert_eq!(ours("Scheduler", &["data"]), None);
+        assert_eq!(ours("num_inference_steps", &["steps", "sampler"]), Some("steps"));
+        assert_eq!(ours("num_inference_steps", &["steps", "batch"]), None);
     }
 }

@@ -162,5 +162,5 @@ fn a_net_with_a_softmax_needs_the_prediction_type_probabilities() {
     assert!(!run(&format!("train {path} --out {out} -q")));
     std::fs::write(&path, recipe("probabilities")).unwrap();
     assert!(run(&format!("train {path} --out {out} -q")));
-    assert!(run(&format!("sample {out} -q")) && run(&format!("evaluate {out} -q")) && run(&format!("verify {path}")));
+    assert!(run(&format!("sample {out} -q")) && run(&format!("evaluate {out}")) && run(&format!("verify {path}")));
 }

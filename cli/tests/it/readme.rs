@@ -127,7 +127,7 @@ fn the_commands_of_the_readme_run() {
     }
     assert!(run >= 6, "only {run} commands were run");
     let page = fs::read_to_string(at.join("gallery/index.html")).unwrap();
-    assert!(page.contains("bivariate.png"), "the gallery of the README");
+    assert!(page.contains("bivariate-1.png"), "the gallery of the README");
     if data.is_some() {
         assert!(at.join("plots/compare.png").exists() && at.join("runs/mnist/samples/samples.png").exists());
     }

@@ -24,6 +24,13 @@ impl Serialize for Numbers {
     }
 }
 
+impl Numbers {
+    /// The numbers as a page has them.
+    pub(crate) fn rounded(&self) -> Vec<f64> {
+        self.0.iter().map(|&v| six_digits(v).unwrap_or(f64::NAN)).collect()
+    }
+}
+
 /// The number rounded to six significant digits; `None` if it is not finite.
 fn six_digits(v: f64) -> Option<f64> {
     if v == 0.0 || !v.is_finite() {

@@ -122,14 +122,18 @@ impl Scene {
                 let at = outward(map.at(point).0, if axis == 2 { 6.0 } else { 13.0 });
                 self.label(at, &tick, SMALL, anchor, theme.muted(), &mut taken);
             }
-            let mut middle = edge;
-            middle[axis] = (range[0] + range[1]) / 2.0;
-            names.push((label, map.at(middle).0, outward));
+            let at = |value: f64| {
+                let mut point = edge;
+                point[axis] = value;
+                map.at(point).0
+            };
+            let ([x0, y0], [x1, y1]) = (at(range[0]), at(range[1]));
+            names.push((label, at((range[0] + range[1]) / 2.0), (x1 - x0).hypot(y1 - y0), outward));
         }
         let [left, top, width, height] = over;
-        for (axis, (label, at, outward)) in names.into_iter().enumerate() {
+        for (axis, (label, at, long, outward)) in names.into_iter().enumerate() {
             if axis == 2 {
-                let (label, size) = text::fitted(label, BODY, false, height);
+                let (label, size) = text::fitted(label, BODY, false, height.min(1.2 * long));
                 let half = text::width(&label, size, false) / 2.0;
                 let y = at[1].max(top + half).min(top + height - half);
                 self.text_upward([at[0] - self::side(panel) + 13.0, y], &label, size, theme.ink());
@@ -180,7 +184,8 @@ impl Scene {
                 |depth: f64, draw: Draw| things.push((depth, Item { mark: Some((index, m)), clip: None, draw }));
             match &mark.shape {
                 Shape::Surface { x, y, z } => {
-                    let n = x.len();
+                    // As in a page, so that both split the same cells.
+                    let (n, z) = (x.len(), z.rounded());
                     for j in 0..y.len().saturating_sub(1) {
                         for i in 0..n.saturating_sub(1) {
                             let corners = [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)]

@@ -75,7 +75,7 @@ fn no_number_is_minus_zero_or_not_a_number() {
         let page = Page { title: name.clone(), figures: vec![figure], ..Page::default() }.html(&[]);
         let page = without_images(&page);
         let data = page.split("id=\"figures\">").nth(1).unwrap().split("</script>").next().unwrap();
-        for wrong in ["NaN", "Infinity", ":-0.0,", ",-0.0,", "[-0.0"] {
+        for wrong in ["NaN", "Infinity", ":-0.0,", ":-0.0}", ",-0.0,", ",-0.0]", "[-0.0,", "[-0.0]"] {
             assert!(!data.contains(wrong), "{name}: {wrong} in the page");
         }
     }
