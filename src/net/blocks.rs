@@ -110,7 +110,7 @@ impl Conditioning {
 }
 
 /// Vectors that shift, scale and gate (adaLN-zero): linear in the condition's embedding, or learned parameters if there is
-/// no condition. Initially zero.
+/// no condition. Initially zero, except for the gates of a [block](Self::of_block) without a condition.
 #[derive(Module, Debug)]
 pub(super) struct Modulation {
     weight: Option<Param<Tensor<2>>>,
@@ -122,6 +122,19 @@ impl Modulation {
     pub(super) fn new(cond_width: usize, outputs: usize, device: &Device) -> Self {
         let Linear { weight, bias } = Linear::zero(cond_width.max(1), outputs, device);
         Self { weight: (cond_width > 0).then_some(weight), bias }
+    }
+
+    /// The six vectors of a block. Without a condition its gates start at 1, as in a transformer that has none: the
+    /// optimizer moves a parameter by at most the learning rate per step, so gates that are parameters and start at 0
+    /// would stay near it for thousands of steps. As a function of a condition they grow with its weights.
+    pub(super) fn of_block(width: usize, cond_width: usize, device: &Device) -> Self {
+        let zero = Self::new(cond_width, 6 * width, device);
+        if cond_width > 0 {
+            return zero;
+        }
+        let initial: Vec<f32> = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0].into_iter().flat_map(|x| vec![x; width]).collect();
+        let bias = Tensor::from_data(TensorData::new(initial, [6 * width]), (device, DType::F32));
+        Self { bias: Param::from_tensor(bias), ..zero }
     }
 
     /// Computes N vectors `[batch or 1, width]`.
@@ -156,7 +169,7 @@ pub(super) struct Shared {
 }
 
 /// Transformer block: self-attention, then an MLP per token, each after an adaptive layer norm and through a gate that is
-/// initially zero (adaLN-zero).
+/// initially zero (adaLN-zero), or one if there is no condition.
 ///
 /// Peebles and Xie, "Scalable Diffusion Models with Transformers" (2022), <https://arxiv.org/abs/2212.09748>.
 #[derive(Module, Debug)]
@@ -181,7 +194,7 @@ impl Block {
     ) -> Self {
         let layer = |name: &str, from, to| Linear::new(from, to, &rng.stream(name), device);
         Self {
-            modulation: Modulation::new(cond_width, 6 * width, device),
+            modulation: Modulation::of_block(width, cond_width, device),
             qkv: layer("qkv", width, 3 * width),
             out: layer("out", width, width),
             up: layer("up", width, expansion * width),
@@ -233,6 +246,21 @@ mod tests {
 
     fn line(from: f64, tokens: usize) -> Vec<Vec<f64>> {
         (0..tokens).map(|i| vec![from + i as f64]).collect()
+    }
+
+    #[test]
+    fn gates_are_open_without_a_condition() {
+        let (device, width) = (Device::flex(), 8);
+        let x = Rng::new(1).normal_tensor([2, 5, width], &device, DType::F32);
+        let change = |cond_width: usize| {
+            let block = Block::new(width, 2, 4, cond_width, &Rng::new(2), &device);
+            let cond = (cond_width > 0).then(|| Rng::new(3).normal_tensor([2, cond_width], &device, DType::F32));
+            let mut shared = Shared { cond, rotation: None, mask: None, dropout: 0.0, rng: None };
+            let y = block.forward(x.clone(), &mut shared);
+            floats((y - x.clone()).abs()).into_iter().fold(0.0, f32::max)
+        };
+        assert_eq!(change(4), 0.0, "adaLN-zero");
+        assert!(change(0) > 0.1, "{}", change(0));
     }
 
     #[test]

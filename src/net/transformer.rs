@@ -267,7 +267,8 @@ pub(super) fn check_blocks(
 ///
 /// A token of category i enters as row i of an embedding table, or as the mean of rows under given probabilities; a token of
 /// continuous values by a linear map. Each block is self-attention and an MLP, each after an adaptive layer norm and through a
-/// gate; shift, scale and gate are linear in the embedding of time and class (adaLN-zero). The output is a logit per
+/// gate; shift, scale and gate are linear in the embedding of time and class (adaLN-zero), or, with neither, learned vectors,
+/// the gates from 1 on. The output is a logit per
 /// category, or as many values as came in. With `tied` the logits are `table · W h + b`, W a square matrix.
 ///
 /// The output of a sequence does not depend on the rest of the batch.
