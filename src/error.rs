@@ -196,7 +196,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
         _ => {
             let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
+            let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches('.');
             let mut rest = text.chars();
             rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
         }

@@ -1,18 +1,37 @@
-//! What the tool makes of text that anybody may have written, without files and without training: for fuzz targets.
+//! What the tool makes of text that anybody may have written, and of the files of a run: for fuzz targets.
 use crate::{
+    args,
     data::{
         Facts,
         categories::{Categories, Shown},
     },
-    output::text,
+    output::{console, text},
     recipe::{
-        Recipe,
+        Recipe, memory,
         plan::{DataSpec, Plan},
     },
     registry::{Modules, module::Kind},
 };
-use tweedie::Result;
+use clap::Parser;
+use tweedie::{Error, Result};
 use tweedie_data::{Codec, Vocabulary};
+
+/// From now on the commands of this thread print nothing, and refuse what takes more than so many bytes of memory by their
+/// estimates.
+pub fn confine(bytes: f64) {
+    console::silence();
+    memory::bound(bytes);
+}
+
+/// Runs a command line, the first word of which is the name of the tool.
+///
+/// # Errors
+///
+/// What is wrong with the command line, the recipe, the data or the files.
+pub fn run(arguments: &[&str]) -> Result<()> {
+    let cli = args::Cli::try_parse_from(arguments).map_err(|error| Error::invalid(error.to_string()))?;
+    crate::command(&cli.command, &Modules::default()).map(drop)
+}
 
 /// Reads a recipe and its `--set` flags, checks it and builds what it describes for made-up data of the kind that it
 /// names; returns the resolved recipe.

@@ -88,7 +88,7 @@ pub fn image(bytes: &[u8]) {
     let header = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format();
     let size = header.ok().and_then(|reader| reader.into_dimensions().ok());
     // Pictures of many pixels within the bound are decoded, which takes time and shows nothing.
-    if size.is_some_and(|(w, h)| (1 << 20..=tweedie_data::limits::MAX_PIXELS).contains(&(u64::from(w) * u64::from(h))))
+    if size.is_some_and(|(w, h)| (1 << 13..=tweedie_data::limits::MAX_PIXELS).contains(&(u64::from(w) * u64::from(h))))
     {
         return;
     }
@@ -115,7 +115,8 @@ pub fn text(bytes: &[u8]) {
         sample: if choice & 1 > 0 { Sample::Window } else { Sample::Line },
         length: (choice & 2 > 0).then_some(3),
         too_long: [TooLong::Error, TooLong::Truncate, TooLong::Skip, TooLong::Skip][usize::from(choice >> 2 & 3)],
-        tokens: if choice & 16 > 0 { Tokens::Bpe } else { Tokens::Characters },
+        // Pairs are counted in short texts, since that takes longer than all the rest.
+        tokens: if choice & 16 > 0 && bytes.len() < 256 { Tokens::Bpe } else { Tokens::Characters },
         vocabulary: 257,
         held_out: usize::from(choice >> 5),
         ..Text::default()
@@ -123,16 +124,16 @@ pub fn text(bytes: &[u8]) {
     parts(&settings);
 }
 
-/// A table: its first line up to a delimiter is the column.
+/// A table, or lines of JSON if it begins as such. Of a table, its first line up to a delimiter is the column.
 pub fn csv(bytes: &[u8]) {
+    if bytes.starts_with(b"{") {
+        let path = file("table.jsonl", bytes);
+        return parts(&Text { path, column: Some("text".into()), held_out: 0, ..Text::default() });
+    }
     let start = bytes.split(|byte| b",;\t|\n\r".contains(byte)).next().unwrap_or_default();
     let column = String::from_utf8_lossy(start).trim_start_matches('\u{feff}').trim_matches('"').to_owned();
     let path = file("table.csv", bytes);
-    parts(&Text { path: path.clone(), column: Some(column), held_out: 0, ..Text::default() });
-    parts(&Text { path: path.clone(), held_out: 0, ..Text::default() });
-    // As lines of JSON.
-    let path = file("table.jsonl", bytes);
-    parts(&Text { path, column: Some("text".into()), held_out: 0, ..Text::default() });
+    parts(&Text { path, column: Some(column), held_out: 0, ..Text::default() });
 }
 
 fn parts(settings: &Text) {

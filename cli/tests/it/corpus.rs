@@ -117,4 +117,5 @@ fn the_corpus_and_cases_made_of_it_are_read_or_refused() {
         }
         assert!(failed.is_empty(), "{name}: {} cases panic; the first is:\n{:?}", failed.len(), failed[0]);
     }
+    tool::run::clean();
 }
