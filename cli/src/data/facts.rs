@@ -37,12 +37,14 @@ impl Facts {
     pub(crate) fn check(&self) -> Result<(), String> {
         /// Values of a sample, and categories: integers that single precision is exact for.
         const MOST: usize = 1 << 24;
+        /// Values beyond it, scaled from far outside of [−1, 1], would be infinite.
+        const LARGE: f64 = 1e30;
         let rule = |holds: bool, problem: String| if holds { Ok(()) } else { Err(problem) };
         let size = |shape: &[usize]| shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis));
         let Self { shape, classes, scale, categories, .. } = self;
         let values = size(shape).filter(|values| (1..=MOST).contains(values));
         rule((1..=3).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
-        rule(scale.iter().all(|end| end.is_finite()), format!("no scale has the ends {scale:?}"))?;
+        rule(scale.iter().all(|end| end.abs() < LARGE), format!("no scale has the ends {scale:?}"))?;
         rule(classes.len() <= MOST, format!("{} classes are too many", classes.len()))?;
         let Some(Categories { count, frequencies, shown }) = categories else { return Ok(()) };
         rule((1..=MOST).contains(count), format!("{count} is not a number of categories"))?;
@@ -162,6 +164,7 @@ mod tests {
             assert!(wrong(Facts { shape, ..points.clone() }).starts_with("no sample has the shape ["));
         }
         assert_eq!(wrong(Facts { scale: [0.0, f64::NAN], ..points.clone() }), "no scale has the ends [0.0, NaN]");
+        assert_eq!(wrong(Facts { scale: [0.0, 1e30], ..points.clone() }), "no scale has the ends [0.0, 1e30]");
         assert!(wrong(Facts { shape: vec![4], ..of(text.clone()) }).contains("do not have the shape [4]"));
         assert!(wrong(Facts { shape: vec![5, 1], ..of(text.clone()) }).contains("texts of 4 tokens"));
         assert!(wrong(Facts { shape: vec![5, 1], ..of(levels.clone()) }).contains("images of shape [1, 2, 2]"));
