@@ -38,7 +38,7 @@ pub fn set(bytes: &[u8]) {
 }
 
 fn check(text: &str, settings: &[&str]) {
-    fuzzing::confine(1e9);
+    fuzzing::confine(1e9, false);
     match fuzzing::recipe(text, settings) {
         Err(error) => sentence(&error),
         Ok(resolved) => match fuzzing::recipe(&resolved, &[]) {

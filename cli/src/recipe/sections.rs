@@ -6,6 +6,7 @@ use crate::registry::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 use tweedie::{denoise::Truncation, train::Train};
 
 /// Checkpoints and evaluations of a run.
@@ -134,6 +135,10 @@ const ORDER: [&str; 10] = ["data", "transform", "schedule", "noise", "net", "los
 
 /// The sections of a recipe as fields, in the order of a recipe.
 pub(crate) fn all() -> Vec<Field> {
+    static ALL: LazyLock<Vec<Field>> = LazyLock::new(described);
+    ALL.clone()
+}
+fn described() -> Vec<Field> {
     let Type::Table(mut fields) = Type::read(&schema::of::<Sections>()) else {
         unreachable!("a recipe is a table");
     };
