@@ -3,6 +3,7 @@ mod book;
 mod bounds;
 mod broken;
 mod common;
+mod conditions;
 mod discrete;
 mod embedding;
 mod exact;
