@@ -3,11 +3,11 @@
 //! A [`Net`] is a burn `Module`. Which quantity its output stands for (ε, v, x̂, …), the prediction type, is a property of the
 //! noise; a net does not know it. [`then`](Net::then) appends a [`Layer`].
 //!
-//! | net | for | condition |
+//! | net | for | conditions |
 //! |---|---|---|
-//! | [`Mlp`] | vectors `[batch, features]` | class |
-//! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | class |
-//! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | class |
+//! | [`Mlp`] | vectors `[batch, features]` | classes, vectors |
+//! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | of every kind |
+//! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | classes, vectors, tokens |
 //! | [`Pixels`] | images whose grey levels are categories | that of the net inside |
 //!
 //! A configuration holds the choices (`channels`, `depth`, …), which recipes read and write, and the dimensions that data and
@@ -21,6 +21,7 @@ use std::fmt::Debug;
 
 mod blocks;
 mod config;
+mod cross;
 pub mod dit;
 mod embed;
 mod footprint;
@@ -34,8 +35,9 @@ pub mod unet;
 pub use crate::condition::{Classes, Condition, Conditions};
 pub use blocks::Positions;
 pub use config::Task;
+pub use cross::{CrossAttention, Sequence};
 pub use dit::{Dit, DitConfig};
-pub use embed::{CrossAttention, Embedders, LABEL_CHANNELS, Sequence};
+pub use embed::{Embedders, LABEL_CHANNELS};
 pub use footprint::Footprint;
 pub use mlp::{Mlp, MlpConfig};
 pub use pixels::{Pixels, PixelsConfig};

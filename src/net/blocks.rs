@@ -1,7 +1,8 @@
 //! Parts of transformers: self-attention blocks with adaptive layer norms, conditioned on time and class.
 use super::{
     Conditions,
-    embed::{CrossAttention, Embedders, Sequence},
+    cross::{CrossAttention, Sequence},
+    embed::Embedders,
     layers::{Linear, TimeClassEmbedding, class_table, dropout, embed_classes, silu},
 };
 use crate::rng::Rng;

@@ -2,7 +2,8 @@
 use super::{
     Conditions, Net, Task,
     config::{check_common, check_fits, check_positive, setters},
-    embed::{CrossAttention, Embedders, Sequence, check_conditions, extra_channels, has_tokens, split_class},
+    cross::{CrossAttention, Sequence},
+    embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
     layers::{Attention, Conv, GroupNorm, Linear, TimeClassEmbedding, divisor, dropout, silu, upsample},
 };
 use crate::{

@@ -278,14 +278,8 @@ fn wrong_conditions_are_refused_before_the_first_step_of_training_and_sampling()
 #[test]
 fn the_parameters_of_conditions_are_counted() {
     let (specs, device) = (all(), Device::flex());
-    let task = Task {
-        shape: &[1, 8, 8],
-        num_classes: 3,
-        conditions: &specs[1..],
-        outputs: 1,
-        categories: None,
-        image: None,
-    };
+    let task =
+        Task { shape: &[1, 8, 8], num_classes: 3, conditions: &specs[1..], outputs: 1, categories: None, image: None };
     let net = unet().fit(&task).init(&Rng::new(0), &device).unwrap();
     assert_eq!(unet().footprint(&task).parameters, net.num_params() as f64);
     let net = dit().fit(&task).init(&Rng::new(0), &device).unwrap();
