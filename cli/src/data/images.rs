@@ -43,7 +43,7 @@ impl Set<4> for ImageSet {
         }
     }
     fn digest(&self) -> Digest {
-        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _ } = &self.0;
+        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _, columns: _ } = &self.0;
         let sizes = [*channels, *height, *width, window[0], window[1], usize::from(*levels), usize::from(*flip)];
         let digest = Digest::default().numbers(sizes.map(|size| size as u64)).bytes(pixels);
         let digest = classes.iter().fold(digest, |digest, class| digest.text(class));
