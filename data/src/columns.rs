@@ -1,4 +1,5 @@
 //! Columns beside the samples of a set: attributes, measurements, captions, second pictures.
+use std::path::{Path, PathBuf};
 
 /// What a column holds for one sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +55,7 @@ impl Cell {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
     columns: Vec<(String, Vec<Cell>)>,
+    folder: Option<PathBuf>,
 }
 
 impl Columns {
@@ -76,7 +78,18 @@ impl Columns {
     /// If a row has not one cell per name.
     pub fn of_rows(names: &[String], rows: &[Vec<Cell>]) -> Self {
         let column = |at: usize| rows.iter().map(|row| row[at].clone()).collect();
-        Self { columns: names.iter().enumerate().map(|(at, name)| (name.clone(), column(at))).collect() }
+        let columns = names.iter().enumerate().map(|(at, name)| (name.clone(), column(at))).collect();
+        Self { columns, folder: None }
+    }
+
+    /// Sets the folder that paths in the cells are relative to.
+    pub fn in_folder(self, folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()), ..self }
+    }
+
+    /// The folder that paths in the cells are relative to.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// The cells of a column.
@@ -101,7 +114,7 @@ impl Columns {
     pub fn select(&self, indices: &[usize]) -> Self {
         let pick =
             |(name, cells): &(String, Vec<Cell>)| (name.clone(), indices.iter().map(|&i| cells[i].clone()).collect());
-        Self { columns: self.columns.iter().map(pick).collect() }
+        Self { columns: self.columns.iter().map(pick).collect(), folder: self.folder.clone() }
     }
 
     /// Appends the samples of columns of the same names.

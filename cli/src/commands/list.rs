@@ -54,6 +54,7 @@ fn named(name: &str) -> Result<Listed> {
     if let Some(section) = sections.iter().find(|section| section.name == name) {
         return Ok(match &section.type_ {
             Type::Module(kind) => Listed::Modules(Kind::named(kind).expect("a section names modules of a kind")),
+            Type::Map(_) => Listed::Modules(Kind::Condition),
             _ => Listed::Section(section.clone()),
         });
     }

@@ -148,6 +148,11 @@ impl Folder {
 
     fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let (Survey { files, mut labels, classes, mut notes, unreadable }, folder, whole) = self.survey(split)?;
+        let root = match (whole, split) {
+            (true, _) => folder.clone(),
+            (false, Split::Train) => parts(&folder).expect("it was found")[0].clone(),
+            (false, Split::Test) => parts(&folder).expect("it was found")[1].clone(),
+        };
         let read = |file: &PathBuf| {
             let mut bytes = Vec::new();
             let (mut file, length) =
@@ -185,7 +190,7 @@ impl Folder {
         images.notes = notes;
         let kept: Vec<PathBuf> =
             (0..files.len()).filter(|at| skipped.binary_search(at).is_err()).map(|at| files[at].clone()).collect();
-        images.columns = metadata::columns(&folder, &kept, &self.columns)?;
+        images.columns = metadata::columns(&root, &kept, &self.columns)?;
         if whole {
             images = part(images, split, self.held_out)?;
         }

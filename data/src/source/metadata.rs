@@ -47,7 +47,7 @@ pub(super) fn columns(root: &Path, files: &[PathBuf], wanted: &[String]) -> Resu
         };
         rows.push(row.clone());
     }
-    Ok(Columns::of_rows(wanted, &rows))
+    Ok(Columns::of_rows(wanted, &rows).in_folder(root))
 }
 
 /// A table of one folder.

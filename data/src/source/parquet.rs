@@ -222,7 +222,8 @@ impl Parquet {
         }
         images.notes = notes;
         let kept: Vec<usize> = (0..rows.len()).filter(|at| skipped.binary_search(at).is_err()).collect();
-        images.columns = columns.select(&kept);
+        let folder = if path.is_dir() { &path } else { path.parent().unwrap_or(Path::new("")) };
+        images.columns = columns.select(&kept).in_folder(folder);
         if whole {
             images = part(images, split, self.held_out)?;
         }

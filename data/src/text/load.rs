@@ -246,7 +246,8 @@ impl Text {
             let remedy = format!("set a greater `length`, as {}, or `too_long = \"truncate\"`", longest + 1);
             return error(format!("has no samples of at most `length = {length}` tokens in its {part} part"), remedy);
         }
-        Ok(Texts::lines(codec.clone(), &pieces).with_columns(Columns::of_rows(&self.columns, &cells)))
+        Ok(Texts::lines(codec.clone(), &pieces)
+            .with_columns(Columns::of_rows(&self.columns, &cells).in_folder(path.parent().unwrap_or(Path::new("")))))
     }
 }
 
