@@ -84,4 +84,4 @@ macro_rules! images {
         }
     )*};
 }
-images!(tweedie_data::Digits, tweedie_data::Idx, tweedie_data::Folder: columns, tweedie_data::Parquet: columns);
+images!(tweedie_data::Digits, tweedie_data::Idx: columns, tweedie_data::Folder: columns, tweedie_data::Parquet: columns);

@@ -226,8 +226,9 @@ impl Reader<'_> {
             }
             other => {
                 let message = format!(
-                    "a {} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    "a {} must be a name, or a table with a name as in {{ {} = \"{}\" }}, got {}.",
                     kind.noun(),
+                    kind.key(),
                     known.first().unwrap_or(&"…"),
                     found(other)
                 );

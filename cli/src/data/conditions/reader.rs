@@ -226,10 +226,15 @@ impl ConditionReader {
     /// The value of a row in a few words; `None` if it is an image.
     pub(crate) fn describe(&self, values: &Values, row: usize) -> Option<String> {
         const MOST: usize = 40;
-        let short = |text: String| match text.chars().count() > MOST {
+        let text = self.whole(values, row)?;
+        Some(match text.chars().count() > MOST {
             true => text.chars().take(MOST - 1).chain(['…']).collect(),
             false => text,
-        };
+        })
+    }
+
+    /// The value of a row; `None` if it is an image.
+    pub(crate) fn whole(&self, values: &Values, row: usize) -> Option<String> {
         Some(match (self, values) {
             (Self::Class { names, .. }, Values::Class(rows)) => {
                 rows[row].map_or("none".into(), |class| names.get(class as usize).cloned().unwrap_or_default())
@@ -239,7 +244,7 @@ impl ConditionReader {
                 None => "none".into(),
             },
             (Self::Tokens { vocabulary, .. }, Values::Tokens(rows)) => match &rows[row] {
-                Some(tokens) => short(vocabulary.decode(tokens)),
+                Some(tokens) => vocabulary.decode(tokens),
                 None => "none".into(),
             },
             _ => return None,

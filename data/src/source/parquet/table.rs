@@ -244,8 +244,13 @@ impl<'a> Table<'a> {
                     values.into_iter().map(cell).collect()
                 }
                 _ => {
-                    let wanted = format!("`{name}` of numbers, texts or pictures");
-                    return Err(self.no_column(&wanted, "column", "name one of these in the condition"));
+                    let columns = self.reader.metadata().file_metadata().schema_descr().columns();
+                    let found: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
+                    let problem =
+                        format!("does not have a column `{name}`, which a condition names, only {}", list(&found));
+                    return Err(
+                        Error::format(self.file, problem).with_remedy("set `column` of the condition to one of these")
+                    );
                 }
             };
             columns = columns.with(name, cells);
