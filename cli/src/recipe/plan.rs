@@ -209,10 +209,12 @@ impl<const D: usize> Plan<D> {
         let taken = net.condition_kinds();
         if let Some(spec) = x.specs().iter().find(|spec| !taken.contains(&spec.kind.name())) {
             let message = format!(
-                "the net `{}` takes conditions of the kinds {}, and `{}` is of the kind `{}`: take another net, or leave the \
-                 condition out",
+                "the net `{}` takes {}, and `{}` is of the kind `{}`: take another net, or leave the condition out",
                 recipe.module_name("net").unwrap_or("…"),
-                messages::list(taken),
+                match taken {
+                    [] => "no conditions besides the class".into(),
+                    taken => format!("conditions of the kinds {}", messages::list(taken)),
+                },
                 spec.name,
                 spec.kind.name()
             );

@@ -118,7 +118,7 @@ fn conditions_of_every_kind_are_trained_with_resumed_evaluated_and_sampled_for()
         npy::load::<f32>(at.join("t/samples.npy")).unwrap().data
     };
     let base = samples("--condition size=12");
-    for more in ["color=green", "caption=abc", "size=30", "sketch=sketch3.png", "map=map5.png"] {
+    for more in ["color=green", "caption=blue", "size=30", "sketch=sketch3.png", "map=map5.png"] {
         // A later value of the same condition would come in turn.
         let all = if more.starts_with("size") { String::new() } else { "--condition size=12 ".into() };
         assert_ne!(samples(&format!("{all}--condition {more}")), base, "{more}");

@@ -113,14 +113,12 @@ impl ConditionReader {
                 Values::Vector((0..rows).map(vector).collect::<Result<_>>()?)
             }
             Self::Tokens { column: own, vocabulary } => {
-                let tokens = |(row, cell): (usize, &Cell)| match cell.text() {
-                    None => Ok(None),
-                    Some(text) => {
-                        let tokens = vocabulary.encode(&text).map_err(|error| of_row(row, error.to_string()))?;
-                        Ok(Some(shortened(tokens, spec)))
-                    }
+                let mut tokens = |cell: &Cell| {
+                    let found = vocabulary.encode(&cell.text()?);
+                    unknown += usize::from(found.is_err());
+                    found.ok().map(|tokens| shortened(tokens, spec))
                 };
-                Values::Tokens(column(own)?.iter().enumerate().map(tokens).collect::<Result<_>>()?)
+                Values::Tokens(column(own)?.iter().map(&mut tokens).collect())
             }
             Self::Image { column: own } => {
                 let ConditionKind::Image { shape } = &spec.kind else { return Err(other_kind(name)) };
@@ -163,7 +161,8 @@ impl ConditionReader {
                     None => {
                         return Err(Error::invalid(format!(
                             "there is no value `{text}`{} It is one of {}, or none",
-                            messages::meant(text, names),
+                            // Of a single letter or digit, every other one is as near.
+                            if text.chars().count() > 1 { messages::meant(text, names) } else { ".".into() },
                             messages::some(&names.iter().map(String::as_str).collect::<Vec<_>>())
                         )));
                     }

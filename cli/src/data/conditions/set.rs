@@ -28,11 +28,13 @@ impl<const D: usize> Conditioned<D> {
         let columns = set.columns().cloned().unwrap_or_default();
         let (mut read, mut unknown) = (Conditions::none(), vec![]);
         for ConditionFacts { spec, reader, .. } in facts {
-            if let Some((values, others)) = reader.read(spec, &columns)? {
+            if let Some((values, others)) =
+                reader.read(spec, &columns).map_err(|error| error.with_field(spec.name.clone()))?
+            {
                 read = read.with(&spec.name, values);
                 if others > 0 {
                     unknown.push(format!(
-                        "{} of `{}` that the training data do not have: dropped",
+                        "{} of `{}` that the training data do not have, taken as missing",
                         crate::messages::count(others, "value"),
                         spec.name
                     ));
