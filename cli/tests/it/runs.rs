@@ -111,7 +111,7 @@ fn conditions_that_were_never_trained_are_refused() {
 
     done(at, "train r.toml --out never --set train.cond_dropout=1 --steps 2 -q");
     let class = refused(at, "sample never --class 3 --n 2");
-    assert!(class.contains("`--class` needs a network that was trained with conditions"), "{class}");
+    assert!(class.contains("`--class` needs a network that was trained with classes"), "{class}");
     let guided = refused(at, "sample never --guidance 2");
     assert!(guided.contains("`guidance` compares with a network that was trained with conditions"), "{guided}");
     let early = refused(at, "train r.toml --out other --set train.cond_dropout=1 --set sample.guidance=2");
