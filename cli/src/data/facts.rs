@@ -79,6 +79,15 @@ impl Facts {
     }
     /// In a few words.
     pub(crate) fn describe(&self) -> String {
+        let conditions: Vec<String> =
+            self.specs().iter().map(|spec| format!("`{}` ({})", spec.name, spec.kind.name())).collect();
+        match conditions.as_slice() {
+            [] => self.described(),
+            [one] => format!("{}, condition {one}", self.described()),
+            several => format!("{}, conditions {}", self.described(), several.join(", ")),
+        }
+    }
+    fn described(&self) -> String {
         if let Some(categories) = &self.categories {
             let classes = match self.classes.len() {
                 0 => String::new(),
