@@ -75,7 +75,18 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         (recipe, from.map_or(Origin::New, |from| Origin::From(Box::new(from))))
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    let mut data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    if recipe.get("condition").is_some() {
+        data = match &origin {
+            // What the run was begun with, which may be of another run.
+            Origin::Run(folder, _) => match sample::open(&folder.0) {
+                Ok(run) => data.knowing(&run.facts),
+                Err(_) => data,
+            },
+            Origin::From(run) => data.adopting(&run.facts),
+            Origin::New => data,
+        };
+    }
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
