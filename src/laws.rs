@@ -25,7 +25,9 @@ mod conditioning;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;
+mod estimates;
 mod gaussian;
+mod held_out;
 mod kinds;
 mod loss;
 mod moments;
@@ -40,6 +42,8 @@ pub use categories::bound;
 pub use denoiser::{denoiser, guidance};
 pub use discrete_sampler::{discrete_sampler, sequence_counts, total_variation};
 pub use distribution::{distribution, divergence};
+pub use estimates::estimates;
+pub use held_out::held_out;
 pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
@@ -253,7 +257,8 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
 
 /// Checks a noise on data `x` of shape `[batch, …]` (one-hot for categories): for 0 < s < t the posterior averaged over x_t is the
 /// forward marginal at s, and the forward marginal at t = 1 is near the stationary distribution; KL(p ‖ q) of two forward marginals is the
-/// mean of ln p − ln q under p, which KL(q ‖ p) is not.
+/// mean of ln p − ln q under p, which KL(q ‖ p) is not; forward marginals, posteriors and the stationary distribution obey the [laws of
+/// distributions](distribution()).
 ///
 /// For continuous data also: estimate ∘ target = identity; the target is that of the [named prediction
 /// type](Noise::prediction_type), if it has a name; the stationary standard deviation is that of the forward marginal at
@@ -293,6 +298,7 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     if let Some(chain) = noise.chain() {
         categories::chain(noise, chain, x, &mut checks);
     }
+    kinds::distributions(noise, x, &mut checks);
     checks.done()
 }
 
