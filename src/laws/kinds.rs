@@ -109,14 +109,14 @@ pub(super) fn target<const D: usize>(
 pub(super) fn distributions<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, checks: &mut Checks) {
     const ROWS: usize = 512;
     const WIDEST: usize = 64;
-    let dims = x.dims();
-    if dims[1..].iter().product::<usize>() > WIDEST {
+    // Of categories each has a value, also where data are given by their indices.
+    let mut shape = noise.prior(x.clone(), &[0.5]).mean().dims();
+    if shape[1..].iter().product::<usize>() > WIDEST {
         return;
     }
     let mut repeats = [1; D];
-    repeats[0] = ROWS.div_ceil(dims[0]);
+    repeats[0] = ROWS.div_ceil(shape[0]);
     let x = x.clone().repeat(&repeats);
-    let mut shape = noise.prior(x.clone(), &[0.5]).mean().dims();
     shape[0] = x.dims()[0];
     let z = noise.prior(x.clone(), &[0.7]).sample(&mut Rng::new(9)).value;
     for (name, p) in [

@@ -202,7 +202,7 @@ impl Source for Overlapping {
 fn a_held_out_part_that_overlaps_by_one_fails_the_tool() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("r.toml");
-    let recipe = "[data]\nname = \"overlapping\"\n[schedule]\nname = \"flow-matching\"\n[noise]\nname = \"gaussian\"\n\
+    let recipe = "[data]\nname = \"overlapping\"\n[schedule]\nname = \"variance-preserving\"\n[noise]\nname = \"gaussian\"\n\
                   [net]\nname = \"mlp\"\nhidden = [8]\n[[loss]]\nname = \"simple\"\n";
     let exit = |shared: usize| {
         std::fs::write(&path, recipe.replace("overlapping\"\n", &format!("overlapping\"\nshared = {shared}\n")))
