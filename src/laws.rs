@@ -11,7 +11,7 @@
 use crate::{
     Dual,
     distribution::host,
-    noise::Noise,
+    noise::{Estimate, Noise},
     rng::Rng,
     schedule::{Schedule, Survival},
     spacing::Spacing,
@@ -121,7 +121,7 @@ impl Checks {
 }
 
 /// Checks a schedule: α does not increase and is that of the [formula](Schedule::alpha_bar_formula) the schedule declares, the log-SNR
-/// decreases, not all of it in one step, and can be inverted, α′ and σ′ are the derivatives of α and σ, g² ≥ 0, and σ/α is small at
+/// decreases, not all of it in one step, and can be inverted (by 0 or 1 where it is not reached), α′ and σ′ are the derivatives of α and σ, g² ≥ 0, and σ/α is small at
 /// t = 0 and above 1 at t = 1.
 pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
     let mut checks = Checks::default();
@@ -153,6 +153,7 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         checks.note("g² is not negative", &place, -c.diffusion() / (1.0 + c.diffusion().abs()), 1e-12);
     }
     schedules::formula(schedule, &mut checks);
+    schedules::beyond(schedule, &mut checks);
     let share = |t: f64| {
         let c = schedule.at(t);
         (c.alpha / c.alpha.hypot(c.sigma)).powi(2)
@@ -182,6 +183,9 @@ pub fn survival(schedule: &dyn Survival) -> Vec<Check> {
         checks.note("the rate of corruption −ᾱ′/ᾱ is not negative", &place, own.slope, 0.0);
         let off = (own.slope - derivative(value, t)).abs() / (1.0 + own.slope.abs());
         checks.note("ᾱ′ is the derivative of ᾱ", &place, off, 1e-6);
+    }
+    for t in [0.0, 1.0] {
+        checks.note("ᾱ is a probability", format!("t = {t}"), (-value(t)).max(value(t) - 1.0), 0.0);
     }
     schedules::spread("categories are not corrupted in one step", value, &mut checks);
     checks.note("data at t = 0: 1 − ᾱ is small", "t = 0", 1.0 - value(0.0), 0.05);
@@ -323,11 +327,21 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
         }
         sum = sum + both;
     }
-    let gap = host((sum - before).abs().max())[0];
+    let gap = host((sum - before.clone()).abs().max())[0];
     checks.note("posterior averaged over x_t is the forward marginal at s", format!("s = {s}, t = {t}"), gap, 2e-5);
-    let sampled = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
-    let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
-    checks.note("x_t has the shape of x", format!("{:?}", sampled.dims()), differ, 0.0);
+    let z = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
+    let certain = || Estimate::from(before.clone());
+    for (name, p) in [
+        ("stationary", noise.stationary(x.dims(), &x.device())),
+        ("prior", noise.prior(x.clone(), &[t])),
+        ("posterior", noise.posterior(x.clone(), z.clone(), &[s], &[t])),
+        ("approximate", noise.approximate(certain(), z.clone(), &[s], &[t])),
+        ("decoder", noise.decoder(certain(), z, &[t])),
+    ] {
+        let sampled = p.sample(&mut Rng::new(5)).value;
+        let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
+        checks.note("x_t has the shape of x", format!("{name}: {:?}", sampled.dims()), differ, 0.0);
+    }
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()
