@@ -31,6 +31,7 @@
 //! ```
 mod any_schedule;
 mod builtin;
+mod conditions;
 pub(crate) mod module;
 mod nets;
 mod noises;
@@ -44,7 +45,7 @@ mod transforms;
 pub use any_schedule::AnySchedule;
 
 use crate::{
-    data::{Facts, Source},
+    data::{Facts, Source, conditions::ConditionBuilder},
     dyn_model::NetBuilder,
     dyn_transform::TransformBuilder,
     registry::{
@@ -96,7 +97,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.descriptions().collect(),
             Kind::Net => self.nets.descriptions().collect(),
             Kind::Transform => self.transforms.descriptions().collect(),
-            Kind::Data | Kind::Schedule | Kind::Spacing => vec![],
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Spacing => vec![],
         }
     }
     fn description_mut(&mut self, kind: Kind, name: &str) -> Option<&mut Description> {
@@ -106,7 +107,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.description_mut(name),
             Kind::Net => self.nets.description_mut(name),
             Kind::Transform => self.transforms.description_mut(name),
-            Kind::Data | Kind::Schedule | Kind::Spacing => None,
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Spacing => None,
         }
     }
 }
@@ -145,6 +146,7 @@ pub struct Modules {
     pub(crate) schedules: Registry<AnySchedule>,
     pub(crate) spacings: Registry<SpacingOn>,
     pub(crate) data: Registry<Box<dyn Source>>,
+    pub(crate) conditions: Registry<Box<dyn ConditionBuilder>>,
     points: Ranked<2>,
     sequences: Ranked<3>,
     images: Ranked<4>,
@@ -160,6 +162,7 @@ impl Modules {
             schedules: Registry::default(),
             spacings: Registry::default(),
             data: Registry::default(),
+            conditions: Registry::default(),
             points: Ranked::default(),
             sequences: Ranked::default(),
             images: Ranked::default(),
@@ -178,6 +181,7 @@ impl Modules {
                 self.schedules.description_mut(&name).filter(|_| kind == Kind::Schedule),
                 self.spacings.description_mut(&name).filter(|_| kind == Kind::Spacing),
                 self.data.description_mut(&name).filter(|_| kind == Kind::Data),
+                self.conditions.description_mut(&name).filter(|_| kind == Kind::Condition),
                 self.points.description_mut(kind, &name),
                 self.sequences.description_mut(kind, &name),
                 self.images.description_mut(kind, &name),
@@ -191,6 +195,11 @@ impl Modules {
     pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
         self.data.register(name, |source: S| Box::new(source) as Box<dyn Source>);
         self.registered(Kind::Data, name)
+    }
+    /// Adds a kind of condition: `[condition.NAME]`.
+    pub(crate) fn condition<C: ConditionBuilder + Settings>(mut self, name: &str) -> Self {
+        self.conditions.register(name, |config: C| Box::new(config) as Box<dyn ConditionBuilder>);
+        self.registered(Kind::Condition, name)
     }
     /// Adds a transform of data of rank `D`, the batch axis included: `[transform]`.
     pub fn transform<const D: usize, C: TransformConfig<D>>(mut self, name: &str) -> Self
@@ -311,6 +320,7 @@ impl Modules {
     pub(crate) fn all_of_kind(&self, kind: Kind) -> Vec<&Description> {
         let mut all = match kind {
             Kind::Data => self.data.descriptions().collect(),
+            Kind::Condition => self.conditions.descriptions().collect(),
             Kind::Schedule => self.schedules.descriptions().collect(),
             Kind::Spacing => self.spacings.descriptions().collect(),
             _ => vec![],

@@ -25,9 +25,9 @@ fn digests<const D: usize, Y>(data: &dyn Data<Tensor<D>, Y>) -> Vec<u64> {
 /// Every sample of both parts is read. Samples that are augmented at random are compared as the same random numbers make them.
 ///
 /// ```
-/// use tweedie::{data::Samples, laws, net::Classes};
+/// use tweedie::{data::Samples, laws, net::Conditions};
 /// let learned = Samples::new(vec![0.0, 1.0, 2.0], [3, 1]);
-/// let check = |held_out: f32| laws::held_out::<2, Classes>(&learned, &Samples::new(vec![held_out], [1, 1]))[0].holds();
+/// let check = |held_out: f32| laws::held_out::<2, Conditions>(&learned, &Samples::new(vec![held_out], [1, 1]))[0].holds();
 /// assert!(check(3.0) && !check(2.0));
 /// ```
 pub fn held_out<const D: usize, Y>(learned: &dyn Data<Tensor<D>, Y>, held_out: &dyn Data<Tensor<D>, Y>) -> Vec<Check> {

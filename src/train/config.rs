@@ -2,6 +2,7 @@
 use super::AdamW;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The settings of a training run: `[train]` of a recipe.
 #[doc(alias("TrainingArguments", "TrainingConfig"))]
@@ -48,6 +49,10 @@ pub struct Train {
     #[doc(alias("p_uncond", "cond_drop_prob"))]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cond_dropout: f64,
+    /// Probability that a part of a sample's condition is dropped, by the name of the part: beside `cond_dropout`, which drops all of
+    /// them together. In a recipe, `dropout` of `[condition.NAME]`.
+    #[serde(skip)]
+    pub cond_dropouts: BTreeMap<String, f64>,
     /// Seed of all randomness. Default: 0.
     pub seed: u64,
 }
@@ -65,6 +70,7 @@ impl Default for Train {
             clip: 1.0,
             ema_decay: 0.999,
             cond_dropout: 0.1,
+            cond_dropouts: BTreeMap::new(),
             seed: 0,
         }
     }
@@ -113,7 +119,7 @@ impl Train {
         let rule = |holds: bool, field: &str, problem: String| {
             if holds { Ok(()) } else { Err(Error::invalid(problem).with_field(field)) }
         };
-        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = self.clone();
         rule(steps > 0, "steps", "must be 1 or more, got 0".into())?;
         rule(batch > 0, "batch", "must be 1 or more, got 0".into())?;
         rule(
@@ -126,6 +132,9 @@ impl Train {
         rule(lr > 0.0 && lr.is_finite(), "lr", format!("must be a positive number, got {lr}"))?;
         rule((0.0..1.0).contains(&ema_decay), "ema_decay", format!("must be in [0, 1), got {ema_decay}"))?;
         rule((0.0..=1.0).contains(&cond_dropout), "cond_dropout", format!("must be in [0, 1], got {cond_dropout}"))?;
+        if let Some((name, p)) = self.cond_dropouts.iter().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
+            return rule(false, "cond_dropouts", format!("must be in [0, 1], got {p} for the condition `{name}`"));
+        }
         rule(clip >= 0.0, "clip", format!("must be 0 or more, got {clip}"))?;
         self.adam.check().map_err(|error| error.with_field("adam"))
     }

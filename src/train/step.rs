@@ -49,6 +49,8 @@ struct StepBatch<'a, const D: usize, R, Y> {
     rows: Vec<usize>,
     times: WeightedTimes,
     dropped: Vec<bool>,
+    /// Of the parts of the condition that are dropped one by one, those of the batch.
+    dropped_parts: Vec<(String, Vec<bool>)>,
 }
 
 /// A share of the batch: its terms, its gradient and, if the timesteps are importance-sampled, the loss of each row.
@@ -98,8 +100,13 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let times = self.times.sample_weighted(rows.len(), &mut rng.stream("times"), &self.history);
         let uniforms = rng.stream("drop").uniforms(rows.len(), 1);
         let dropped = uniforms.into_iter().map(|u| u < self.settings.cond_dropout).collect();
+        let part = |(name, p): (&String, &f64)| {
+            let uniforms = rng.stream("drop").stream(name).uniforms(rows.len(), 1);
+            (name.clone(), uniforms.into_iter().map(|u| u < *p).collect())
+        };
+        let dropped_parts = self.settings.cond_dropouts.iter().map(part).collect();
         let (objective, device) = (self.objective.clone(), self.device.clone());
-        StepBatch { step: self.done, data: self.data, objective, device, rng, rows, times, dropped }
+        StepBatch { step: self.done, data: self.data, objective, device, rng, rows, times, dropped, dropped_parts }
     }
 
     /// The rows of the data of a step: a new permutation of the data for each epoch, without gaps.
@@ -182,6 +189,7 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
         let (n, rng) = (self.rows.len() as f64, self.rng.from_row(rows.start as u64));
         let (raw, y) = self.data.batch(&self.rows[rows.clone()], &rng.stream("data"), &self.device);
         model.net.check_condition(&y, rows.len())?;
+        let y = self.dropped_parts.iter().fold(y, |y, (name, drop)| y.without_named(name, &drop[rows.clone()]));
         let y = y.without(&self.dropped[rows.clone()]);
         let t = &self.times.times[rows.clone()];
         let mut losses = model.losses(raw, t, &y, &self.objective, &rng, true);

@@ -6,7 +6,7 @@ use tweedie::{
     distribution::Normal,
     laws,
     loss::{Batch, Loss, Vlb},
-    net::{Classes, DitConfig, MlpConfig, Net, Positions, layers::time_features},
+    net::{Conditions, DitConfig, MlpConfig, Net, Positions, layers::time_features},
     noise::{Discrete, DiscreteMatrix, Estimate, Gaussian, Noise, Prediction, Variance},
     schedule::{Edm, FlowMatching, Linear, VariancePreserving},
     train::Parameters,
@@ -96,7 +96,7 @@ fn a_perceptron_is_its_formula() {
     let second = add(first.clone(), hidden(1, &first));
     let wanted = linear("last", &second);
     let z = Tensor::<2>::from_floats([z.map(|z| z as f32)], &device());
-    let own = numbers(net.forward(z, Tensor::from_floats([t as f32], &device()), &Classes::none()));
+    let own = numbers(net.forward(z, Tensor::from_floats([t as f32], &device()), &Conditions::none()));
     assert!(near(&own, &wanted, 1e-4), "{own:?} for {wanted:?}");
 }
 
@@ -119,7 +119,7 @@ fn patches_know_their_places() {
             .collect();
         let net = Parameters::from_host(stirred, &device()).into_module(net);
         let z: Tensor<4> = Rng::new(3).normal_tensor([1, 1, 4, 4], &device(), DType::F32);
-        let run = |z: Tensor<4>| net.forward(z, Tensor::from_floats([0.4], &device()), &Classes::none());
+        let run = |z: Tensor<4>| net.forward(z, Tensor::from_floats([0.4], &device()), &Conditions::none());
         // The left half and the right half, each of two patches.
         let swap = |z: Tensor<4>| Tensor::cat(vec![z.clone().narrow(3, 2, 2), z.narrow(3, 0, 2)], 3);
         let apart = gap(swap(run(swap(z.clone()))), run(z));

@@ -7,7 +7,7 @@ use tweedie::{
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
     loss::{Batch, BoundTimes, Loss, MaskedNelbo, Vlb, per_sample},
-    net::Classes,
+    net::Conditions,
     noise::{
         Categories, Chain, Discrete, DiscretePrediction, DynDistribution, Estimate, Gaussian, Noise, Prediction,
         Variance, lift,
@@ -244,7 +244,7 @@ fn a_held_out_part_that_overlaps_by_one_is_named() {
         Samples::new(values, [rows.len(), 2])
     };
     let of = |learned, held_out, period| {
-        broken(&laws::held_out::<2, Classes>(&rows(learned, period), &rows(held_out, period)))
+        broken(&laws::held_out::<2, Conditions>(&rows(learned, period), &rows(held_out, period)))
     };
     assert_eq!(of(0..90, 90..100, usize::MAX), [""; 0]);
     assert_eq!(of(0..90, 89..100, usize::MAX), [SHARED]);

@@ -24,8 +24,9 @@ use case::Case;
 use measurement::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
-    Error, Result, Rng, laws,
-    net::Classes,
+    Error, Result, Rng,
+    condition::Conditions,
+    laws,
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
     train::Parameters,
 };
@@ -112,13 +113,13 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
         model_of: &|_| Box::new(&model),
-        classes: &|_| Classes::none(),
+        classes: &|_| Conditions::none(),
         estimate: "x̂ not clipped",
         schedule,
         dtype: DType::F64,
         tolerance: 1e-10,
         data: args.samples.map(|n| [draw(n, "data"), draw(n, "other data")]),
-        conditions: Classes::none(),
+        conditions: Conditions::none(),
         shape: [args.n, 2],
         title: problem,
         own: None,
@@ -202,7 +203,15 @@ impl Of<'_> {
                 self.args.model.display()
             )));
         }
-        let (mut data, mut conditions) = (None, Classes::none());
+        let (mut data, mut conditions) = (None, Conditions::none());
+        if self.args.samples.is_none() && sample::conditions::has_named(&facts) {
+            let set = match self.data.load(self.recipe, Split::Test)? {
+                Some(set) => Some(set),
+                None => self.data.load(self.recipe, Split::Train)?,
+            };
+            let set = set.and_then(of_rank::<D>);
+            conditions = set.map_or(Conditions::none(), |set| sample::conditions::of_data(&*set, self.args.n));
+        }
         if let Some(n) = self.args.samples {
             let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank::<D>));
             let take = |set: &dyn Set<D>| {
@@ -225,15 +234,16 @@ impl Of<'_> {
                 Some(set) if set.len() > 1 => take(&*set),
                 _ => take(&*train_set),
             };
-            conditions = if plan.train.cond_dropout == 1.0 { Classes::none() } else { classes };
+            conditions = if plan.train.cond_dropout == 1.0 { Conditions::none() } else { classes };
             data = Some([own, other]);
         }
+        let examples = conditions.clone();
         let case = Case::<D> {
             model_of: &|classes| {
                 let denoiser = model.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(denoiser, plan.sample.threshold)
             },
-            classes: &|rows| sample::cycled(&facts, &plan.train, rows),
+            classes: &|rows| sample::conditions::default(&facts, &plan.train, &examples, rows),
             estimate,
             schedule: plan.schedule.schedule()?,
             dtype: DType::F32,

@@ -5,17 +5,17 @@ use crate::data::{
     source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use tweedie::{Result, Rng, data::Data, net::Classes};
-use tweedie_data::{Images, Split};
+use tweedie::{Result, Rng, condition::Conditions, data::Data};
+use tweedie_data::{Columns, Images, Split};
 
 /// Images, served in [−1, 1].
 #[derive(Debug)]
 pub struct ImageSet(pub Images);
-impl Data<Tensor<4>, Classes> for ImageSet {
+impl Data<Tensor<4>, Conditions> for ImageSet {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Classes) {
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Conditions) {
         let values = if self.0.flip || self.0.offsets() != [1, 1] {
             self.0.augmented(rows, &rng.stream("augment").uniforms(rows.len(), 3))
         } else {
@@ -24,8 +24,8 @@ impl Data<Tensor<4>, Classes> for ImageSet {
         let [channels, height, width] = self.0.shape();
         let x = Tensor::from_data(TensorData::new(values, [rows.len(), channels, height, width]), device);
         let classes = match &self.0.labels {
-            Some(labels) => rows.iter().map(|&row| labels[row]).collect::<Vec<_>>().into(),
-            None => Classes::none(),
+            Some(labels) => Conditions::classes(rows.iter().map(|&row| labels[row])),
+            None => Conditions::none(),
         };
         (x, classes)
     }
@@ -35,6 +35,7 @@ impl Set<4> for ImageSet {
         Facts {
             shape: self.0.shape().to_vec(),
             classes: self.0.classes.clone(),
+            conditions: vec![],
             scale: [0.0, f64::from(self.0.levels - 1)],
             bounded: true,
             samples: self.0.len(),
@@ -42,11 +43,15 @@ impl Set<4> for ImageSet {
         }
     }
     fn digest(&self) -> Digest {
-        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _ } = &self.0;
+        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _, columns: _ } =
+            &self.0;
         let sizes = [*channels, *height, *width, window[0], window[1], usize::from(*levels), usize::from(*flip)];
         let digest = Digest::default().numbers(sizes.map(|size| size as u64)).bytes(pixels);
         let digest = classes.iter().fold(digest, |digest, class| digest.text(class));
         digest.numbers(labels.iter().flatten().map(|label| u64::from(*label)))
+    }
+    fn columns(&self) -> Option<&Columns> {
+        Some(&self.0.columns)
     }
     fn notes(&self) -> Option<String> {
         (!self.0.notes.is_empty()).then(|| self.0.notes.to_string())
@@ -54,8 +59,12 @@ impl Set<4> for ImageSet {
 }
 
 macro_rules! images {
-    ($($source:ty),*) => {$(
+    ($($source:ty $(: $columns:ident)?),*) => {$(
         impl Source for $source {
+            $(fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+                self.$columns = columns.to_vec();
+                Ok(())
+            })?
             fn load(&self, split: Split) -> Result<Option<Loaded>> {
                 match tweedie_data::Source::load(self, split) {
                     // Nothing held out on purpose is no mistake.
@@ -75,4 +84,4 @@ macro_rules! images {
         }
     )*};
 }
-images!(tweedie_data::Digits, tweedie_data::Idx, tweedie_data::Folder, tweedie_data::Parquet);
+images!(tweedie_data::Digits, tweedie_data::Idx: columns, tweedie_data::Folder: columns, tweedie_data::Parquet: columns);

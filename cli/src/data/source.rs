@@ -2,15 +2,23 @@
 use crate::data::{digest::Digest, facts::Facts};
 use burn::tensor::{Device, Tensor};
 use std::fmt::Debug;
-use tweedie::{Error, Result, Rng, data::Data, net::Classes};
+use tweedie::{
+    Error, Result, Rng,
+    condition::{Classes, Conditions},
+    data::Data,
+};
 use tweedie_data::Split;
 
 /// A set of data of rank `D`, the batch included.
-pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
+pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
     /// What is to be known of it.
     fn facts(&self) -> Facts;
     /// What was left out of it, or read in part: one line, if there is anything to tell.
     fn notes(&self) -> Option<String> {
+        None
+    }
+    /// The columns beside the samples that were asked for, if the source has any.
+    fn columns(&self) -> Option<&tweedie_data::Columns> {
         None
     }
     /// The text, where it is such.
@@ -24,9 +32,10 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
         let (rng, device) = (Rng::new(0).stream("digest"), Device::flex());
         let rows: Vec<usize> = (0..self.len()).collect();
         rows.chunks(ROWS).enumerate().fold(Digest::default(), |digest, (i, rows)| {
-            let (x, Classes(labels)) = self.batch(rows, &rng.at_step(i as u64), &device);
+            let (x, y) = self.batch(rows, &rng.at_step(i as u64), &device);
             let values: Vec<f32> = x.try_into_vec_as().expect("a tensor can be read back");
             let digest = values.into_iter().fold(digest, |digest, value| digest.bytes(&value.to_le_bytes()));
+            let Classes(labels) = y.to_classes();
             digest.numbers(labels.into_iter().map(|label| label.map_or(u64::MAX, u64::from)))
         })
     }
@@ -60,6 +69,20 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// What is wrong with the settings or the files.
     fn load(&self, split: Split) -> Result<Option<Loaded>>;
+
+    /// Asks for columns beside the samples, by their names, which conditions are read from.
+    ///
+    /// # Errors
+    ///
+    /// If the source has no columns. Default: it has none.
+    fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+        match columns.first() {
+            None => Ok(()),
+            Some(column) => {
+                Err(Error::invalid(format!("these data have no columns, and a condition names `{column}`")))
+            }
+        }
+    }
 
     /// About how many bytes of host memory [`load`](Source::load) takes at most, from settings and headers alone; `None`
     /// if that is unknown.

@@ -6,13 +6,17 @@ use crate::data::{
     source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use tweedie::{Result, Rng, data::Data, net::Classes};
-use tweedie_data::{Split, Text, Texts};
+use tweedie::{Result, Rng, condition::Conditions, data::Data};
+use tweedie_data::{Columns, Split, Text, Texts};
 
 impl Source for Text {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
         let loaded = Text::load(self, split).map_err(data_error)?;
         Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
+    }
+    fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+        self.columns = columns.to_vec();
+        Ok(())
     }
     fn memory(&self, _: Split) -> Result<Option<u64>> {
         Text::memory(self).map(Some).map_err(data_error)
@@ -22,14 +26,14 @@ impl Source for Text {
 /// Samples of text as token ids.
 #[derive(Debug)]
 pub struct TextSet(pub Texts);
-impl Data<Tensor<3>, Classes> for TextSet {
+impl Data<Tensor<3>, Conditions> for TextSet {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Classes) {
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Conditions) {
         let values: Vec<f32> = self.0.batch(rows).into_iter().map(|token| token as f32).collect();
         let shape = [rows.len(), self.0.codec.length, 1];
-        (Tensor::from_data(TensorData::new(values, shape), device), Classes::none())
+        (Tensor::from_data(TensorData::new(values, shape), device), Conditions::none())
     }
 }
 impl Set<3> for TextSet {
@@ -38,6 +42,7 @@ impl Set<3> for TextSet {
         Facts {
             shape: vec![codec.length, 1],
             classes: vec![],
+            conditions: vec![],
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.0.len(),
@@ -47,6 +52,9 @@ impl Set<3> for TextSet {
                 shown: Shown::Text(codec.clone()),
             }),
         }
+    }
+    fn columns(&self) -> Option<&Columns> {
+        Some(&self.0.columns)
     }
     fn texts(&self) -> Option<&Texts> {
         Some(&self.0)

@@ -9,11 +9,12 @@ use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
     Result, Rng,
+    condition::{ConditionSpec, Conditions},
     denoise::{Denoiser, Truncated, Truncation},
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{self, Classes, Net, Task},
+    net::{self, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -32,10 +33,11 @@ pub(crate) struct ModelParts<'a, const D: usize> {
 }
 
 /// The task of a network: the shapes of its input, condition and output.
-pub(super) fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> {
+pub(super) fn task<'a, const D: usize>(facts: &'a Facts, specs: &'a [ConditionSpec], noise: &dyn Noise<D>) -> Task<'a> {
     Task {
         shape: &facts.shape,
         num_classes: facts.classes.len(),
+        conditions: specs,
         outputs: noise.outputs(),
         categories: noise.categories().map(|categories| categories.k),
         image: facts.categories.as_ref().and_then(Categories::image),
@@ -51,7 +53,8 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
 ) -> Result<Model<D, C::Net, DynTransform<D>>> {
     let ModelParts { data, x, transform, noise } = parts;
     // Layers of `burn::nn` would draw their weights from the device's own generator.
-    let net = net::try_seeded(rng, device, |device| config.init(&task(x, &*noise), rng, device))?;
+    let specs = x.specs();
+    let net = net::try_seeded(rng, device, |device| config.init(&task(x, &specs, &*noise), rng, device))?;
     noise.check()?;
     let transform = transform.unwrap_or(&Untransformed {});
     let own = rng.stream("transform");
@@ -65,7 +68,7 @@ pub(crate) trait DynModel<const D: usize> {
     /// The default timesteps of `steps` sampling steps.
     fn grid(&self, steps: usize) -> Vec<f64>;
     /// The denoiser conditioned on `y`, with classifier-free guidance.
-    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
+    fn guided<'a>(&'a self, y: &Conditions, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
     /// Decodes x to data.
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean loss. Default of `times`: the training times of the noise.
@@ -80,11 +83,11 @@ pub(crate) trait DynModel<const D: usize> {
         truncation: Truncation,
     ) -> Result<Vec<f64>>;
 }
-impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N, DynTransform<D>> {
+impl<const D: usize, N: Net<D, Condition = Conditions>> DynModel<D> for Model<D, N, DynTransform<D>> {
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
+    fn guided<'a>(&'a self, y: &Conditions, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
         self.transform.denoiser(Model::guided(self, y, scale))
     }
     fn decode(&self, x: Tensor<D>) -> Tensor<D> {

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use tweedie::{
     Result, Rng,
     denoise::Denoiser,
-    net::{Classes, Footprint, Net, Task},
+    net::{Conditions, Footprint, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -132,7 +132,7 @@ pub trait NoiseConfig: Settings {
 /// Settings of a network for data of rank `D`, the batch axis included: `[net]`.
 pub trait NetConfig<const D: usize>: Settings {
     /// The network.
-    type Net: Net<D, Condition = Classes>;
+    type Net: Net<D, Condition = Conditions>;
     /// The network with the initial weights of a random stream.
     ///
     /// The device's own generator, which the layers of `burn::nn` draw from, is seeded from the stream as well.
@@ -141,6 +141,11 @@ pub trait NetConfig<const D: usize>: Settings {
     ///
     /// If the settings do not describe a network for this task.
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
+    /// The kinds of conditions that the network takes besides the class of a sample: `class`, `vector`, `tokens`, `image`,
+    /// `label-map`. Data with others are refused. Default: none.
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The memory that the network needs for this task, from which a run that does not fit into memory is refused before
     /// it starts. Default: not known, and only the data are counted.
     fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {

@@ -5,7 +5,7 @@ use tempfile::tempdir;
 use tweedie::{
     Result, Rng,
     data::Data,
-    net::{Classes, Net, Softmax, Then, Transformer, TransformerConfig},
+    net::{Conditions, Net, Softmax, Then, Transformer, TransformerConfig},
 };
 use tweedie_cli::{Facts, Loaded, NetConfig, Set, Source, Split, Task};
 
@@ -81,10 +81,10 @@ struct Burned {
     last: burn::nn::Linear,
 }
 impl Net<2> for Burned {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
         let one_hot = |class: &Option<u32>| [0, 1].map(|own| f32::from(u8::from(*class == Some(own))));
-        let mut classes: Vec<f32> = y.0.iter().flat_map(one_hot).collect();
+        let mut classes: Vec<f32> = y.to_classes().0.iter().flat_map(one_hot).collect();
         classes.resize(2 * z.dims()[0], 0.0);
         let classes = TensorData::new(classes, [z.dims()[0], 2]);
         let classes = Tensor::from_data(classes, &z.device());
@@ -176,14 +176,14 @@ struct Overlapping {
 /// Points on a line.
 #[derive(Debug)]
 struct OnALine(std::ops::Range<usize>);
-impl Data<Tensor<2>, Classes> for OnALine {
+impl Data<Tensor<2>, Conditions> for OnALine {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Classes) {
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
         let at = |row: &usize| (self.0.start + row) as f32 / 50.0 - 1.0;
         let values: Vec<f32> = rows.iter().flat_map(|row| [at(row), -at(row)]).collect();
-        (Tensor::from_data(TensorData::new(values, [rows.len(), 2]), device), Classes::none())
+        (Tensor::from_data(TensorData::new(values, [rows.len(), 2]), device), Conditions::none())
     }
 }
 impl Set<2> for OnALine {
