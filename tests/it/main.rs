@@ -5,6 +5,7 @@ mod broken;
 mod choices;
 mod common;
 mod conditions;
+mod damaged;
 mod definitions;
 mod discrete;
 mod embedding;
