@@ -39,14 +39,18 @@ mod batch;
 mod categories;
 mod embedding;
 mod objective;
+mod regression;
 mod simple;
 mod vlb;
+pub mod weight;
 pub use batch::Batch;
 pub use categories::{CrossEntropy, MaskedNelbo, ScoreEntropy};
 pub use embedding::{Prior, Rounding};
 pub use objective::{LossSum, Objective, WeightedLoss, weighted};
+pub use regression::{ErrorOf, HuberConstant, Penalty, Regression, Space};
 pub use simple::Simple;
 pub use vlb::Vlb;
+pub use weight::Weight;
 
 /// One term of an objective; see the [module](self) for one of your own.
 pub trait Loss<const D: usize>: Debug + Send + Sync {

@@ -159,6 +159,12 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
         None
     }
 
+    /// Standard deviation d of the data, which EDM's F is scaled by ([`Prediction::row`]). Default: 1.
+    #[doc(alias = "sigma_data")]
+    fn data_std(&self) -> f64 {
+        1.0
+    }
+
     /// Denoised estimate x̂ = E[x ∣ x_t = z] from the network output; its mean is the inverse of [`target`](Noise::target).
     #[doc(alias("pred_original_sample", "predict_start_from_noise", "to_x0"))]
     fn estimate(&self, output: Tensor<D>, z: Tensor<D>, t: &[f64]) -> Estimate<D> {

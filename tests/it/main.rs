@@ -29,6 +29,7 @@ mod training;
 mod transformer;
 mod unmask;
 mod verified;
+mod weights;
 
 /// What the README shows is what is compiled.
 #[test]
