@@ -21,10 +21,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::fmt::Debug;
 
 mod chain;
+mod corruption;
 mod discrete;
 mod gaussian;
 mod matrix;
 pub use chain::Chain;
+pub use corruption::Corruption;
 pub use discrete::{Discrete, DiscretePrediction, ReverseTransition};
 pub use gaussian::{Gaussian, Prediction, Variance};
 pub use matrix::DiscreteMatrix;

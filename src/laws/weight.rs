@@ -51,8 +51,7 @@ pub fn weight(weight: Arc<dyn Weight>, schedule: Arc<dyn Schedule>) -> Vec<Check
         // The mean over a row of ρ(x̂ − x), and the loss of a network that makes this x̂.
         let compare = |loss: Regression, expected: &dyn Fn(f64, f64) -> f64| {
             let output = noise.target(x.clone() + error.clone(), z.clone(), &TIMES);
-            let batch =
-                Batch::new(&noise, x.clone(), z.clone(), Some(eps.clone()), &TIMES, output, &(), &());
+            let batch = Batch::new(&noise, x.clone(), z.clone(), Some(eps.clone()), &TIMES, output, &(), &());
             let found = host(Loss::<2>::compute(&loss, &batch));
             let errors = host(error.clone());
             let gaps = found.into_iter().zip(TIMES).enumerate().map(|(i, (found, t))| {
@@ -73,8 +72,8 @@ pub fn weight(weight: Arc<dyn Weight>, schedule: Arc<dyn Schedule>) -> Vec<Check
                 checks.note("one weight on ‖x̂ − x‖², whatever is predicted", place(t), gap, rounding(&*schedule, t));
             }
             // Of constants that no error reaches.
-            let large = Penalty::PseudoHuber { c: 1e12, of: ErrorOf::Entry, constant: HuberConstant::Fixed };
-            for penalty in [Penalty::Huber { delta: 1e12 }, large] {
+            let large = Penalty::PseudoHuber { c: 1e18, of: ErrorOf::Entry, constant: HuberConstant::Fixed };
+            for penalty in [Penalty::Huber { delta: 1e18 }, large] {
                 for (t, gap) in compare(make(penalty), &|w, e| w * e * e) {
                     checks.note(
                         "robust penalties have the weight on small errors",

@@ -124,10 +124,7 @@ fn published() -> Vec<(Arc<dyn Weight>, [Curve; 3])> {
                 |a, s| 1.0_f64.max(snr(a, s)) / (1.0 + snr(a, s)),
             ],
         ),
-        (
-            Arc::new(Constant { space: Prediction::V }),
-            [|a, _| (a * a).recip(), |a, s| 1.0 + snr(a, s), |_, _| 1.0],
-        ),
+        (Arc::new(Constant { space: Prediction::V }), [|a, _| (a * a).recip(), |a, s| 1.0 + snr(a, s), |_, _| 1.0]),
         (Arc::new(InverseVariance {}), [|a, _| (a * a).recip(), |_, s| (s * s).recip(), |_, _| 1.0]),
         // Ho, Jain and Abbeel (2020): weight 1 of ε.
         (Arc::new(Snr {}), [|_, _| 1.0, snr, |a, _| a * a]),
@@ -264,9 +261,9 @@ fn robust_penalties_are_those_of_their_definitions() {
     // √(‖e‖² + C²) − C of a sample, with C = c √n.
     let of_sample = Penalty::PseudoHuber { c: 0.02, of: ErrorOf::Sample, constant: HuberConstant::Fixed };
     let whole = 0.02 * 5f64.sqrt();
-    let expected = mean(&|e, _| e * e).into_iter().map(|square| {
-        (((5.0 * square) + whole * whole).sqrt() - whole) * 2.0 * 0.02 / 5f64.sqrt()
-    });
+    let expected = mean(&|e, _| e * e)
+        .into_iter()
+        .map(|square| (((5.0 * square) + whole * whole).sqrt() - whole) * 2.0 * 0.02 / 5f64.sqrt());
     close(Regression::new(of_sample), expected.collect());
 }
 

@@ -18,12 +18,22 @@ pub(crate) enum Kind {
     Noise,
     Net,
     Loss,
+    Weight,
     Spacing,
     Sampler,
 }
 impl Kind {
-    pub const ALL: [Self; 8] =
-        [Self::Data, Self::Transform, Self::Schedule, Self::Noise, Self::Net, Self::Loss, Self::Spacing, Self::Sampler];
+    pub const ALL: [Self; 9] = [
+        Self::Data,
+        Self::Transform,
+        Self::Schedule,
+        Self::Noise,
+        Self::Net,
+        Self::Loss,
+        Self::Weight,
+        Self::Spacing,
+        Self::Sampler,
+    ];
     pub fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -32,6 +42,7 @@ impl Kind {
             Self::Noise => "noise",
             Self::Net => "net",
             Self::Loss => "loss",
+            Self::Weight => "weight",
             Self::Spacing => "spacing",
             Self::Sampler => "sampler",
         }
@@ -205,7 +216,7 @@ impl<T: 'static> Registry<T> {
 }
 
 /// The name and the settings in the table of a module.
-fn named_table(value: Value) -> Option<(String, Table)> {
+pub(crate) fn named_table(value: Value) -> Option<(String, Table)> {
     let Value::Table(mut table) = value else { return None };
     match table.remove("name")? {
         Value::String(name) => Some((name, table)),
