@@ -296,7 +296,11 @@ impl Reader<'_> {
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
         let what = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
         let mut message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
-        if at.kind == Some(Kind::Loss) && at.field == "weight" && !matches!(value, Value::Array(_)) {
+        let is_weight = |name: &str| self.modules.names(Kind::Weight).contains(&name);
+        if at.kind == Some(Kind::Loss)
+            && at.field == "weight"
+            && (value.is_table() || value.as_str().is_some_and(is_weight))
+        {
             message += " `weight` is the factor of the loss in the sum; a weight over noise levels is `weighting`, as in weighting = \
                         { name = \"min-snr\" }.";
         }

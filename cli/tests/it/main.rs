@@ -18,6 +18,7 @@ mod runs;
 mod text;
 mod transcripts;
 mod tuned;
+mod weighted;
 
 use std::{
     path::Path,
