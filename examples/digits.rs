@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(step) = trainer.next().transpose()? {
         println!("{:4}  {:.4}", step.step, step.loss);
     }
-    let classes = Classes::from((0..100).map(|i| i / 10).collect::<Vec<u32>>());
+    let classes = Conditions::classes((0..100).map(|i| i / 10));
     let images = trainer.model().sample(&Ddim::default(), 50, [100, 1, 8, 8], &classes, &Rng::new(7))?;
     let grid = picture::grid(&images.try_into_vec_as::<f32>().unwrap(), [100, 1, 8, 8], &picture::Layout::default())?;
     Ok(picture::save(&grid, "digits.png")?)

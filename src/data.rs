@@ -1,6 +1,6 @@
 //! Training data: samples by row number.
 use crate::{
-    net::{Classes, Condition},
+    condition::{Classes, Condition, Conditions},
     rng::Rng,
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -30,16 +30,16 @@ pub trait Data<R, Y>: Send + Sync {
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, data::{Data, Samples}, net::Classes};
+/// use tweedie::{Rng, data::{Data, Samples}, condition::Conditions};
 /// let points = Samples::new(vec![0.0, 1.0, 2.0, 3.0], [2, 2]).with_labels(vec![0, 1]);
-/// let (x, y): (Tensor<2>, Classes) = points.batch(&[1], &Rng::new(0), &Device::flex());
-/// assert_eq!((x.dims(), y), ([1, 2], Classes::from([1])));
+/// let (x, y): (Tensor<2>, Conditions) = points.batch(&[1], &Rng::new(0), &Device::flex());
+/// assert_eq!((x.dims(), y), ([1, 2], Conditions::classes([1])));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Samples<const D: usize> {
     values: Vec<f32>,
     shape: [usize; D],
-    classes: Classes,
+    conditions: Conditions,
 }
 impl<const D: usize> Samples<D> {
     /// Samples of shape `shape[1..]` each, `shape[0]` of them.
@@ -50,7 +50,7 @@ impl<const D: usize> Samples<D> {
     pub fn new(values: Vec<f32>, shape: [usize; D]) -> Self {
         let size: usize = shape.iter().product();
         assert_eq!(values.len(), size, "the shape {shape:?} has {size} entries, got {} values", values.len());
-        Self { values, shape, classes: Classes::none() }
+        Self { values, shape, conditions: Conditions::none() }
     }
     /// Sets the class label of each row.
     ///
@@ -65,7 +65,19 @@ impl<const D: usize> Samples<D> {
             self.shape[0],
             classes.len()
         );
-        Self { classes: classes.into(), ..self }
+        self.with_conditions(Classes::from(classes).into())
+    }
+    /// Sets the conditions, an entry per row of each.
+    ///
+    /// # Panics
+    ///
+    /// If the number of entries is not the number of rows.
+    pub fn with_conditions(self, conditions: Conditions) -> Self {
+        for (name, values) in conditions.iter() {
+            let (rows, found) = (self.shape[0], values.rows());
+            assert_eq!(rows, found, "{rows} rows need an entry each of the condition {name:?}, got {found}");
+        }
+        Self { conditions, ..self }
     }
     fn tensor(&self, rows: &[usize], device: &Device) -> Tensor<D> {
         let size: usize = self.shape[1..].iter().product();
@@ -76,15 +88,15 @@ impl<const D: usize> Samples<D> {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 }
-impl<const D: usize> Data<Tensor<D>, Classes> for Samples<D> {
+impl<const D: usize> Data<Tensor<D>, Conditions> for Samples<D> {
     fn len(&self) -> usize {
         self.shape[0]
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<D>, Classes) {
-        (self.tensor(rows, device), self.classes.select(rows))
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<D>, Conditions) {
+        (self.tensor(rows, device), self.conditions.select(rows))
     }
-    fn conditions(&self) -> Option<Classes> {
-        Some(self.classes.clone())
+    fn conditions(&self) -> Option<Conditions> {
+        Some(self.conditions.clone())
     }
 }
 impl<const D: usize> Data<Tensor<D>, ()> for Samples<D> {

@@ -22,6 +22,7 @@ use std::fmt;
 mod bound;
 mod categories;
 mod conditioning;
+mod conditions;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;

@@ -75,6 +75,7 @@
 //!   obey ([`laws`]), through functions that check those of your own as well.
 //! * **Errors.** What does not fit is refused before the first step, with the field, the problem and a remedy ([`Error`]).
 
+pub mod condition;
 pub mod data;
 pub mod denoise;
 pub mod distance;
@@ -108,6 +109,7 @@ pub use rng::Rng;
 pub mod prelude {
     pub use crate::{
         Dual, Error, Result, Rng,
+        condition::{Classes, Condition, ConditionKind, ConditionSpec, Conditions},
         data::{Data, Samples},
         denoise::{Clamped, Denoiser, Guided, Thresholded, Truncated, Truncation},
         distribution::{Categorical, Distribution, Normal, Sample},
@@ -116,7 +118,7 @@ pub mod prelude {
             weighted,
         },
         model::Model,
-        net::{Classes, Condition, DitConfig, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
+        net::{DitConfig, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
         noise::{Discrete, DiscreteMatrix, DynDistribution, Estimate, Gaussian, Noise, Prediction, Variance},
         sample::{Ancestral, Ddim, Deis, DpmSolverPp, Euler, Heun, Sampler, Trajectory, trajectory, trajectory_from},
         schedule::{Cosine, Edm, FlowMatching, Linear, Schedule},

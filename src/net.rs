@@ -3,28 +3,27 @@
 //! A [`Net`] is a burn `Module`. Which quantity its output stands for (ε, v, x̂, …), the prediction type, is a property of the
 //! noise; a net does not know it. [`then`](Net::then) appends a [`Layer`].
 //!
-//! | net | for | condition |
+//! | net | for | conditions |
 //! |---|---|---|
-//! | [`Mlp`] | vectors `[batch, features]` | class |
-//! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | class |
-//! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | class |
+//! | [`Mlp`] | vectors `[batch, features]` | classes, vectors |
+//! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | of every kind |
+//! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | classes, vectors, tokens |
 //! | [`Pixels`] | images whose grey levels are categories | that of the net inside |
 //!
 //! A configuration holds the choices (`channels`, `depth`, …), which recipes read and write, and the dimensions that data and
 //! noise determine (`in_channels`, `num_classes`, `outputs`, …), which `fit` takes from a [`Task`].
-use crate::{
-    error::{Error, Result},
-    rng::Rng,
-};
+use crate::{error::Result, rng::Rng};
 use burn::{
     module::{Module, ModuleDisplay},
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::Tensor,
 };
 use std::fmt::Debug;
 
 mod blocks;
 mod config;
+mod cross;
 pub mod dit;
+mod embed;
 mod footprint;
 pub mod layers;
 pub mod mlp;
@@ -33,9 +32,12 @@ mod probe;
 mod seeded;
 pub mod transformer;
 pub mod unet;
+pub use crate::condition::{Classes, Condition, Conditions};
 pub use blocks::Positions;
 pub use config::Task;
+pub use cross::{CrossAttention, Sequence};
 pub use dit::{Dit, DitConfig};
+pub use embed::{Embedders, LABEL_CHANNELS};
 pub use footprint::Footprint;
 pub use mlp::{Mlp, MlpConfig};
 pub use pixels::{Pixels, PixelsConfig};
@@ -99,99 +101,6 @@ pub trait Net<const D: usize>: Module + ModuleDisplay {
     #[doc(alias = "Sequential")]
     fn then<L: Layer<D>>(self, layer: L) -> Then<Self, L> {
         Then { net: self, layer }
-    }
-}
-
-/// The condition of a batch: classes, captions, nothing (`()`).
-#[doc(alias = "conditioning")]
-pub trait Condition: Clone + Debug + Send + Sync + 'static {
-    /// Returns the rows of `rows`, in that order.
-    fn select(&self, rows: &[usize]) -> Self;
-
-    /// Returns the same batch with row i unconditional wherever `drop[i]`, as classifier-free guidance trains and
-    /// compares.
-    fn without(&self, drop: &[bool]) -> Self;
-}
-
-impl Condition for () {
-    fn select(&self, _: &[usize]) -> Self {}
-    fn without(&self, _: &[bool]) -> Self {}
-}
-
-/// The class of each row of a batch, `None` for an unconditional row; an empty list makes every row unconditional.
-///
-/// ```
-/// use tweedie::net::{Classes, Condition};
-/// let y = Classes::from([3, 1]);
-/// assert_eq!(y.without(&[true, false]), Classes(vec![None, Some(1)]));
-/// ```
-#[doc(alias = "class_labels")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Classes(pub Vec<Option<u32>>);
-
-impl Classes {
-    /// Returns the unconditional batch.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Checks that there is one entry per row of a batch, or none at all, and that every class is below `num_classes`.
-    ///
-    /// # Errors
-    ///
-    /// With the class or the number of entries that is wrong.
-    pub fn check(&self, batch: usize, num_classes: usize) -> Result<()> {
-        if !self.0.is_empty() && self.0.len() != batch {
-            let count = self.0.len();
-            return Err(Error::invalid(format!(
-                "{count} classes were given for a batch of {batch}: give one per row, or none at all"
-            )));
-        }
-        let Some(class) = self.0.iter().flatten().find(|class| **class as usize >= num_classes) else { return Ok(()) };
-        let net = match num_classes {
-            0 => "an unconditional net (num_classes = 0)".into(),
-            _ => format!("a net of {num_classes} classes (0 to {})", num_classes - 1),
-        };
-        let problem = format!("must be at least {}: class {class} was given to {net}", u64::from(*class) + 1);
-        Err(Error::invalid(problem)
-            .with_field("num_classes")
-            .with_remedy("make the net with as many classes, or leave the classes out"))
-    }
-
-    /// Returns the row of an embedding table of `num_classes + 1` rows for each row of the batch; the last row stands for
-    /// "none".
-    ///
-    /// # Shapes
-    ///
-    /// → `[batch]`.
-    ///
-    /// # Panics
-    ///
-    /// If [`check`](Self::check) fails: a programmer's mistake, to be ruled out before a net is called.
-    pub fn indices(&self, batch: usize, num_classes: usize, device: &Device) -> Tensor<1, Int> {
-        if let Err(error) = self.check(batch, num_classes) {
-            panic!("{error}");
-        }
-        let row = |i: usize| self.0.get(i).copied().flatten().map_or(num_classes as i64, i64::from);
-        Tensor::from_data(TensorData::new((0..batch).map(row).collect::<Vec<_>>(), [batch]), device)
-    }
-}
-impl From<Vec<u32>> for Classes {
-    fn from(classes: Vec<u32>) -> Self {
-        Self(classes.into_iter().map(Some).collect())
-    }
-}
-impl<const N: usize> From<[u32; N]> for Classes {
-    fn from(classes: [u32; N]) -> Self {
-        classes.to_vec().into()
-    }
-}
-impl Condition for Classes {
-    fn select(&self, rows: &[usize]) -> Self {
-        if self.0.is_empty() { Self::none() } else { Self(rows.iter().map(|&row| self.0[row]).collect()) }
-    }
-    fn without(&self, drop: &[bool]) -> Self {
-        Self(self.0.iter().zip(drop).map(|(class, drop)| class.filter(|_| !drop)).collect())
     }
 }
 

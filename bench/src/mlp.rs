@@ -38,8 +38,8 @@ impl Plain {
 }
 
 impl Net<2> for Plain {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, _: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, _: &Conditions) -> Tensor<2> {
         let mut x = Tensor::cat(vec![z, t.unsqueeze_dim(1)], 1);
         for (i, layer) in self.layers.iter().enumerate() {
             x = if i > 0 { ops::silu(x) } else { x };
@@ -56,7 +56,7 @@ fn processor_seconds() -> f64 {
     times.filter_map(|line| line.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
 }
 
-fn run(name: &str, net: impl Net<2, Condition = Classes>, steps: usize, shards: usize) {
+fn run(name: &str, net: impl Net<2, Condition = Conditions>, steps: usize, shards: usize) {
     let parameters = Module::num_params(&net);
     let values = Rng::new(1).normal_tensor::<2>([10_000, 2], &Device::flex(), DType::F32).into_data();
     let data = Samples::new(values.try_to_vec().expect("the values are in single precision"), [10_000, 2]);

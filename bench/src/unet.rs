@@ -44,7 +44,7 @@ fn main() {
             times.push(start.elapsed());
         }
     } else {
-        let given = model.conditioned(&Classes::none());
+        let given = model.conditioned(&Conditions::none());
         for _ in 0..steps + 2 {
             let start = Instant::now();
             let _ = given.denoise(x.clone(), &[0.5]).mean.mean().into_scalar::<f32>();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tweedie::{
     Dual, Error, Result, Rng,
     loss::{Batch, Loss, per_sample},
-    net::{Classes, Net},
+    net::{Conditions, Net},
     schedule::Schedule,
     transform::Transform,
 };
@@ -162,10 +162,10 @@ struct Tiny {
     classes: usize,
 }
 impl Net<2> for Tiny {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
         let (batch, all) = (z.dims()[0], self.classes + 1);
-        let class = y.indices(batch, self.classes, &z.device()).reshape([batch, 1]).expand([batch, all]);
+        let class = y.to_classes().indices(batch, self.classes, &z.device()).reshape([batch, 1]).expand([batch, all]);
         let each = Tensor::<1, Int>::arange(0..all as i64, &z.device()).reshape([1, all]).expand([batch, all]);
         let input = Tensor::cat(vec![z, t.unsqueeze_dim(1), class.equal(each).float()], 1);
         self.last.forward(silu(self.hidden.forward(input)))

@@ -2,6 +2,7 @@
 use super::{
     Check, Checks,
     conditioning::{Gradient, conditioning},
+    conditions,
 };
 use crate::{
     distribution::host,
@@ -21,7 +22,8 @@ pub const DEPENDS_ON_T: &str = "output depends on t";
 ///
 /// The output has the shape `expected` and is finite at both ends of time; the same batch gives the same bits; a row does not
 /// depend on the rest of the batch and uses its own t, in training too; without dropout, training computes the same output; the output depends on t, on the condition and on `x_t`; different
-/// conditions give different outputs; a gradient reaches every parameter, and those of each condition; layers that read one vector per
+/// conditions give different outputs; each named part of the condition changes the output, has no effect once it is dropped, and is
+/// reached by a gradient; a gradient reaches every parameter, and those of each condition; layers that read one vector per
 /// row, made of time and condition and not of x_t, read the same if they differ in the numbers in their names alone, as those of the
 /// blocks of a net, and every one of their outputs has an effect.
 ///
@@ -97,6 +99,8 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
         checks.note("output depends on the condition", place, used(unconditional), 0.0);
         apart(&net, z, times(0.3), y, &output, &mut checks);
         owned(&net, z, times(0.3), y, &mut checks);
+        let gradient = |z: &Tensor<D>, t: Tensor<1>, y: &N::Condition| gradients(&net, z, t, y);
+        conditions::parts(&net, z, &times(0.3), y, gradient, &mut checks);
     }
     let moved = gap(&host(net.forward(z.clone() * 0.5, times(0.3), y)), &output);
     // Category indices cannot be halved: reversing the rows gives another text.
@@ -190,9 +194,11 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
     if own.iter().flatten().all(|own| !own) {
         return;
     }
+    // Conditions that are numbers share all their parameters.
+    let categorical = own.iter().any(|other| *other != own[0]) || own.len() == 1;
     for (i, own_i) in own.iter().enumerate() {
         let shared = own.iter().enumerate().any(|(j, other)| j != i && other == own_i);
-        let missing = shared || own_i.iter().all(|own| !own);
+        let missing = categorical && shared || own_i.iter().all(|own| !own);
         let place = format!("row {}", kinds[i]);
         checks.note("a gradient reaches the parameters of each condition", place, if missing { 1.0 } else { 0.0 }, 0.0);
     }

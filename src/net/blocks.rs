@@ -1,6 +1,8 @@
 //! Parts of transformers: self-attention blocks with adaptive layer norms, conditioned on time and class.
 use super::{
-    Classes,
+    Conditions,
+    cross::{CrossAttention, Sequence},
+    embed::Embedders,
     layers::{Linear, TimeClassEmbedding, class_table, dropout, embed_classes, silu},
 };
 use crate::rng::Rng;
@@ -76,7 +78,7 @@ impl Rotation {
     }
 }
 
-/// Embedding of the condition: of time and class, of one of them, or of neither.
+/// Embedding of the condition: of time, class and vectors, of some of them, or of none.
 #[derive(Module, Debug)]
 pub(super) struct Conditioning {
     /// Of the time, and of the class if there are any.
@@ -95,17 +97,19 @@ impl Conditioning {
         }
     }
 
-    /// Whether the net has no condition at all, neither time nor class.
+    /// Whether the net reads neither time nor class.
     pub(super) fn is_empty(&self) -> bool {
         self.embedding.is_none() && self.classes.is_none()
     }
 
-    /// Embeds `t: [batch]` and the classes and applies the activation: `[batch, width]`; `None` if there is no condition.
-    pub(super) fn forward(&self, t: Tensor<1>, y: &Classes) -> Option<Tensor<2>> {
-        match &self.embedding {
-            Some(embedding) => Some(silu(embedding.forward(t, y))),
-            None => embed_classes(&self.classes, y, t.dims()[0], &t.device()).map(silu),
+    /// Embeds `t: [batch]`, classes and vectors and applies the activation: `[batch, width]`; `None` if there are none.
+    pub(super) fn forward(&self, t: Tensor<1>, y: &Conditions, rest: &Embedders) -> Option<Tensor<2>> {
+        let ([batch], device) = (t.dims(), t.device());
+        if let Some(embedding) = &self.embedding {
+            return Some(silu(rest.with_time(embedding, t, y)));
         }
+        let class = embed_classes(&self.classes, &y.to_classes(), batch, &device);
+        class.into_iter().chain(rest.global(y, batch, &device)).reduce(|a, b| a + b).map(silu)
     }
 }
 
@@ -164,6 +168,8 @@ pub(super) struct Shared {
     pub rotation: Option<Rotation>,
     /// Attention mask `[batch or 1, 1, queries, keys]`: true if the query must not attend to the key.
     pub mask: Option<Tensor<4, Bool>>,
+    /// Embedded tokens of conditions.
+    pub sequence: Option<Sequence>,
     pub dropout: f64,
     pub rng: Option<Rng>,
 }
@@ -179,6 +185,7 @@ pub(super) struct Block {
     out: Linear,
     up: Linear,
     down: Linear,
+    cross: Option<CrossAttention>,
     heads: usize,
 }
 
@@ -199,8 +206,15 @@ impl Block {
             out: layer("out", width, width),
             up: layer("up", width, expansion * width),
             down: layer("down", expansion * width, width),
+            cross: None,
             heads,
         }
+    }
+
+    /// The same block with cross-attention to the tokens of conditions, between self-attention and MLP, after a layer norm.
+    pub(super) fn with_cross_attention(self, width: usize, rng: &Rng, device: &Device) -> Self {
+        let cross = CrossAttention::new(width, width, self.heads, &rng.stream("cross"), device);
+        Self { cross: Some(cross), ..self }
     }
 
     pub(super) fn forward(&self, x: Tensor<3>, shared: &mut Shared) -> Tensor<3> {
@@ -208,6 +222,14 @@ impl Block {
         let qkv = linear(modulate(x.clone(), scale, shift), &self.qkv);
         let y = linear(attend(qkv, self.heads, shared.rotation.as_ref(), shared.mask.as_ref()), &self.out);
         let x = x + dropout(y, shared.dropout, &mut shared.rng) * gate.unsqueeze_dim(1);
+        let x = match (&self.cross, &shared.sequence) {
+            (Some(cross), Some(sequence)) => {
+                let none = Tensor::zeros([1, x.dims()[2]], (&x.device(), x.dtype()));
+                let normed = modulate(x.clone(), none.clone(), none);
+                x + cross.forward(normed, sequence, shared.dropout, &mut shared.rng)
+            }
+            _ => x,
+        };
         let y = ops::gelu_tanh(linear(modulate(x.clone(), scale2, shift2), &self.up));
         x + dropout(linear(y, &self.down), shared.dropout, &mut shared.rng) * gate2.unsqueeze_dim(1)
     }
@@ -255,7 +277,7 @@ mod tests {
         let change = |cond_width: usize| {
             let block = Block::new(width, 2, 4, cond_width, &Rng::new(2), &device);
             let cond = (cond_width > 0).then(|| Rng::new(3).normal_tensor([2, cond_width], &device, DType::F32));
-            let mut shared = Shared { cond, rotation: None, mask: None, dropout: 0.0, rng: None };
+            let mut shared = Shared { cond, rotation: None, mask: None, sequence: None, dropout: 0.0, rng: None };
             let y = block.forward(x.clone(), &mut shared);
             floats((y - x.clone()).abs()).into_iter().fold(0.0, f32::max)
         };

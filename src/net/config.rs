@@ -1,5 +1,8 @@
 //! What the configurations of nets share.
-use crate::error::{Error, Result};
+use crate::{
+    condition::ConditionSpec,
+    error::{Error, Result},
+};
 
 /// The dimensions of a net that the data and the noise determine.
 ///
@@ -10,6 +13,8 @@ pub struct Task<'a> {
     pub shape: &'a [usize],
     /// Number of classes, not counting "none"; 0 for unconditional data.
     pub num_classes: usize,
+    /// Conditions besides the class.
+    pub conditions: &'a [ConditionSpec],
     /// Outputs per value of x: 1, or 2 if the variance is learned.
     pub outputs: usize,
     /// Number of categories, the mask included, if x is discrete: the net then reads category indices and gives a logit

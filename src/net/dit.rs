@@ -1,12 +1,14 @@
 //! The diffusion transformer (DiT) for images.
 use super::{
-    Classes, Net, Positions, Task,
+    Conditions, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
     config::{check_common, check_fits, check_positive, setters},
+    embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
     layers::Linear,
     transformer::check_blocks,
 };
 use crate::{
+    condition::ConditionSpec,
     error::{Error, Result},
     rng::Rng,
     transform::patches,
@@ -21,12 +23,12 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, net::{Classes, DitConfig, Net}};
+/// use tweedie::{Rng, net::{Conditions, DitConfig, Net}};
 /// let device = Device::flex();
 /// let config = DitConfig::new(1).with_patch(4).with_width(64).with_depth(2);
 /// let net = config.init(&Rng::new(7), &device)?;
 /// let z = Tensor::ones([1, 1, 28, 28], &device);
-/// let y = net.forward(z, Tensor::ones([1], &device), &Classes::none());
+/// let y = net.forward(z, Tensor::ones([1], &device), &Conditions::none());
 /// assert_eq!(y.dims(), [1, 1, 28, 28]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
@@ -57,6 +59,9 @@ pub struct DitConfig {
     #[doc(alias = "num_embeds_ada_norm")]
     #[serde(skip)]
     pub num_classes: usize,
+    /// Conditions besides the class.
+    #[serde(skip)]
+    pub conditions: Vec<ConditionSpec>,
     /// Width of the embedding of time and class; 0 for `width`.
     pub cond_width: usize,
     /// Dropout probability after attention and MLP in training.
@@ -81,6 +86,7 @@ impl Default for DitConfig {
             expansion: 4,
             positions: Positions::Sinusoidal,
             num_classes: 0,
+            conditions: vec![],
             cond_width: 0,
             dropout: 0.0,
             time_features: 256,
@@ -109,9 +115,21 @@ impl DitConfig {
         Self { in_channels, ..Self::default() }
     }
 
-    /// Takes `in_channels`, `num_classes` and `outputs` from the task.
+    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
+    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
+        let (num_classes, conditions) = split_class(conditions);
+        Self { num_classes, conditions, ..self }
+    }
+
+    /// Takes `in_channels`, `num_classes`, `conditions` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { in_channels: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self {
+            in_channels: task.size(0),
+            num_classes: task.num_classes,
+            conditions: task.conditions.to_vec(),
+            outputs: task.outputs,
+            ..self
+        }
     }
 
     /// Checks the configuration.
@@ -127,6 +145,7 @@ impl DitConfig {
             return Err(Error::invalid(problem).with_field("positions"));
         }
         check_blocks(self.width, self.depth, self.heads, self.expansion, self.positions, 2)?;
+        check_conditions("dit", &self.conditions, Some(2), true)?;
         check_common(self.time_features, self.dropout, self.outputs)
     }
 
@@ -139,13 +158,18 @@ impl DitConfig {
         self.check()?;
         let cond_width = if self.cond_width == 0 { self.width } else { self.cond_width };
         let values = self.in_channels * self.patch * self.patch;
+        let read = (self.in_channels + extra_channels(&self.conditions)) * self.patch * self.patch;
+        let tokens = has_tokens(&self.conditions);
         let block = |i| {
             let rng = rng.stream(&format!("block.{i}"));
-            Block::new(self.width, self.heads, self.expansion, cond_width, &rng, device)
+            let block = Block::new(self.width, self.heads, self.expansion, cond_width, &rng, device);
+            if tokens { block.with_cross_attention(self.width, &rng, device) } else { block }
         };
+        let rest = rng.stream("conditions");
         Ok(Dit {
+            conditions: Embedders::new(self.num_classes, &self.conditions, cond_width, self.width, &rest, device),
             cond: Conditioning::new(self.time_features, self.num_classes, cond_width, &rng.stream("told"), device),
-            first: Linear::new(values, self.width, &rng.stream("first"), device),
+            first: Linear::new(read, self.width, &rng.stream("first"), device),
             blocks: (0..self.depth).map(block).collect(),
             modulation: Modulation::new(cond_width, 2 * self.width, device),
             last: Linear::zero(self.width, self.outputs * values, device),
@@ -155,6 +179,9 @@ impl DitConfig {
 }
 
 /// Diffusion transformer: self-attention over the patches of an image.
+///
+/// Classes and vectors are embedded with the time; images and label maps are concatenated to z along the channels; tokens are read by
+/// cross-attention in each block.
 ///
 /// The blocks are those of the [`Transformer`](super::Transformer). Images may have any size: they are padded with zeros to
 /// whole patches at the right and lower edge, and the output is cropped back.
@@ -167,6 +194,7 @@ impl DitConfig {
 #[doc(alias = "DiTTransformer2DModel")]
 #[derive(Module, Debug)]
 pub struct Dit {
+    conditions: Embedders,
     cond: Conditioning,
     first: Linear,
     blocks: Vec<Block>,
@@ -182,10 +210,11 @@ impl Dit {
         &self.config
     }
 
-    fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: Option<Rng>) -> Tensor<4> {
+    fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, rng: Option<Rng>) -> Tensor<4> {
         let DitConfig { in_channels, patch, width, heads, outputs, .. } = self.config;
-        let ([_, given, h, w], device) = (z.dims(), z.device());
+        let ([batch, given, h, w], device) = (z.dims(), z.device());
         assert_eq!(given, in_channels, "an image of {given} channels was given to a net for {in_channels}");
+        let z = self.conditions.concatenate(z, y);
         let [rows, columns] = [h.div_ceil(patch), w.div_ceil(patch)];
         let z = match [columns * patch - w, rows * patch - h] {
             [0, 0] => z,
@@ -198,7 +227,8 @@ impl Dit {
         }
         let rotary = self.config.positions == Positions::Rotary;
         let mut shared = Shared {
-            cond: self.cond.forward(t, y),
+            cond: self.cond.forward(t, y, &self.conditions),
+            sequence: self.conditions.sequence(y, batch, &device),
             rotation: rotary.then(|| Rotation::new(&positions, heads, width, &device)),
             mask: None,
             dropout: self.config.dropout,
@@ -215,17 +245,17 @@ impl Dit {
 }
 
 impl Net<4> for Dit {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes) -> Tensor<4> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions) -> Tensor<4> {
         self.run(z, t, y, None)
     }
-    fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<4> {
+    fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<4> {
         self.run(z, t, y, Some(rng.stream("dropout")))
     }
-    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
-        y.check(rows, self.config.num_classes)
+    fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
+        self.conditions.check(y, rows)
     }
-    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Classes) -> Result<[usize; 4]> {
+    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Conditions) -> Result<[usize; 4]> {
         check_fits("in_channels", self.config.in_channels, channels, "channels")?;
         Ok([rows, self.config.outputs * channels, h, w])
     }

@@ -1,5 +1,9 @@
 //! What networks need of memory, counted from their configurations before any of it is taken.
-use super::{DitConfig, MlpConfig, PixelsConfig, Positions, Task, TransformerConfig, UNetConfig};
+use super::{
+    DitConfig, LABEL_CHANNELS, MlpConfig, PixelsConfig, Positions, Task, TransformerConfig, UNetConfig,
+    embed::{extra_channels, has_global},
+};
+use crate::condition::{ConditionKind, ConditionSpec};
 
 /// Numbers that a network holds in memory, of single precision: 4 bytes each.
 ///
@@ -46,10 +50,52 @@ impl Count {
         }
         self.outputs(features as f64 + 4.0 * width, 0.0);
     }
+    /// Embedders of conditions, in `width` values and tokens in `token_width`.
+    fn conditions(&mut self, conditions: &[ConditionSpec], width: f64, token_width: f64) {
+        for ConditionSpec { kind, .. } in conditions {
+            match kind {
+                ConditionKind::Class { num_classes } => {
+                    self.parameters += (num_classes + 1) as f64 * width;
+                    self.outputs(width, 0.0);
+                }
+                ConditionKind::Vector { mean, .. } => {
+                    self.linear((mean.len() + 1) as f64, width);
+                    self.linear(width, width);
+                    self.outputs(mean.len() as f64 + 3.0 * width, 0.0);
+                }
+                ConditionKind::Tokens { vocabulary, length } => {
+                    let length = (length + 1) as f64;
+                    self.parameters += ((vocabulary + 2) as f64 + length) * token_width;
+                    self.outputs(3.0 * length * token_width, length * token_width);
+                }
+                ConditionKind::LabelMap { num_labels, .. } => {
+                    self.parameters += ((num_labels + 1) * LABEL_CHANNELS) as f64;
+                }
+                ConditionKind::Image { .. } => (),
+            }
+        }
+    }
+    /// Cross-attention of `places` places of `width` values to `tokens` tokens of `token_width` values.
+    fn cross(&mut self, width: f64, token_width: f64, heads: f64, places: f64, tokens: f64) {
+        self.linear(width, width);
+        self.linear(token_width, 2.0 * width);
+        self.linear(width, width);
+        let own = places * 4.0 * width + tokens * 4.0 * width + 3.0 * heads * places * tokens;
+        self.outputs(own, own);
+    }
     fn done(self) -> Footprint {
         let Self { parameters, training, step, kept } = self;
         Footprint { parameters, training, inference: step + kept }
     }
+}
+
+/// The tokens of all conditions, as cross-attention reads them.
+fn condition_tokens(conditions: &[ConditionSpec]) -> f64 {
+    let tokens = |spec: &ConditionSpec| match spec.kind {
+        ConditionKind::Tokens { length, .. } => length + 1,
+        _ => 0,
+    };
+    conditions.iter().map(tokens).sum::<usize>() as f64
 }
 
 /// Attention without the fused kernel keeps a score for each pair of tokens, several times.
@@ -87,6 +133,16 @@ impl UNetConfig {
         let mut all = Count::default();
         let cond = 4.0 * widths[0];
         all.time_and_class(time_features, num_classes, cond);
+        all.conditions(&self.conditions, cond, cond);
+        let (extra, tokens) = (extra_channels(&self.conditions) as f64, condition_tokens(&self.conditions));
+        let heads = |c: f64| (c / self.head_channels.max(1) as f64).floor().max(1.0);
+        let cross = |all: &mut Count, c: f64, pixels: f64| {
+            if tokens > 0.0 {
+                all.parameters += 2.0 * c;
+                all.outputs(2.0 * c * pixels, 0.0);
+                all.cross(c, cond, heads(c), pixels, tokens);
+            }
+        };
         let block = |all: &mut Count, from: f64, to: f64, pixels: f64| {
             all.parameters += 2.0 * from + 2.0 * to;
             all.conv(from, to, 3.0);
@@ -101,12 +157,11 @@ impl UNetConfig {
             all.parameters += 2.0 * c;
             all.conv(c, 3.0 * c, 1.0);
             all.conv(c, c, 1.0);
-            let heads = (c / self.head_channels.max(1) as f64).floor().max(1.0);
-            let own = 6.0 * c * pixels + scores(false, heads, pixels);
+            let own = 6.0 * c * pixels + scores(false, heads(c), pixels);
             all.outputs(own, own);
         };
-        all.conv(data, widths[0], 3.0);
-        all.outputs(widths[0] * pixels(0), 0.0);
+        all.conv(data + extra, widths[0], 3.0);
+        all.outputs((widths[0] + extra) * pixels(0), 0.0);
         let mut skips = vec![(widths[0], 0)];
         let mut from = widths[0];
         for (level, &to) in widths.iter().enumerate() {
@@ -115,6 +170,9 @@ impl UNetConfig {
                 from = to;
                 if self.attention.contains(&level) {
                     attend(&mut all, to, pixels(level));
+                }
+                if self.cross_attention.contains(&level) {
+                    cross(&mut all, to, pixels(level));
                 }
                 skips.push((to, level));
             }
@@ -128,6 +186,7 @@ impl UNetConfig {
         all.kept = skips.iter().map(|(c, level)| c * pixels(*level)).sum();
         block(&mut all, from, from, pixels(last));
         attend(&mut all, from, pixels(last));
+        cross(&mut all, from, pixels(last));
         block(&mut all, from, from, pixels(last));
         for (level, &to) in widths.iter().enumerate().rev() {
             for _ in 0..=blocks {
@@ -137,6 +196,9 @@ impl UNetConfig {
                 from = to;
                 if self.attention.contains(&level) {
                     attend(&mut all, to, pixels(level));
+                }
+                if self.cross_attention.contains(&level) {
+                    cross(&mut all, to, pixels(level));
                 }
             }
             if level > 0 {
@@ -178,9 +240,18 @@ struct Blocks {
     dropout: bool,
     /// Width of the condition; 0 if there is none.
     cond_width: f64,
+    /// Tokens of conditions that each block attends to.
+    condition_tokens: f64,
 }
 impl Blocks {
     fn count(self, all: &mut Count) {
+        if self.condition_tokens > 0.0 {
+            let [width, heads] = [self.width as f64, self.heads as f64];
+            for _ in 0..self.depth.min(100_000) {
+                all.outputs(width * self.tokens, 0.0);
+                all.cross(width, width, heads, self.tokens, self.condition_tokens);
+            }
+        }
         let Self { depth, tokens, cond_width, .. } = self;
         let [depth, width, heads, expansion] = [depth, self.width, self.heads, self.expansion].map(|n| n as f64);
         let modulation = |parts: f64| if cond_width > 0.0 { cond_width * parts * width } else { 0.0 } + parts * width;
@@ -209,7 +280,9 @@ impl DitConfig {
         let cond_width = if config.cond_width == 0 { width } else { config.cond_width as f64 };
         let mut all = Count::default();
         all.time_and_class(config.time_features, config.num_classes, cond_width);
-        all.linear(values, width);
+        all.conditions(&config.conditions, cond_width, width);
+        let read = (config.in_channels + extra_channels(&config.conditions)) as f64 * (patch * patch) as f64;
+        all.linear(read, width);
         Blocks {
             depth: config.depth,
             width: config.width,
@@ -220,11 +293,12 @@ impl DitConfig {
             masked: false,
             dropout: config.dropout > 0.0,
             cond_width,
+            condition_tokens: condition_tokens(&config.conditions),
         }
         .count(&mut all);
         let outputs = config.outputs as f64 * values;
         all.linear(width, outputs);
-        all.outputs(tokens * (values + 2.0 * width + 2.0 * outputs), 0.0);
+        all.outputs(tokens * (read + 2.0 * width + 2.0 * outputs), 0.0);
         all.done()
     }
 }
@@ -236,13 +310,15 @@ impl TransformerConfig {
         let (tokens, width) = (config.length as f64, config.width as f64);
         let [vocabulary, channels] = [config.vocabulary as f64, config.in_channels as f64];
         let own = if config.cond_width == 0 { width } else { config.cond_width as f64 };
-        let cond_width = if config.time || config.num_classes > 0 { own } else { 0.0 };
+        let reads = config.time || config.num_classes > 0 || has_global(&config.conditions);
+        let cond_width = if reads { own } else { 0.0 };
         let mut all = Count::default();
         if config.time {
             all.time_and_class(config.time_features, config.num_classes, cond_width);
         } else if config.num_classes > 0 {
             all.parameters += (config.num_classes + 1) as f64 * cond_width;
         }
+        all.conditions(&config.conditions, own, width);
         all.parameters += vocabulary * width;
         if channels > 0.0 {
             all.linear(channels, width);
@@ -260,6 +336,7 @@ impl TransformerConfig {
             masked: config.causal || config.pad.is_some(),
             dropout: config.dropout > 0.0,
             cond_width,
+            condition_tokens: condition_tokens(&config.conditions),
         }
         .count(&mut all);
         let outputs = if vocabulary > 0.0 { vocabulary } else { config.outputs as f64 * channels };
@@ -277,6 +354,7 @@ impl MlpConfig {
         let Some(cond_width) = config.hidden.first().map(|n| *n as f64) else { return Footprint::default() };
         let mut all = Count::default();
         all.time_and_class(config.time_features, config.num_classes, cond_width);
+        all.conditions(&config.conditions, cond_width, 0.0);
         let mut from = config.features as f64;
         let dropped = if config.dropout > 0.0 { 2.0 } else { 0.0 };
         for to in config.hidden.iter().map(|n| *n as f64) {

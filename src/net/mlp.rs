@@ -1,10 +1,12 @@
 //! The multilayer perceptron (MLP) for vectors.
 use super::{
-    Classes, Net, Task,
+    Conditions, Net, Task,
     config::{check_common, check_fits, check_positive, setters},
+    embed::{Embedders, check_conditions, split_class},
     layers::{Linear, TimeClassEmbedding, dropout, silu},
 };
 use crate::{
+    condition::ConditionSpec,
     error::{Error, Result},
     rng::Rng,
 };
@@ -18,10 +20,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, net::{Classes, MlpConfig, Net}};
+/// use tweedie::{Rng, net::{Conditions, MlpConfig, Net}};
 /// let device = Device::flex();
 /// let net = MlpConfig::new(2).with_hidden([128, 128]).init(&Rng::new(7), &device)?;
-/// let y = net.forward(Tensor::ones([5, 2], &device), Tensor::ones([5], &device), &Classes::none());
+/// let y = net.forward(Tensor::ones([5, 2], &device), Tensor::ones([5], &device), &Conditions::none());
 /// assert_eq!(y.dims(), [5, 2]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
@@ -38,6 +40,9 @@ pub struct MlpConfig {
     /// Number of classes, not counting "none"; 0 for an unconditional net.
     #[serde(skip)]
     pub num_classes: usize,
+    /// Conditions besides the class.
+    #[serde(skip)]
+    pub conditions: Vec<ConditionSpec>,
     /// Dropout probability of the hidden values in training.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
@@ -56,6 +61,7 @@ impl Default for MlpConfig {
             hidden: vec![256, 256, 256],
             residual: true,
             num_classes: 0,
+            conditions: vec![],
             dropout: 0.0,
             time_features: 64,
             outputs: 1,
@@ -78,9 +84,21 @@ impl MlpConfig {
         Self { features, ..Self::default() }
     }
 
-    /// Takes `features`, `num_classes` and `outputs` from the task.
+    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
+    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
+        let (num_classes, conditions) = split_class(conditions);
+        Self { num_classes, conditions, ..self }
+    }
+
+    /// Takes `features`, `num_classes`, `conditions` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { features: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self {
+            features: task.size(0),
+            num_classes: task.num_classes,
+            conditions: task.conditions.to_vec(),
+            outputs: task.outputs,
+            ..self
+        }
     }
 
     /// Checks the configuration.
@@ -94,6 +112,7 @@ impl MlpConfig {
             let problem = format!("must give the width of at least one hidden layer and no 0, got {:?}", self.hidden);
             return Err(Error::invalid(problem).with_field("hidden").with_remedy("for example [256, 256]"));
         }
+        check_conditions("mlp", &self.conditions, None, false)?;
         check_common(self.time_features, self.dropout, self.outputs)
     }
 
@@ -117,7 +136,10 @@ impl MlpConfig {
             from = to;
         }
         let rng = rng.stream("told");
+        let conditions =
+            Embedders::new(self.num_classes, &self.conditions, cond_width, 0, &rng.stream("conditions"), device);
         Ok(Mlp {
+            conditions,
             cond: TimeClassEmbedding::new(self.time_features, self.num_classes, cond_width, &rng, device),
             hidden: layers,
             last: Linear::zero(from, self.outputs * self.features, device),
@@ -126,7 +148,7 @@ impl MlpConfig {
     }
 }
 
-/// Multilayer perceptron: hidden layers `h ← silu(W h + V e)`, with e the embedding of time and class, and a linear output
+/// Multilayer perceptron: hidden layers `h ← silu(W h + V e)`, with e the embedding of time, class and vectors, and a linear output
 /// layer that is initially zero.
 ///
 /// With `residual`, `h ← h + silu(W h + V e)` wherever the widths agree.
@@ -136,6 +158,7 @@ impl MlpConfig {
 /// `z: [batch, features]` → `[batch, outputs · features]`.
 #[derive(Module, Debug)]
 pub struct Mlp {
+    conditions: Embedders,
     cond: TimeClassEmbedding,
     hidden: Vec<Hidden>,
     last: Linear,
@@ -150,8 +173,8 @@ struct Hidden {
 }
 
 impl Mlp {
-    fn run(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, mut rng: Option<Rng>) -> Tensor<2> {
-        let cond = silu(self.cond.forward(t, y));
+    fn run(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions, mut rng: Option<Rng>) -> Tensor<2> {
+        let cond = silu(self.conditions.with_time(&self.cond, t, y));
         let mut x = z;
         for layer in &self.hidden {
             let h = silu(layer.linear.forward(x.clone()) + layer.cond.forward(cond.clone()));
@@ -163,17 +186,17 @@ impl Mlp {
 }
 
 impl Net<2> for Mlp {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
         self.run(z, t, y, None)
     }
-    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<2> {
+    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<2> {
         self.run(z, t, y, Some(rng.stream("dropout")))
     }
-    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
-        y.check(rows, self.cond.num_classes())
+    fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
+        self.conditions.check(y, rows)
     }
-    fn output_shape(&self, [rows, features]: [usize; 2], _: &Classes) -> Result<[usize; 2]> {
+    fn output_shape(&self, [rows, features]: [usize; 2], _: &Conditions) -> Result<[usize; 2]> {
         check_fits("features", self.hidden[0].linear.weight.dims()[0], features, "values")?;
         Ok([rows, self.last.weight.dims()[1]])
     }

@@ -1,5 +1,5 @@
 //! Nets of images whose grey levels are categories.
-use super::{Classes, Net, Task, UNet, UNetConfig, config::check_fits};
+use super::{Conditions, Net, Task, UNet, UNetConfig, config::check_fits};
 use crate::{
     error::{Error, Result},
     rng::Rng,
@@ -138,18 +138,18 @@ impl<N: Net<4>> Pixels<N> {
     }
 }
 
-impl<N: Net<4, Condition = Classes>> Net<3> for Pixels<N> {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes) -> Tensor<3> {
+impl<N: Net<4, Condition = Conditions>> Net<3> for Pixels<N> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions) -> Tensor<3> {
         self.run(z, |net, z| net.forward(z, t, y))
     }
-    fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<3> {
+    fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<3> {
         self.run(z, |net, z| net.forward_train(z, t, y, rng))
     }
-    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
+    fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
         self.net.check_condition(y, rows)
     }
-    fn output_shape(&self, [rows, pixels, form]: [usize; 3], y: &Classes) -> Result<[usize; 3]> {
+    fn output_shape(&self, [rows, pixels, form]: [usize; 3], y: &Conditions) -> Result<[usize; 3]> {
         let ([c, h, w], k) = (self.size, self.categories);
         if pixels != c * h * w {
             let problem = format!("must have a product of {pixels}, the pixels of the data, got {:?}", self.size);

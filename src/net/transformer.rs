@@ -1,11 +1,13 @@
 //! The transformer for sequences.
 use super::{
-    Classes, Net, Positions, Task,
+    Conditions, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
     config::{check_common, check_fits, check_positive, setters},
+    embed::{Embedders, check_conditions, has_global, has_tokens, split_class},
     layers::Linear,
 };
 use crate::{
+    condition::ConditionSpec,
     distribution::is,
     error::{Error, Result},
     rng::Rng,
@@ -21,12 +23,12 @@ use tweedie_kernels::ops;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use tweedie::{Rng, net::{Classes, Net, TransformerConfig}};
+/// use tweedie::{Rng, net::{Conditions, Net, TransformerConfig}};
 /// let device = Device::flex();
 /// let config = TransformerConfig::new(27, 16).with_width(64).with_depth(2);
 /// let net = config.init(&Rng::new(7), &device)?;
 /// let tokens = Tensor::<3>::from_floats([[[3.0], [0.0], [26.0]]], &device);
-/// let logits = net.forward(tokens, Tensor::ones([1], &device), &Classes::none());
+/// let logits = net.forward(tokens, Tensor::ones([1], &device), &Conditions::none());
 /// assert_eq!(logits.dims(), [1, 3, 27]);
 /// # Ok::<(), tweedie::Error>(())
 /// ```
@@ -76,6 +78,9 @@ pub struct TransformerConfig {
     /// Number of classes, not counting "none"; 0 for an unconditional net.
     #[serde(skip)]
     pub num_classes: usize,
+    /// Conditions besides the class.
+    #[serde(skip)]
+    pub conditions: Vec<ConditionSpec>,
     /// Width of the embedding of time and class; 0 for `width`.
     pub cond_width: usize,
     /// Dropout probability after attention and MLP in training.
@@ -105,6 +110,7 @@ impl Default for TransformerConfig {
             tied: false,
             time: true,
             num_classes: 0,
+            conditions: vec![],
             cond_width: 128,
             dropout: 0.0,
             time_features: 64,
@@ -140,13 +146,20 @@ impl TransformerConfig {
         Self { in_channels, length, ..Self::default() }
     }
 
-    /// Takes `vocabulary` or `in_channels`, `length`, `num_classes` and `outputs` from the task.
+    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
+    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
+        let (num_classes, conditions) = split_class(conditions);
+        Self { num_classes, conditions, ..self }
+    }
+
+    /// Takes `vocabulary` or `in_channels`, `length`, `num_classes`, `conditions` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
         Self {
             vocabulary: task.categories.unwrap_or(0),
             in_channels: if task.categories.is_some() { 0 } else { task.size(1) },
             length: task.size(0),
             num_classes: task.num_classes,
+            conditions: task.conditions.to_vec(),
             outputs: task.outputs,
             ..self
         }
@@ -191,6 +204,7 @@ impl TransformerConfig {
         if self.vocabulary > 0 && self.outputs != 1 {
             return wrong("outputs", format!("must be 1 for logits, which have no variance, got {}", self.outputs));
         }
+        check_conditions("transformer", &self.conditions, None, true)?;
         check_common(if self.time { self.time_features } else { 2 }, self.dropout, self.outputs)
     }
 
@@ -205,10 +219,14 @@ impl TransformerConfig {
         let cond_width = if self.cond_width == 0 { width } else { self.cond_width };
         let features = if self.time { self.time_features } else { 0 };
         let cond = Conditioning::new(features, self.num_classes, cond_width, &rng.stream("told"), device);
-        let cond_width = if cond.is_empty() { 0 } else { cond_width };
+        let rest = &rng.stream("conditions");
+        let conditions = Embedders::new(self.num_classes, &self.conditions, cond_width, width, rest, device);
+        let cond_width = if cond.is_empty() && !has_global(&self.conditions) { 0 } else { cond_width };
+        let tokens = has_tokens(&self.conditions);
         let block = |i| {
             let rng = rng.stream(&format!("block.{i}"));
-            Block::new(width, self.heads, self.expansion, cond_width, &rng, device)
+            let block = Block::new(width, self.heads, self.expansion, cond_width, &rng, device);
+            if tokens { block.with_cross_attention(width, &rng, device) } else { block }
         };
         // Times √width, the values of a token have variance 1.
         let rows = |name: &str, rows| {
@@ -218,6 +236,7 @@ impl TransformerConfig {
         let zeros = || Param::from_tensor(Tensor::zeros([vocabulary], (device, DType::F32)));
         let outputs = if vocabulary > 0 { vocabulary } else { self.outputs * in_channels };
         Ok(Transformer {
+            conditions,
             cond,
             table: (vocabulary > 0).then(|| rows("table", vocabulary)),
             first: (in_channels > 0).then(|| Linear::new(in_channels, width, &rng.stream("first"), device)),
@@ -288,6 +307,7 @@ pub(super) fn check_blocks(
 /// If a sequence is longer than `length`, or a token has another number of values.
 #[derive(Module, Debug)]
 pub struct Transformer {
+    conditions: Embedders,
     cond: Conditioning,
     /// Token embedding `[vocabulary, width]`.
     table: Option<Param<Tensor<2>>>,
@@ -361,14 +381,15 @@ impl Transformer {
         }
     }
 
-    fn run(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: Option<Rng>) -> Tensor<3> {
-        let [batch, tokens, _] = z.dims();
+    fn run(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions, rng: Option<Rng>) -> Tensor<3> {
+        let ([batch, tokens, _], device) = (z.dims(), z.device());
         let TransformerConfig { width, heads, in_channels, outputs, .. } = self.config;
         let mut x = self.embed(&z);
         let rotary = self.config.positions == Positions::Rotary;
         let mut shared = Shared {
-            cond: self.cond.forward(t, y),
-            rotation: rotary.then(|| Rotation::new(&line(tokens), heads, width, &z.device())),
+            cond: self.cond.forward(t, y, &self.conditions),
+            sequence: self.conditions.sequence(y, batch, &device),
+            rotation: rotary.then(|| Rotation::new(&line(tokens), heads, width, &device)),
             mask: self.mask(&z),
             dropout: self.config.dropout,
             rng,
@@ -396,17 +417,17 @@ fn line(tokens: usize) -> Vec<Vec<f64>> {
 }
 
 impl Net<3> for Transformer {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes) -> Tensor<3> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions) -> Tensor<3> {
         self.run(z, t, y, None)
     }
-    fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<3> {
+    fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<3> {
         self.run(z, t, y, Some(rng.stream("dropout")))
     }
-    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
-        y.check(rows, self.config.num_classes)
+    fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
+        self.conditions.check(y, rows)
     }
-    fn output_shape(&self, [rows, tokens, values]: [usize; 3], _: &Classes) -> Result<[usize; 3]> {
+    fn output_shape(&self, [rows, tokens, values]: [usize; 3], _: &Conditions) -> Result<[usize; 3]> {
         let TransformerConfig { vocabulary, in_channels, length, outputs, .. } = self.config;
         if tokens > length {
             let problem = format!("must be at least {tokens}, the tokens of a sequence of the data, got {length}");

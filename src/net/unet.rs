@@ -1,10 +1,13 @@
 //! The convolutional net of image diffusion.
 use super::{
-    Classes, Net, Task,
+    Conditions, Net, Task,
     config::{check_common, check_fits, check_positive, setters},
-    layers::{Attention, Conv, GroupNorm, Linear, TimeClassEmbedding, dropout, silu, upsample},
+    cross::{CrossAttention, Sequence},
+    embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
+    layers::{Attention, Conv, GroupNorm, Linear, TimeClassEmbedding, divisor, dropout, silu, upsample},
 };
 use crate::{
+    condition::ConditionSpec,
     error::{Error, Result},
     rng::Rng,
 };
@@ -39,6 +42,9 @@ pub struct UNetConfig {
     pub blocks: usize,
     /// Levels whose blocks are followed by self-attention. The middle, at the resolution of the last level, always has it.
     pub attention: Vec<usize>,
+    /// Levels whose blocks are followed by cross-attention to the tokens of conditions. The middle always has it, if there are such
+    /// conditions.
+    pub cross_attention: Vec<usize>,
     /// Channels of an attention head; heads are wider on levels whose channels it does not divide.
     #[doc(alias = "attention_head_dim")]
     pub head_channels: usize,
@@ -49,6 +55,9 @@ pub struct UNetConfig {
     #[doc(alias = "num_class_embeds")]
     #[serde(skip)]
     pub num_classes: usize,
+    /// Conditions besides the class.
+    #[serde(skip)]
+    pub conditions: Vec<ConditionSpec>,
     /// Dropout probability inside the residual blocks in training.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
@@ -68,9 +77,11 @@ impl Default for UNetConfig {
             channels: vec![32, 64],
             blocks: 2,
             attention: vec![],
+            cross_attention: vec![],
             head_channels: 32,
             groups: 8,
             num_classes: 0,
+            conditions: vec![],
             dropout: 0.0,
             time_features: 64,
             outputs: 1,
@@ -81,6 +92,7 @@ impl Default for UNetConfig {
 setters!(UNetConfig:
     with_blocks blocks usize,
     with_attention attention impl Into<Vec<usize>>,
+    with_cross_attention cross_attention impl Into<Vec<usize>>,
     with_head_channels head_channels usize,
     with_groups groups usize,
     with_num_classes num_classes usize,
@@ -95,9 +107,21 @@ impl UNetConfig {
         Self { in_channels, channels: channels.into(), ..Self::default() }
     }
 
-    /// Takes `in_channels`, `num_classes` and `outputs` from the task.
+    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
+    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
+        let (num_classes, conditions) = split_class(conditions);
+        Self { num_classes, conditions, ..self }
+    }
+
+    /// Takes `in_channels`, `num_classes`, `conditions` and `outputs` from the task.
     pub fn fit(self, task: &Task<'_>) -> Self {
-        Self { in_channels: task.size(0), num_classes: task.num_classes, outputs: task.outputs, ..self }
+        Self {
+            in_channels: task.size(0),
+            num_classes: task.num_classes,
+            conditions: task.conditions.to_vec(),
+            outputs: task.outputs,
+            ..self
+        }
     }
 
     /// Checks the configuration.
@@ -116,10 +140,18 @@ impl UNetConfig {
             );
             return Err(Error::invalid(problem).with_field("channels").with_remedy("for example [32, 64]"));
         }
-        if let Some(level) = self.attention.iter().find(|level| **level >= levels) {
-            let last = levels - 1;
-            let problem = format!("must hold levels 0 (full resolution) to {last} of `channels`, got level {level}");
-            return wrong("attention", problem);
+        for (field, listed) in [("attention", &self.attention), ("cross_attention", &self.cross_attention)] {
+            if let Some(level) = listed.iter().find(|level| **level >= levels) {
+                let last = levels - 1;
+                let problem =
+                    format!("must hold levels 0 (full resolution) to {last} of `channels`, got level {level}");
+                return wrong(field, problem);
+            }
+        }
+        check_conditions("unet", &self.conditions, Some(2), true)?;
+        if !self.cross_attention.is_empty() && !has_tokens(&self.conditions) {
+            let problem = "is attention to the tokens of a condition, and there is none of the kind `tokens`";
+            return Err(Error::invalid(problem).with_field("cross_attention").with_remedy("leave it out"));
         }
         check_positive(&[("blocks", self.blocks), ("groups", self.groups), ("head_channels", self.head_channels)])?;
         check_common(self.time_features, self.dropout, self.outputs)
@@ -138,7 +170,8 @@ impl UNetConfig {
     /// [`init`](Self::init) without the check, for any number of outputs.
     pub(super) fn build(&self, rng: &Rng, device: &Device) -> UNet {
         let (data, widths) = (self.in_channels, &self.channels[..]);
-        let build = Build { config: self, cond_width: 4 * widths[0], device };
+        let build = Build { config: self, cond_width: 4 * widths[0], tokens: has_tokens(&self.conditions), device };
+        let extra = extra_channels(&self.conditions);
         let last = widths.len() - 1;
         // The channels of the skip connections, in the order of the way down.
         let mut skips = vec![widths[0]];
@@ -157,6 +190,7 @@ impl UNetConfig {
         let middle = Middle {
             before: build.block(width, width, &middle.stream("before")),
             attention: build.attend(width, &middle.stream("attention")),
+            cross: build.tokens.then(|| build.cross(width, &middle.stream("cross"))),
             after: build.block(width, width, &middle.stream("after")),
         };
         let mut up = Vec::new();
@@ -170,15 +204,18 @@ impl UNetConfig {
             up.push(build.stage(level, &inputs, to, resize, &rng));
         }
         let (features, classes, cond_width) = (self.time_features, self.num_classes, build.cond_width);
+        let rest = rng.stream("conditions");
         UNet {
+            conditions: Embedders::new(classes, &self.conditions, cond_width, cond_width, &rest, device),
             cond: TimeClassEmbedding::new(features, classes, cond_width, &rng.stream("told"), device),
-            first: Conv::new([data, widths[0]], 3, &rng.stream("first"), device),
+            first: Conv::new([data + extra, widths[0]], 3, &rng.stream("first"), device),
             down,
             middle,
             up,
             norm: GroupNorm::new(width, self.groups, device),
             last: Conv::zero([width, self.outputs * data], 3, device),
             dropout: self.dropout,
+            in_channels: data,
         }
     }
 }
@@ -186,6 +223,8 @@ impl UNetConfig {
 struct Build<'a> {
     config: &'a UNetConfig,
     cond_width: usize,
+    /// Whether there are conditions of tokens.
+    tokens: bool,
     device: &'a Device,
 }
 
@@ -196,7 +235,9 @@ impl Build<'_> {
         let blocks = inputs.iter().enumerate().map(|(i, &from)| self.block(from, to, &stream("block", i))).collect();
         let attention =
             (0..inputs.len()).filter(|_| attends).map(|i| self.attend(to, &stream("attention", i))).collect();
-        Stage { blocks, attention, resize }
+        let crosses = self.tokens && self.config.cross_attention.contains(&level);
+        let cross = (0..inputs.len()).filter(|_| crosses).map(|i| self.cross(to, &stream("cross", i))).collect();
+        Stage { blocks, attention, cross, resize }
     }
 
     fn block(&self, from: usize, to: usize, rng: &Rng) -> Block {
@@ -211,6 +252,14 @@ impl Build<'_> {
         }
     }
 
+    fn cross(&self, channels: usize, rng: &Rng) -> Cross {
+        let heads = divisor(channels, channels / self.config.head_channels.clamp(1, channels));
+        Cross {
+            norm: GroupNorm::new(channels, self.config.groups, self.device),
+            attention: CrossAttention::new(channels, self.cond_width, heads, rng, self.device),
+        }
+    }
+
     fn attend(&self, channels: usize, rng: &Rng) -> Attention {
         Attention::new(channels, self.config.head_channels, self.config.groups, rng, self.device)
     }
@@ -221,6 +270,9 @@ impl Build<'_> {
 /// A residual block is group norm, SiLU, 3×3 convolution, group norm scaled and shifted by time and class, SiLU,
 /// dropout, 3×3 convolution; the last convolution is initially zero. Downsampling is a convolution of stride 2, upsampling
 /// nearest neighbors and a convolution.
+///
+/// Classes and vectors are embedded with the time; images and label maps are concatenated to z along the channels; tokens are read by
+/// cross-attention in the middle and after the blocks of the levels `cross_attention`.
 ///
 /// Images may have any size: a level has half the size of the one before, rounded up (28, 14, 7, 4, 2, 1), and the way up
 /// upsamples to exactly the size of that level on the way down, so nothing is padded or cropped.
@@ -235,6 +287,7 @@ impl Build<'_> {
 #[doc(alias = "UNet2DModel")]
 #[derive(Module, Debug)]
 pub struct UNet {
+    conditions: Embedders,
     cond: TimeClassEmbedding,
     first: Conv,
     down: Vec<Stage>,
@@ -243,12 +296,19 @@ pub struct UNet {
     norm: GroupNorm,
     last: Conv,
     dropout: f64,
+    in_channels: usize,
 }
 
 impl UNet {
-    fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, mut rng: Option<Rng>) -> Tensor<4> {
-        let shared = &mut Shared { cond: silu(self.cond.forward(t, y)), dropout: self.dropout, rng: rng.take() };
-        let mut x = self.first.forward(z);
+    fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, mut rng: Option<Rng>) -> Tensor<4> {
+        let [batch, ..] = z.dims();
+        let shared = &mut Shared {
+            cond: silu(self.conditions.with_time(&self.cond, t, y)),
+            sequence: self.conditions.sequence(y, batch, &z.device()),
+            dropout: self.dropout,
+            rng: rng.take(),
+        };
+        let mut x = self.first.forward(self.conditions.concatenate(z, y));
         let mut skips = vec![x.clone()];
         for stage in &self.down {
             for index in 0..stage.blocks.len() {
@@ -262,6 +322,9 @@ impl UNet {
         }
         x = self.middle.before.forward(x, shared);
         x = self.middle.attention.forward(x);
+        if let Some(cross) = &self.middle.cross {
+            x = cross.forward(x, shared);
+        }
         x = self.middle.after.forward(x, shared);
         for stage in &self.up {
             for index in 0..stage.blocks.len() {
@@ -278,18 +341,18 @@ impl UNet {
 }
 
 impl Net<4> for UNet {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes) -> Tensor<4> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions) -> Tensor<4> {
         self.run(z, t, y, None)
     }
-    fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<4> {
+    fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<4> {
         self.run(z, t, y, Some(rng.stream("dropout")))
     }
-    fn check_condition(&self, y: &Classes, rows: usize) -> Result<()> {
-        y.check(rows, self.cond.num_classes())
+    fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
+        self.conditions.check(y, rows)
     }
-    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Classes) -> Result<[usize; 4]> {
-        check_fits("in_channels", self.first.weight.dims()[1], channels, "channels")?;
+    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Conditions) -> Result<[usize; 4]> {
+        check_fits("in_channels", self.in_channels, channels, "channels")?;
         Ok([rows, self.last.weight.dims()[0], h, w])
     }
 }
@@ -298,6 +361,8 @@ impl Net<4> for UNet {
 struct Shared {
     /// Embedding of the condition after the activation, `[batch, cond_width]`.
     cond: Tensor<2>,
+    /// Embedded tokens of conditions.
+    sequence: Option<Sequence>,
     dropout: f64,
     rng: Option<Rng>,
 }
@@ -308,14 +373,20 @@ struct Stage {
     blocks: Vec<Block>,
     /// One per block, or none.
     attention: Vec<Attention>,
+    /// One per block, or none.
+    cross: Vec<Cross>,
     resize: Option<Conv>,
 }
 
 impl Stage {
     fn apply(&self, index: usize, x: Tensor<4>, shared: &mut Shared) -> Tensor<4> {
         let x = self.blocks[index].forward(x, shared);
-        match self.attention.get(index) {
+        let x = match self.attention.get(index) {
             Some(attention) => attention.forward(x),
+            None => x,
+        };
+        match self.cross.get(index) {
+            Some(cross) => cross.forward(x, shared),
             None => x,
         }
     }
@@ -325,7 +396,25 @@ impl Stage {
 struct Middle {
     before: Block,
     attention: Attention,
+    cross: Option<Cross>,
     after: Block,
+}
+
+/// Cross-attention of pixels to the tokens of conditions, after a group norm: `x + attention(norm(x), tokens)`.
+#[derive(Module, Debug)]
+struct Cross {
+    norm: GroupNorm,
+    attention: CrossAttention,
+}
+
+impl Cross {
+    fn forward(&self, x: Tensor<4>, shared: &mut Shared) -> Tensor<4> {
+        let Shared { sequence: Some(sequence), dropout, rng, .. } = shared else { return x };
+        let [batch, channels, h, w] = x.dims();
+        let pixels = self.norm.forward(x.clone()).reshape([batch, channels, h * w]).swap_dims(1, 2);
+        let y = self.attention.forward(pixels, sequence, *dropout, rng);
+        x + y.swap_dims(1, 2).reshape([batch, channels, h, w])
+    }
 }
 
 #[derive(Module, Debug)]

@@ -2,6 +2,7 @@
 use super::{AdamW, Coupling};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The settings of a training run: `[train]` of a recipe.
 #[doc(alias("TrainingArguments", "TrainingConfig"))]
@@ -48,6 +49,10 @@ pub struct Train {
     #[doc(alias("p_uncond", "cond_drop_prob"))]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cond_dropout: f64,
+    /// Probability that a part of a sample's condition is dropped, by the name of the part: beside `cond_dropout`, which drops all of
+    /// them together. In a recipe, `dropout` of `[condition.NAME]`.
+    #[serde(skip)]
+    pub cond_dropouts: BTreeMap<String, f64>,
     /// How the noise of a batch is paired with its data: independently, or by optimal transport. Default: independent.
     #[doc(alias("minibatch_ot", "ot_cfm"))]
     pub coupling: Coupling,
@@ -82,6 +87,7 @@ impl Default for Train {
             clip: 1.0,
             ema_decay: 0.999,
             cond_dropout: 0.1,
+            cond_dropouts: BTreeMap::new(),
             coupling: Coupling::Independent,
             noise_offset: 0.0,
             input_perturbation: 0.0,
@@ -133,7 +139,7 @@ impl Train {
         let rule = |holds: bool, field: &str, problem: String| {
             if holds { Ok(()) } else { Err(Error::invalid(problem).with_field(field)) }
         };
-        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = *self;
+        let Self { steps, batch, accumulate, shards, lr, clip, ema_decay, cond_dropout, .. } = self.clone();
         rule(steps > 0, "steps", "must be 1 or more, got 0".into())?;
         rule(batch > 0, "batch", "must be 1 or more, got 0".into())?;
         rule(
@@ -149,6 +155,9 @@ impl Train {
         for (value, field) in [(self.noise_offset, "noise_offset"), (self.input_perturbation, "input_perturbation")] {
             let problem = format!("must be a finite number of 0 or more, got {value}");
             rule(value >= 0.0 && value.is_finite(), field, problem)?;
+        }
+        if let Some((name, p)) = self.cond_dropouts.iter().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
+            return rule(false, "cond_dropouts", format!("must be in [0, 1], got {p} for the condition `{name}`"));
         }
         rule(clip >= 0.0, "clip", format!("must be 0 or more, got {clip}"))?;
         self.adam.check().map_err(|error| error.with_field("adam"))

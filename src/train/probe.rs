@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     loss::Objective,
     model::{Losses, Model, softmax_twice},
-    net::{Net, caught},
+    net::{Condition as _, Net, caught},
     noise::Noise,
     rng::Rng,
     spacing::{Spacing, training_times},
@@ -15,6 +15,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
+use std::collections::BTreeMap;
 
 /// Outputs of more numbers per row are not computed, only their shape is checked: they would be a share of the memory of training.
 const LARGE: usize = 1 << 20;
@@ -26,6 +27,7 @@ pub(super) fn probe<const D: usize, N: Net<D>, T: Transform<D>>(
     model: &Model<D, N, T>,
     data: &dyn Data<T::Raw, N::Condition>,
     objective: &Objective<D>,
+    dropouts: &BTreeMap<String, f64>,
     device: &Device,
 ) -> Result<bool> {
     let (model, device) = (&model.valid(), &device.clone().inner());
@@ -35,6 +37,10 @@ pub(super) fn probe<const D: usize, N: Net<D>, T: Transform<D>>(
     let rows: Vec<usize> = (0..data.len().min(2)).collect();
     let rng = Rng::new(0).stream("probe");
     let (raw, y) = data.batch(&rows, &rng.stream("data"), device);
+    if let Some(name) = dropouts.keys().find(|name| !y.names().contains(&name.as_str())) {
+        let problem = format!("names the condition `{name}`, and the data have {:?}", y.names());
+        return Err(Error::invalid(problem).with_field("cond_dropouts").with_remedy("name a condition of the data"));
+    }
     let x = caught("the transform cannot encode the data", || model.transform.encode(raw.clone()))
         .map_err(|error| error.with_remedy("use data that the transform is for"))?;
     let noise = &**model.noise();

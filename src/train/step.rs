@@ -50,6 +50,8 @@ struct StepBatch<'a, const D: usize, R, Y> {
     rows: Vec<usize>,
     times: WeightedTimes,
     dropped: Vec<bool>,
+    /// Of the parts of the condition that are dropped one by one, those of the batch.
+    dropped_parts: Vec<(String, Vec<bool>)>,
     /// Offset and perturbation of the noise, and the number of the noise that each row receives; `None` if it is independent and
     /// standard normal.
     corrupted: Option<(f64, f64, Vec<usize>)>,
@@ -102,13 +104,29 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let times = self.times.sample_weighted(rows.len(), &mut rng.stream("times"), &self.history);
         let uniforms = rng.stream("drop").uniforms(rows.len(), 1);
         let dropped = uniforms.into_iter().map(|u| u < self.settings.cond_dropout).collect();
+        let part = |(name, p): (&String, &f64)| {
+            let uniforms = rng.stream("drop").stream(name).uniforms(rows.len(), 1);
+            (name.clone(), uniforms.into_iter().map(|u| u < *p).collect())
+        };
+        let dropped_parts = self.settings.cond_dropouts.iter().map(part).collect();
         let (objective, device) = (self.objective.clone(), self.device.clone());
         let corrupted = self.settings.corrupts().then(|| {
             let settings = &self.settings;
             let pairs = settings.pairs::<D, N, T>(&self.model.transform, self.data, &rows, &rng, &self.device);
             (settings.noise_offset, settings.input_perturbation, pairs)
         });
-        StepBatch { step: self.done, data: self.data, objective, device, rng, rows, times, dropped, corrupted }
+        StepBatch {
+            step: self.done,
+            data: self.data,
+            objective,
+            device,
+            rng,
+            rows,
+            times,
+            dropped,
+            dropped_parts,
+            corrupted,
+        }
     }
 
     /// The rows of the data of a step: a new permutation of the data for each epoch, without gaps.
@@ -191,6 +209,7 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
         let (n, rng) = (self.rows.len() as f64, self.rng.from_row(rows.start as u64));
         let (raw, y) = self.data.batch(&self.rows[rows.clone()], &rng.stream("data"), &self.device);
         model.net.check_condition(&y, rows.len())?;
+        let y = self.dropped_parts.iter().fold(y, |y, (name, drop)| y.without_named(name, &drop[rows.clone()]));
         let y = y.without(&self.dropped[rows.clone()]);
         let t = &self.times.times[rows.clone()];
         let corruption = self.corrupted.as_ref().map(|(noise_offset, input_perturbation, pairs)| Corruption {

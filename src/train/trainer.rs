@@ -20,7 +20,7 @@ use std::sync::Arc;
 ///
 /// ```no_run
 /// # use tweedie::{data::Samples, loss::Simple, model::Model, net::Net, noise::*, schedule::*, train::Train};
-/// # fn example<N: Net<4, Condition = tweedie::net::Classes>>(net: N, digits: Samples<4>) -> tweedie::Result<()> {
+/// # fn example<N: Net<4, Condition = tweedie::condition::Conditions>>(net: N, digits: Samples<4>) -> tweedie::Result<()> {
 /// let model = Model::new(Gaussian::new(Cosine::new(1000)), net)?;
 /// let mut trainer = model.train(&digits, Simple {}, Train::default())?;
 /// while let Some(step) = trainer.next().transpose()? {
@@ -108,7 +108,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             )
             .with_remedy("train a part of it, without `no_grad` or `freeze`"));
         }
-        let pass = || probe(&model, data, &objective, &device);
+        let pass = || probe(&model, data, &objective, &settings.cond_dropouts, &device);
         let draws = match net::has_training_layers(&model) {
             true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, pass).map(|_| true)?,
             false => pass()?,

@@ -8,7 +8,7 @@ use tweedie::{
     denoise::Denoiser,
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
-    net::{Classes, Net, layers},
+    net::{Classes, Conditions, Net, layers},
     noise::{DynDistribution, Estimate, Gaussian, Noise},
     sample::{Ancestral, Heun, Multistep, Properties, Sampler, SdeHeun, StepIntegral, TimePoint, TimeStep},
     schedule::{FlowMatching, Linear, OrnsteinUhlenbeck, Schedule},
@@ -393,10 +393,10 @@ impl Blocks {
     }
 }
 impl Net<2> for Blocks {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
-        let all = layers::silu(self.embedding.forward(t.clone(), y));
-        let late = layers::silu(self.embedding.forward(t.zeros_like(), y));
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
+        let all = layers::silu(self.embedding.forward(t.clone(), &y.to_classes()));
+        let late = layers::silu(self.embedding.forward(t.zeros_like(), &y.to_classes()));
         // Of the same width; added, so that its parameters are used in any case.
         let classless = layers::silu(self.classless.forward(t, &Classes::none()));
         let mut x = z;
@@ -417,7 +417,7 @@ impl Net<2> for Blocks {
         }
         self.last.forward(x)
     }
-    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<2> {
+    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<2> {
         match self.slip {
             Lost::Training => self.forward(z, t * 1000.0, y),
             Lost::Together => {
@@ -437,7 +437,7 @@ fn a_net_that_loses_time_class_or_shift_in_a_part_of_itself_breaks_a_law() {
     const EFFECT: &str = "every output of a layer that reads t or the condition has an effect";
     let z = Rng::new(2).normal_tensor([4, 3], &Device::flex(), DType::F32);
     let of = |slip| {
-        let checks = laws::net(&Blocks::new(slip), &z, &Classes::from([0, 1, 2, 0]), [4, 3]);
+        let checks = laws::net(&Blocks::new(slip), &z, &Conditions::classes([0, 1, 2, 0]), [4, 3]);
         for law in [TIME, CONDITION, EFFECT] {
             assert!(checks.iter().any(|check| check.law == law), "{law} was not measured");
         }

@@ -9,7 +9,7 @@ use tweedie::{
     denoise::Denoiser,
     exact::{ComponentCovariance, Mixture},
     laws::Check,
-    net::{Classes, Net},
+    net::{Classes, Conditions, Net},
     noise::Gaussian,
     sample::{Sampler, TimeStep},
 };
@@ -69,8 +69,8 @@ pub fn times(n: usize) -> Tensor<1> {
     Tensor::from_data(times.as_slice(), &device())
 }
 /// Classes 0 to 2; one row in four is unconditional.
-pub fn labels(n: usize) -> Classes {
-    Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect())
+pub fn labels(n: usize) -> Conditions {
+    Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect()).into()
 }
 
 /// The mixture of three components in the plane that the reference numbers are for.
@@ -115,7 +115,7 @@ pub fn moved<M: Module>(net: M) -> M {
     net.map(&mut Move(Rng::new(5).stream("moved")))
 }
 /// The bits of the gradient of the output's mean square by each parameter, with the parameter's name.
-pub fn slopes<const D: usize, N: Net<D, Condition = Classes>>(
+pub fn slopes<const D: usize, N: Net<D, Condition = Conditions>>(
     net: &N,
     z: Tensor<D>,
 ) -> Vec<(String, Option<Vec<u32>>)> {

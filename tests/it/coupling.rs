@@ -9,7 +9,7 @@ use tweedie::{
     data::Samples,
     loss::{Batch, Loss, Simple, per_sample},
     model::Model,
-    net::{Classes, Mlp, MlpConfig, Net},
+    net::{Conditions, Mlp, MlpConfig, Net},
     noise::{Discrete, Gaussian, Noise, Prediction},
     schedule::{FlowMatching, Linear, Schedule, VariancePreserving},
     train::{Coupling, Train, optimal_pairs},
@@ -80,7 +80,7 @@ struct Spy(Arc<Mutex<Vec<Seen>>>);
 impl<const D: usize> Loss<D> for Spy {
     fn compute(&self, batch: &Batch<D>) -> Tensor<1> {
         let read = |x: &Tensor<D>| host(x.clone());
-        let classes = batch.condition::<Classes>().map_or(vec![], |classes| classes.0.to_vec());
+        let classes = batch.condition::<Conditions>().map_or(vec![], |y| y.to_classes().0.to_vec());
         let eps = batch.eps.as_ref().map_or(vec![], read);
         self.0.lock().unwrap().push((
             read(&batch.x),
@@ -105,8 +105,8 @@ struct Echo {
     net: Mlp,
 }
 impl<const D: usize> Net<D> for Echo {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<D>, t: Tensor<1>, y: &Classes) -> Tensor<D> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<D>, t: Tensor<1>, y: &Conditions) -> Tensor<D> {
         let rows = z.dims()[0];
         let point = Tensor::<2>::zeros([rows, 1], &z.device());
         let mut shape = [1; D];

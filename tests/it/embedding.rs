@@ -11,7 +11,7 @@ use tweedie::{
     denoise::Denoiser,
     loss::{Loss, Objective, Prior, Rounding, Simple, Vlb},
     model::Model,
-    net::{Classes, Mlp, MlpConfig, Net, Pixels, PixelsConfig, Transformer, TransformerConfig, UNetConfig},
+    net::{Conditions, Mlp, MlpConfig, Net, Pixels, PixelsConfig, Transformer, TransformerConfig, UNetConfig},
     noise::{Discrete, Estimate, Gaussian, Noise, Prediction},
     sample::Ddim,
     schedule::{Cosine, Sqrt},
@@ -109,7 +109,7 @@ fn gradients_of_the_objective_by_table_and_bias_match_central_differences() {
         let mut model = model(4, 3, 3, normalized);
         model.net = moved(moved(model.net));
         let loss = |model: &Words, raw| {
-            let losses = model.losses(raw, &[0.3, 0.8], &Classes::none(), &objective(), &Rng::new(6), false);
+            let losses = model.losses(raw, &[0.3, 0.8], &Conditions::none(), &objective(), &Rng::new(6), false);
             assert_eq!(losses.terms.len(), 4);
             losses.total().sum()
         };
@@ -138,7 +138,7 @@ fn gradients_of_the_objective_by_table_and_bias_match_central_differences() {
 fn rounding_is_a_cross_entropy_at_the_first_time() {
     let model = model(4, 3, 3, false);
     let raw = Tensor::<3>::from_floats([[[0.0], [3.0], [2.0]]], &device());
-    let losses = model.losses(raw.clone(), &[0.7], &Classes::none(), &Rounding::new().into(), &Rng::new(6), false);
+    let losses = model.losses(raw.clone(), &[0.7], &Conditions::none(), &Rounding::new().into(), &Rng::new(6), false);
     let found = losses.total().into_scalar::<f32>();
     // The same by hand: ε from x_t = α x + σ ε, x₀ at 1/50, the softmax of inner products.
     let path = Noise::<3>::path(model.noise()).expect("Gaussian");
@@ -171,7 +171,7 @@ fn the_prior_term_is_the_kl_divergence_at_the_end() {
     let model = Model::new(noise, net).unwrap().with_transform(embedding);
     let end = Noise::<3>::path(model.noise()).expect("Gaussian").at(1.0);
     let losses =
-        model.losses(tokens(1, 2).clamp_max(3.0), &[0.5], &Classes::none(), &Prior {}.into(), &Rng::new(1), false);
+        model.losses(tokens(1, 2).clamp_max(3.0), &[0.5], &Conditions::none(), &Prior {}.into(), &Rng::new(1), false);
     let found = f64::from(losses.total().into_scalar::<f32>());
     let square = floats(losses.x.clone()).iter().map(|x| f64::from(x * x)).sum::<f64>() / 6.0;
     // KL(N(αx, σ²) ‖ N(0, s²)) with s what sampling starts from.
@@ -208,14 +208,14 @@ fn rounding_refuses_other_noises_and_transforms() {
 
 /// Four tokens, the same or, in odd rows, one more from each to the next.
 struct Sentences;
-impl Data<Tensor<3>, Classes> for Sentences {
+impl Data<Tensor<3>, Conditions> for Sentences {
     fn len(&self) -> usize {
         64
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Classes) {
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Conditions) {
         let numbers: Vec<f32> =
             rows.iter().flat_map(|row| (0..4).map(move |i| ((row / 2 + i * (row % 2)) % 5) as f32)).collect();
-        (Tensor::from_data(TensorData::new(numbers, [rows.len(), 4, 1]), device), Classes::none())
+        (Tensor::from_data(TensorData::new(numbers, [rows.len(), 4, 1]), device), Conditions::none())
     }
 }
 
@@ -266,7 +266,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
     let mut trainer = deeper.train(&Sentences, Simple {} + Rounding::new(), settings)?;
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.model();
-    let words = model.sample(&Ddim { eta: 0.0 }, 25, [64, 4, 6], &Classes::none(), &Rng::new(1))?;
+    let words = model.sample(&Ddim { eta: 0.0 }, 25, [64, 4, 6], &Conditions::none(), &Rng::new(1))?;
     assert_eq!(words.dims(), [64, 4, 1]);
     let right = |words: Vec<f32>| {
         let steps = |row: &[f32]| (0..3).map(|i| (row[i + 1] - row[i]).rem_euclid(5.0)).collect::<Vec<_>>();
@@ -276,7 +276,7 @@ fn a_model_with_an_embedding_learns_sentences() -> Result<(), Error> {
     let plain = right(floats(words));
     assert!(plain > 48, "{plain} of 64");
     // The same trajectory with rounded estimates.
-    let rounded = Rounded { model: model.conditioned(&Classes::none()), embedding: &model.transform, until: 0.8 };
+    let rounded = Rounded { model: model.conditioned(&Conditions::none()), embedding: &model.transform, until: 0.8 };
     let points = tweedie::sample::trajectory(
         &rounded as &dyn Denoiser<3>,
         &Ddim { eta: 0.0 },
@@ -328,8 +328,8 @@ struct Say {
     inner: Mlp,
 }
 impl Net<4> for Say {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<4>, _: Tensor<1>, _: &Classes) -> Tensor<4> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<4>, _: Tensor<1>, _: &Conditions) -> Tensor<4> {
         let c = z.dims()[1];
         let channels = (0..c).flat_map(|c| (0..4).map(move |k| (c, k)));
         let outputs = channels.map(|(c, k)| z.clone().narrow(1, c, 1) + (100 * c + 10 * k) as f64);
@@ -342,9 +342,9 @@ fn pixels_enter_as_grey_levels_and_leave_as_logits() {
     let inner = Say { inner: MlpConfig::new(1).init(&Rng::new(1), &device()).unwrap() };
     let net = Pixels::new(inner, [2, 3, 5], 4);
     let z = (tokens(2, 30) * 0.4).floor();
-    let y = floats(net.forward(z.clone(), Tensor::zeros([2], &device()), &Classes::none()));
+    let y = floats(net.forward(z.clone(), Tensor::zeros([2], &device()), &Conditions::none()));
     let hot: Tensor<3> = tweedie::transform::OneHot { k: 4 }.encode(z.clone().int().squeeze_dim::<2>(2));
-    let same = floats(net.forward(hot, Tensor::zeros([2], &device()), &Classes::none()));
+    let same = floats(net.forward(hot, Tensor::zeros([2], &device()), &Conditions::none()));
     for (i, level) in floats(z).into_iter().enumerate() {
         for k in 0..4 {
             let expected = 100.0 * ((i % 30) / 15) as f32 + 10.0 * k as f32 + level * 2.0 / 3.0 - 1.0;
@@ -364,7 +364,7 @@ fn a_unet_learns_pixels_of_categories() {
     let z = Tensor::<3>::from_data(z.into_data(), &device);
     let mut last = 0.0;
     for step in 0..80 {
-        let logits = net.forward(z.clone(), Tensor::zeros([4], &device), &Classes::none());
+        let logits = net.forward(z.clone(), Tensor::zeros([4], &device), &Conditions::none());
         let loss = tweedie_kernels::ops::log_softmax(logits).gather(2, target.clone()).mean().neg();
         last = loss.clone().into_scalar::<f32>();
         assert!(

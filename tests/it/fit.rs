@@ -10,7 +10,7 @@ use tweedie::{
     likelihood,
     loss::{Batch, CrossEntropy, Loss, Objective, Simple, Vlb, per_sample},
     model::Model,
-    net::{Classes, DitConfig, Layer, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
+    net::{Conditions, DitConfig, Layer, MlpConfig, Net, PixelsConfig, TransformerConfig, UNetConfig},
     noise::{Discrete, Gaussian, Noise, Variance},
     sample::{Analytic, Ancestral, Blocks, Ddim, trajectory, trajectory_from},
     schedule::{Cosine, FlowMatching},
@@ -45,14 +45,14 @@ fn initial<N>(init: impl Fn(&Rng, &Device) -> Result<N>) -> N {
 
 /// The error of training, which is also that of sampling data of this shape with these classes, if the classes are given.
 #[track_caller]
-fn refused<const D: usize, N: Net<D, Condition = Classes>>(
+fn refused<const D: usize, N: Net<D, Condition = Conditions>>(
     net: N,
     noise: impl Noise<D> + 'static,
     data: &Samples<D>,
     objective: impl Into<Objective<D>>,
 ) -> Error {
-    let (_, y) = Data::<Tensor<D>, Classes>::batch(data, &[0, 11], &Rng::new(0), &device());
-    let (x, _) = Data::<Tensor<D>, Classes>::batch(data, &[0, 11], &Rng::new(0), &device());
+    let (_, y) = Data::<Tensor<D>, Conditions>::batch(data, &[0, 11], &Rng::new(0), &device());
+    let (x, _) = Data::<Tensor<D>, Conditions>::batch(data, &[0, 11], &Rng::new(0), &device());
     let model = Model::new(noise, net).unwrap();
     let sampled = model.sample(&Ancestral {}, 3, x.dims(), &y, &Rng::new(0)).map(|_| ());
     let error = model.train(data, objective, settings()).map(|_| ()).expect_err("refused");
@@ -161,8 +161,8 @@ impl Own {
     }
 }
 impl Net<2> for Own {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Conditions) -> Tensor<2> {
         z.matmul(self.weight.val())
     }
 }
@@ -217,11 +217,11 @@ fn a_loss_without_one_number_per_row_and_a_transform_of_other_data_are_refused()
 
 /// Data that do not know their labels before they are read.
 struct Stream;
-impl Data<Tensor<2>, Classes> for Stream {
+impl Data<Tensor<2>, Conditions> for Stream {
     fn len(&self) -> usize {
         12
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Classes) {
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
         let label = |row: &usize| if *row == 7 { 9 } else { 0 };
         (Tensor::ones([rows.len(), 2], device), rows.iter().map(label).collect::<Vec<_>>().into())
     }
@@ -251,10 +251,10 @@ fn a_trajectory_and_a_bound_of_another_shape_or_class_are_refused() {
     let config = MlpConfig::new(2).with_hidden([8]).with_num_classes(3);
     let model = Model::<2, _>::new(gaussian(), initial(|rng, device| config.init(rng, device))).unwrap();
     let rng = Rng::new(0);
-    let known = Classes::from([0, 1]);
+    let known = Conditions::classes([0, 1]);
     for (shape, y, part) in [
         ([2, 3], known.clone(), "`features` must be 3"),
-        ([2, 2], Classes::from([0, 3]), "class 3 was given to a net of 3 classes"),
+        ([2, 2], Conditions::classes([0, 3]), "class 3 was given to a net of 3 classes"),
         ([3, 2], known.clone(), "2 classes were given for a batch of 3"),
     ] {
         let (one, two) = (model.conditioned(&y), model.guided(&y, 3.0));
@@ -279,11 +279,11 @@ fn a_sequence_longer_than_the_net_is_sampled_by_windows() {
     let model = Model::new(absorbing(4), initial(|rng, device| config.init(rng, device))).unwrap();
     let sample = |window: usize| {
         let sampler = Blocks { sampler: Analytic {}, block: 3, window: Some(window) };
-        model.sample(&sampler, 5, [2, 15, 1], &Classes::none(), &Rng::new(0))
+        model.sample(&sampler, 5, [2, 15, 1], &Conditions::none(), &Rng::new(0))
     };
     assert_eq!(sample(6).unwrap().dims(), [2, 15, 1]);
     said(&sample(7).unwrap_err(), "length", "must be at least 7");
-    assert!(model.sample(&Analytic {}, 5, [2, 15, 1], &Classes::none(), &Rng::new(0)).is_err());
+    assert!(model.sample(&Analytic {}, 5, [2, 15, 1], &Conditions::none(), &Rng::new(0)).is_err());
 }
 
 /// One-hot vectors and category indices are both data of the same noise.

@@ -9,7 +9,7 @@ use tweedie::{
     data::Samples,
     loss::Simple,
     model::Model,
-    net::{Classes, Net, TransformerConfig},
+    net::{Conditions, Net, TransformerConfig},
     noise::Gaussian,
     schedule::Cosine,
     train::{AdamW, Checkpoint, Moments, Parameters, Train},
@@ -87,10 +87,10 @@ impl Parts {
     }
 }
 impl Net<2> for Parts {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, _: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, _: Tensor<1>, y: &Conditions) -> Tensor<2> {
         let x = z.matmul(self.always.val()) + self.nothing.val().unsqueeze() * 0.0;
-        let ones: Vec<f32> = y.0.iter().map(|class| f32::from(u8::from(*class == Some(1)))).collect();
+        let ones: Vec<f32> = y.to_classes().0.iter().map(|class| f32::from(u8::from(*class == Some(1)))).collect();
         if ones.iter().all(|one| *one == 0.0) {
             return x;
         }

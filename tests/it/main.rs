@@ -3,6 +3,7 @@ mod book;
 mod bounds;
 mod broken;
 mod common;
+mod conditions;
 mod coupling;
 mod discrete;
 mod embedding;

@@ -8,8 +8,8 @@ use burn::{
 use tweedie::{
     Rng,
     net::{
-        Classes, Condition, Dit, DitConfig, Mlp, MlpConfig, Net, PixelsConfig, Positions, Softmax, Task, Transformer,
-        TransformerConfig, UNet, UNetConfig, layers,
+        Classes, Condition, Conditions, Dit, DitConfig, Mlp, MlpConfig, Net, PixelsConfig, Positions, Softmax, Task,
+        Transformer, TransformerConfig, UNet, UNetConfig, layers,
     },
     train::Parameters,
 };
@@ -18,7 +18,8 @@ use tweedie_kernels::ops::linear;
 /// The parameters that a configuration counts are those of the net, and a net twice as wide has more of everything.
 #[test]
 fn footprints_count_the_parameters() {
-    let images = Task { shape: &[3, 9, 16], num_classes: 4, outputs: 2, categories: None, image: None };
+    let images =
+        Task { shape: &[3, 9, 16], num_classes: 4, conditions: &[], outputs: 2, categories: None, image: None };
     let (rng, device) = (Rng::new(0), device());
     for channels in [vec![8], vec![8, 12, 12], vec![6, 6, 10]] {
         for (attention, blocks) in [(vec![], 1), (vec![0], 2)] {
@@ -29,7 +30,14 @@ fn footprints_count_the_parameters() {
             assert!(own.training > own.inference && own.inference > 8.0 * 144.0, "{own:?}");
         }
     }
-    let task = Task { shape: &[192, 1], num_classes: 2, outputs: 1, categories: Some(5), image: Some([3, 8, 8]) };
+    let task = Task {
+        shape: &[192, 1],
+        num_classes: 2,
+        conditions: &[],
+        outputs: 1,
+        categories: Some(5),
+        image: Some([3, 8, 8]),
+    };
     let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]), ..PixelsConfig::default() };
     let net = pixels.clone().fit(&task).unwrap().init(&rng, &device).unwrap();
     assert_eq!(pixels.footprint(&task).parameters, net.num_params() as f64);
@@ -39,8 +47,8 @@ fn footprints_count_the_parameters() {
         let own = config.footprint(&images);
         assert_eq!(own.parameters, config.fit(&images).init(&rng, &device).unwrap().num_params() as f64);
     }
-    let text = Task { shape: &[12, 1], num_classes: 0, outputs: 1, categories: Some(11), image: None };
-    let vectors = Task { shape: &[12, 7], num_classes: 3, outputs: 2, categories: None, image: None };
+    let text = Task { shape: &[12, 1], num_classes: 0, conditions: &[], outputs: 1, categories: Some(11), image: None };
+    let vectors = Task { shape: &[12, 7], num_classes: 3, conditions: &[], outputs: 2, categories: None, image: None };
     for task in [text, vectors] {
         for (tied, time, positions) in [(false, true, Positions::Rotary), (true, false, Positions::Learned)] {
             let tied = tied && task.categories.is_some();
@@ -51,7 +59,7 @@ fn footprints_count_the_parameters() {
             assert_eq!(own.parameters, net.num_params() as f64, "{tied} {time}");
         }
     }
-    let points = Task { shape: &[3], num_classes: 2, outputs: 1, categories: None, image: None };
+    let points = Task { shape: &[3], num_classes: 2, conditions: &[], outputs: 1, categories: None, image: None };
     let config = MlpConfig::new(1).with_hidden([12, 20]);
     assert_eq!(
         config.footprint(&points).parameters,
@@ -122,7 +130,7 @@ fn a_unet_keeps_any_size_at_any_number_of_levels() {
         let config = UNetConfig::new(data, channels.clone()).with_blocks(1).with_attention([0]).with_outputs(outputs);
         let net = moved(config.init(&Rng::new(1), &device()).unwrap());
         let z = normal("z", [2, data, size[0], size[1]]);
-        let y = net.forward(z, times(2), &Classes::none());
+        let y = net.forward(z, times(2), &Conditions::none());
         assert_eq!(y.dims(), [2, outputs * data, size[0], size[1]], "{channels:?}");
     }
 }
@@ -133,36 +141,36 @@ fn outputs_are_zero_before_training() {
     let y = net.forward(normal("z", [3, 1, 7, 7]), times(3), &labels(3));
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     let net = MlpConfig::new(2).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
-    let y = net.forward(normal("z", [3, 2]), times(3), &Classes::none());
+    let y = net.forward(normal("z", [3, 2]), times(3), &Conditions::none());
     assert_eq!(y.dims(), [3, 4]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     for tied in [false, true] {
         let net = TransformerConfig::new(10, 5).with_tied(tied).init(&Rng::new(1), &device()).unwrap();
-        let y = net.forward(tokens(3, 4), times(3), &Classes::none());
+        let y = net.forward(tokens(3, 4), times(3), &Conditions::none());
         assert_eq!(y.dims(), [3, 4, 10]);
         assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     }
     let net = TransformerConfig::continuous(6, 5).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
-    let y = net.forward(normal("z", [3, 4, 6]), times(3), &Classes::none());
+    let y = net.forward(normal("z", [3, 4, 6]), times(3), &Conditions::none());
     assert_eq!(y.dims(), [3, 8, 6]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
     let net = DitConfig::new(1).with_width(32).with_depth(1).with_outputs(2).init(&Rng::new(1), &device()).unwrap();
-    let y = net.forward(normal("z", [3, 1, 7, 9]), times(3), &Classes::none());
+    let y = net.forward(normal("z", [3, 1, 7, 9]), times(3), &Conditions::none());
     assert_eq!(y.dims(), [3, 2, 7, 9]);
     assert!(bits(y).iter().all(|bits| bits << 1 == 0));
 }
 
 #[test]
 fn outputs_depend_on_class_and_time() {
-    fn check<const D: usize, N: Net<D, Condition = Classes>>(net: N, z: Tensor<D>) {
-        let at = |t: f32, y: &Classes| bits(net.forward(z.clone(), Tensor::from_data([t, t], &device()), y));
-        let one = at(0.5, &Classes::from([1, 1]));
-        assert_eq!(one, at(0.5, &Classes::from([1, 1])));
-        assert_ne!(one, at(0.5, &Classes::from([2, 1])));
-        assert_ne!(one, at(0.501, &Classes::from([1, 1])));
-        let none = at(0.5, &Classes::none());
+    fn check<const D: usize, N: Net<D, Condition = Conditions>>(net: N, z: Tensor<D>) {
+        let at = |t: f32, y: &Conditions| bits(net.forward(z.clone(), Tensor::from_data([t, t], &device()), y));
+        let one = at(0.5, &Conditions::classes([1, 1]));
+        assert_eq!(one, at(0.5, &Conditions::classes([1, 1])));
+        assert_ne!(one, at(0.5, &Conditions::classes([2, 1])));
+        assert_ne!(one, at(0.501, &Conditions::classes([1, 1])));
+        let none = at(0.5, &Conditions::none());
         assert_ne!(one, none);
-        assert_eq!(none, at(0.5, &Classes::from([1, 1]).without(&[true, true])));
+        assert_eq!(none, at(0.5, &Conditions::classes([1, 1]).without(&[true, true])));
     }
     check(unet(), normal("z", [2, 2, 5, 5]));
     check(mlp(), normal("z", [2, 3]));
@@ -174,7 +182,7 @@ fn outputs_depend_on_class_and_time() {
 /// With the weights of all modulations but one at zero, the output depends on time and class through that one alone.
 #[test]
 fn every_modulation_reads_time_and_class() {
-    fn check<const D: usize, N: Net<D, Condition = Classes>>(net: N, z: Tensor<D>, count: usize) {
+    fn check<const D: usize, N: Net<D, Condition = Conditions>>(net: N, z: Tensor<D>, count: usize) {
         let whole = Parameters::of(&net);
         let modulations: Vec<String> = whole
             .to_host()
@@ -232,7 +240,7 @@ fn gradients_reach_every_parameter() {
 
 #[test]
 fn a_row_has_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
-    fn check<const D: usize, N: Net<D, Condition = Classes> + Sync>(net: N, z: Tensor<D>) {
+    fn check<const D: usize, N: Net<D, Condition = Conditions> + Sync>(net: N, z: Tensor<D>) {
         let all = z.dims()[0];
         let rows = |rows: &[usize], threads| {
             on_threads(threads, || {
@@ -293,7 +301,7 @@ fn a_row_of_a_product_has_the_same_bits_in_any_batch() {
 
 #[test]
 fn gradients_have_the_same_bits_again_and_on_any_number_of_threads() {
-    fn check<const D: usize, N: Net<D, Condition = Classes> + Sync>(net: N, z: Tensor<D>) {
+    fn check<const D: usize, N: Net<D, Condition = Conditions> + Sync>(net: N, z: Tensor<D>) {
         let first = on_threads(2, || slopes(&net, z.clone()));
         for threads in [1, 2, 3] {
             for (found, expected) in on_threads(threads, || slopes(&net, z.clone())).iter().zip(&first) {
@@ -320,7 +328,7 @@ fn gradients_have_the_same_bits_again_and_on_any_number_of_threads() {
 
 #[test]
 fn dropout_applies_in_training_alone_and_is_keyed_by_row() {
-    fn check<const D: usize, N: Net<D, Condition = Classes>>(dropping: N, plain: N, z: Tensor<D>) {
+    fn check<const D: usize, N: Net<D, Condition = Conditions>>(dropping: N, plain: N, z: Tensor<D>) {
         let (t, y, rng) = (times(4), labels(4), Rng::new(9));
         let without = bits(plain.forward(z.clone(), t.clone(), &y));
         assert_eq!(without, bits(dropping.forward(z.clone(), t.clone(), &y)));
@@ -482,7 +490,7 @@ fn a_unet_fits_four_images() {
     let device = device().autodiff();
     let (z, t) = (Tensor::zeros([4, 1, 8, 8], &device), Tensor::zeros([4], &device));
     let x = Tensor::<4>::from_data(images.into_data(), &device);
-    let y = Classes::from([0, 1, 2, 3]);
+    let y = Conditions::classes([0, 1, 2, 3]);
     let mut net = UNetConfig::new(1, [16, 16]).with_blocks(1).with_num_classes(4).init(&Rng::new(1), &device).unwrap();
     let mut optimizer = AdamConfig::new().init();
     let (mut first, mut last) = (0.0, 0.0);
@@ -575,7 +583,7 @@ fn configurations_are_read_with_defaults_and_unknown_fields_are_refused() {
 /// What data and noise determine is neither read nor written: a recipe that gives it is refused.
 #[test]
 fn dimensions_of_the_data_come_from_the_task_alone() {
-    let task = Task { shape: &[3, 8, 8], num_classes: 10, outputs: 2, categories: None, image: None };
+    let task = Task { shape: &[3, 8, 8], num_classes: 10, conditions: &[], outputs: 2, categories: None, image: None };
     let unet = UNetConfig::new(1, [8]).fit(&task);
     assert_eq!(unet, UNetConfig::new(3, [8]).with_num_classes(10).with_outputs(2));
     assert_eq!(DitConfig::new(1).fit(&task), DitConfig::new(3).with_num_classes(10).with_outputs(2));
@@ -586,7 +594,7 @@ fn dimensions_of_the_data_come_from_the_task_alone() {
     }
     let points = Task { shape: &[5], ..task };
     assert_eq!(MlpConfig::new(2).fit(&points), MlpConfig::new(5).with_num_classes(10).with_outputs(2));
-    let text = Task { shape: &[16, 1], num_classes: 0, outputs: 1, categories: Some(27), image: None };
+    let text = Task { shape: &[16, 1], num_classes: 0, conditions: &[], outputs: 1, categories: Some(27), image: None };
     assert_eq!(TransformerConfig::default().fit(&text), TransformerConfig::new(27, 16));
     let vectors = Task { shape: &[16, 32], categories: None, ..text };
     assert_eq!(TransformerConfig::default().fit(&vectors), TransformerConfig::continuous(32, 16));

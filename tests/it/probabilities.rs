@@ -11,7 +11,7 @@ use tweedie::{
     laws,
     loss::{Batch, CrossEntropy, Loss, MaskedNelbo, ScoreEntropy, Vlb},
     model::Model,
-    net::{Classes, Net, Softmax, Then, Transformer, TransformerConfig},
+    net::{Conditions, Net, Softmax, Then, Transformer, TransformerConfig},
     noise::{Discrete, DiscretePrediction, Estimate, Gaussian, Noise},
     sample::Ancestral,
     schedule::{Cosine, FlowMatching, Linear},
@@ -152,12 +152,12 @@ fn lines() -> Samples<3> {
 /// The same function by its logits and by its probabilities: the same losses, step by step, and the same samples.
 #[test]
 fn a_net_with_a_softmax_is_trained_and_sampled_as_one_with_logits() {
-    fn run<N: Net<3, Condition = Classes>>(model: Model<3, N>) -> (Vec<f64>, Vec<f64>) {
+    fn run<N: Net<3, Condition = Conditions>>(model: Model<3, N>) -> (Vec<f64>, Vec<f64>) {
         let data = lines();
         let settings = Train { steps: 150, batch: 32, lr: 5e-3, warmup: 10, ema_decay: 0.9, ..Train::default() };
         let mut trainer = model.train(&data, CrossEntropy {}, settings).unwrap();
         let losses = trainer.by_ref().map(|step| step.unwrap().loss).collect();
-        let x = trainer.model().sample(&Ancestral {}, 30, [40, 6, 1], &Classes::none(), &Rng::new(1)).unwrap();
+        let x = trainer.model().sample(&Ancestral {}, 30, [40, 6, 1], &Conditions::none(), &Rng::new(1)).unwrap();
         (losses, numbers(x))
     }
     let (by_logits, a) = run(Model::new(noise(DiscretePrediction::Logits), net()).unwrap());
@@ -180,8 +180,8 @@ struct Own {
     net: Transformer,
 }
 impl Net<3> for Own {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Classes) -> Tensor<3> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions) -> Tensor<3> {
         softmax(self.net.forward(z, t, y), 2)
     }
 }
@@ -223,6 +223,6 @@ fn a_softmax_that_would_be_taken_twice_is_refused() {
 fn a_composition_declares_the_shape_and_kind_of_its_output() {
     let net: Then<Transformer, Softmax> = net().then(Softmax {});
     assert!(Net::<3>::gives_probabilities(&net) && !Net::<3>::gives_probabilities(&self::net()));
-    assert_eq!(net.output_shape([5, 6, 1], &Classes::none()).unwrap(), [5, 6, K]);
-    assert_eq!(net.forward(tokens(2, 6).clamp_max(3.0), times(2), &Classes::none()).dims(), [2, 6, K]);
+    assert_eq!(net.output_shape([5, 6, 1], &Conditions::none()).unwrap(), [5, 6, K]);
+    assert_eq!(net.forward(tokens(2, 6).clamp_max(3.0), times(2), &Conditions::none()).dims(), [2, 6, K]);
 }

@@ -10,7 +10,7 @@ use tweedie::{
     data::{Data, Samples},
     loss::{Batch, Loss, Objective, Simple, per_sample},
     model::Model,
-    net::{Classes, MlpConfig, Net},
+    net::{Conditions, MlpConfig, Net},
     noise::{Gaussian, Prediction},
     sample::{Ddim, trajectory},
     schedule::{Cosine, FlowMatching},
@@ -25,7 +25,7 @@ fn points(n: usize) -> Samples<2> {
     let values = Rng::new(2).normals(n, 2).into_iter().map(|x| x as f32).collect();
     Samples::new(values, [n, 2]).with_labels((0..n).map(|i| (i % 2) as u32).collect())
 }
-fn model() -> Model<2, impl Net<2, Condition = Classes>> {
+fn model() -> Model<2, impl Net<2, Condition = Conditions>> {
     let net = MlpConfig::new(2).with_hidden([8]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
     Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap()
 }
@@ -78,11 +78,11 @@ type Drawn = Arc<Mutex<Vec<Vec<f64>>>>;
 
 /// Data that record the numbers of their stream.
 struct Recorded(Samples<2>, Drawn);
-impl Data<Tensor<2>, Classes> for Recorded {
+impl Data<Tensor<2>, Conditions> for Recorded {
     fn len(&self) -> usize {
-        Data::<Tensor<2>, Classes>::len(&self.0)
+        Data::<Tensor<2>, Conditions>::len(&self.0)
     }
-    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<2>, Classes) {
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
         let drawn = rng.clone().uniforms(rows.len(), 2);
         self.1.lock().unwrap().extend(drawn.chunks(2).map(<[f64]>::to_vec));
         self.0.batch(rows, rng, device)
@@ -96,11 +96,11 @@ struct Recording {
     drawn: Drawn,
 }
 impl Net<2> for Recording {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Conditions) -> Tensor<2> {
         z.matmul(self.weight.val())
     }
-    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes, rng: &Rng) -> Tensor<2> {
+    fn forward_train(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<2> {
         let rows = z.dims()[0];
         let (own, dropout) = (rng.clone().uniforms(rows, 2), rng.stream("dropout").uniforms(rows, 2));
         let rows = own.chunks(2).zip(dropout.chunks(2)).map(|(own, dropout)| [own, dropout].concat());
@@ -114,7 +114,7 @@ struct Record(Drawn);
 impl Loss<2> for Record {
     fn compute(&self, batch: &Batch<2>) -> Tensor<1> {
         let eps: Vec<f64> = batch.eps.clone().unwrap().inner().try_into_vec_as().unwrap();
-        let (n, y) = (batch.t.len() as f64, batch.condition::<Classes>().unwrap());
+        let (n, y) = (batch.t.len() as f64, batch.condition::<Conditions>().unwrap().to_classes());
         self.0.lock().unwrap().extend(eps.chunks(2).enumerate().map(|(i, eps)| {
             // The words that Box and Muller's formula makes two normal numbers of, as a radius and an angle.
             let (radius, angle) = (eps[0].hypot(eps[1]), eps[1].atan2(eps[0]) / std::f64::consts::TAU);
@@ -209,7 +209,7 @@ fn the_noise_of_a_row_does_not_depend_on_its_batch() {
     let of = |first: usize, rows: usize| {
         let rng = rng.from_row(first as u64);
         let x = x.clone().narrow(0, first, rows);
-        let losses = model.losses(x, &t[first..first + rows], &Classes::none(), &objective, &rng, true);
+        let losses = model.losses(x, &t[first..first + rows], &Conditions::none(), &objective, &rng, true);
         [losses.z, losses.output].map(crate::common::bits)
     };
     let [z, output] = of(0, 6);
@@ -224,8 +224,8 @@ struct Clock {
     zero: Param<Tensor<1>>,
 }
 impl Net<2> for Clock {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, _: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, _: &Conditions) -> Tensor<2> {
         z.zeros_like() + t.unsqueeze_dim(1) + self.zero.val().unsqueeze()
     }
 }
@@ -258,7 +258,7 @@ fn a_net_sees_the_same_times_in_training_evaluation_and_sampling() {
         assert!((seen - t).abs() < 1e-6, "the net was given {seen} at t = {t}");
     }
     let model = trainer.model();
-    let y = Classes::none();
+    let y = Conditions::none();
     for t in [0.01, 0.5, 1.0] {
         for denoiser in [model.conditioned(&y), model.guided(&y, 2.0)] {
             let output = denoiser.denoise(Tensor::zeros([3, 2], &device()), &[t]).output.expect("of one network");

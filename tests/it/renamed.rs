@@ -8,7 +8,7 @@ use tweedie::{
     data::{Data, Samples},
     loss::{CrossEntropy, Objective, Simple},
     model::Model,
-    net::{Classes, MlpConfig, Net, Positions, TransformerConfig, UNetConfig},
+    net::{Conditions, MlpConfig, Net, Positions, TransformerConfig, UNetConfig},
     noise::{Discrete, Gaussian},
     schedule::Cosine,
     train::{Checkpoint, Parameters, Train, Trainer},
@@ -58,10 +58,10 @@ fn values(x: &Parameters) -> Vec<(String, Vec<u32>)> {
 }
 
 /// Trains 2 steps, writes checkpoint and weights under the earlier names, reads both and trains 2 more.
-fn resume<const D: usize, N: Net<D, Condition = Classes>>(
+fn resume<const D: usize, N: Net<D, Condition = Conditions>>(
     name: &str,
     model: &dyn Fn() -> Model<D, N>,
-    data: &dyn Data<Tensor<D>, Classes>,
+    data: &dyn Data<Tensor<D>, Conditions>,
     objective: Objective<D>,
 ) {
     let settings = Train { steps: 4, batch: 4, ema_decay: 0.9, ..Train::default() };

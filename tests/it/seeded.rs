@@ -11,7 +11,7 @@ use tweedie::{
     data::Samples,
     loss::Simple,
     model::Model,
-    net::{self, Classes, Net},
+    net::{self, Conditions, Net},
     noise::Gaussian,
     schedule::Cosine,
     train::{Checkpoint, Parameters, Train},
@@ -36,8 +36,8 @@ impl Own {
     }
 }
 impl Net<2> for Own {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, _: Tensor<1>, _: &Conditions) -> Tensor<2> {
         let h = self.dropout.forward(burn::tensor::activation::tanh(self.first.forward(z)));
         if self.noise == 0.0 {
             return self.last.forward(h);

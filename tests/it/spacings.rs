@@ -6,7 +6,7 @@ use tweedie::{
     laws,
     loss::Simple,
     model::Model,
-    net::{Classes, MlpConfig, Net},
+    net::{Conditions, MlpConfig, Net},
     noise::{Gaussian, Prediction},
     sample::{Ddim, trajectory},
     schedule::{Edm, FlowMatching, Linear, Schedule, VarianceExploding},
@@ -85,7 +85,7 @@ fn timesteps_are_sampled_alike_until_every_stratum_is_known() {
     }
 }
 
-fn model() -> Model<2, impl Net<2, Condition = Classes>> {
+fn model() -> Model<2, impl Net<2, Condition = Conditions>> {
     let net = MlpConfig::new(2)
         .with_hidden([16])
         .with_num_classes(2)

@@ -7,7 +7,7 @@ use tweedie::{
     denoise::{Clamped, Denoiser},
     laws,
     model::Model,
-    net::{Classes, MlpConfig},
+    net::{Conditions, MlpConfig},
     noise::{Estimate, Gaussian, Noise, Prediction},
     sample::*,
     schedule::{Cosine, FlowMatching, Linear, OrnsteinUhlenbeck, Schedule, VariancePreserving},
@@ -154,12 +154,12 @@ fn a_model_refuses_samples_that_cannot_be_data() {
     let noise = Gaussian::new(Cosine::new(100)).with_prediction(Prediction::V);
     let net = MlpConfig::new(2).init(&Rng::new(0), &device()).unwrap();
     let model = Model::new(noise, net).unwrap().with_range(-1.0, 1.0);
-    let sample = |sampler: &dyn Sampler<2>| model.sample(sampler, 10, [8, 2], &Classes::none(), &Rng::new(0));
+    let sample = |sampler: &dyn Sampler<2>| model.sample(sampler, 10, [8, 2], &Conditions::none(), &Rng::new(0));
     assert!(sample(&Ddim::default()).is_ok() && sample(&Heun::default()).is_ok());
     let error = sample(&TooFar).unwrap_err().to_string();
     assert!(error.contains("the sampler diverged: ") && error.contains("outside the data range"), "{error}");
     // They can be had nevertheless.
-    let (x, diagnosis) = model.sample_with_diagnosis(&TooFar, 10, [8, 2], &Classes::none(), &Rng::new(0)).unwrap();
+    let (x, diagnosis) = model.sample_with_diagnosis(&TooFar, 10, [8, 2], &Conditions::none(), &Rng::new(0)).unwrap();
     assert!(diagnosis.outside > 0 && x.dims() == [8, 2]);
 }
 

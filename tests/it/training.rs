@@ -13,7 +13,7 @@ use tweedie::{
     error::ErrorKind,
     loss::{Batch, Loss, Objective, Simple, Vlb, per_sample},
     model::Model,
-    net::{Classes, MlpConfig, Net, UNetConfig},
+    net::{Classes, Conditions, MlpConfig, Net, UNetConfig},
     noise::{Estimate, Gaussian, Noise, Prediction, Variance},
     sample::{Ancestral, Ddim, Euler, Heun, Sampler, Variable, trajectory, trajectory_from},
     schedule::{Cosine, Edm, FlowMatching, Linear, Table},
@@ -32,7 +32,7 @@ fn images(n: usize) -> Samples<4> {
     Samples::new(values, [n, 1, 7, 7]).with_labels((0..n).map(|i| (i % 3) as u32).collect())
 }
 
-fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
+fn mlp() -> Model<2, impl Net<2, Condition = Conditions>> {
     let net = MlpConfig::new(2)
         .with_hidden([32, 32])
         .with_num_classes(2)
@@ -42,7 +42,7 @@ fn mlp() -> Model<2, impl Net<2, Condition = Classes>> {
     Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap()
 }
 
-fn unet() -> Model<4, impl Net<4, Condition = Classes>> {
+fn unet() -> Model<4, impl Net<4, Condition = Conditions>> {
     let config = UNetConfig::new(1, [8, 16]).with_blocks(1).with_num_classes(3).with_dropout(0.2).with_outputs(2);
     let noise = Gaussian::new(Cosine::new(100)).with_variance(Variance::Learned);
     Model::new(noise, config.init(&Rng::new(2), &device()).unwrap()).unwrap()
@@ -74,10 +74,10 @@ fn same(a: &Checkpoint, b: &Checkpoint) {
 }
 
 /// N + M steps are N steps, a checkpoint file, and M steps of a network initialized otherwise.
-fn resumes<const D: usize, N: Net<D, Condition = Classes>>(
+fn resumes<const D: usize, N: Net<D, Condition = Conditions>>(
     name: &str,
     model: impl Fn() -> Model<D, N>,
-    data: &dyn Data<Tensor<D>, Classes>,
+    data: &dyn Data<Tensor<D>, Conditions>,
     objective: &Objective<D>,
 ) {
     let trainer = |model| tweedie::train::Trainer::new(model, data, objective.clone(), settings(11)).unwrap();
@@ -205,7 +205,7 @@ fn adamw_updates_are_those_of_burn() {
         let loss = |net: &tweedie::net::Mlp| {
             let x = Tensor::<2>::from_data([[1.0, 2.0], [-1.0, 0.5 + step as f32]], &device);
             let t = Tensor::<1>::from_data([0.1, 0.7], &device);
-            (net.forward(x.clone(), t, &Classes::none()) - x).square().mean()
+            (net.forward(x.clone(), t, &Conditions::none()) - x).square().mean()
         };
         let grads = GradientsParams::from_grads(loss(&theirs).backward(), &theirs);
         theirs = optimizer.step(0.01, theirs, grads);
@@ -255,32 +255,32 @@ fn conditions_are_dropped_in_the_batch_and_not_in_the_data() {
     struct Record(Arc<Mutex<Vec<Option<u32>>>>);
     impl Loss<2> for Record {
         fn compute(&self, batch: &Batch<2>) -> Tensor<1> {
-            self.0.lock().unwrap().extend(batch.condition::<Classes>().unwrap().0.iter());
+            self.0.lock().unwrap().extend(batch.condition::<Conditions>().unwrap().to_classes().0.iter());
             per_sample((batch.prediction() - batch.target()).square())
         }
     }
     let conditions = Arc::new(Mutex::new(vec![]));
     let data = points(40);
-    let labels = Data::<Tensor<2>, Classes>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1;
+    let labels = Data::<Tensor<2>, Conditions>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1;
     let settings = Train { batch: 40, steps: 25, accumulate: 1, cond_dropout: 0.3, ..settings(0) };
     mlp().train(&data, Record(conditions.clone()), settings).unwrap().for_each(|step| assert!(step.is_ok()));
     let conditions = conditions.lock().unwrap();
     let none = conditions.iter().filter(|class| class.is_none()).count() as f64 / conditions.len() as f64;
     assert!((none - 0.3).abs() < 5.0 * (0.21f64 / 1000.0).sqrt(), "{none}");
-    assert_eq!(labels, Data::<Tensor<2>, Classes>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1);
-    assert_eq!(labels, Classes::from([0, 1, 0]));
+    assert_eq!(labels, Data::<Tensor<2>, Conditions>::batch(&data, &[0, 1, 2], &Rng::new(0), &device()).1);
+    assert_eq!(labels, Conditions::classes([0, 1, 0]));
 }
 
 #[test]
 fn each_row_of_data_is_seen_once_per_epoch() {
     struct Counting(Mutex<Vec<usize>>);
-    impl Data<Tensor<2>, Classes> for Counting {
+    impl Data<Tensor<2>, Conditions> for Counting {
         fn len(&self) -> usize {
             30
         }
-        fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Classes) {
+        fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
             self.0.lock().unwrap().extend(rows);
-            (Tensor::zeros([rows.len(), 2], device), Classes::none())
+            (Tensor::zeros([rows.len(), 2], device), Conditions::none())
         }
     }
     let data = Counting(Mutex::default());
@@ -468,7 +468,7 @@ fn samples_do_not_depend_on_their_batch() {
     let model = trainer.model();
     let rng = Rng::new(3);
     let sample = |rows: std::ops::Range<usize>| -> Vec<f32> {
-        let y: Classes = rows.clone().map(|i| (i % 2) as u32).collect::<Vec<_>>().into();
+        let y = Conditions::classes(rows.clone().map(|i| (i % 2) as u32));
         let rng = rng.from_row(rows.start as u64);
         let x = model.sample(&Ddim { eta: 0.5 }, 7, [rows.len(), 2], &y, &rng).unwrap();
         x.try_into_vec_as().unwrap()
@@ -485,7 +485,7 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
     let mut trainer = unet().train(&data, Simple {} + 0.1 * Vlb::new(0), settings(4)).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
     let model = trainer.raw_model();
-    let (y, z) = (Classes::from([0, 2]), Rng::new(0).normal_tensor([2, 1, 7, 7], &device(), DType::F32));
+    let (y, z) = (Conditions::classes([0, 2]), Rng::new(0).normal_tensor([2, 1, 7, 7], &device(), DType::F32));
     let output = |model: &dyn Denoiser<4>| model.denoise(z.clone(), &[0.5]).output.expect("of one network");
     let conditional = output(&*model.conditioned(&y));
     let guided = |scale| output(&*model.guided(&y, scale));
@@ -494,7 +494,7 @@ fn guidance_of_scale_one_is_the_model_and_moves_the_mean_alone() {
     assert!(gap(conditional.clone(), conditional.zeros_like(), 1) > 0.0, "a variance was learned");
     assert!(gap(guided(3.0), conditional.clone(), 0) > 0.0, "guidance moves the mean");
     assert_eq!(gap(guided(3.0), conditional.clone(), 1), 0.0, "and not the variance");
-    let unconditional = output(&*model.conditioned(&Classes(vec![None, None])));
+    let unconditional = output(&*model.conditioned(&Classes(vec![None, None]).into()));
     let expected = unconditional.clone() + (conditional - unconditional) * 3.0;
     assert!(gap(guided(3.0), expected, 0) < 1e-5);
 }
@@ -507,7 +507,7 @@ fn a_model_learns_the_means_of_its_classes() {
     let settings = Train { steps: 400, batch: 128, lr: 3e-3, ema_decay: 0.99, ..Train::default() };
     let mut trainer = model.train(&data, Simple {}, settings).unwrap();
     trainer.by_ref().for_each(|step| assert!(step.is_ok()));
-    let y: Classes = (0..500).map(|i| i % 2).collect::<Vec<u32>>().into();
+    let y = Conditions::classes((0..500).map(|i| i % 2));
     let x = trainer.model().sample(&Heun::default(), 20, [500, 2], &y, &Rng::new(0)).unwrap();
     let x: Vec<f32> = x.try_into_vec_as().unwrap();
     let mean =

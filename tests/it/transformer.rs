@@ -7,7 +7,7 @@ use burn::{
 };
 use tweedie::{
     Rng,
-    net::{Classes, Dit, DitConfig, Net, Positions, Softmax, Transformer, TransformerConfig},
+    net::{Conditions, Dit, DitConfig, Net, Positions, Softmax, Transformer, TransformerConfig},
     transform::{OneHot, Patches, Transform},
 };
 
@@ -31,7 +31,7 @@ fn letters(rows: &[[u8; 12]]) -> Tensor<3> {
 
 fn run(net: &Transformer, z: Tensor<3>) -> Vec<f32> {
     let batch = z.dims()[0];
-    floats(net.forward(z, times(batch), &Classes::none()))
+    floats(net.forward(z, times(batch), &Conditions::none()))
 }
 
 #[test]
@@ -96,16 +96,16 @@ fn no_token_attends_to_padding() {
 
 #[test]
 fn a_net_without_time_does_not_depend_on_t() {
-    let at = |net: &Transformer, t: f32, y: &Classes| {
+    let at = |net: &Transformer, t: f32, y: &Conditions| {
         bits(net.forward(tokens(2, 6), Tensor::from_data([t, t], &device()), y))
     };
     let net = init(config().with_time(false).with_num_classes(3));
-    assert_eq!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
-    assert_ne!(at(&net, 0.1, &Classes::none()), at(&net, 0.1, &Classes::from([2, 2])));
+    assert_eq!(at(&net, 0.1, &Conditions::none()), at(&net, 0.9, &Conditions::none()));
+    assert_ne!(at(&net, 0.1, &Conditions::none()), at(&net, 0.1, &Conditions::classes([2, 2])));
     let net = init(config().with_time(false));
-    assert_eq!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
+    assert_eq!(at(&net, 0.1, &Conditions::none()), at(&net, 0.9, &Conditions::none()));
     let net = init(config());
-    assert_ne!(at(&net, 0.1, &Classes::none()), at(&net, 0.9, &Classes::none()));
+    assert_ne!(at(&net, 0.1, &Conditions::none()), at(&net, 0.9, &Conditions::none()));
     // Without any condition, gradients still reach every parameter.
     let net = init(config().with_time(false));
     let mut reached = 0;
@@ -122,9 +122,9 @@ fn unconditional_slopes(net: &Transformer) -> Vec<(String, Option<Vec<u32>>)> {
         net: Transformer,
     }
     impl Net<3> for Unconditional {
-        type Condition = Classes;
-        fn forward(&self, z: Tensor<3>, t: Tensor<1>, _: &Classes) -> Tensor<3> {
-            self.net.forward(z, t, &Classes::none())
+        type Condition = Conditions;
+        fn forward(&self, z: Tensor<3>, t: Tensor<1>, _: &Conditions) -> Tensor<3> {
+            self.net.forward(z, t, &Conditions::none())
         }
     }
     slopes(&Unconditional { net: net.clone() }, tokens(4, 12))
@@ -158,7 +158,7 @@ fn a_tied_embedding_receives_gradients_from_input_and_output() {
 
 #[test]
 fn softmax_makes_the_logits_probabilities() {
-    let y = init(config()).then(Softmax {}).forward(tokens(3, 7), times(3), &Classes::none());
+    let y = init(config()).then(Softmax {}).forward(tokens(3, 7), times(3), &Conditions::none());
     assert_eq!(y.dims(), [3, 7, 10]);
     let sums = floats(y.sum_dim(2));
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
@@ -188,7 +188,7 @@ fn a_dit_keeps_any_image_size() {
                 .with_outputs(2)
                 .with_positions(positions);
             let net: Dit = moved(config.init(&Rng::new(1), &device()).unwrap());
-            let y = net.forward(normal("z", [2, 2, size[0], size[1]]), times(2), &Classes::none());
+            let y = net.forward(normal("z", [2, 2, size[0], size[1]]), times(2), &Conditions::none());
             assert_eq!(y.dims(), [2, 4, size[0], size[1]]);
         }
     }
@@ -229,7 +229,7 @@ fn a_transformer_learns_to_fill_in_a_copy() {
         }
         let x = Tensor::<1, Int>::from_data(x.as_slice(), &device).reshape([32, 8, 1]);
         let z = Tensor::<1, Int>::from_data(z.as_slice(), &device).reshape([32, 8, 1]).float();
-        let logits = net.forward(z, Tensor::zeros([32], &device), &Classes::none());
+        let logits = net.forward(z, Tensor::zeros([32], &device), &Conditions::none());
         let loss = tweedie_kernels::ops::log_softmax(logits).gather(2, x).mean().neg();
         last = loss.clone().into_scalar::<f32>();
         if step == 0 {

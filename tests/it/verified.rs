@@ -7,7 +7,7 @@ use tweedie::{
     Rng,
     laws::{self, Check},
     loss::{Batch, CrossEntropy, Loss, Simple, Vlb, per_sample},
-    net::{Classes, Mlp, MlpConfig, Net, UNetConfig},
+    net::{Classes, Conditions, Mlp, MlpConfig, Net, UNetConfig},
     noise::{Discrete, Gaussian, Noise, Prediction, Variance},
     schedule::{FlowMatching, Linear},
 };
@@ -29,14 +29,14 @@ fn nets_obey_their_laws() {
         .with_dropout(0.1)
         .init(&Rng::new(0), &device)
         .unwrap();
-    let checks = laws::net(&unet, &normals([3, 1, 8, 8], DType::F32), &Classes::from([0, 1, 2]), [3, 2, 8, 8]);
+    let checks = laws::net(&unet, &normals([3, 1, 8, 8], DType::F32), &Conditions::classes([0, 1, 2]), [3, 2, 8, 8]);
     assert!(broken(&checks).is_empty() && checks.len() > 7, "{checks:#?}");
-    let told = |classes: Classes| {
+    let told = |classes: Conditions| {
         let net = MlpConfig::new(2).with_num_classes(2).init(&Rng::new(0), &device).unwrap();
         laws::net(&net, &normals([3, 2], DType::F32), &classes, [3, 2]).len()
     };
     // A net that is told nothing is not asked to listen.
-    assert_eq!(told(Classes::from([0, 1, 1])), told(Classes::none()) + 4);
+    assert_eq!(told(Conditions::classes([0, 1, 1])), told(Conditions::none()) + 8);
 }
 
 /// A net that forgets something.
@@ -48,11 +48,11 @@ struct Forgetful {
     what: usize,
 }
 impl Net<2> for Forgetful {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
         match self.what {
             0 => self.net.forward(z, t.zeros_like(), y),
-            1 => self.net.forward(z, t, &Classes::none()),
+            1 => self.net.forward(z, t, &Conditions::none()),
             2 => self.net.forward(z.zeros_like(), t, y),
             3 => self.net.forward(z.clone(), t, y) + z.mean_dim(0),
             4 => self.net.forward(z, t, y).repeat_dim(1, 2),
@@ -61,8 +61,14 @@ impl Net<2> for Forgetful {
                 let rows = t.dims()[0];
                 self.net.forward(z, t.narrow(0, 0, 1).expand([rows]), y)
             }
-            7 => self.net.forward(z, t, &Classes(y.0.iter().map(|class| class.map(|_| 0)).collect())),
-            8 => self.net.forward(z, t, &Classes(y.0.iter().map(|class| class.filter(|class| *class != 2)).collect())),
+            7 => {
+                self.net.forward(z, t, &Classes(y.to_classes().0.iter().map(|class| class.map(|_| 0)).collect()).into())
+            }
+            8 => self.net.forward(
+                z,
+                t,
+                &Classes(y.to_classes().0.iter().map(|class| class.filter(|class| *class != 2)).collect()).into(),
+            ),
             _ => self.net.forward(z, t, y),
         }
     }
@@ -84,7 +90,7 @@ fn a_net_that_breaks_a_law_is_named() {
     for (what, law) in cases.into_iter().enumerate() {
         let net = || MlpConfig::new(2).with_num_classes(3).init(&Rng::new(0), &Device::flex()).unwrap();
         let net = Forgetful { net: net(), unused: net(), what };
-        let checks = laws::net(&net, &normals([3, 2], DType::F32), &Classes::from([0, 1, 2]), [3, 2]);
+        let checks = laws::net(&net, &normals([3, 2], DType::F32), &Conditions::classes([0, 1, 2]), [3, 2]);
         assert!(broken(&checks).contains(&law), "{what}: {:?}", broken(&checks));
         if what != 2 && what != 4 {
             // The second net is never asked.

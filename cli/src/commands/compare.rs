@@ -24,8 +24,9 @@ use case::Case;
 use measurement::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
-    Error, Result, Rng, laws,
-    net::Classes,
+    Error, Result, Rng,
+    condition::Conditions,
+    laws,
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
     train::Parameters,
 };
@@ -112,13 +113,13 @@ fn exact(problem: &str, args: &args::Compare, modules: &Modules) -> Result<()> {
     let draw = |n: usize, purpose: &str| plane(model.sample(n, &mut Rng::new(args.seed).stream(purpose)));
     let case = Case::<2> {
         model_of: &|_| Box::new(&model),
-        classes: &|_| Classes::none(),
+        classes: &|_| Conditions::none(),
         estimate: "x̂ not clipped",
         schedule,
         dtype: DType::F64,
         tolerance: 1e-10,
         data: args.samples.map(|n| [draw(n, "data"), draw(n, "other data")]),
-        conditions: Classes::none(),
+        conditions: Conditions::none(),
         shape: [args.n, 2],
         title: problem,
         own: None,
@@ -202,7 +203,7 @@ impl Of<'_> {
                 self.args.model.display()
             )));
         }
-        let (mut data, mut conditions) = (None, Classes::none());
+        let (mut data, mut conditions) = (None, Conditions::none());
         if let Some(n) = self.args.samples {
             let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank::<D>));
             let take = |set: &dyn Set<D>| {
@@ -225,7 +226,7 @@ impl Of<'_> {
                 Some(set) if set.len() > 1 => take(&*set),
                 _ => take(&*train_set),
             };
-            conditions = if plan.train.cond_dropout == 1.0 { Classes::none() } else { classes };
+            conditions = if plan.train.cond_dropout == 1.0 { Conditions::none() } else { classes };
             data = Some([own, other]);
         }
         let case = Case::<D> {

@@ -27,7 +27,7 @@ use std::{
 use toml::{Table, Value};
 use tweedie::{
     Error, Result,
-    net::Classes,
+    condition::Conditions,
     sample::Diagnosis,
     train::{Checkpoint, Parameters},
 };
@@ -243,7 +243,7 @@ impl Case<'_> {
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let classes = classes::chosen(facts, &plan.train, &args.class, plan.sample.n)?;
+        let conditions = classes::chosen(facts, &plan.train, &args.class, plan.sample.n)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -263,7 +263,7 @@ impl Case<'_> {
         let request = SampleRequest {
             known: known.as_ref(),
             seed: args.seed,
-            ..request(&plan, &classes, &recorded, self.device)
+            ..request(&plan, &conditions, &recorded, self.device)
         };
         let bar = Progress::new(args.quiet, "sampling");
         let samples = generate(&*model, &shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
@@ -290,10 +290,11 @@ impl Case<'_> {
             Some(out) => fs::create_dir_all(out).map(|()| out.clone()).map_err(Error::io(out, "create the folder"))?,
             None => free_folder(&self.base, &self.name)?,
         };
-        let shown = sample_files::write(&out, facts, &samples, &classes, plan.sample.n).inspect_err(|_| {
-            // A new folder in which nothing could be written; others are not empty.
-            let _ = args.out.is_none().then(|| fs::remove_dir(&out));
-        })?;
+        let shown =
+            sample_files::write(&out, facts, &samples, &conditions.to_classes(), plan.sample.n).inspect_err(|_| {
+                // A new folder in which nothing could be written; others are not empty.
+                let _ = args.out.is_none().then(|| fs::remove_dir(&out));
+            })?;
         if args.trajectory.is_some() {
             sample_files::values(
                 &out.join("trajectory.npy"),
@@ -302,7 +303,7 @@ impl Case<'_> {
                 &samples.frames.concat(),
             )?;
             npy::save(out.join("times.npy"), &[samples.times.len()], &samples.times).map_err(data_error)?;
-            sample_files::write_trajectory(&out, facts, &samples, &classes, "Sampling trajectories")?;
+            sample_files::write_trajectory(&out, facts, &samples, &conditions.to_classes(), "Sampling trajectories")?;
         }
         if !args.quiet {
             let files = shown.map_or("samples.npy".into(), |shown| format!("{shown} and samples.npy"));
@@ -315,7 +316,7 @@ impl Case<'_> {
 /// The request that the recipe describes, with seed 0.
 pub(crate) fn request<'a, const D: usize>(
     plan: &'a Plan<D>,
-    classes: &'a Classes,
+    conditions: &'a Conditions,
     recorded: &'a [usize],
     device: &'a Device,
 ) -> SampleRequest<'a, D> {
@@ -327,7 +328,7 @@ pub(crate) fn request<'a, const D: usize>(
         truncation: plan.sample.truncation(),
         threshold: plan.sample.threshold,
         known: None,
-        classes,
+        conditions,
         n: plan.sample.n,
         batch: plan.sample.batch,
         seed: 0,

@@ -30,9 +30,9 @@ use std::{path::Path, time::Instant};
 use toml::Value;
 use tweedie::{
     Error, Result,
+    condition::Conditions,
     data::Data,
     error::ErrorKind,
-    net::Classes,
     sample::{Diagnosis, signal_left},
     train::{Checkpoint, write_atomically},
 };
@@ -138,8 +138,8 @@ impl Setting<'_> {
         let part = |set: &dyn Set<D>| DataPart { samples: set.len(), digest: set.digest().hex() };
         let fingerprint = Fingerprint { training: part(set), held_out: held_out.as_deref().map(part) };
         let parts = TrainingParts {
-            data: set as &dyn Data<Tensor<D>, Classes>,
-            held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Classes>),
+            data: set as &dyn Data<Tensor<D>, Conditions>,
+            held_out: held_out.as_deref().map(|set| set as &dyn Data<Tensor<D>, Conditions>),
             model: plan.model_parts(),
             objective: plan.objective.clone(),
             times: plan.times.clone(),
@@ -324,10 +324,10 @@ impl<const D: usize> Run<'_, D> {
     fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let classes = sample::cycled(self.facts, &self.plan.train, n);
+        let conditions = sample::cycled(self.facts, &self.plan.train, n);
         let recorded = [steps];
         let request =
-            SampleRequest { steps, times: None, n, ..sample::request(self.plan, &classes, &recorded, self.device) };
+            SampleRequest { steps, times: None, n, ..sample::request(self.plan, &conditions, &recorded, self.device) };
         let samples = generate(&*trainer.model(), &self.plan.x.shape, &request, &mut |_, _| ())?;
         let last = samples.last();
         let folder = self.folder.file("progress");
@@ -337,7 +337,7 @@ impl<const D: usize> Run<'_, D> {
         };
         if let Some(text) = text::lines(self.facts, last) {
             write_atomically(&file("txt")?, text.as_bytes())?;
-        } else if let Some(picture) = picture::samples(self.facts, last, &classes)? {
+        } else if let Some(picture) = picture::samples(self.facts, last, &conditions.to_classes())? {
             tweedie_data::picture::save(&picture, file("png")?).map_err(data_error)?;
         }
         Ok(())
@@ -364,9 +364,9 @@ impl<const D: usize> Run<'_, D> {
     fn finish(&self, trainer: &dyn DynTrainer<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
         let sample = &self.plan.sample;
-        let classes = sample::cycled(self.facts, &self.plan.train, sample.n);
+        let conditions = sample::cycled(self.facts, &self.plan.train, sample.n);
         let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
-        let request = sample::request(self.plan, &classes, &recorded, self.device);
+        let request = sample::request(self.plan, &conditions, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");
         let model = trainer.model();
         let samples = generate(&*model, &self.plan.x.shape, &request, &mut |part, nfe| bar.sampling(part, nfe))?;
@@ -377,8 +377,9 @@ impl<const D: usize> Run<'_, D> {
             sample::warn(self.plan, &diagnosis);
         }
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
-        let shown = sample_files::write(&folder.0, self.facts, &samples, &classes, sample.n)?;
-        let trajectory = sample_files::write_trajectory(&folder.0, self.facts, &samples, &classes, &title)?;
+        let shown = sample_files::write(&folder.0, self.facts, &samples, &conditions.to_classes(), sample.n)?;
+        let trajectory =
+            sample_files::write_trajectory(&folder.0, self.facts, &samples, &conditions.to_classes(), &title)?;
         report::write(&report::Report {
             folder,
             title: &title,

@@ -1,7 +1,7 @@
 //! The properties of the training data that a checkpoint stores.
 use crate::{data::categories::Categories, messages};
 use serde::{Deserialize, Serialize};
-use tweedie::{Error, Result};
+use tweedie::{Error, Result, condition::ConditionSpec};
 
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -10,6 +10,9 @@ pub struct Facts {
     pub shape: Vec<usize>,
     /// Names of the classes; none where there are none.
     pub classes: Vec<String>,
+    /// Conditions besides the class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionSpec>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.

@@ -5,17 +5,17 @@ use crate::data::{
     source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use tweedie::{Result, Rng, data::Data, net::Classes};
+use tweedie::{Result, Rng, condition::Conditions, data::Data};
 use tweedie_data::{Images, Split};
 
 /// Images, served in [−1, 1].
 #[derive(Debug)]
 pub struct ImageSet(pub Images);
-impl Data<Tensor<4>, Classes> for ImageSet {
+impl Data<Tensor<4>, Conditions> for ImageSet {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Classes) {
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Conditions) {
         let values = if self.0.flip || self.0.offsets() != [1, 1] {
             self.0.augmented(rows, &rng.stream("augment").uniforms(rows.len(), 3))
         } else {
@@ -24,8 +24,8 @@ impl Data<Tensor<4>, Classes> for ImageSet {
         let [channels, height, width] = self.0.shape();
         let x = Tensor::from_data(TensorData::new(values, [rows.len(), channels, height, width]), device);
         let classes = match &self.0.labels {
-            Some(labels) => rows.iter().map(|&row| labels[row]).collect::<Vec<_>>().into(),
-            None => Classes::none(),
+            Some(labels) => Conditions::classes(rows.iter().map(|&row| labels[row])),
+            None => Conditions::none(),
         };
         (x, classes)
     }
@@ -35,6 +35,7 @@ impl Set<4> for ImageSet {
         Facts {
             shape: self.0.shape().to_vec(),
             classes: self.0.classes.clone(),
+            conditions: vec![],
             scale: [0.0, f64::from(self.0.levels - 1)],
             bounded: true,
             samples: self.0.len(),

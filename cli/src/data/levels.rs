@@ -6,7 +6,7 @@ use crate::data::{
     source::Set,
 };
 use burn::tensor::{Device, Tensor};
-use tweedie::{Error, Result, Rng, data::Data, net::Classes};
+use tweedie::{Error, Result, Rng, condition::Conditions, data::Data};
 
 /// Images whose levels are categories: row after row, channel after channel.
 pub(crate) struct Levels {
@@ -26,16 +26,16 @@ impl Levels {
             _ => Err(Error::invalid("categorical noise is for categories, and these data have no levels to be such")),
         }
     }
-    fn numbers(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Classes) {
+    fn numbers(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<4>, Conditions) {
         let (x, classes) = self.images.batch(rows, rng, device);
         (((x + 1.0) * (0.5 * (self.levels - 1) as f64)).round(), classes)
     }
 }
-impl Data<Tensor<3>, Classes> for Levels {
+impl Data<Tensor<3>, Conditions> for Levels {
     fn len(&self) -> usize {
         self.images.len()
     }
-    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<3>, Classes) {
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<3>, Conditions) {
         let (numbers, classes) = self.numbers(rows, rng, device);
         (numbers.reshape([rows.len(), self.shape.iter().product(), 1]), classes)
     }

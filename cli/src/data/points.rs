@@ -6,7 +6,7 @@ use crate::data::{
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tweedie::{Error, Result, Rng, data::Data, net::Classes};
+use tweedie::{Error, Result, Rng, condition::Conditions, data::Data};
 use tweedie_data::{Points, Shape, Split};
 
 /// Points in the plane: `n` for training, and a tenth as many held out, sampled with `seed`.
@@ -58,11 +58,11 @@ struct PointSet {
     n: usize,
     classes: usize,
 }
-impl Data<Tensor<2>, Classes> for PointSet {
+impl Data<Tensor<2>, Conditions> for PointSet {
     fn len(&self) -> usize {
         self.n
     }
-    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<2>, Classes) {
+    fn batch(&self, rows: &[usize], rng: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
         self.samples.batch(rows, rng, device)
     }
 }
@@ -71,6 +71,7 @@ impl Set<2> for PointSet {
         Facts {
             shape: vec![2],
             classes: (0..self.classes).map(|class| class.to_string()).collect(),
+            conditions: vec![],
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.n,

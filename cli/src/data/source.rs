@@ -2,11 +2,15 @@
 use crate::data::{digest::Digest, facts::Facts};
 use burn::tensor::{Device, Tensor};
 use std::fmt::Debug;
-use tweedie::{Error, Result, Rng, data::Data, net::Classes};
+use tweedie::{
+    Error, Result, Rng,
+    condition::{Classes, Conditions},
+    data::Data,
+};
 use tweedie_data::Split;
 
 /// A set of data of rank `D`, the batch included.
-pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
+pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
     /// What is to be known of it.
     fn facts(&self) -> Facts;
     /// What was left out of it, or read in part: one line, if there is anything to tell.
@@ -24,9 +28,10 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Classes> {
         let (rng, device) = (Rng::new(0).stream("digest"), Device::flex());
         let rows: Vec<usize> = (0..self.len()).collect();
         rows.chunks(ROWS).enumerate().fold(Digest::default(), |digest, (i, rows)| {
-            let (x, Classes(labels)) = self.batch(rows, &rng.at_step(i as u64), &device);
+            let (x, y) = self.batch(rows, &rng.at_step(i as u64), &device);
             let values: Vec<f32> = x.try_into_vec_as().expect("a tensor can be read back");
             let digest = values.into_iter().fold(digest, |digest, value| digest.bytes(&value.to_le_bytes()));
+            let Classes(labels) = y.to_classes();
             digest.numbers(labels.into_iter().map(|label| label.map_or(u64::MAX, u64::from)))
         })
     }

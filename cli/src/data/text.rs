@@ -6,7 +6,7 @@ use crate::data::{
     source::{Loaded, Set, Source, data_error},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use tweedie::{Result, Rng, data::Data, net::Classes};
+use tweedie::{Result, Rng, condition::Conditions, data::Data};
 use tweedie_data::{Split, Text, Texts};
 
 impl Source for Text {
@@ -22,14 +22,14 @@ impl Source for Text {
 /// Samples of text as token ids.
 #[derive(Debug)]
 pub struct TextSet(pub Texts);
-impl Data<Tensor<3>, Classes> for TextSet {
+impl Data<Tensor<3>, Conditions> for TextSet {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Classes) {
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<3>, Conditions) {
         let values: Vec<f32> = self.0.batch(rows).into_iter().map(|token| token as f32).collect();
         let shape = [rows.len(), self.0.codec.length, 1];
-        (Tensor::from_data(TensorData::new(values, shape), device), Classes::none())
+        (Tensor::from_data(TensorData::new(values, shape), device), Conditions::none())
     }
 }
 impl Set<3> for TextSet {
@@ -38,6 +38,7 @@ impl Set<3> for TextSet {
         Facts {
             shape: vec![codec.length, 1],
             classes: vec![],
+            conditions: vec![],
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.0.len(),

@@ -3,12 +3,12 @@ use burn::tensor::{Device, Tensor};
 use tweedie::{
     Rng,
     data::Data,
-    net::{Classes, Condition as _},
+    net::{Condition as _, Conditions},
 };
 
 /// Rows of a data set for an evaluation, in batches.
 pub(crate) struct EvaluationSet<'a, const D: usize> {
-    pub data: &'a dyn Data<Tensor<D>, Classes>,
+    pub data: &'a dyn Data<Tensor<D>, Conditions>,
     pub rows: &'a [usize],
     pub batch: usize,
     /// Whether the classes of the data are left out, because the model was never trained with them.
@@ -20,7 +20,7 @@ pub(crate) struct EvaluationSet<'a, const D: usize> {
 }
 impl<const D: usize> EvaluationSet<'_, D> {
     /// The batches, each with its classes and a random stream of its own.
-    pub fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Classes, Rng)> {
+    pub fn batches(&self) -> impl Iterator<Item = (Tensor<D>, Conditions, Rng)> {
         let rng = Rng::new(self.seed).stream("evaluate");
         self.rows.chunks(self.batch).enumerate().map(move |(i, rows)| {
             (self.progress)((i * self.batch) as f64 / self.rows.len() as f64);

@@ -13,7 +13,7 @@ use tweedie::{
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{self, Classes, Net, Task},
+    net::{self, Conditions, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -38,6 +38,7 @@ pub(super) fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -
     Task {
         shape: &facts.shape,
         num_classes: facts.classes.len(),
+        conditions: &facts.conditions,
         outputs: noise.outputs(),
         categories: noise.categories().map(|categories| categories.k),
         image: facts.categories.as_ref().and_then(Categories::image),
@@ -68,7 +69,7 @@ pub(crate) trait DynModel<const D: usize> {
     /// The default timesteps of `steps` sampling steps.
     fn grid(&self, steps: usize) -> Vec<f64>;
     /// The denoiser conditioned on `y`, with classifier-free guidance.
-    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
+    fn guided<'a>(&'a self, y: &Conditions, scale: f64) -> Box<dyn Denoiser<D> + 'a>;
     /// Decodes x to data.
     fn decode(&self, x: Tensor<D>) -> Tensor<D>;
     /// The mean loss. Default of `times`: the training times of the noise.
@@ -83,11 +84,11 @@ pub(crate) trait DynModel<const D: usize> {
         truncation: Truncation,
     ) -> Result<Vec<f64>>;
 }
-impl<const D: usize, N: Net<D, Condition = Classes>> DynModel<D> for Model<D, N, DynTransform<D>> {
+impl<const D: usize, N: Net<D, Condition = Conditions>> DynModel<D> for Model<D, N, DynTransform<D>> {
     fn grid(&self, steps: usize) -> Vec<f64> {
         Model::grid(self, steps)
     }
-    fn guided<'a>(&'a self, y: &Classes, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
+    fn guided<'a>(&'a self, y: &Conditions, scale: f64) -> Box<dyn Denoiser<D> + 'a> {
         self.transform.denoiser(Model::guided(self, y, scale))
     }
     fn decode(&self, x: Tensor<D>) -> Tensor<D> {

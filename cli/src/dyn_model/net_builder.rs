@@ -6,9 +6,11 @@ use super::{
 use crate::{data::Facts, registry::settings::NetConfig};
 use burn::tensor::{DType, Device};
 use tweedie::{
-    Result, Rng, laws,
+    Result, Rng,
+    condition::{ConditionSpec, Conditions},
+    laws,
     laws::Check,
-    net::{self, Classes, Footprint},
+    net::{self, Footprint},
     noise::Noise,
     train::Parameters,
 };
@@ -73,11 +75,16 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
                 (uniforms * categories.k as f64).floor()
             }
         };
-        let classes = match facts.classes.len() as u32 {
-            0 => Classes::none(),
-            n => (0..ROWS as u32).map(|i| i % n).collect::<Vec<_>>().into(),
+        let class = match facts.classes.len() as u32 {
+            0 => Conditions::none(),
+            n => Conditions::classes((0..ROWS as u32).map(|i| i % n)),
         };
-        let mut checks = laws::net(&net, &z, &classes, expected);
+        let given = |y: Conditions, spec: &ConditionSpec| {
+            let values = spec.random(ROWS, &rng.stream("conditions").stream(&spec.name));
+            y.with(&spec.name, values)
+        };
+        let y = facts.conditions.iter().fold(class, given);
+        let mut checks = laws::net(&net, &z, &y, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
             // The number of masks determines the noise level, so the network need not depend on t.
             checks.retain(|check| check.law != laws::DEPENDS_ON_T);

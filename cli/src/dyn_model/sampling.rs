@@ -9,7 +9,7 @@ use std::{
 use tweedie::{
     Error, Result, Rng,
     denoise::{Denoiser, Restricted, Thresholded, Truncated, Truncation},
-    net::{Classes, Condition as _},
+    net::{Condition as _, Conditions},
     noise::{Estimate, Noise},
     sample::{Diagnosis, Infill, Sampler, trajectory},
     spacing::Spacing,
@@ -30,7 +30,7 @@ pub(crate) struct SampleRequest<'a, const D: usize> {
     /// What is given of every sample.
     pub known: Option<&'a Known>,
     /// The class of each sample.
-    pub classes: &'a Classes,
+    pub conditions: &'a Conditions,
     /// Number of samples.
     pub n: usize,
     pub batch: usize,
@@ -184,7 +184,7 @@ pub(crate) fn generate<const D: usize>(
             (shape[1], shape[D - 1]) = (known.tokens.len(), last);
             Tensor::<D>::from_data(TensorData::new(values, shape), request.device)
         };
-        let k = model.guided(&Classes::none(), 1.0).noise().categories().map_or(1, |categories| categories.k);
+        let k = model.guided(&Conditions::none(), 1.0).noise().categories().map_or(1, |categories| categories.k);
         Infill {
             sampler: Box::new(request.sampler.clone()),
             known: tensor(known.tokens.clone(), 1),
@@ -198,8 +198,8 @@ pub(crate) fn generate<const D: usize>(
     };
     for first in (0..request.n).step_by(request.batch) {
         let rows = request.batch.min(request.n - first);
-        let classes = request.classes.select(&(first..first + rows).collect::<Vec<_>>());
-        let mut denoiser = thresholded(model.guided(&classes, request.guidance), request.threshold);
+        let conditions = request.conditions.select(&(first..first + rows).collect::<Vec<_>>());
+        let mut denoiser = thresholded(model.guided(&conditions, request.guidance), request.threshold);
         // Truncation is among the allowed categories.
         if let Some(allowed) = &allowed {
             denoiser = Box::new(Restricted::new(denoiser, allowed.clone()));

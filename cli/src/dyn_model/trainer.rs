@@ -10,15 +10,15 @@ use tweedie::{
     Result, Rng,
     data::Data,
     loss::Objective,
-    net::{Classes, Net},
+    net::{Conditions, Net},
     spacing::Spacing,
     train::{Checkpoint, HeldOutLoss, Step, Train, Trainer},
 };
 
 /// Everything that training needs except the network.
 pub(crate) struct TrainingParts<'a, const D: usize> {
-    pub data: &'a dyn Data<Tensor<D>, Classes>,
-    pub held_out: Option<&'a dyn Data<Tensor<D>, Classes>>,
+    pub data: &'a dyn Data<Tensor<D>, Conditions>,
+    pub held_out: Option<&'a dyn Data<Tensor<D>, Conditions>>,
     pub model: ModelParts<'a, D>,
     pub objective: Objective<D>,
     /// Distribution of training times. Default: that of the noise.
@@ -65,14 +65,14 @@ pub(super) fn build<'a, const D: usize, C: NetConfig<D>>(
 struct Training<'a, const D: usize, N: Net<D>> {
     /// `None` only while a checkpoint is restored.
     trainer: Option<Trainer<'a, D, N, DynTransform<D>>>,
-    held_out: Option<&'a dyn Data<Tensor<D>, Classes>>,
+    held_out: Option<&'a dyn Data<Tensor<D>, Conditions>>,
 }
-impl<'a, const D: usize, N: Net<D, Condition = Classes>> Training<'a, D, N> {
+impl<'a, const D: usize, N: Net<D, Condition = Conditions>> Training<'a, D, N> {
     fn trainer(&self) -> &Trainer<'a, D, N, DynTransform<D>> {
         self.trainer.as_ref().expect("a trainer is not used after it could not be restored")
     }
 }
-impl<const D: usize, N: Net<D, Condition = Classes>> DynTrainer<D> for Training<'_, D, N> {
+impl<const D: usize, N: Net<D, Condition = Conditions>> DynTrainer<D> for Training<'_, D, N> {
     fn step(&mut self) -> Option<Result<Step>> {
         self.trainer.as_mut().and_then(Iterator::next)
     }

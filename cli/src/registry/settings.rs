@@ -9,7 +9,7 @@ use tweedie::{
     Result, Rng,
     denoise::Denoiser,
     loss::{Loss, Weight},
-    net::{Classes, Footprint, Net, Task},
+    net::{Conditions, Footprint, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -189,7 +189,7 @@ pub trait NoiseConfig: Settings {
 /// Settings of a network for data of rank `D`, the batch axis included: `[net]`.
 pub trait NetConfig<const D: usize>: Settings {
     /// The network.
-    type Net: Net<D, Condition = Classes>;
+    type Net: Net<D, Condition = Conditions>;
     /// The network with the initial weights of a random stream.
     ///
     /// The device's own generator, which the layers of `burn::nn` draw from, is seeded from the stream as well.

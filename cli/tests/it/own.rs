@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use tempfile::tempdir;
 use tweedie::{
     Result, Rng,
-    net::{Classes, Net, Softmax, Then, Transformer, TransformerConfig},
+    net::{Conditions, Net, Softmax, Then, Transformer, TransformerConfig},
 };
 use tweedie_cli::{NetConfig, Task};
 
@@ -80,10 +80,10 @@ struct Burned {
     last: burn::nn::Linear,
 }
 impl Net<2> for Burned {
-    type Condition = Classes;
-    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Classes) -> Tensor<2> {
+    type Condition = Conditions;
+    fn forward(&self, z: Tensor<2>, t: Tensor<1>, y: &Conditions) -> Tensor<2> {
         let one_hot = |class: &Option<u32>| [0, 1].map(|own| f32::from(u8::from(*class == Some(own))));
-        let mut classes: Vec<f32> = y.0.iter().flat_map(one_hot).collect();
+        let mut classes: Vec<f32> = y.to_classes().0.iter().flat_map(one_hot).collect();
         classes.resize(2 * z.dims()[0], 0.0);
         let classes = TensorData::new(classes, [z.dims()[0], 2]);
         let classes = Tensor::from_data(classes, &z.device());

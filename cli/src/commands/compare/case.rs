@@ -15,7 +15,7 @@ use tweedie::{
     Error, Result, Rng,
     denoise::Denoiser,
     distance,
-    net::{Classes, Condition as _},
+    net::{Condition as _, Conditions},
     noise::{Estimate, Noise},
     sample::{Ddim, DormandPrince, Sampler, trajectory_from, tune},
     schedule::Schedule,
@@ -59,9 +59,9 @@ impl<const D: usize> Denoiser<D> for Counting<'_, D> {
 
 /// A model and the references that its samplers are measured against.
 pub(super) struct Case<'a, const D: usize> {
-    pub model_of: &'a dyn Fn(&Classes) -> Box<dyn Denoiser<D> + 'a>,
+    pub model_of: &'a dyn Fn(&Conditions) -> Box<dyn Denoiser<D> + 'a>,
     /// The condition of a number of rows.
-    pub classes: &'a dyn Fn(usize) -> Classes,
+    pub classes: &'a dyn Fn(usize) -> Conditions,
     /// How x̂ is clipped.
     pub estimate: &'a str,
     pub schedule: Arc<dyn Schedule>,
@@ -70,7 +70,7 @@ pub(super) struct Case<'a, const D: usize> {
     /// Data to compare the samples with, and other data of the same distribution.
     pub data: Option<[Tensor<D>; 2]>,
     /// The classes of the data, on which the samples are conditioned.
-    pub conditions: Classes,
+    pub conditions: Conditions,
     pub shape: [usize; D],
     pub title: &'a str,
     /// The run, if `tweedie sample` can repeat what was compared.

@@ -1,22 +1,30 @@
 //! The classes that samples are conditioned on.
 use crate::{data::Facts, messages};
-use tweedie::{Error, Result, net::Classes, train::Train};
+use tweedie::{
+    Error, Result,
+    condition::{Classes, Conditions},
+    train::Train,
+};
 
 /// All classes in turn: sample i has class i modulo the number of classes, whatever n; no classes if the model was never
 /// trained with any.
-pub(crate) fn cycled(facts: &Facts, train: &Train, n: usize) -> Classes {
+pub(crate) fn cycled(facts: &Facts, train: &Train, n: usize) -> Conditions {
     if train.cond_dropout == 1.0 {
-        return Classes::none();
+        return Conditions::none();
     }
     let all: Vec<Option<u32>> = (0..facts.classes.len() as u32).map(Some).collect();
     cycle(&all, n)
 }
-fn cycle(classes: &[Option<u32>], n: usize) -> Classes {
-    if classes.is_empty() { Classes::none() } else { Classes((0..n).map(|i| classes[i % classes.len()]).collect()) }
+fn cycle(classes: &[Option<u32>], n: usize) -> Conditions {
+    if classes.is_empty() {
+        Conditions::none()
+    } else {
+        Classes((0..n).map(|i| classes[i % classes.len()]).collect()).into()
+    }
 }
 
 /// The classes of `--class`, in turn.
-pub(super) fn chosen(facts: &Facts, train: &Train, given: &[String], n: usize) -> Result<Classes> {
+pub(super) fn chosen(facts: &Facts, train: &Train, given: &[String], n: usize) -> Result<Conditions> {
     if given.is_empty() {
         return Ok(cycled(facts, train, n));
     }
@@ -126,7 +134,7 @@ mod tests {
     fn given(facts: &Facts, given: &[&str]) -> Vec<i64> {
         let given: Vec<String> = given.iter().map(|class| class.to_string()).collect();
         let classes = chosen(facts, &Train::default(), &given, 6).unwrap_or_else(|error| panic!("{given:?}: {error}"));
-        classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect()
+        classes.to_classes().0.iter().map(|class| class.map_or(-1, i64::from)).collect()
     }
     fn refused(facts: &Facts, class: &str) -> String {
         chosen(facts, &Train::default(), &[class.to_string()], 1).unwrap_err().to_string()

@@ -1,0 +1,59 @@
+//! Cross-attention to the tokens of a condition.
+use super::layers::{Linear, dropout};
+use crate::rng::Rng;
+use burn::{
+    module::Module,
+    tensor::{Bool, Device, Tensor},
+};
+use tweedie_kernels::ops;
+
+/// Embedded token sequences, as [`CrossAttention`] reads them.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// `[batch, tokens, width]`.
+    pub tokens: Tensor<3>,
+    /// True at a token that is padding, `[batch, tokens]`.
+    pub padding: Tensor<2, Bool>,
+}
+
+/// Cross-attention: tokens of x attend to the tokens of a condition, `P softmax(QKᵀ/√d) V` with Q linear in `x`, K and V in the
+/// condition, and P initially zero.
+///
+/// Vaswani et al., "Attention Is All You Need" (2017), <https://arxiv.org/abs/1706.03762>; for conditions as in Rombach et al.,
+/// "High-Resolution Image Synthesis with Latent Diffusion Models" (2022), <https://arxiv.org/abs/2112.10752>.
+#[doc(alias("attn2", "BasicTransformerBlock"))]
+#[derive(Module, Debug)]
+pub struct CrossAttention {
+    q: Linear,
+    kv: Linear,
+    out: Linear,
+    heads: usize,
+}
+
+impl CrossAttention {
+    /// From tokens of `width` values to conditions of `token_width` values; `heads` divides `width`.
+    pub fn new(width: usize, token_width: usize, heads: usize, rng: &Rng, device: &Device) -> Self {
+        Self {
+            q: Linear::new(width, width, &rng.stream("q"), device),
+            kv: Linear::new(token_width, 2 * width, &rng.stream("kv"), device),
+            out: Linear::zero(width, width, device),
+            heads,
+        }
+    }
+
+    /// Attends: `x: [batch, places, width]` → the same. Padding of the sequence is not attended to.
+    pub fn forward(&self, x: Tensor<3>, y: &Sequence, rate: f64, rng: &mut Option<Rng>) -> Tensor<3> {
+        let ([batch, places, width], [_, tokens, _], heads) = (x.dims(), y.tokens.dims(), self.heads);
+        let part = |x: Tensor<3>, n: usize| x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2);
+        let linear = |x: Tensor<3>, layer: &Linear| ops::linear(x, layer.weight.val(), Some(layer.bias.val()));
+        let q = part(linear(x, &self.q) * ((width / heads) as f64).powf(-0.5), places);
+        let [k, v]: [Tensor<3>; 2] =
+            linear(y.tokens.clone(), &self.kv).chunk(2, 2).try_into().expect("keys and values");
+        let scores = q.matmul(part(k, tokens).swap_dims(2, 3));
+        let padding = y.padding.clone().reshape([batch, 1, 1, tokens]).expand([batch, heads, places, tokens]);
+        // The exponential of such a score is exactly zero.
+        let scores = ops::softmax(scores.mask_fill(padding, -1e9));
+        let y = scores.matmul(part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width]);
+        dropout(linear(y, &self.out), rate, rng)
+    }
+}
