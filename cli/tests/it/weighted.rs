@@ -35,13 +35,13 @@ fn every_weight_and_every_penalty_trains_and_is_written_with_its_defaults() {
     .into_iter()
     .enumerate()
     {
-        done(folder.path(), &format!("train r.toml --steps 1 --out p{i} -q --set loss=[{loss}]"));
+        done(folder.path(), &format!("train r.toml --steps 1 --out penalty-{i} -q --set loss=[{loss}]"));
     }
-    let recipe = resolved(folder.path(), "p4");
+    let recipe = resolved(folder.path(), "penalty-4");
     assert!(recipe.contains("bias = -1.0") && recipe.contains("space = \"prediction\""), "{recipe}");
     // What a run wrote runs as it is, and is verified with its settings.
-    done(folder.path(), "train p4/recipe.toml --out again -q");
-    let table = text(&done(folder.path(), "verify p4 --brief").stdout);
+    done(folder.path(), "train penalty-4/recipe.toml --out again -q");
+    let table = text(&done(folder.path(), "verify penalty-4 --brief").stdout);
     assert!(table.contains("weight per-log-snr") && table.contains("loss squared"), "{table}");
     let error = refused(folder.path(), "train r.toml --out x -q --set loss=[{name='squared',weighting='minsnr'}]");
     assert!(error.contains("there is no weight `minsnr`; did you mean `min-snr`?"), "{error}");
