@@ -31,6 +31,7 @@
 //! ```
 mod any_schedule;
 mod builtin;
+mod conditions;
 pub(crate) mod module;
 mod nets;
 mod noises;
@@ -45,7 +46,7 @@ mod weights;
 pub use any_schedule::AnySchedule;
 
 use crate::{
-    data::{Facts, Source},
+    data::{Facts, Source, conditions::ConditionBuilder},
     dyn_model::NetBuilder,
     dyn_transform::TransformBuilder,
     registry::{
@@ -104,7 +105,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.descriptions().collect(),
             Kind::Net => self.nets.descriptions().collect(),
             Kind::Transform => self.transforms.descriptions().collect(),
-            Kind::Data | Kind::Schedule | Kind::Weight | Kind::Spacing => vec![],
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => vec![],
         }
     }
     fn description_mut(&mut self, kind: Kind, name: &str) -> Option<&mut Description> {
@@ -114,7 +115,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.description_mut(name),
             Kind::Net => self.nets.description_mut(name),
             Kind::Transform => self.transforms.description_mut(name),
-            Kind::Data | Kind::Schedule | Kind::Weight | Kind::Spacing => None,
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => None,
         }
     }
 }
@@ -154,6 +155,7 @@ pub struct Modules {
     pub(crate) spacings: Registry<SpacingOn>,
     pub(crate) weights: Registry<WeightMade>,
     pub(crate) data: Registry<Box<dyn Source>>,
+    pub(crate) conditions: Registry<Box<dyn ConditionBuilder>>,
     points: Ranked<2>,
     sequences: Ranked<3>,
     images: Ranked<4>,
@@ -170,6 +172,7 @@ impl Modules {
             spacings: Registry::default(),
             weights: Registry::default(),
             data: Registry::default(),
+            conditions: Registry::default(),
             points: Ranked::default(),
             sequences: Ranked::default(),
             images: Ranked::default(),
@@ -189,6 +192,7 @@ impl Modules {
                 self.spacings.description_mut(&name).filter(|_| kind == Kind::Spacing),
                 self.weights.description_mut(&name).filter(|_| kind == Kind::Weight),
                 self.data.description_mut(&name).filter(|_| kind == Kind::Data),
+                self.conditions.description_mut(&name).filter(|_| kind == Kind::Condition),
                 self.points.description_mut(kind, &name),
                 self.sequences.description_mut(kind, &name),
                 self.images.description_mut(kind, &name),
@@ -202,6 +206,11 @@ impl Modules {
     pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
         self.data.register(name, |source: S| Box::new(source) as Box<dyn Source>);
         self.registered(Kind::Data, name)
+    }
+    /// Adds a kind of condition: `[condition.NAME]`.
+    pub(crate) fn condition<C: ConditionBuilder + Settings>(mut self, name: &str) -> Self {
+        self.conditions.register(name, |config: C| Box::new(config) as Box<dyn ConditionBuilder>);
+        self.registered(Kind::Condition, name)
     }
     /// Adds a transform of data of rank `D`, the batch axis included: `[transform]`.
     pub fn transform<const D: usize, C: TransformConfig<D>>(mut self, name: &str) -> Self
@@ -369,6 +378,7 @@ impl Modules {
     pub(crate) fn all_of_kind(&self, kind: Kind) -> Vec<&Description> {
         let mut all = match kind {
             Kind::Data => self.data.descriptions().collect(),
+            Kind::Condition => self.conditions.descriptions().collect(),
             Kind::Schedule => self.schedules.descriptions().collect(),
             Kind::Weight => self.weights.descriptions().collect(),
             Kind::Spacing => self.spacings.descriptions().collect(),

@@ -8,7 +8,7 @@ use crate::{
         list::{pretty, unfit, unfit_sentence},
     },
     data::categories::Categories,
-    data::{Facts, Set, Split},
+    data::{ConditionFacts, ConditionReader, Facts, Set, Split},
     dyn_model::timesteps,
     messages,
     output::{
@@ -29,12 +29,14 @@ use output::{Module, brief, entries, table, verdict};
 use std::{path::Path, sync::Arc};
 use tweedie::{
     Error, Result, Rng,
+    condition::{ConditionKind, ConditionSpec},
     laws::{self, Check},
     loss::Loss,
     noise::{Discrete, Gaussian, Noise, Variance},
     sample::Sampler,
     schedule::{FlowMatching, Linear, VariancePreserving},
 };
+use tweedie_data::Vocabulary;
 
 /// The kinds of modules that have laws.
 const KINDS: [&str; 7] = ["schedule", "noise", "net", "loss", "weight", "spacing", "sampler"];
@@ -316,14 +318,39 @@ fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
     }
 }
 
-/// The laws of a network with its default settings, for data of a shape with three classes.
+/// The laws of a network with its default settings, for data of a shape with three classes and a condition of each kind that it takes.
 fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
     let builder = default_of("net", name, &Rank::<D>::ranked(modules).nets)?;
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-    let facts = Facts { shape: shape.to_vec(), classes, ..Facts::default() };
+    let kinds = [
+        (
+            "attribute",
+            ConditionKind::Class { num_classes: 2 },
+            ConditionReader::Class { column: "attribute".into(), names: vec![] },
+        ),
+        ("vector", ConditionKind::vector([0.5, -2.0], [3.0, 0.1]), ConditionReader::Vector { columns: vec![] }),
+        (
+            "tokens",
+            ConditionKind::Tokens { vocabulary: 7, length: 5 },
+            ConditionReader::Tokens { column: "tokens".into(), vocabulary: Vocabulary::characters("abcdefg") },
+        ),
+        ("image", ConditionKind::Image { shape: vec![1, 4, 4] }, ConditionReader::Image { column: "image".into() }),
+        (
+            "map",
+            ConditionKind::LabelMap { shape: vec![8, 8], num_labels: 3 },
+            ConditionReader::LabelMap { column: "map".into() },
+        ),
+    ];
+    let taken = builder.condition_kinds();
+    let conditions = kinds.into_iter().filter(|(_, kind, _)| taken.contains(&kind.name()));
+    let conditions = conditions.map(|(name, kind, reader)| {
+        let spec = ConditionSpec::new(name, kind);
+        ConditionFacts { spec, reader, dropout: 0.0 }
+    });
+    let facts = Facts { shape: shape.to_vec(), classes, conditions: conditions.collect(), ..Facts::default() };
     builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
 }
 

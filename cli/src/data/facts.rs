@@ -1,7 +1,13 @@
 //! The properties of the training data that a checkpoint stores.
-use crate::{data::categories::Categories, messages};
+use crate::{
+    data::{categories::Categories, conditions::ConditionFacts},
+    messages,
+};
 use serde::{Deserialize, Serialize};
-use tweedie::{Error, Result, condition::ConditionSpec};
+use tweedie::{
+    Error, Result,
+    condition::{CLASS, ConditionSpec},
+};
 
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,7 +18,7 @@ pub struct Facts {
     pub classes: Vec<String>,
     /// Conditions besides the class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<ConditionSpec>,
+    pub conditions: Vec<ConditionFacts>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
@@ -24,6 +30,10 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// The conditions besides the class, as a network takes them.
+    pub(crate) fn specs(&self) -> Vec<ConditionSpec> {
+        self.conditions.iter().map(|condition| &condition.spec).filter(|spec| spec.name != CLASS).cloned().collect()
+    }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {
         let [low, high] = self.scale;
@@ -47,6 +57,15 @@ impl Facts {
             return Err(Error::invalid(format!(
                 "the model was made for a vocabulary of {known}, and the data have {found}: use the data that it was \
                  trained on, or train a new model"
+            )));
+        }
+        let differs = |known: &ConditionFacts| data.conditions.iter().all(|found| found.spec != known.spec);
+        if let Some(known) = self.conditions.iter().find(|known| differs(known)) {
+            return Err(Error::invalid(format!(
+                "the model was made for the condition `{}`, {}, and the data have another or none: use the data that it was \
+                 trained on, or train a new model",
+                known.spec.name,
+                known.spec.kind.describe()
             )));
         }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {

@@ -160,6 +160,22 @@ impl Reader<'_> {
                 Err(self.recipe.fail(&at.path, Part::Key, &message))
             }
             (Type::Table(fields), Value::Table(table)) => Ok(Value::Table(self.table(at, fields, table)?)),
+            (Type::Map(inner), Value::Table(table)) => {
+                let mut read = Table::new();
+                for (key, value) in table {
+                    if key.trim().is_empty() || key.contains(['=', '.']) {
+                        let message =
+                            format!("`{key}` is no name of a {}: write letters, digits, `-` and `_`.", at.path);
+                        return Err(self.recipe.fail(&format!("{}.{key}", at.path), Part::Key, &message));
+                    }
+                    read.insert(key.clone(), self.read(&at.within(key), inner, value)?);
+                }
+                Ok(Value::Table(read))
+            }
+            (Type::Map(_), _) => {
+                let message = format!("`{0}` must be a table for each name, written `[{0}.NAME]`.", at.path);
+                Err(self.recipe.fail(&at.path, Part::Key, &message))
+            }
             (Type::Table(_), _) if at.field.is_empty() => {
                 let message = format!("`{0}` must be a section, written `[{0}]`.", at.path);
                 Err(self.recipe.fail(&at.path, Part::Key, &message))
@@ -197,23 +213,25 @@ impl Reader<'_> {
             Value::String(name) => (name.clone(), Table::new()),
             Value::Table(table) => {
                 let mut settings = table.clone();
-                match settings.remove("name") {
+                match settings.remove(kind.key()) {
                     Some(Value::String(name)) => (name, settings),
                     Some(other) => {
                         let message = format!(
-                            "the name of a {} must be a text in quotation marks, got {}.",
+                            "the {} of a {} must be a text in quotation marks, got {}.",
+                            kind.key(),
                             kind.noun(),
                             found(&other)
                         );
-                        return Err(self.recipe.fail(&format!("{}.name", at.path), Part::Value, &message));
+                        return Err(self.recipe.fail(&format!("{}.{}", at.path, kind.key()), Part::Value, &message));
                     }
                     None => return Err(self.nameless(at, kind, &known)),
                 }
             }
             other => {
                 let message = format!(
-                    "a {} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    "a {} must be a name, or a table with a name as in {{ {} = \"{}\" }}, got {}.",
                     kind.noun(),
+                    kind.key(),
                     known.first().unwrap_or(&"…"),
                     found(other)
                 );
@@ -242,7 +260,7 @@ impl Reader<'_> {
         }
         Err(first.unwrap_or_else(|| {
             let message = unknown_module(kind, &name, &known);
-            let path = if value.is_str() { at.path.clone() } else { format!("{}.name", at.path) };
+            let path = if value.is_str() { at.path.clone() } else { format!("{}.{}", at.path, kind.key()) };
             self.recipe.fail(&path, Part::Value, &message)
         }))
     }
@@ -250,8 +268,9 @@ impl Reader<'_> {
     fn nameless(&self, at: &Place, kind: Kind, known: &[&str]) -> Error {
         let several = known.len() > 1;
         let message = format!(
-            "this names no {}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
-            kind.noun(),
+            "this names no {}: add `{} = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            if kind == Kind::Condition { "kind of condition" } else { kind.noun() },
+            kind.key(),
             known.first().unwrap_or(&"…"),
             if several { format!(", or another of {}", messages::some(known)) } else { String::new() },
             if several { "them" } else { "it" },
@@ -323,7 +342,7 @@ impl Reader<'_> {
 pub(crate) fn unknown_module(kind: Kind, name: &str, known: &[&str]) -> String {
     format!(
         "there is no {} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
-        kind.noun(),
+        if kind == Kind::Condition { "kind of condition" } else { kind.noun() },
         messages::meant(name, known),
         if known.len() == 1 { "is" } else { "are" },
         messages::some(known),

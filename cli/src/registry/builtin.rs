@@ -3,6 +3,7 @@ use crate::{
     data::PointSource,
     registry::{
         Modules,
+        conditions::{ClassCondition, ImageCondition, LabelMapCondition, TokensCondition, VectorCondition},
         noises::{Absorbing, DiscretizedGaussian, GaussianConfig, Marginal, NearestNeighbor, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
@@ -41,6 +42,11 @@ impl Default for Modules {
             .data::<Parquet>("parquet")
             .data::<Text>("text")
             .data::<PointSource>("points")
+            .condition::<ClassCondition>("class")
+            .condition::<VectorCondition>("vector")
+            .condition::<TokensCondition>("tokens")
+            .condition::<ImageCondition>("image")
+            .condition::<LabelMapCondition>("label-map")
             .transform::<3, TokenEmbedding>("embedding")
             // Tables of discrete time.
             .schedule_and_survival::<Linear>("linear")

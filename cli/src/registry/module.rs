@@ -13,6 +13,7 @@ use tweedie::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Data,
+    Condition,
     Transform,
     Schedule,
     Noise,
@@ -23,8 +24,9 @@ pub(crate) enum Kind {
     Sampler,
 }
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Data,
+        Self::Condition,
         Self::Transform,
         Self::Schedule,
         Self::Noise,
@@ -37,6 +39,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
+            Self::Condition => "condition",
             Self::Transform => "transform",
             Self::Schedule => "schedule",
             Self::Noise => "noise",
@@ -53,6 +56,10 @@ impl Kind {
             Self::Data => "data set",
             other => other.name(),
         }
+    }
+    /// The key by which a table names a module: `name`, or the kind of a condition, whose table has a name of its own.
+    pub fn key(self) -> &'static str {
+        if self == Self::Condition { "kind" } else { "name" }
     }
     /// The kind of that name, in the singular or the plural.
     pub fn named(name: &str) -> Option<Self> {

@@ -198,6 +198,11 @@ pub trait NetConfig<const D: usize>: Settings {
     ///
     /// If the settings do not describe a network for this task.
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
+    /// The kinds of conditions that the network takes besides the class of a sample: `class`, `vector`, `tokens`, `image`,
+    /// `label-map`. Data with others are refused. Default: none.
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The memory that the network needs for this task, from which a run that does not fit into memory is refused before
     /// it starts. Default: not known, and only the data are counted.
     fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
