@@ -38,6 +38,7 @@ mod robustness;
 mod sampler;
 mod schedules;
 mod trajectory;
+mod weight;
 pub use bound::bound_of_density;
 pub use categories::bound;
 pub use denoiser::{denoiser, guidance};
@@ -52,6 +53,7 @@ pub use order::{order_of, problem};
 pub use robustness::{robustness, robustness_on, schedules};
 pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;
+pub use weight::weight;
 
 /// Measurement of one law.
 #[derive(Clone, Debug, PartialEq)]

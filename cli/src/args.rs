@@ -182,7 +182,8 @@ pub struct Evaluate {
 /// `tweedie list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// data, transform, schedule, noise, net, loss, spacing or sampler; or a section of recipes: train, run, sample or times
+    /// data, transform, schedule, noise, net, loss, weight, spacing or sampler; or a section of recipes: train, run, sample
+    /// or times
     pub kind: Option<String>,
     /// One module of that kind
     #[arg(requires = "kind")]
@@ -195,8 +196,8 @@ pub struct List {
 /// `tweedie verify`.
 #[derive(Clone, Debug, Args)]
 pub struct Verify {
-    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a module by name; or a recipe's TOML file or a
-    /// run's folder, to check the modules that it names on its data [default: every module]
+    /// Kind of module: schedule, noise, net, loss, weight, spacing or sampler; or a module by name; or a recipe's TOML file
+    /// or a run's folder, to check the modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]

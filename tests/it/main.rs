@@ -5,6 +5,7 @@ mod broken;
 mod choices;
 mod common;
 mod conditions;
+mod coupling;
 mod damaged;
 mod definitions;
 mod discrete;
@@ -33,8 +34,10 @@ mod tables;
 mod tails;
 mod training;
 mod transformer;
+mod uncertainty;
 mod unmask;
 mod verified;
+mod weights;
 
 /// What the README shows is what is compiled.
 #[test]

@@ -169,6 +169,10 @@ fn one(args: &args::List, modules: &Modules, kind: Kind, name: &str) -> Result<(
     say("");
     let (section, table) = match kind {
         Kind::Loss => ("[[loss]]", format!("name = \"{name}\"")),
+        Kind::Weight => (
+            "[[loss]]",
+            format!("weighting = \"{name}\", or weighting = {{ name = \"{name}\", … }}, of `squared` and other errors"),
+        ),
         Kind::Condition => ("[condition.NAME], with a name of your own", format!("kind = \"{name}\"")),
         Kind::Spacing => ("[times]", format!("name = \"{name}\", or under [sample]: times = \"{name}\"")),
         Kind::Sampler => ("[sample]", format!("sampler = \"{name}\", or sampler = {{ name = \"{name}\", … }}")),

@@ -36,7 +36,7 @@ use tweedie::{
 use tweedie_data::Vocabulary;
 
 /// The kinds of modules that have laws.
-const KINDS: [&str; 6] = ["schedule", "noise", "net", "loss", "spacing", "sampler"];
+const KINDS: [&str; 7] = ["schedule", "noise", "net", "loss", "weight", "spacing", "sampler"];
 
 pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
     let kind = |what: &String| KINDS.iter().find(|known| *known == what || format!("{known}s") == *what);
@@ -161,7 +161,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             if two.losses.description(name).is_none() {
                 return Ok(vec![]);
             }
-            let loss = default_of(kind, name, &two.losses)?;
+            let (loss, _) = default_of(kind, name, &two.losses)?(&modules.weights)?;
             // In single precision, as in training.
             let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F32);
             let table = || Linear::new(100);
@@ -178,8 +178,15 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
                 loss.check(&absorbing)?;
                 laws::loss(&*loss, &absorbing, &one_hot(&x).pad([(0, 0), (0, 1)], 0.0))
             };
-            checks.extend(bounds(&*default_of(kind, name, &Rank::<3>::ranked(modules).losses)?));
+            let (sequences, _) = default_of(kind, name, &Rank::<3>::ranked(modules).losses)?(&modules.weights)?;
+            checks.extend(bounds(&*sequences));
             checks
+        }
+        "weight" => {
+            let weight = default_of(kind, name, &modules.weights)??;
+            weight.check()?;
+            let of = |(name, schedule)| (format!("schedule {name}"), laws::weight(weight.clone(), schedule));
+            worst(laws::schedules().into_iter().map(of))
         }
         "net" => match modules.ranks(Kind::Net, name) {
             ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,

@@ -30,6 +30,8 @@ pub(crate) struct ModelParts<'a, const D: usize> {
     pub x: &'a Facts,
     pub transform: Option<&'a dyn TransformBuilder<D>>,
     pub noise: Arc<dyn Noise<D>>,
+    /// Whether a loss learns an uncertainty.
+    pub uncertainty: bool,
 }
 
 /// The task of a network: the shapes of its input, condition and output.
@@ -51,7 +53,7 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Model<D, C::Net, DynTransform<D>>> {
-    let ModelParts { data, x, transform, noise } = parts;
+    let ModelParts { data, x, transform, noise, uncertainty } = parts;
     // Layers of `burn::nn` would draw their weights from the device's own generator.
     let specs = x.specs();
     let net = net::try_seeded(rng, device, |device| config.init(&task(x, &specs, &*noise), rng, device))?;
@@ -60,7 +62,8 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     let own = rng.stream("transform");
     let transform = net::try_seeded(&own, device, |device| transform.init(data, &own, device))?;
     let model = Model::new(noise, net)?.with_transform(transform);
-    Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
+    let model = if x.bounded { model.with_range(-1.0, 1.0) } else { model };
+    Ok(if uncertainty { model.with_uncertainty() } else { model })
 }
 
 /// A model for data of rank `D`, for sampling and evaluation.

@@ -25,6 +25,9 @@ pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
     let names: Vec<&str> = sections.iter().map(|section| &*section.name).collect();
     for (name, value) in recipe.table() {
         let Some(section) = sections.iter().find(|section| section.name == *name) else {
+            if let Some(weighted) = hints::weighted(None, name) {
+                return Err(recipe.fail(name, Part::Key, &weighted));
+            }
             let message = format!(
                 "there is no section `{name}`{} A recipe has the sections {}.",
                 messages::meant_or(name, &names, hints::field_elsewhere(name, "train")),
@@ -282,6 +285,9 @@ impl Reader<'_> {
             _ => format!("It has the fields {}.", messages::list(&names)),
         };
         let of = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
+        if let Some(weighted) = hints::weighted(at.kind, key).filter(|_| !names.contains(&"weighting")) {
+            return self.recipe.fail(&place.path, Part::Key, &weighted);
+        }
         if let Some(decided) = hints::decided(at.kind, key) {
             return self.recipe.fail(&place.path, Part::Key, &decided);
         }
@@ -308,7 +314,15 @@ impl Reader<'_> {
     }
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
         let what = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
-        let message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
+        let mut message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
+        let is_weight = |name: &str| self.modules.names(Kind::Weight).contains(&name);
+        if at.kind == Some(Kind::Loss)
+            && at.field == "weight"
+            && (value.is_table() || value.as_str().is_some_and(is_weight))
+        {
+            message += " `weight` is the factor of the loss in the sum; a weight over noise levels is `weighting`, as in weighting = \
+                        { name = \"min-snr\" }.";
+        }
         self.recipe.fail(&at.path, Part::Value, &message)
     }
     fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {

@@ -246,6 +246,7 @@ impl<const D: usize> Plan<D> {
         let dropouts = facts.conditions.iter().filter(|condition| condition.dropout > 0.0);
         train.cond_dropouts = dropouts.map(|condition| (condition.spec.name.clone(), condition.dropout)).collect();
         train.check().map_err(|error| recipe.at_field("train", error))?;
+        train.check_noise(&*noise).map_err(|error| recipe.at_field("train", error))?;
         resolved.push("train", Value::Table(written(&train, "train")));
 
         let run: RunSettings = section(recipe, modules, "run")?;
@@ -279,7 +280,13 @@ impl<const D: usize> Plan<D> {
 
     /// What a model is made of beside its net.
     pub fn model_parts(&self) -> ModelParts<'_, D> {
-        ModelParts { data: &self.facts, x: &self.x, transform: self.transform.as_deref(), noise: self.noise.clone() }
+        ModelParts {
+            data: &self.facts,
+            x: &self.x,
+            transform: self.transform.as_deref(),
+            noise: self.noise.clone(),
+            uncertainty: self.objective.learns_uncertainty(),
+        }
     }
     /// The resolved recipe as a file.
     pub fn text(&self) -> String {

@@ -19,11 +19,12 @@ pub(crate) enum Kind {
     Noise,
     Net,
     Loss,
+    Weight,
     Spacing,
     Sampler,
 }
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Data,
         Self::Condition,
         Self::Transform,
@@ -31,6 +32,7 @@ impl Kind {
         Self::Noise,
         Self::Net,
         Self::Loss,
+        Self::Weight,
         Self::Spacing,
         Self::Sampler,
     ];
@@ -43,6 +45,7 @@ impl Kind {
             Self::Noise => "noise",
             Self::Net => "net",
             Self::Loss => "loss",
+            Self::Weight => "weight",
             Self::Spacing => "spacing",
             Self::Sampler => "sampler",
         }
@@ -220,7 +223,7 @@ impl<T: 'static> Registry<T> {
 }
 
 /// The name and the settings in the table of a module.
-fn named_table(value: Value) -> Option<(String, Table)> {
+pub(crate) fn named_table(value: Value) -> Option<(String, Table)> {
     let Value::Table(mut table) = value else { return None };
     match table.remove("name")? {
         Value::String(name) => Some((name, table)),

@@ -19,6 +19,7 @@ mod runs;
 mod text;
 mod transcripts;
 mod tuned;
+mod weighted;
 
 use std::{
     path::Path,

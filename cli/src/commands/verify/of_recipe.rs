@@ -66,6 +66,13 @@ where
         let x = x.clone().cast(DType::F32);
         verified.push(("loss", name(&["loss", &i]), laws::loss(&**loss, &*plan.noise, &x)));
     }
+    for loss in plan.resolved.get("loss").and_then(toml::Value::as_array).into_iter().flatten() {
+        let Some(toml::Value::Table(mut settings)) = loss.get("weighting").cloned() else { continue };
+        if let (Some(toml::Value::String(name)), Ok(schedule)) = (settings.remove("name"), plan.schedule.schedule()) {
+            let (weight, _) = modules.weights.build(&name, settings)?;
+            verified.push(("weight", name, laws::weight(weight?, schedule)));
+        }
+    }
     for (times, path) in [(&plan.times, &["times"][..]), (&plan.sample_times, &["sample", "times"])] {
         if let Some(times) = times {
             verified.push(("spacing", name(path), laws::spacing(&**times)));
