@@ -152,9 +152,9 @@ fn samplers_declare_an_order_without_noise_and_none_with_it() {
     let noisy = |eta: f64| -> Vec<Box<dyn Sampler<2>>> {
         vec![
             Box::new(Ddim { eta }),
-            Box::new(EulerAncestral { eta, ..EulerAncestral::default() }),
+            Box::new(EulerAncestral { eta }),
             Box::new(Dpm2Ancestral { eta, ..Dpm2Ancestral::default() }),
-            Box::new(DpmSolverPp2SAncestral { eta, ..DpmSolverPp2SAncestral::default() }),
+            Box::new(DpmSolverPp2SAncestral { eta }),
             Box::new(DpmSolverPp2S { eta }),
             Box::new(DpmSolverPp { order: 2, eta, lower_final: false }),
             Box::new(Churn { s_churn: 30.0 * eta, ..Churn::default() }),
