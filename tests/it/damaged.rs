@@ -127,7 +127,7 @@ fn a_header_that_does_not_describe_its_bytes_is_refused() {
     let name = file.like.to_host()[0].0.to_owned();
     let huge = u64::MAX;
     for (key, value) in [
-        ("shape", json!([1 << 40, 1 << 40])),
+        ("shape", json!([1_u64 << 40, 1_u64 << 40])),
         ("shape", json!([huge])),
         ("shape", json!([])),
         ("shape", json!([-1])),
