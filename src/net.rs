@@ -8,7 +8,7 @@
 //! | [`Mlp`] | vectors `[batch, features]` | classes, vectors |
 //! | [`UNet`], [`Dit`] | images `[batch, channels, h, w]` | of every kind |
 //! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | classes, vectors, tokens |
-//! | [`Pixels`] | images whose grey levels are categories | that of the net inside |
+//! | [`Pixels`] | images whose gray levels are categories | that of the net inside |
 //!
 //! A configuration holds the choices (`channels`, `depth`, …), which recipes read and write, and the dimensions that data and
 //! noise determine (`in_channels`, `num_classes`, `outputs`, …), which `fit` takes from a [`Task`].

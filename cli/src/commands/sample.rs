@@ -109,8 +109,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf, String)> {
         _ if finished.is_some() => Ok((folder.model(), folder.0, usual)),
         Err(error) => Err(error),
         Ok(_) => Err(Error::invalid(format!(
-            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train \
-             --resume --out {}`",
+            "{} has no checkpoint to sample from: continue its training with `tweedie train --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),

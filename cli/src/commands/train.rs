@@ -19,8 +19,8 @@ use crate::{
     output::report,
     output::sample_files,
     output::text,
-    recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
+    recipe::{Part, Recipe},
     registry::{Modules, Rank},
     run_dir::{Line, Lock, Metrics, RunDir},
 };
@@ -75,7 +75,18 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         (recipe, from.map_or(Origin::New, |from| Origin::From(Box::new(from))))
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    let mut data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    if recipe.get("condition").is_some() {
+        data = match &origin {
+            // What the run was begun with, which may be of another run.
+            Origin::Run(folder, _) => match sample::open(&folder.0) {
+                Ok(run) => data.knowing(&run.facts),
+                Err(_) => data,
+            },
+            Origin::From(run) => data.adopting(&run.facts),
+            Origin::New => data,
+        };
+    }
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
@@ -126,6 +137,10 @@ impl Setting<'_> {
         let Self { args, modules, recipe, name, data, device, origin } = self;
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        if plan.run.evaluate_every > 0 && plan.run.evaluate_rows == 0 {
+            let message = "must be 1 or more, got 0; `evaluate_every = 0` never evaluates";
+            return Err(recipe.fail("run.evaluate_rows", Part::Value, message));
+        }
         if args.device == "cpu" {
             needs::check_training(recipe, &plan, sample::FRAMES)?;
         }
@@ -354,7 +369,7 @@ impl<const D: usize> Run<'_, D> {
     fn stopped(&self, error: Error, saved: u64) -> Error {
         let resume = format!("tweedie train --resume --out {}", self.folder.typed());
         let from = match saved {
-            0 => "there is no checkpoint yet; start again from step 1 with".to_owned(),
+            0 => "the run has no checkpoint; start again from step 1 with".to_owned(),
             step => format!("the last checkpoint is that of step {step}; resume from it with"),
         };
         let remedy = match error.kind() {

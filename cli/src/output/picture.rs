@@ -3,6 +3,7 @@ use crate::{
     data::pictured,
     data::{Facts, data_error},
 };
+use std::cell::Cell;
 use tweedie::{Result, net::Classes};
 use tweedie_data::{
     RgbImage,
@@ -17,13 +18,23 @@ const NAMED: usize = 14;
 /// Pixels of a file per pixel of a scatter plot.
 const DENSITY: f64 = 1.5;
 
+thread_local! {
+    /// Whether this thread draws.
+    static DRAWN: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether this thread draws pictures from now on; without, data have none.
+pub(crate) fn draw(pictures: bool) {
+    DRAWN.set(pictures);
+}
+
 enum Kind {
     Images([usize; 3]),
     Cloud,
 }
 fn kind(facts: &Facts) -> Option<Kind> {
     match *facts.shape.as_slice() {
-        _ if facts.categories.is_some() => None,
+        _ if facts.categories.is_some() || !DRAWN.get() => None,
         [channels @ (1 | 3 | 4), height, width] => Some(Kind::Images([channels, height, width])),
         [2] => Some(Kind::Cloud),
         _ => None,

@@ -36,6 +36,8 @@ pub(crate) struct DataSpec {
     condition_tables: Table,
     /// What is known of them: from the training data, or from the checkpoint of a run.
     known: OnceCell<Vec<ConditionFacts>>,
+    /// Those of a run whose weights are trained on: what is of the same name and kind is read in the same way.
+    adopted: Vec<ConditionFacts>,
     /// Whether the levels of images are categories.
     categorical: bool,
     /// Whether nothing is shown while data are read.
@@ -64,7 +66,7 @@ impl DataSpec {
             |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
         let categorical = is_categorical(Kind::Noise) || is_categorical(Kind::Transform);
         let known = OnceCell::new();
-        Ok(Self { source, table, conditions, condition_tables, known, categorical, quiet: false })
+        Ok(Self { source, table, conditions, condition_tables, known, adopted: vec![], categorical, quiet: false })
     }
     /// Whether nothing is shown while data are read.
     pub fn quiet(self, quiet: bool) -> Self {
@@ -73,6 +75,10 @@ impl DataSpec {
     /// What a checkpoint knows of the conditions, which is not learned from the data again.
     pub fn knowing(self, facts: &Facts) -> Self {
         Self { known: OnceCell::from(facts.conditions.clone()), ..self }
+    }
+    /// Conditions of the same name and kind are read as in another run: with its names, statistics and vocabulary.
+    pub fn adopting(self, facts: &Facts) -> Self {
+        Self { adopted: facts.conditions.clone(), ..self }
     }
     /// Reads one part of the data, with its conditions.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
@@ -110,10 +116,10 @@ impl DataSpec {
         };
         if self.known.get().is_none() {
             let learned = match split {
-                Split::Train => learned(&self.conditions, &loaded),
+                Split::Train => learned(&self.conditions, &loaded, &self.adopted),
                 Split::Test => {
                     let train = self.source.load(Split::Train).map_err(|error| recipe.at_field("data", error))?;
-                    train.map_or(Ok(vec![]), |train| learned(&self.conditions, &train))
+                    train.map_or(Ok(vec![]), |train| learned(&self.conditions, &train, &self.adopted))
                 }
             };
             let _ = self.known.set(learned.map_err(failed)?);
@@ -145,11 +151,15 @@ impl DataSpec {
     }
 }
 
-fn learned(builders: &[(String, Box<dyn ConditionBuilder>)], loaded: &Loaded) -> Result<Vec<ConditionFacts>> {
+fn learned(
+    builders: &[(String, Box<dyn ConditionBuilder>)],
+    loaded: &Loaded,
+    adopted: &[ConditionFacts],
+) -> Result<Vec<ConditionFacts>> {
     match loaded {
-        Loaded::Two(set) => learn(builders, &**set),
-        Loaded::Three(set) => learn(builders, &**set),
-        Loaded::Four(set) => learn(builders, &**set),
+        Loaded::Two(set) => learn(builders, &**set, adopted),
+        Loaded::Three(set) => learn(builders, &**set, adopted),
+        Loaded::Four(set) => learn(builders, &**set, adopted),
     }
 }
 

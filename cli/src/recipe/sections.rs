@@ -6,7 +6,7 @@ use crate::registry::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 use tweedie::{denoise::Truncation, train::Train};
 
 /// Checkpoints and evaluations of a run.
@@ -139,6 +139,10 @@ const ORDER: [&str; 11] =
 
 /// The sections of a recipe as fields, in the order of a recipe.
 pub(crate) fn all() -> Vec<Field> {
+    static ALL: LazyLock<Vec<Field>> = LazyLock::new(described);
+    ALL.clone()
+}
+fn described() -> Vec<Field> {
     let Type::Table(mut fields) = Type::read(&schema::of::<Sections>()) else {
         unreachable!("a recipe is a table");
     };

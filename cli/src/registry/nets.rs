@@ -45,7 +45,7 @@ impl NetConfig<4> for UNetConfig {
     }
 }
 
-/// The same for images whose grey levels are categories.
+/// The same for images whose gray levels are categories.
 impl NetConfig<3> for UNetConfig {
     type Net = Pixels<UNet>;
     fn condition_kinds(&self) -> &'static [&'static str] {

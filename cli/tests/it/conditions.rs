@@ -127,6 +127,37 @@ fn conditions_of_every_kind_are_trained_with_resumed_evaluated_and_sampled_for()
 }
 
 #[test]
+fn weights_are_trained_on_with_the_names_statistics_and_vocabulary_that_they_know() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    pictures(at);
+    fs::write(at.join("r.toml"), RECIPE).unwrap();
+    done(at, "train r.toml --out old --steps 2 -q");
+    // Other data: one color less, other sizes.
+    let table = at.join("pictures/metadata.csv");
+    let whole = fs::read_to_string(&table).unwrap();
+    fs::write(&table, whole.replace(",blue,", ",green,").replace(",1", ",7")).unwrap();
+    done(at, "train r.toml --out new --from old --steps 2 -q");
+    let facts = |run: &str| {
+        let bytes = fs::read(at.join(run).join("model.safetensors")).unwrap();
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let facts: Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["data"]).unwrap();
+        facts["conditions"].clone()
+    };
+    assert_eq!(facts("old"), facts("new"));
+    // Resumed too.
+    done(at, "train --resume --out new --steps 4 -q");
+    done(at, "train r.toml --out whole --from old --steps 4 -q");
+    let model = |run: &str| tensors(&at.join(run).join("model.safetensors"));
+    assert!(model("new") == model("whole"));
+    // From the start, the conditions are learned anew.
+    done(at, "train r.toml --out other --steps 2 -q");
+    assert_ne!(facts("old"), facts("other"));
+    let error = refused(at, "train r.toml --out none --from old --set condition.size.columns=[\"size\",\"size\"]");
+    assert!(error.contains("are for the conditions `color` (one of 3 classes)"), "{error}");
+}
+
+#[test]
 fn wrong_conditions_are_refused_in_a_sentence() {
     let folder = tempdir().unwrap();
     let at = folder.path();

@@ -234,6 +234,7 @@ fn the_modules_of_a_recipe_are_verified() {
     let mut modules: Vec<String> = laws.iter().map(|law| format!("{} {}", law["kind"], law["name"])).collect();
     modules.dedup();
     let expected = [
+        ("data", "points"),
         ("schedule", "shifted"),
         ("noise", "gaussian"),
         ("net", "mlp"),

@@ -69,6 +69,18 @@ fn planes(image: tweedie_data::RgbImage, channels: usize) -> (Vec<u8>, [usize; 3
 }
 
 impl ConditionReader {
+    /// The columns that values are read from.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Vector { columns } => columns.iter().map(String::as_str).collect(),
+            Self::Class { column, .. }
+            | Self::Tokens { column, .. }
+            | Self::Image { column }
+            | Self::LabelMap { column } => vec![column],
+            Self::Computed { .. } => vec![],
+        }
+    }
+
     /// The values of all rows of a set, and how many of them were not known in training. `None` if they are computed.
     pub(crate) fn read(&self, spec: &ConditionSpec, columns: &Columns) -> Result<Option<(Values, usize)>> {
         let name = &spec.name;

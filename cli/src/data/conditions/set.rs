@@ -45,7 +45,7 @@ impl<const D: usize> Conditioned<D> {
     }
 }
 
-/// What is known of conditions from the training data.
+/// What is known of conditions from the training data, or from those of another run of the same name and kind.
 ///
 /// # Errors
 ///
@@ -53,6 +53,7 @@ impl<const D: usize> Conditioned<D> {
 pub(crate) fn learn<const D: usize>(
     builders: &[(String, Box<dyn ConditionBuilder>)],
     set: &dyn Set<D>,
+    adopted: &[ConditionFacts],
 ) -> Result<Vec<ConditionFacts>> {
     let (facts, none) = (set.facts(), Columns::default());
     let columns = set.columns().unwrap_or(&none);
@@ -64,7 +65,15 @@ pub(crate) fn learn<const D: usize>(
             return Err(own(Error::invalid("is that of the classes of the data: give this condition another name")));
         }
         spec.check_dimensions().map_err(own)?;
-        all.push(ConditionFacts { spec, reader, dropout: builder.dropout() });
+        let same = |known: &&ConditionFacts| {
+            known.spec.name == *name
+                && known.spec.kind.name() == spec.kind.name()
+                && known.reader.columns() == reader.columns()
+        };
+        all.push(match adopted.iter().find(same) {
+            Some(known) => ConditionFacts { dropout: builder.dropout(), ..known.clone() },
+            None => ConditionFacts { spec, reader, dropout: builder.dropout() },
+        });
     }
     Ok(all)
 }
