@@ -27,8 +27,10 @@ impl File {
         let net = MlpConfig::new(2).with_hidden([4]).init(&Rng::new(0), &device).unwrap();
         let data = Samples::new((0..20).map(|i| i as f32 * 0.1).collect(), [10, 2]);
         let settings = Train { steps: 2, batch: 4, ..Train::default() };
-        let mut trainer =
-            Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap().train(&data, Simple {}, settings).unwrap();
+        let mut trainer = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
+            .unwrap()
+            .train(&data, Simple {}, settings)
+            .unwrap();
         trainer.by_ref().for_each(|step| assert!(step.is_ok()));
         let path = std::env::temp_dir().join(format!("tweedie-damaged-{name}-{}.safetensors", std::process::id()));
         trainer.checkpoint().save(&path, &[]).unwrap();
