@@ -37,6 +37,10 @@ fn grids_of_levels_visit_the_levels_of_their_formulas() {
     let own: Vec<f64> = grid[..n].iter().map(|t| ratio(*t)).collect();
     let wanted: Vec<f64> = (0..n).map(|i| 0.01 * 5000f64.powf(1.0 - i as f64 / (n - 1) as f64)).collect();
     assert!(relative(&own, &wanted), "{own:?} for {wanted:?}");
+    // Levels below the schedule's are left out: the smallest is the schedule's own.
+    let wanted: Vec<f64> = (0..n).map(|i| low * (50.0 / low).powf(place(i))).collect();
+    let own = levels(&Exponential { min: 0.5 * low, max: 50.0 }.on(edm), n);
+    assert!(relative(&own, &wanted), "{own:?} for {wanted:?}");
     // Quantiles of a normal at its ends: four standard deviations.
     let log = LogNormal { mean: -1.2, std: 1.2 };
     let four = 4.012_810_811_118;
@@ -125,6 +129,12 @@ fn schedules_preserve_the_variance_where_they_say_so() {
         [one.at(t).alpha_dot, other.at(t).alpha_dot]
     };
     assert_eq!(ends(1.0), [f64::NEG_INFINITY; 2]);
+    for (name, schedule) in [("a table without signal at its end", &zero as &dyn Schedule), ("between", &both)] {
+        let checks = laws::schedule(schedule);
+        // Its ends are those of data and noise as good as it is.
+        let others = checks.into_iter().filter(|check| !check.law.contains("small"));
+        all_hold(name, others.collect());
+    }
     let information = MutualInformation::new(vec![0.5, 0.3, 0.2], vec![1.0 / 3.0; 3]).unwrap();
     all_hold("mutual information", laws::survival(&information));
     assert_eq!(information.survival(Dual::time(0.0)).value, 1.0);

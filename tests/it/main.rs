@@ -4,6 +4,7 @@ mod bounds;
 mod broken;
 mod choices;
 mod common;
+mod components;
 mod conditions;
 mod coupling;
 mod damaged;
