@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test schema doc book deny race fuzz faults
+.PHONY: check test schema doc book deny race fuzz faults mutants
 
 check:
 	bash .ci/run
@@ -51,3 +51,12 @@ fuzz:
 	  cargo fuzz run -s none $$features $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
 	    -runs=$(CASES) -max_len=16384 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -print_funcs=0 || exit 1; \
 	done
+
+# Changes of the library one at a time, each of which a test should notice: .cargo/mutants.toml says which. Each takes a build, so
+# by default one of 300 parts of them; make mutants DIFF=main takes the lines that differ from main.
+SHARD ?= 0/300
+mutants:
+	@command -v cargo-mutants >/dev/null || { echo "cargo-mutants is not installed. Install it: cargo install cargo-mutants --locked"; exit 1; }
+	@mkdir -p target
+	if [ -n "$(DIFF)" ]; then git diff --merge-base $(DIFF) > target/mutants.diff && cargo mutants -o target --in-diff target/mutants.diff; \
+	else cargo mutants -o target --shard $(SHARD) --sharding round-robin; fi

@@ -30,7 +30,9 @@ pub mod registering {}
 
 pub use data::categories::{Categories, Shown};
 pub use data::{Digest, Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
-pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
+pub use registry::settings::{
+    LossOf, NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig, WeightOf,
+};
 pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;

@@ -154,14 +154,20 @@ impl Checkpoint {
             let mut repeated = REPEATED.iter().filter_map(|prefix| name.strip_prefix(prefix));
             name != LOSSES && !repeated.any(|weight| stored.contains(weight))
         };
+        // An uncertainty is for training alone.
+        let of_training = |name: &str| name.starts_with("uncertainty.");
+        let of_weights = |name: &str| of_weights(name) && !of_training(name);
         let mut others: Vec<&str> = stored.iter().copied().filter(|name| of_weights(name)).collect();
         others.retain(|name| !known.contains(name) && !known.contains(&*names::current(name)));
-        let read = |(name, shape, _): (&str, &[usize], Vec<f32>)| {
+        let read = |(name, shape, own): (&str, &[usize], Vec<f32>)| {
             let earlier = earlier.get(name).map_or(name, |earlier| earlier);
             let under = |name: &str| tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
             let found = under(name).or_else(|_| under(earlier));
             let fits = found.as_ref().is_ok_and(|view| view.shape() == shape && view.dtype() == Dtype::F32);
             let Some(view) = found.ok().filter(|_| fits) else {
+                if of_training(name) {
+                    return Ok((name.to_owned(), shape.to_vec(), own));
+                }
                 let problem = format!(
                     "these weights are of another architecture: the network has {name} of shape {shape:?}, and the file has not"
                 );

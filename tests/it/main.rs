@@ -2,15 +2,20 @@
 mod book;
 mod bounds;
 mod broken;
+mod choices;
 mod common;
+mod components;
 mod conditions;
+mod coupling;
 mod damaged;
+mod definitions;
 mod discrete;
 mod embedding;
 mod exact;
 mod extremes;
 mod fit;
 mod frozen;
+mod grids;
 mod guidance;
 mod memory;
 mod nets;
@@ -21,6 +26,7 @@ mod purposes;
 mod renamed;
 mod samplers;
 mod seeded;
+mod settings;
 mod spacings;
 mod spine;
 mod stability;
@@ -29,8 +35,10 @@ mod tables;
 mod tails;
 mod training;
 mod transformer;
+mod uncertainty;
 mod unmask;
 mod verified;
+mod weights;
 
 /// What the README shows is what is compiled.
 #[test]

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if let Some(path) = &args.data {
         recipe.put("data.path", toml::Value::String(path.clone()), format!("--data {path}"))?;
     }
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.knowing(&facts);
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
         return Err(Error::invalid(format!(
             "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` \

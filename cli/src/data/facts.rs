@@ -1,10 +1,16 @@
 //! The properties of the training data that a checkpoint stores.
 use crate::{
-    data::categories::{Categories, Shown},
+    data::{
+        categories::{Categories, Shown},
+        conditions::ConditionFacts,
+    },
     messages,
 };
 use serde::{Deserialize, Serialize};
-use tweedie::{Error, Result, condition::ConditionSpec};
+use tweedie::{
+    Error, Result,
+    condition::{CLASS, ConditionSpec},
+};
 
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,7 +21,7 @@ pub struct Facts {
     pub classes: Vec<String>,
     /// Conditions besides the class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<ConditionSpec>,
+    pub conditions: Vec<ConditionFacts>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
@@ -27,6 +33,10 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// The conditions besides the class, as a network takes them.
+    pub(crate) fn specs(&self) -> Vec<ConditionSpec> {
+        self.conditions.iter().map(|condition| &condition.spec).filter(|spec| spec.name != CLASS).cloned().collect()
+    }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {
         let [low, high] = self.scale;
@@ -89,6 +99,15 @@ impl Facts {
                  trained on, or train a new model"
             )));
         }
+        let differs = |known: &ConditionFacts| data.conditions.iter().all(|found| found.spec != known.spec);
+        if let Some(known) = self.conditions.iter().find(|known| differs(known)) {
+            return Err(Error::invalid(format!(
+                "the model was made for the condition `{}`, {}, and the data have another or none: use the data that it was \
+                 trained on, or train a new model",
+                known.spec.name,
+                known.spec.kind.describe()
+            )));
+        }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
             return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: use the data that it was trained on, or train a new model",
@@ -100,6 +119,15 @@ impl Facts {
     }
     /// In a few words.
     pub(crate) fn describe(&self) -> String {
+        let conditions: Vec<String> =
+            self.specs().iter().map(|spec| format!("`{}` ({})", spec.name, spec.kind.name())).collect();
+        match conditions.as_slice() {
+            [] => self.described(),
+            [one] => format!("{}, condition {one}", self.described()),
+            several => format!("{}, conditions {}", self.described(), several.join(", ")),
+        }
+    }
+    fn described(&self) -> String {
         if let Some(categories) = &self.categories {
             let classes = match self.classes.len() {
                 0 => String::new(),

@@ -91,7 +91,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
 
 /// The number of columns at which classes of these numbers of samples, each in rows of its own, make the picture most
 /// nearly square, for images of this ratio of width to height.
-fn square(counts: &[usize], ratio: f64) -> usize {
+pub(super) fn square(counts: &[usize], ratio: f64) -> usize {
     let oblong = |columns: usize| {
         let rows: usize = counts.iter().map(|count| count.div_ceil(columns)).sum();
         (columns as f64 * ratio / rows as f64).ln().abs()

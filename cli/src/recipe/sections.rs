@@ -6,7 +6,7 @@ use crate::registry::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 use tweedie::{denoise::Truncation, train::Train};
 
 /// Checkpoints and evaluations of a run.
@@ -101,6 +101,9 @@ struct Sections {
     /// Data set.
     #[schemars(extend("x-module" = "data"))]
     data: Part,
+    /// Conditions of the samples besides their classes, each by a name of its own: `[condition.NAME]`. Default: none.
+    #[schemars(extend("additionalProperties" = { "type": "object", "x-module": "condition" }))]
+    condition: Option<BTreeMap<String, Part>>,
     /// Transform from data to x. Default: none.
     #[schemars(extend("x-module" = "transform"))]
     transform: Option<Part>,
@@ -131,7 +134,8 @@ struct Sections {
 }
 
 /// The names of the sections, in the order of a recipe.
-const ORDER: [&str; 10] = ["data", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
+const ORDER: [&str; 11] =
+    ["data", "condition", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
 
 /// The sections of a recipe as fields, in the order of a recipe.
 pub(crate) fn all() -> Vec<Field> {

@@ -113,7 +113,7 @@ fn conditions_that_were_never_trained_are_refused() {
     let class = refused(at, "sample never --class 3 --n 2");
     assert!(class.contains("`--class` needs a network that was trained with classes"), "{class}");
     let guided = refused(at, "sample never --guidance 2");
-    assert!(guided.contains("`guidance` compares with a network that was trained with classes"), "{guided}");
+    assert!(guided.contains("`guidance` compares with a network that was trained with conditions"), "{guided}");
     let early = refused(at, "train r.toml --out other --set train.cond_dropout=1 --set sample.guidance=2");
     assert!(early.contains("never trains it so"), "{early}");
     // Samples, evaluation and comparison are unconditional.
