@@ -107,3 +107,25 @@ fn without_noise_a_mixture_on_a_line_is_that_of_one_dimension() {
         assert!((own - wanted).abs() < 1e-12, "{own} for {wanted}");
     }
 }
+
+/// Two factors and the rest are the covariance `F Fᵀ + r I` written out.
+#[test]
+fn a_low_rank_of_two_factors_is_its_matrix() {
+    let (factors, rest) = (vec![vec![1.0, 0.5, -0.2], vec![0.3, -0.4, 0.9]], 0.1);
+    let entry = |i: usize, j: usize| -> f64 {
+        let shared: f64 = factors.iter().map(|f| f[i] * f[j]).sum();
+        shared + if i == j { rest } else { 0.0 }
+    };
+    let matrix: Vec<Vec<f64>> = (0..3).map(|i| (0..3).map(|j| entry(i, j)).collect()).collect();
+    let mean = vec![0.3, -0.2, 0.6];
+    let of = |covariance: ComponentCovariance| mixture(vec![(1.0, mean.clone(), covariance)]);
+    let low = of(ComponentCovariance::LowRank { factors: factors.clone(), rest });
+    let whole = of(ComponentCovariance::Full(matrix));
+    let c = FlowMatching {}.at(0.4);
+    for z in [[0.1, 0.2, -0.5], [-0.8, 1.3, 0.4]] {
+        let (own, wanted) = (low.closed_form(&z, c), whole.closed_form(&z, c));
+        assert!((own.log_density - wanted.log_density).abs() < 1e-9, "{own:?} for {wanted:?}");
+        assert!(near(&own.x, &wanted.x, 1e-9) && near(&own.score, &wanted.score, 1e-9), "{own:?} for {wanted:?}");
+        assert!((own.divergence - wanted.divergence).abs() < 1e-9, "{own:?} for {wanted:?}");
+    }
+}

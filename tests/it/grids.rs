@@ -3,6 +3,7 @@ use crate::common::{all_hold, near};
 use tweedie::{
     Dual, Rng,
     distribution::gaussian::{Covariance, Density, MultivariateNormal, covariance_of},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::Gaussian,
     sample::*,
@@ -190,6 +191,24 @@ fn samplers_declare_an_order_without_noise_and_none_with_it() {
     }
     let noise = Gaussian::new(FlowMatching {});
     assert!(noisy(3.0).iter().skip(1).take(3).all(|sampler| sampler.check(&noise).is_ok()));
+}
+
+/// A step of Euler and Maruyama's method adds noise of variance g² (t − s), also where g is small.
+#[test]
+fn the_noise_of_a_step_of_the_sde_is_that_of_its_diffusion() {
+    let noise = Gaussian::new(FlowMatching {});
+    let model = Mixture::gaussian(noise, vec![0.4, -0.3], ComponentCovariance::Isotropic(0.0)).unwrap();
+    let sampler: &dyn Sampler<2> = &EulerMaruyama {};
+    let rows = 4000;
+    for (t, s) in [(0.02, 0.01), (0.6, 0.55)] {
+        let z = crate::common::points(vec![[0.7, 0.2]; rows]);
+        let ahead = crate::common::numbers(sampler.step(&model, z, TimeStep::new(t, s), &mut Rng::new(6)));
+        let first: Vec<f64> = ahead.chunks(2).map(|row| row[0]).collect();
+        let mean = first.iter().sum::<f64>() / rows as f64;
+        let variance = first.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
+        let wanted = FlowMatching {}.at(t).diffusion() * (t - s);
+        assert!((variance / wanted - 1.0).abs() < 0.12, "from {t} to {s}: {variance} for {wanted}");
+    }
 }
 
 /// One-step solvers are of their order in every variable in which they can integrate.
