@@ -2,6 +2,7 @@
 mod book;
 mod bounds;
 mod broken;
+mod checkpointing;
 mod common;
 mod conditions;
 mod discrete;
@@ -13,6 +14,7 @@ mod frozen;
 mod guidance;
 mod memory;
 mod nets;
+mod networks;
 mod planted;
 mod probabilities;
 mod processes;
