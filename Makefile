@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test schema doc book deny race fuzz faults
+.PHONY: check test schema doc book deny race fuzz faults mutants
 
 check:
 	bash .ci/run
@@ -39,13 +39,24 @@ ROUNDS = 1000
 faults:
 	TWEEDIE_FAULT_ROUNDS=$(ROUNDS) cargo test --release --test it -- faults --nocapture --test-threads 1
 
-# Fuzz targets, each on so many cases: make fuzz CASES=1000000, or make fuzz TARGETS="idx csv". New cases that reach other code
-# are kept in fuzz/target/corpus, cases that fail in fuzz/artifacts; fuzz/README.md says what to do with them.
+# Fuzz targets, each on so many cases: make fuzz CASES=1000000, or make fuzz TARGETS="idx csv". Those of the tool (recipe, set,
+# infill, run) build the whole library. New cases that reach other code are kept in fuzz/target/corpus, cases that fail in
+# fuzz/artifacts; fuzz/README.md says what to do with them.
 CASES ?= 100000
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is not installed. Install it: cargo install cargo-fuzz --locked"; exit 1; }
 	for target in $${TARGETS:-idx parquet image text csv vocabulary npy}; do \
 	  mkdir -p fuzz/target/corpus/$$target; \
-	  cargo fuzz run -s none $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
-	    -runs=$(CASES) -max_len=8192 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	  case $$target in recipe|set|infill|run) features="--features tool" ;; *) features= ;; esac; \
+	  cargo fuzz run -s none $$features $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+	    -runs=$(CASES) -max_len=16384 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -print_funcs=0 || exit 1; \
 	done
+
+# Changes of the library one at a time, each of which a test should notice: .cargo/mutants.toml says which. Each takes a build, so
+# by default one of 300 parts of them; make mutants DIFF=main takes the lines that differ from main.
+SHARD ?= 0/300
+mutants:
+	@command -v cargo-mutants >/dev/null || { echo "cargo-mutants is not installed. Install it: cargo install cargo-mutants --locked"; exit 1; }
+	@mkdir -p target
+	if [ -n "$(DIFF)" ]; then git diff --merge-base $(DIFF) > target/mutants.diff && cargo mutants -o target --in-diff target/mutants.diff; \
+	else cargo mutants -o target --shard $(SHARD) --sharding round-robin; fi

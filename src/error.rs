@@ -187,16 +187,16 @@ impl std::error::Error for Error {
 /// What the system says, without its number and capital letter.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        io::ErrorKind::NotFound => "it does not exist".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
-        io::ErrorKind::AlreadyExists => "there is a file of that name".into(),
+        io::ErrorKind::AlreadyExists => "a file of that name exists".into(),
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
         io::ErrorKind::IsADirectory => "it is a folder, not a file".into(),
         io::ErrorKind::StorageFull => "no space is left on the disk".into(),
         io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
         _ => {
             let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
+            let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches('.');
             let mut rest = text.chars();
             rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
         }

@@ -11,7 +11,7 @@
 use crate::{
     Dual,
     distribution::host,
-    noise::Noise,
+    noise::{Estimate, Noise},
     rng::Rng,
     schedule::{Schedule, Survival},
     spacing::Spacing,
@@ -26,7 +26,9 @@ mod conditions;
 mod denoiser;
 mod discrete_sampler;
 mod distribution;
+mod estimates;
 mod gaussian;
+mod held_out;
 mod kinds;
 mod loss;
 mod moments;
@@ -36,11 +38,14 @@ mod robustness;
 mod sampler;
 mod schedules;
 mod trajectory;
+mod weight;
 pub use bound::bound_of_density;
 pub use categories::bound;
 pub use denoiser::{denoiser, guidance};
 pub use discrete_sampler::{discrete_sampler, sequence_counts, total_variation};
 pub use distribution::{distribution, divergence};
+pub use estimates::estimates;
+pub use held_out::held_out;
 pub use loss::{loss, zero_if_perfect};
 pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
@@ -48,6 +53,7 @@ pub use order::{order_of, problem};
 pub use robustness::{robustness, robustness_on, schedules};
 pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;
+pub use weight::weight;
 
 /// Measurement of one law.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +124,7 @@ impl Checks {
 }
 
 /// Checks a schedule: α does not increase and is that of the [formula](Schedule::alpha_bar_formula) the schedule declares, the log-SNR
-/// decreases, not all of it in one step, and can be inverted, α′ and σ′ are the derivatives of α and σ, g² ≥ 0, and σ/α is small at
+/// decreases, not all of it in one step, and can be inverted (by 0 or 1 where it is not reached), α′ and σ′ are the derivatives of α and σ, g² ≥ 0, and σ/α is small at
 /// t = 0 and above 1 at t = 1.
 pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
     let mut checks = Checks::default();
@@ -150,6 +156,7 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
         checks.note("g² is not negative", &place, -c.diffusion() / (1.0 + c.diffusion().abs()), 1e-12);
     }
     schedules::formula(schedule, &mut checks);
+    schedules::beyond(schedule, &mut checks);
     let share = |t: f64| {
         let c = schedule.at(t);
         (c.alpha / c.alpha.hypot(c.sigma)).powi(2)
@@ -179,6 +186,9 @@ pub fn survival(schedule: &dyn Survival) -> Vec<Check> {
         checks.note("the rate of corruption −ᾱ′/ᾱ is not negative", &place, own.slope, 0.0);
         let off = (own.slope - derivative(value, t)).abs() / (1.0 + own.slope.abs());
         checks.note("ᾱ′ is the derivative of ᾱ", &place, off, 1e-6);
+    }
+    for t in [0.0, 1.0] {
+        checks.note("ᾱ is a probability", format!("t = {t}"), (-value(t)).max(value(t) - 1.0), 0.0);
     }
     schedules::spread("categories are not corrupted in one step", value, &mut checks);
     checks.note("data at t = 0: 1 − ᾱ is small", "t = 0", 1.0 - value(0.0), 0.05);
@@ -254,7 +264,8 @@ pub fn spacing(spacing: &dyn Spacing) -> Vec<Check> {
 
 /// Checks a noise on data `x` of shape `[batch, …]` (one-hot for categories): for 0 < s < t the posterior averaged over x_t is the
 /// forward marginal at s, and the forward marginal at t = 1 is near the stationary distribution; KL(p ‖ q) of two forward marginals is the
-/// mean of ln p − ln q under p, which KL(q ‖ p) is not.
+/// mean of ln p − ln q under p, which KL(q ‖ p) is not; forward marginals, posteriors and the stationary distribution obey the [laws of
+/// distributions](distribution()).
 ///
 /// For continuous data also: estimate ∘ target = identity; the target is that of the [named prediction
 /// type](Noise::prediction_type), if it has a name; the stationary standard deviation is that of the forward marginal at
@@ -294,6 +305,7 @@ pub fn noise<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>) -> Vec<Check> 
     if let Some(chain) = noise.chain() {
         categories::chain(noise, chain, x, &mut checks);
     }
+    kinds::distributions(noise, x, &mut checks);
     checks.done()
 }
 
@@ -318,11 +330,21 @@ fn categories<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f6
         }
         sum = sum + both;
     }
-    let gap = host((sum - before).abs().max())[0];
+    let gap = host((sum - before.clone()).abs().max())[0];
     checks.note("posterior averaged over x_t is the forward marginal at s", format!("s = {s}, t = {t}"), gap, 2e-5);
-    let sampled = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
-    let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
-    checks.note("x_t has the shape of x", format!("{:?}", sampled.dims()), differ, 0.0);
+    let z = noise.prior(x.clone(), &[t]).sample(&mut Rng::new(5)).value;
+    let certain = || Estimate::from(before.clone());
+    for (name, p) in [
+        ("stationary", noise.stationary(x.dims(), &x.device())),
+        ("prior", noise.prior(x.clone(), &[t])),
+        ("posterior", noise.posterior(x.clone(), z.clone(), &[s], &[t])),
+        ("approximate", noise.approximate(certain(), z.clone(), &[s], &[t])),
+        ("decoder", noise.decoder(certain(), z, &[t])),
+    ] {
+        let sampled = p.sample(&mut Rng::new(5)).value;
+        let differ = if sampled.dims() == x.dims() { 0.0 } else { 1.0 };
+        checks.note("x_t has the shape of x", format!("{name}: {:?}", sampled.dims()), differ, 0.0);
+    }
     let at_end = host(
         (noise.prior(x.clone(), &[1.0]).mean() - noise.stationary(dims, &x.device()).mean().cast(x.dtype()))
             .abs()

@@ -39,14 +39,20 @@ mod batch;
 mod categories;
 mod embedding;
 mod objective;
+mod regression;
 mod simple;
+mod uncertainty;
 mod vlb;
+pub mod weight;
 pub use batch::Batch;
 pub use categories::{CrossEntropy, MaskedNelbo, ScoreEntropy};
 pub use embedding::{Prior, Rounding};
 pub use objective::{LossSum, Objective, WeightedLoss, weighted};
+pub use regression::{ErrorOf, HuberConstant, Penalty, Regression, Space};
 pub use simple::Simple;
+pub use uncertainty::{Uncertain, Uncertainty};
 pub use vlb::Vlb;
+pub use weight::Weight;
 
 /// One term of an objective; see the [module](self) for one of your own.
 pub trait Loss<const D: usize>: Debug + Send + Sync {
@@ -83,6 +89,12 @@ pub trait Loss<const D: usize>: Debug + Send + Sync {
     fn bound_times(&self, noise: &dyn Noise<D>) -> Option<BoundTimes> {
         let _ = noise;
         None
+    }
+
+    /// Whether the loss is weighted by the learned [`Uncertainty`] of the model, which a model to be trained must then have. Default:
+    /// no.
+    fn learns_uncertainty(&self) -> bool {
+        false
     }
 
     /// Returns this loss alone as an objective of known rank.

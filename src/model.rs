@@ -2,9 +2,9 @@
 use crate::{
     denoise::{Clamped, Denoiser, Guided},
     error::{Error, Result},
-    loss::{Batch, Objective},
+    loss::{Batch, Objective, Uncertainty},
     net::{Condition, Net},
-    noise::{Estimate, Noise},
+    noise::{Corruption, Estimate, Noise},
     rng::Rng,
     sample::{Diagnosis, Sampler, Trajectory, trajectory},
     spacing,
@@ -27,6 +27,8 @@ pub struct Model<const D: usize, N: Module + ModuleDisplay, T: Module + ModuleDi
     pub net: N,
     /// From raw data to x and back.
     pub transform: T,
+    /// The learned uncertainty of the loss, if it is [`Uncertain`](crate::loss::Uncertain).
+    pub uncertainty: Option<Uncertainty>,
     #[module(skip)]
     noise: Arc<dyn Noise<D>>,
     #[module(skip)]
@@ -45,11 +47,12 @@ impl<const D: usize, N: Net<D>> Model<D, N> {
         if noise.categorical() && net.gives_probabilities() && !noise.takes_probabilities() {
             return Err(softmax_twice());
         }
-        Ok(Self { net, transform: Identity {}, noise: Arc::new(noise), range: None })
+        Ok(Self { net, transform: Identity {}, uncertainty: None, noise: Arc::new(noise), range: None })
     }
     /// Sets the data transform.
     pub fn with_transform<T: Transform<D>>(self, transform: T) -> Model<D, N, T> {
-        Model { net: self.net, transform, noise: self.noise, range: self.range }
+        let Self { net, uncertainty, noise, range, .. } = self;
+        Model { net, transform, uncertainty, noise, range }
     }
 }
 
@@ -58,6 +61,12 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     #[doc(alias("clip_sample", "clip_denoised"))]
     pub fn with_range(self, low: f64, high: f64) -> Self {
         Self { range: Some([low, high]), ..self }
+    }
+    /// Gives the model a learned uncertainty, which a loss that is [`Uncertain`](crate::loss::Uncertain) trains. Sampling does not
+    /// depend on it.
+    pub fn with_uncertainty(self) -> Self {
+        let device = self.devices().first().cloned().unwrap_or_default();
+        Self { uncertainty: Some(Uncertainty::new(&device)), ..self }
     }
     /// The noise process.
     pub fn noise(&self) -> &Arc<dyn Noise<D>> {
@@ -145,12 +154,35 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         rng: &Rng,
         training: bool,
     ) -> Losses<D> {
+        self.losses_of(raw, t, y, objective, rng, training, None)
+    }
+
+    /// [`losses`](Self::losses) of rows that are [corrupted](Corruption) otherwise than each by ε ~ N(0, I) of its own, if they are.
+    #[allow(clippy::too_many_arguments)]
+    pub fn losses_of(
+        &self,
+        raw: T::Raw,
+        t: &[f64],
+        y: &N::Condition,
+        objective: &Objective<D>,
+        rng: &Rng,
+        training: bool,
+        corruption: Option<&Corruption<'_>>,
+    ) -> Losses<D> {
         let x = self.transform.encode(raw.clone());
-        let noisy = self.noise.prior(x.clone(), t).sample(&mut rng.stream("noise"));
+        let (noisy, read) = match corruption {
+            None => (self.noise.prior(x.clone(), t).sample(&mut rng.stream("noise")), None),
+            Some(corruption) => corruption.apply(&*self.noise, x.clone(), t),
+        };
         let dropout = rng.stream("dropout");
-        let output = self.output(noisy.value.clone(), t, y, training.then_some(&dropout));
+        let read = read.unwrap_or_else(|| noisy.value.clone());
+        let output = self.output(read, t, y, training.then_some(&dropout));
         let batch = Batch::new(&*self.noise, x.clone(), noisy.value.clone(), noisy.eps, t, output.clone(), &raw, y)
-            .with_transform(self.transform.as_any());
+            .with_transform(self.transform.as_any())
+            .with_uncertainty(match (&self.uncertainty, self.noise.path()) {
+                (Some(uncertainty), Some(path)) => Some(uncertainty.forward(path, t)),
+                _ => None,
+            });
         let terms = objective.compute(&batch);
         Losses { x, z: noisy.value, output, terms }
     }

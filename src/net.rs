@@ -10,7 +10,7 @@
 //! | [`Dit`] | images `[batch, channels, h, w]` | of every kind |
 //! | [`Edm2`] | images `[batch, channels, h, w]` | classes, vectors, images, label maps |
 //! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | classes, vectors, tokens |
-//! | [`Pixels`] | images whose grey levels are categories | that of the net inside |
+//! | [`Pixels`] | images whose gray levels are categories | that of the net inside |
 //!
 //! A configuration holds the choices (`channels`, `depth`, …), which recipes read and write, and the dimensions that data and
 //! noise determine (`in_channels`, `num_classes`, `outputs`, …), which `fit` takes from a [`Task`].

@@ -21,10 +21,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::fmt::Debug;
 
 mod chain;
+mod corruption;
 mod discrete;
 mod gaussian;
 mod matrix;
 pub use chain::Chain;
+pub use corruption::Corruption;
 pub use discrete::{Discrete, DiscretePrediction, ReverseTransition};
 pub use gaussian::{Gaussian, Prediction, Variance};
 pub use matrix::DiscreteMatrix;
@@ -157,6 +159,12 @@ pub trait Noise<const D: usize>: Debug + Send + Sync {
     /// [`laws::noise`](crate::laws::noise) compares the [`target`](Noise::target) with it. Default: `None`.
     fn prediction_type(&self) -> Option<Prediction> {
         None
+    }
+
+    /// Standard deviation d of the data, which EDM's F is scaled by ([`Prediction::row`]). Default: 1.
+    #[doc(alias = "sigma_data")]
+    fn data_std(&self) -> f64 {
+        1.0
     }
 
     /// Denoised estimate x̂ = E[x ∣ x_t = z] from the network output; its mean is the inverse of [`target`](Noise::target).

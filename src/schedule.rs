@@ -67,6 +67,11 @@ impl Scales {
     pub fn log_snr(self) -> f64 {
         2.0 * (self.alpha.ln() - self.sigma.ln())
     }
+    /// Signal-to-noise ratio (α/σ)².
+    #[doc(alias("compute_snr"))]
+    pub fn snr(self) -> f64 {
+        (self.alpha / self.sigma).powi(2)
+    }
     /// f = α′ / α, the drift of `dx = f x dt + g dw`.
     pub fn drift(self) -> f64 {
         self.alpha_dot / self.alpha

@@ -4,6 +4,7 @@
 //! optimizer's moments, the number k and, if the timesteps are importance-sampled, the last losses.
 mod checkpoint;
 mod config;
+mod coupling;
 mod evaluation;
 mod names;
 mod optimizer;
@@ -13,6 +14,7 @@ mod step;
 mod trainer;
 pub use checkpoint::{Checkpoint, write_atomically};
 pub use config::{LrSchedule, Train};
+pub use coupling::{Coupling, optimal_pairs};
 pub use evaluation::HeldOutLoss;
 pub use optimizer::{AdamW, Moments};
 pub use parameters::Parameters;

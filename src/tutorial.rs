@@ -23,6 +23,9 @@ pub mod extension_points {}
 #[doc = concat!("<div>\n", include_str!("../docs/samplers.svg"), "\n</div>\n")]
 pub mod choosing_a_sampler {}
 
+#[doc = include_str!("tutorial/conditions.md")]
+pub mod conditions {}
+
 #[doc = include_str!("tutorial/text.md")]
 pub mod text {}
 

@@ -85,6 +85,10 @@ pub struct Sample {
     /// a class is named none) for unconditional samples [default: all classes, in turn]
     #[arg(long, value_name = "CLASS")]
     pub class: Vec<String>,
+    /// A condition of the samples, as age=30, hair=red, position=0.5,-1, caption='two cats' or photo=in.png, or none;
+    /// repeatable, also for several values of one condition in turn [default: those of held-out data]
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub condition: Vec<String>,
     /// Random seed: the same seed gives the same samples, bit for bit
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
@@ -178,7 +182,8 @@ pub struct Evaluate {
 /// `tweedie list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// data, transform, schedule, noise, net, loss, spacing or sampler; or a section of recipes: train, run, sample or times
+    /// data, transform, schedule, noise, net, loss, weight, spacing or sampler; or a section of recipes: train, run, sample
+    /// or times
     pub kind: Option<String>,
     /// One module of that kind
     #[arg(requires = "kind")]
@@ -191,8 +196,8 @@ pub struct List {
 /// `tweedie verify`.
 #[derive(Clone, Debug, Args)]
 pub struct Verify {
-    /// Kind of module: schedule, noise, net, loss, spacing or sampler; or a module by name; or a recipe's TOML file or a
-    /// run's folder, to check the modules that it names on its data [default: every module]
+    /// Kind of module: schedule, noise, net, loss, weight, spacing or sampler; or a module by name; or a recipe's TOML file
+    /// or a run's folder, to check the modules that it names on its data [default: every module]
     pub what: Option<String>,
     /// One module of that kind
     #[arg(requires = "what")]

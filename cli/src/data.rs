@@ -1,5 +1,6 @@
 //! Data as the command line knows them: sets of any rank, and the facts that are kept with the weights.
 pub(crate) mod categories;
+pub(crate) mod conditions;
 mod digest;
 mod facts;
 mod images;
@@ -8,6 +9,7 @@ mod points;
 mod source;
 mod text;
 
+pub use conditions::{Computed, ConditionFacts, ConditionReader};
 pub use digest::Digest;
 pub(crate) use digest::{Fingerprint, Part as DataPart};
 pub use facts::Facts;

@@ -1,18 +1,43 @@
-//! What the tool makes of text that anybody may have written, without files and without training: for fuzz targets.
+//! What the tool makes of text that anybody may have written, and of the files of a run: for fuzz targets.
 use crate::{
+    args,
     data::{
         Facts,
         categories::{Categories, Shown},
     },
-    output::text,
+    output::{console, picture, text},
     recipe::{
-        Recipe,
+        Recipe, memory,
         plan::{DataSpec, Plan},
     },
     registry::{Modules, module::Kind},
 };
-use tweedie::Result;
+use clap::Parser;
+use tweedie::{Error, Result};
 use tweedie_data::{Codec, Vocabulary};
+
+thread_local! {
+    /// The built-in modules, whose descriptions take longer than a case.
+    static MODULES: Modules = Modules::default();
+}
+
+/// From now on the commands of this thread print nothing, refuse what takes more than so many bytes of memory by their
+/// estimates, and draw nothing unless `pictures`.
+pub fn confine(bytes: f64, pictures: bool) {
+    console::silence();
+    memory::bound(bytes);
+    picture::draw(pictures);
+}
+
+/// Runs a command line, the first word of which is the name of the tool.
+///
+/// # Errors
+///
+/// What is wrong with the command line, the recipe, the data or the files.
+pub fn run(arguments: &[&str]) -> Result<()> {
+    let cli = args::Cli::try_parse_from(arguments).map_err(|error| Error::invalid(error.to_string()))?;
+    MODULES.with(|modules| crate::command(&cli.command, modules)).map(drop)
+}
 
 /// Reads a recipe and its `--set` flags, checks it and builds what it describes for made-up data of the kind that it
 /// names; returns the resolved recipe.
@@ -21,10 +46,12 @@ use tweedie_data::{Codec, Vocabulary};
 ///
 /// What is wrong with it.
 pub fn recipe(text: &str, settings: &[&str]) -> Result<String> {
-    let modules = Modules::default();
+    MODULES.with(|modules| resolved(text, settings, modules))
+}
+fn resolved(text: &str, settings: &[&str], modules: &Modules) -> Result<String> {
     let mut recipe = Recipe::parse("recipe.toml", text.to_owned())?;
     settings.iter().try_for_each(|setting| recipe.set(setting))?;
-    let data = DataSpec::new(&recipe, &modules)?;
+    let data = DataSpec::new(&recipe, modules)?;
     let names = |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
     let categorical = names(Kind::Noise) || names(Kind::Transform);
     let classes = vec!["a".to_owned(), "b".to_owned()];
@@ -32,22 +59,22 @@ pub fn recipe(text: &str, settings: &[&str]) -> Result<String> {
     Ok(match recipe.module_name("data") {
         Some("points") => {
             let facts = Facts { shape: vec![2], bounded: false, ..facts };
-            Plan::<2>::new(&recipe, &modules, &data, &facts)?.text()
+            Plan::<2>::new(&recipe, modules, &data, &facts)?.text()
         }
         Some("text") => {
             let codec = Codec { vocabulary: Vocabulary::characters("abc"), ends: true, length: 12 };
             let categories = Categories { count: 4, frequencies: vec![0.25; 4], shown: Shown::Text(codec) };
             let facts = Facts { shape: vec![12, 1], classes: vec![], bounded: false, ..facts };
-            Plan::<3>::new(&recipe, &modules, &data, &Facts { categories: Some(categories), ..facts })?.text()
+            Plan::<3>::new(&recipe, modules, &data, &Facts { categories: Some(categories), ..facts })?.text()
         }
         _ if categorical => {
             let categories = Categories { count: 4, frequencies: vec![0.25; 4], shown: Shown::Image([1, 8, 8]) };
             let facts = Facts { shape: vec![64, 1], bounded: false, ..facts };
-            Plan::<3>::new(&recipe, &modules, &data, &Facts { categories: Some(categories), ..facts })?.text()
+            Plan::<3>::new(&recipe, modules, &data, &Facts { categories: Some(categories), ..facts })?.text()
         }
         _ => {
             let facts = Facts { shape: vec![1, 8, 8], ..facts };
-            Plan::<4>::new(&recipe, &modules, &data, &facts)?.text()
+            Plan::<4>::new(&recipe, modules, &data, &facts)?.text()
         }
     })
 }

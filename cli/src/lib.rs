@@ -30,7 +30,9 @@ pub mod registering {}
 
 pub use data::categories::{Categories, Shown};
 pub use data::{Digest, Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
-pub use registry::settings::{NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig};
+pub use registry::settings::{
+    LossOf, NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig, WeightOf,
+};
 pub use registry::{AnySchedule, Modules, Rank};
 /// A table of a recipe.
 pub use toml::Table;
@@ -64,24 +66,29 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
             };
         }
     };
-    let done = match &cli.command {
-        args::Command::Train(args) => commands::train::run(args, &modules),
-        args::Command::Sample(args) => commands::sample::run(args, &modules).map(|()| true),
-        args::Command::Evaluate(args) => commands::evaluate::run(args, &modules).map(|()| true),
-        args::Command::Schema => {
-            commands::schema::run(&modules);
-            Ok(true)
-        }
-        args::Command::List(args) => commands::list::run(args, &modules).map(|()| true),
-        args::Command::Verify(args) => commands::verify::run(args, &modules).map(|()| true),
-        args::Command::Compare(args) => commands::compare::run(args, &modules).map(|()| true),
-        args::Command::Plot(args) => commands::plot::run(args, &modules).map(|()| true),
-    };
+    let done = command(&cli.command, &modules);
     let written = output::console::written(Ok(()));
     match done.and_then(|done| written.map(|()| done)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INTERRUPTED),
         Err(error) => failure(&error),
+    }
+}
+
+/// Runs a command; `false` if it is a training that was interrupted.
+fn command(command: &args::Command, modules: &Modules) -> tweedie::Result<bool> {
+    match command {
+        args::Command::Train(args) => commands::train::run(args, modules),
+        args::Command::Sample(args) => commands::sample::run(args, modules).map(|()| true),
+        args::Command::Evaluate(args) => commands::evaluate::run(args, modules).map(|()| true),
+        args::Command::Schema => {
+            commands::schema::run(modules);
+            Ok(true)
+        }
+        args::Command::List(args) => commands::list::run(args, modules).map(|()| true),
+        args::Command::Verify(args) => commands::verify::run(args, modules).map(|()| true),
+        args::Command::Compare(args) => commands::compare::run(args, modules).map(|()| true),
+        args::Command::Plot(args) => commands::plot::run(args, modules).map(|()| true),
     }
 }
 

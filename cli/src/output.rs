@@ -1,4 +1,5 @@
 //! What the tool shows: lines, messages, progress, pictures, text and the HTML report.
+pub(crate) mod conditioned;
 pub(crate) mod console;
 pub(crate) mod picture;
 pub(crate) mod progress;

@@ -31,6 +31,7 @@
 //! ```
 mod any_schedule;
 mod builtin;
+mod conditions;
 pub(crate) mod module;
 mod nets;
 mod noises;
@@ -40,23 +41,25 @@ pub(crate) mod schema;
 pub(crate) mod settings;
 mod spacings;
 mod transforms;
+mod weights;
 
 pub use any_schedule::AnySchedule;
 
 use crate::{
-    data::{Facts, Source},
+    data::{Facts, Source, conditions::ConditionBuilder},
     dyn_model::NetBuilder,
     dyn_transform::TransformBuilder,
     registry::{
-        module::{Description, Kind, Registry},
+        module::{Description, Kind, Registry, named},
         schema::{Field, Range, Type},
-        settings::{NetConfig, NoiseConfig, ScheduleOf, Settings, SpacingOf, TransformConfig},
+        settings::{LossOf, NetConfig, NoiseConfig, ScheduleOf, Settings, SpacingOf, TransformConfig, WeightOf},
     },
 };
 use std::{fmt, sync::Arc};
+use toml::{Table, Value};
 use tweedie::{
-    Result,
-    loss::Loss,
+    Error, Result,
+    loss::{Loss, Weight},
     noise::Noise,
     sample::Sampler,
     schedule::{Schedule, Survival},
@@ -69,10 +72,16 @@ pub(crate) type SpacingOn = Box<dyn Fn(&AnySchedule) -> Result<Arc<dyn Spacing>>
 /// What makes a noise of a schedule, for data of which something is known.
 pub(crate) type NoiseOn<const D: usize> = Box<dyn Fn(&AnySchedule, &Facts) -> Result<Arc<dyn Noise<D>>>>;
 
+/// What makes a loss of the weights that it names, with their settings.
+pub(crate) type LossOn<const D: usize> = Box<dyn Fn(&Registry<WeightMade>) -> Result<(Arc<dyn Loss<D>>, Table)>>;
+
+/// A weight over noise levels, if its settings describe one.
+pub(crate) type WeightMade = Result<Arc<dyn Weight>>;
+
 /// The modules for data of one rank.
 pub(crate) struct Ranked<const D: usize> {
     pub noises: Registry<NoiseOn<D>>,
-    pub losses: Registry<Arc<dyn Loss<D>>>,
+    pub losses: Registry<LossOn<D>>,
     pub samplers: Registry<Box<dyn Sampler<D>>>,
     pub nets: Registry<Box<dyn NetBuilder<D>>>,
     pub transforms: Registry<Box<dyn TransformBuilder<D>>>,
@@ -96,7 +105,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.descriptions().collect(),
             Kind::Net => self.nets.descriptions().collect(),
             Kind::Transform => self.transforms.descriptions().collect(),
-            Kind::Data | Kind::Schedule | Kind::Spacing => vec![],
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => vec![],
         }
     }
     fn description_mut(&mut self, kind: Kind, name: &str) -> Option<&mut Description> {
@@ -106,7 +115,7 @@ impl<const D: usize> Ranked<D> {
             Kind::Sampler => self.samplers.description_mut(name),
             Kind::Net => self.nets.description_mut(name),
             Kind::Transform => self.transforms.description_mut(name),
-            Kind::Data | Kind::Schedule | Kind::Spacing => None,
+            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => None,
         }
     }
 }
@@ -144,7 +153,9 @@ ranks!(2 points, 3 sequences, 4 images);
 pub struct Modules {
     pub(crate) schedules: Registry<AnySchedule>,
     pub(crate) spacings: Registry<SpacingOn>,
+    pub(crate) weights: Registry<WeightMade>,
     pub(crate) data: Registry<Box<dyn Source>>,
+    pub(crate) conditions: Registry<Box<dyn ConditionBuilder>>,
     points: Ranked<2>,
     sequences: Ranked<3>,
     images: Ranked<4>,
@@ -159,7 +170,9 @@ impl Modules {
         Self {
             schedules: Registry::default(),
             spacings: Registry::default(),
+            weights: Registry::default(),
             data: Registry::default(),
+            conditions: Registry::default(),
             points: Ranked::default(),
             sequences: Ranked::default(),
             images: Ranked::default(),
@@ -177,7 +190,9 @@ impl Modules {
             let all = [
                 self.schedules.description_mut(&name).filter(|_| kind == Kind::Schedule),
                 self.spacings.description_mut(&name).filter(|_| kind == Kind::Spacing),
+                self.weights.description_mut(&name).filter(|_| kind == Kind::Weight),
                 self.data.description_mut(&name).filter(|_| kind == Kind::Data),
+                self.conditions.description_mut(&name).filter(|_| kind == Kind::Condition),
                 self.points.description_mut(kind, &name),
                 self.sequences.description_mut(kind, &name),
                 self.images.description_mut(kind, &name),
@@ -191,6 +206,11 @@ impl Modules {
     pub fn data<S: Source + Settings>(mut self, name: &str) -> Self {
         self.data.register(name, |source: S| Box::new(source) as Box<dyn Source>);
         self.registered(Kind::Data, name)
+    }
+    /// Adds a kind of condition: `[condition.NAME]`.
+    pub(crate) fn condition<C: ConditionBuilder + Settings>(mut self, name: &str) -> Self {
+        self.conditions.register(name, |config: C| Box::new(config) as Box<dyn ConditionBuilder>);
+        self.registered(Kind::Condition, name)
     }
     /// Adds a transform of data of rank `D`, the batch axis included: `[transform]`.
     pub fn transform<const D: usize, C: TransformConfig<D>>(mut self, name: &str) -> Self
@@ -256,9 +276,56 @@ impl Modules {
         Self: Rank<D>,
     {
         let losses = &mut Rank::<D>::ranked_mut(&mut self).losses;
-        let description = losses.register(name, |loss: L| Arc::new(loss) as Arc<dyn Loss<D>>);
+        let description = losses.register(name, |loss: L| {
+            let loss: Arc<dyn Loss<D>> = Arc::new(loss);
+            Box::new(move |_: &Registry<WeightMade>| Ok((loss.clone(), Table::new()))) as LossOn<D>
+        });
         description.fields.push(weight());
         self.registered(Kind::Loss, name)
+    }
+    /// Adds a loss that is weighted over noise levels by weights which are named in fields of its own: `[[loss]]`.
+    pub fn loss_of<C: LossOf>(mut self, name: &str) -> Self {
+        fn on<const D: usize, C: LossOf>(config: C) -> LossOn<D>
+        where
+            C::Loss: Loss<D>,
+        {
+            Box::new(move |weights| {
+                let settings = module::written(&config, "the loss");
+                let (mut made, mut resolved) = (vec![], Table::new());
+                for field in C::WEIGHTS {
+                    let Some(value) = settings.get(*field) else {
+                        made.push(None);
+                        continue;
+                    };
+                    let of_field = |error: Error| error.with_field(*field);
+                    let (name, settings) = module::named_table(value.clone()).ok_or_else(|| {
+                        let problem = "must be a table with the name of a weight, as in { name = \"min-snr\" }";
+                        of_field(Error::invalid(problem))
+                    })?;
+                    let (weight, settings) = weights.build(&name, settings).map_err(of_field)?;
+                    let weight = weight.and_then(|weight| weight.check().map(|()| weight)).map_err(of_field)?;
+                    made.push(Some(weight));
+                    resolved.insert((*field).into(), Value::Table(named(&name, settings)));
+                }
+                Ok((Arc::new(config.loss(made)?) as Arc<dyn Loss<D>>, resolved))
+            })
+        }
+        self.points.losses.register(name, on::<2, C>).fields.push(weight());
+        self.sequences.losses.register(name, on::<3, C>).fields.push(weight());
+        self.images.losses.register(name, on::<4, C>).fields.push(weight());
+        self.registered(Kind::Loss, name)
+    }
+    /// Adds a weight over noise levels: `weighting` of a loss.
+    pub fn weight<W: Weight + Settings>(mut self, name: &str) -> Self {
+        self.weights.register(name, |weight: W| Ok(Arc::new(weight) as Arc<dyn Weight>));
+        self.registered(Kind::Weight, name)
+    }
+    /// Adds a weight over noise levels made of others, which are named in tables of their own.
+    pub fn weight_of<C: WeightOf>(mut self, name: &str) -> Self {
+        self.weights.register_of(name, C::PARTS, |config: C, parts: Vec<WeightMade>| {
+            config.weight(parts.into_iter().collect::<Result<_>>()?)
+        });
+        self.registered(Kind::Weight, name)
     }
     /// Adds a spacing: `[times]` of training, `times` in `[sample]`.
     pub fn spacing<S: Spacing + Settings>(mut self, name: &str) -> Self {
@@ -311,7 +378,9 @@ impl Modules {
     pub(crate) fn all_of_kind(&self, kind: Kind) -> Vec<&Description> {
         let mut all = match kind {
             Kind::Data => self.data.descriptions().collect(),
+            Kind::Condition => self.conditions.descriptions().collect(),
             Kind::Schedule => self.schedules.descriptions().collect(),
+            Kind::Weight => self.weights.descriptions().collect(),
             Kind::Spacing => self.spacings.descriptions().collect(),
             _ => vec![],
         };

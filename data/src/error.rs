@@ -170,7 +170,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { problem, remedy, path, field, source, .. } = self;
         match (path, field, source) {
-            (Some(path), _, Some(source)) => write!(f, "could not {problem} `{}`: {source}", path.display())?,
+            (Some(path), _, Some(source)) => {
+                write!(f, "could not {problem} `{}`: {}", path.display(), reason(source))?;
+                if let (None, Some(remedy)) = (remedy, remedy_of(source)) {
+                    write!(f, "; {remedy}")?;
+                }
+            }
             (Some(path), ..) => write!(f, "`{}` {problem}", path.display())?,
             (None, Some(field), _) => write!(f, "`{field}` {problem}")?,
             (None, None, _) => f.write_str(problem)?,
@@ -186,6 +191,41 @@ impl std::error::Error for Error {
     }
 }
 
+/// Why the system could not do it, as the end of a sentence.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::AlreadyExists => "a file of that name exists".into(),
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
+        io::ErrorKind::IsADirectory => "it is a folder, not a file".into(),
+        io::ErrorKind::StorageFull => "no space is left on the disk".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        io::ErrorKind::UnexpectedEof => "it ends too early".into(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches('.');
+            let mut rest = text.chars();
+            rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
+        }
+    }
+}
+
+/// What can be done about an error of the system.
+fn remedy_of(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "choose another path, or change its permissions",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "choose another path"
+        }
+        io::ErrorKind::StorageFull => "free some, or choose another disk",
+        io::ErrorKind::ReadOnlyFilesystem => "choose another disk",
+        io::ErrorKind::UnexpectedEof => "download or copy it again",
+        _ => return None,
+    })
+}
+
 /// Names in a row: `` `a`, `b` ``, the first eight of them and the number of the others.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 8;
@@ -194,4 +234,27 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
         shown.push(format!("{} more", names.len() - SHOWN));
     }
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_plain_sentences_whatever_their_number() {
+        for number in 1..200 {
+            let text = Error::io("a", "read")(io::Error::from_raw_os_error(number)).to_string();
+            assert!(text.starts_with("could not read `a`: ") && text.ends_with('.') && !text.ends_with(".."), "{text}");
+            assert!(!text.contains("os error"), "{text}");
+            let reason = text["could not read `a`: ".len()..].chars().next().unwrap();
+            assert!(!reason.is_uppercase(), "{text}");
+        }
+        let full = Error::io("a", "write")(io::ErrorKind::StorageFull.into());
+        assert_eq!(
+            full.to_string(),
+            "could not write `a`: no space is left on the disk; free some, or choose another disk."
+        );
+        let own = Error::io("a", "read")(io::ErrorKind::NotFound.into()).with_remedy("write it first");
+        assert_eq!(own.to_string(), "could not read `a`: it does not exist; write it first.");
+    }
 }

@@ -1,5 +1,5 @@
 //! Sets of images in memory.
-use crate::{Error, Notes, limits::MAX_SIDE};
+use crate::{Columns, Error, Notes, limits::MAX_SIDE};
 
 /// A decoded set of images of one size, in host memory.
 ///
@@ -9,7 +9,7 @@ use crate::{Error, Notes, limits::MAX_SIDE};
 ///
 /// Images can be stored larger than they are served, for random crops: a window of `window` pixels is cut from each, by
 /// default from the middle ([`shape`](Images::shape), [`offsets`](Images::offsets)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     /// Levels of the pixels, `[images, channels, height, width]`.
     pub pixels: Vec<u8>,
@@ -29,6 +29,8 @@ pub struct Images {
     pub classes: Vec<String>,
     /// Whether training mirrors half of the images left to right (horizontal flips).
     pub flip: bool,
+    /// Columns beside the images.
+    pub columns: Columns,
     /// What was left out of the set, or read in part.
     pub notes: Notes,
 }
@@ -49,8 +51,8 @@ impl Images {
             .with_remedy("give channels, height and width of one image, each 1 or more"));
         }
         let window = [height, width];
-        let (labels, classes, notes) = (None, Vec::new(), Notes::default());
-        Ok(Self { pixels, channels, height, width, window, levels: 256, labels, classes, flip: false, notes })
+        let (labels, classes, columns, notes) = (None, Vec::new(), Columns::default(), Notes::default());
+        Ok(Self { pixels, channels, height, width, window, levels: 256, labels, classes, flip: false, columns, notes })
     }
 
     /// The set with one label per image, each an index into `classes`.
@@ -205,7 +207,8 @@ impl Images {
         let mut pixels = Vec::with_capacity(indices.len() * self.channels * self.height * self.width);
         indices.iter().for_each(|&i| pixels.extend_from_slice(self.get(i)));
         let labels = self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
-        Self { pixels, labels, classes: self.classes.clone(), notes: self.notes.clone(), ..*self }
+        let columns = self.columns.select(indices);
+        Self { pixels, labels, classes: self.classes.clone(), columns, notes: self.notes.clone(), ..*self }
     }
 
     /// The training part and the held-out part. Of each class (or of the whole set, if it has no classes) the images
@@ -251,7 +254,8 @@ impl Images {
             }
         }
         let (labels, classes, notes) = (self.labels.clone(), self.classes.clone(), self.notes.clone());
-        Ok(Self { pixels, height: side, width: side, window: [side, side], labels, classes, notes, ..*self })
+        let columns = self.columns.clone();
+        Ok(Self { pixels, height: side, width: side, window: [side, side], labels, classes, columns, notes, ..*self })
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`Text`], [`Texts`] | files of text; samples of a fixed number of token ids |
 //! | [`Codec`], [`Vocabulary`] | text to token ids and back |
 //! | [`NGram`], [`baselines`] | n-gram language models, as baselines in bits per token and per character |
+//! | [`Columns`] | attributes, measurements, captions and second pictures beside the samples |
 //! | [`find()`], [`DATA`] | lookup of relative paths |
 //! | [`npy`] | NumPy arrays |
 //! | [`picture`] | pictures of samples: grids and strips over time |
@@ -27,6 +28,7 @@
 //! assert_eq!(batch.len(), 3 * 64);
 //! # Ok::<(), tweedie_data::Error>(())
 //! ```
+mod columns;
 mod contained;
 mod error;
 mod find;
@@ -44,6 +46,7 @@ pub mod npy;
 pub mod picture;
 pub mod write;
 
+pub use columns::{Cell, Columns};
 pub use error::{Error, ErrorKind};
 pub use find::{DATA, find, find_in};
 pub use images::{Images, byte};

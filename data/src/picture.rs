@@ -49,6 +49,48 @@ pub fn load(path: impl AsRef<Path>) -> Result<RgbImage, Error> {
     })
 }
 
+/// Decodes a picture file from memory, as [`load`] does.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is not such a file, is incomplete, or has too many pixels.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage, Error> {
+    pixels::rgb(bytes).map_err(|reason| {
+        Error::invalid(format!("could not be read as a picture: {reason}")).with_remedy("give another picture")
+    })
+}
+
+/// A picture as bytes `[channels, height, width]` of 1 channel (gray, the luma of Rec. 709) or 3 (RGB).
+///
+/// # Panics
+/// For other numbers of channels.
+pub fn channels(image: RgbImage, channels: usize) -> Vec<u8> {
+    let size = image.width() as usize * image.height() as usize;
+    match channels {
+        1 => pixels::to_gray(image.into_raw(), size),
+        3 => pixels::to_planes(&image.into_raw(), 3),
+        _ => panic!("a picture has 1 channel (gray) or 3 (RGB), not {channels}"),
+    }
+}
+
+/// Reads a picture file with its transparency: bytes `[height, width, 4]`, and height and width.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn with_alpha(path: impl AsRef<Path>) -> Result<(Vec<u8>, [usize; 2]), Error> {
+    let path = path.as_ref();
+    let mut bytes = Vec::new();
+    let file = limits::open(path)?.0;
+    file.take(limits::MAX_PICTURE).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    pixels::rgba(&bytes)
+        .map(|image| {
+            let size = [image.height() as usize, image.width() as usize];
+            (image.into_raw(), size)
+        })
+        .map_err(|reason| {
+            Error::format(path, format!("could not be read: {reason}")).with_remedy("give another picture")
+        })
+}
+
 /// A grid of images, from left to right and from top to bottom.
 ///
 /// # Shapes

@@ -231,6 +231,11 @@ pub(crate) fn rgb(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(on_background(decode::decoded(bytes)?.image, Background::WHITE).into_rgb8())
 }
 
+/// A picture as RGBA.
+pub(crate) fn rgba(bytes: &[u8]) -> Result<RgbaImage, String> {
+    Ok(decode::decoded(bytes)?.image.into_rgba8())
+}
+
 fn on_background(image: DynamicImage, background: Background) -> DynamicImage {
     if !image.color().has_alpha() {
         return image;

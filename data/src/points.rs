@@ -146,6 +146,18 @@ impl Points {
         ([0, 1].map(|i| (point[i] - center[i]) * scale + error[i]), label)
     }
 
+    /// The point without noise, as seen from the center of the shape, that two of the variates of [`at`](Points::at) select:
+    /// the cosine and the sine of its direction, and its distance.
+    pub fn direction(&self, [u, v]: [f64; 2]) -> [f64; 3] {
+        let noise = self.noise.unwrap_or(if self.shape == Shape::Checkerboard { 0.0 } else { 0.05 });
+        let (point, _, center, std) = self.shape.at(u, v);
+        let scale = (1.0 - noise * noise).sqrt() / std;
+        let [x, y] = [0, 1].map(|i| (point[i] - center[i]) * scale);
+        let radius = x.hypot(y);
+        let unit = |x: f64| if radius > 0.0 { x / radius } else { 0.0 };
+        [unit(x), unit(y), radius]
+    }
+
     /// Points and labels, one per four uniform variates.
     ///
     /// # Shapes

@@ -5,6 +5,7 @@ mod folder;
 mod hold_out;
 mod idx;
 mod labels;
+mod metadata;
 mod parquet;
 mod tree;
 

@@ -4,7 +4,7 @@ mod encoding;
 pub(crate) mod file;
 mod load;
 mod ngram;
-mod table;
+pub(crate) mod table;
 mod texts;
 mod vocabulary;
 
@@ -58,6 +58,9 @@ pub struct Text {
     pub held_out: usize,
     /// Whether the held-out lines are the last of the file, as many as otherwise. Default: false.
     pub last: bool,
+    /// Names of further columns that are read beside the samples.
+    #[serde(skip)]
+    pub columns: Vec<String>,
 }
 
 /// What one sample of text is.
@@ -112,6 +115,7 @@ impl Default for Text {
             vocabulary: 1024,
             held_out: 10,
             last: false,
+            columns: vec![],
         }
     }
 }

@@ -3,11 +3,14 @@
 //! This file is compiled twice: into the fuzz targets, and into the tests of the tool, which run the kept corpus.
 use tweedie_cli::fuzzing;
 
+#[path = "run.rs"]
+pub mod run;
+
 /// A target: its name, which is that of its folder of the corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets of the tool.
-pub const TARGETS: [Target; 3] = [("recipe", recipe), ("set", set), ("infill", infill)];
+pub const TARGETS: [Target; 4] = [("recipe", recipe), ("set", set), ("infill", infill), ("run", run::run)];
 
 /// The recipe whose fields are set.
 const DIGITS: &str = include_str!("../../recipes/digits.toml");
@@ -35,6 +38,7 @@ pub fn set(bytes: &[u8]) {
 }
 
 fn check(text: &str, settings: &[&str]) {
+    fuzzing::confine(1e9, false);
     match fuzzing::recipe(text, settings) {
         Err(error) => sentence(&error),
         Ok(resolved) => match fuzzing::recipe(&resolved, &[]) {

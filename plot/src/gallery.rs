@@ -12,6 +12,7 @@ mod run;
 mod schedule;
 mod site;
 mod univariate;
+mod weights;
 
 pub use conditional::{Conditional, conditional};
 pub use convolution::{Term, convolution};
@@ -23,3 +24,4 @@ pub use run::{Run, Series, run, run_samples};
 pub use schedule::{Curves, schedules};
 pub use site::{Site, Stills};
 pub use univariate::{Curve, families, univariate};
+pub use weights::{Weighting, weights};

@@ -79,6 +79,29 @@ impl Values {
         map!(self, |all| dropped(drop)(all))
     }
 
+    /// Returns the rows of these values and those of `more`, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// If they are of different kinds or shapes.
+    pub fn concat(self, more: Self) -> Self {
+        let chain = |a: Vec<_>, b: Vec<_>| a.into_iter().chain(b).collect();
+        match (self, more) {
+            (Self::Class(a), Self::Class(b)) => Self::Class(a.into_iter().chain(b).collect()),
+            (Self::Vector(a), Self::Vector(b)) => Self::Vector(chain(a, b)),
+            (Self::Tokens(a), Self::Tokens(b)) => Self::Tokens(a.into_iter().chain(b).collect()),
+            (Self::Image { shape, rows: a }, Self::Image { shape: other, rows: b }) if shape == other => {
+                Self::Image { shape, rows: chain(a, b) }
+            }
+            (Self::LabelMap { shape, rows: a }, Self::LabelMap { shape: other, rows: b }) if shape == other => {
+                Self::LabelMap { shape, rows: a.into_iter().chain(b).collect() }
+            }
+            (a, b) => {
+                panic!("values of the kinds {} and {} or of different shapes cannot be joined", a.kind(), b.kind())
+            }
+        }
+    }
+
     /// The kind, as recipes and messages call it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -25,8 +25,8 @@ pub(super) fn mass_nll<const D: usize>(
     let lower = cdf(low.clone()).mask_fill(first, 0.0);
     // In the upper tail cdf(−low) − cdf(−high) keeps the digits that cdf(high) − cdf(low) loses.
     let tail = cdf(-low).sub(cdf(-high).mask_fill(last, 0.0));
-    let centre = upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5));
-    let mass = (upper - lower).mask_where(centre, tail);
+    let center = upper.clone().greater_elem(0.5).bool_and(lower.clone().greater_elem(0.5));
+    let mass = (upper - lower).mask_where(center, tail);
     let (least, _) = limits(mass.dtype());
     let small = mass.clone().lower_elem(least);
     mass.clamp_min(least).log().neg().mask_where(small, in_logs)

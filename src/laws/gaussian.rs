@@ -31,14 +31,14 @@ pub(super) fn step<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, 
 fn moments<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, s: f64, t: f64, checks: &mut Checks) {
     let prior = noise.prior(x.clone(), &[t]);
     let (mean, std) = (prior.mean(), prior.std());
-    let centre = noise.posterior(x.clone(), mean.clone(), &[s], &[t]);
-    let ahead = noise.posterior(x.clone(), mean + std, &[s], &[t]).mean() - centre.mean();
+    let center = noise.posterior(x.clone(), mean.clone(), &[s], &[t]);
+    let ahead = noise.posterior(x.clone(), mean + std, &[s], &[t]).mean() - center.mean();
     let goal = noise.prior(x.clone(), &[s]);
     let place = format!("s = {s}, t = {t}");
     let size = 1.0 + worst(goal.std());
-    let gap = worst(centre.mean() - goal.mean()) / size;
+    let gap = worst(center.mean() - goal.mean()) / size;
     checks.note("posterior averaged over x_t has the forward marginal's mean at s", &place, gap, rounding(x));
-    let var = ahead.square() + centre.std().square();
+    let var = ahead.square() + center.std().square();
     let gap = worst(var.sqrt() - goal.std()) / size;
     checks.note("posterior averaged over x_t has the forward marginal's std at s", &place, gap, rounding(x));
 }

@@ -1,8 +1,9 @@
 //! Laws of the distributions that a noise hands out, and of what its network predicts.
-use super::Checks;
+use super::{Check, Checks, distribution};
 use crate::{
     distribution::{Distribution, host, one_hot},
     noise::{Noise, Prediction},
+    rng::Rng,
 };
 use burn::tensor::{DType, Tensor};
 
@@ -100,5 +101,31 @@ pub(super) fn target<const D: usize>(
         };
         let law = "the target is that of its prediction type";
         checks.note(law, format!("{kind}, t = {t:.3}"), (own - meant).abs() / (1.0 + meant.abs()), allowed);
+    }
+}
+
+/// The distributions that a noise hands out obey the laws of distributions: the forward marginal, the posterior and the stationary
+/// distribution. Of rows enough to know one from another; data of more values per row than can be told apart by that many are left out.
+pub(super) fn distributions<const D: usize>(noise: &dyn Noise<D>, x: &Tensor<D>, checks: &mut Checks) {
+    const ROWS: usize = 512;
+    const WIDEST: usize = 64;
+    // Of categories each has a value, also where data are given by their indices.
+    let mut shape = noise.prior(x.clone(), &[0.5]).mean().dims();
+    if shape[1..].iter().product::<usize>() > WIDEST {
+        return;
+    }
+    let mut repeats = [1; D];
+    repeats[0] = ROWS.div_ceil(shape[0]);
+    let x = x.clone().repeat(&repeats);
+    shape[0] = x.dims()[0];
+    let z = noise.prior(x.clone(), &[0.7]).sample(&mut Rng::new(9)).value;
+    for (name, p) in [
+        ("the forward marginal at t = 0.5", noise.prior(x.clone(), &[0.5])),
+        ("the posterior at s = 0.3 of t = 0.7", noise.posterior(x.clone(), z, &[0.3], &[0.7])),
+        ("the stationary distribution", noise.stationary(shape, &x.device())),
+    ] {
+        for check in distribution(&*p) {
+            checks.add(Check { place: format!("{name}, {}", check.place), ..check });
+        }
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn model_noise(model: &Mixture) -> &dyn crate::noise::Noise<2> {
     Denoiser::<2>::noise(model)
 }
 
-/// The highest order that double precision can tell from its neighbours on these problems.
+/// The highest order that double precision can tell from its neighbors on these problems.
 const PROVABLE: usize = 5;
 
 /// Compares the declared order with the measured one, on schedules that preserve the variance and on others.

@@ -41,3 +41,12 @@ pub(super) fn precision(times: &[f64], checks: &mut Checks) {
     let share = if fine == 0 { 0.0 } else { rounded as f64 / fine as f64 };
     checks.note("timesteps have double precision", format!("{fine} timesteps"), share, 0.5);
 }
+
+/// A log-SNR beyond those of the schedule's ends is that of the nearer end.
+pub(super) fn beyond(schedule: &dyn Schedule, checks: &mut Checks) {
+    let (first, last) = (schedule.at(0.0).log_snr(), schedule.at(1.0).log_snr());
+    for (log_snr, end) in [(first + 1.0, 0.0), (f64::INFINITY, 0.0), (last - 1.0, 1.0), (f64::NEG_INFINITY, 1.0)] {
+        let off = (schedule.time_at_log_snr(log_snr) - end).abs();
+        checks.note("a log-SNR that is not reached has the time of an end", format!("ln SNR = {log_snr}"), off, 1e-9);
+    }
+}

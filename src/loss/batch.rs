@@ -23,6 +23,7 @@ pub struct Batch<'a, const D: usize> {
     raw: &'a dyn Any,
     condition: &'a dyn Any,
     transform: &'a dyn Any,
+    uncertainty: Option<Tensor<1>>,
     denoised: bool,
     prediction: OnceCell<Tensor<D>>,
     target: OnceCell<Tensor<D>>,
@@ -53,6 +54,7 @@ impl<'a, const D: usize> Batch<'a, D> {
             raw,
             condition,
             transform: &(),
+            uncertainty: None,
             denoised: false,
             prediction,
             target,
@@ -80,6 +82,14 @@ impl<'a, const D: usize> Batch<'a, D> {
     /// Sets the data transform, to be found again by its type.
     pub fn with_transform(self, transform: &'a dyn Any) -> Self {
         Self { transform, ..self }
+    }
+    /// Sets the learned uncertainty u of each row's noise level: `[batch]`.
+    pub fn with_uncertainty(self, uncertainty: Option<Tensor<1>>) -> Self {
+        Self { uncertainty, ..self }
+    }
+    /// The learned uncertainty u of each row's noise level, if the model has one: `[batch]`.
+    pub fn uncertainty(&self) -> Option<Tensor<1>> {
+        self.uncertainty.clone()
     }
     /// The prediction: the network output without a learned variance.
     #[doc(alias = "model_output")]

@@ -39,6 +39,10 @@ impl<const D: usize> Objective<D> {
     pub fn check_transform(&self, transform: &dyn Any) -> Result<()> {
         self.0.iter().try_for_each(|(_, loss)| loss.check_transform(transform))
     }
+    /// Whether a loss is weighted by the [uncertainty](super::Uncertainty) of the model.
+    pub fn learns_uncertainty(&self) -> bool {
+        self.0.iter().any(|(_, loss)| loss.learns_uncertainty())
+    }
     /// The weighted losses: `[batch]` each.
     pub fn compute(&self, batch: &Batch<D>) -> Vec<Tensor<1>> {
         self.0.iter().map(|(weight, loss)| loss.compute(batch) * *weight).collect()

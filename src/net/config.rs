@@ -20,7 +20,7 @@ pub struct Task<'a> {
     /// Number of categories, the mask included, if x is discrete: the net then reads category indices and gives a logit
     /// for each category.
     pub categories: Option<usize>,
-    /// Channels, height and width, if the categories are the grey levels of an image.
+    /// Channels, height and width, if the categories are the gray levels of an image.
     pub image: Option<[usize; 3]>,
 }
 

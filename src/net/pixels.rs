@@ -1,4 +1,4 @@
-//! Nets of images whose grey levels are categories.
+//! Nets of images whose gray levels are categories.
 use super::{Conditions, Net, Task, UNet, UNetConfig, config::check_fits};
 use crate::{
     error::{Error, Result},
@@ -17,7 +17,7 @@ pub struct PixelsConfig {
     /// Channels, height and width of an image.
     #[serde(skip)]
     pub size: [usize; 3],
-    /// Number of categories of a pixel: its grey levels.
+    /// Number of categories of a pixel: its gray levels.
     #[serde(skip)]
     pub categories: usize,
     /// The net inside; its number of outputs follows from the categories.
@@ -30,7 +30,7 @@ impl Default for PixelsConfig {
 }
 
 impl PixelsConfig {
-    /// A net for images of `size` (channels, height, width) with `categories` grey levels.
+    /// A net for images of `size` (channels, height, width) with `categories` gray levels.
     pub fn new(size: [usize; 3], categories: usize, unet: UNetConfig) -> Self {
         Self { size, categories, unet }
     }
@@ -39,7 +39,7 @@ impl PixelsConfig {
     ///
     /// # Errors
     ///
-    /// If the data are not images whose grey levels are categories.
+    /// If the data are not images whose gray levels are categories.
     pub fn fit(self, task: &Task<'_>) -> Result<Self> {
         let (Some(size), Some(categories)) = (task.image, task.categories) else {
             return Err(Error::invalid("the net `unet` needs images, and these data are not images")
@@ -61,7 +61,7 @@ impl PixelsConfig {
             return wrong("size", problem);
         }
         if self.categories < 2 {
-            return wrong("categories", format!("must be at least 2 grey levels, got {}", self.categories));
+            return wrong("categories", format!("must be at least 2 gray levels, got {}", self.categories));
         }
         self.unet.check()?;
         if self.unet.in_channels != self.size[0] {
@@ -87,7 +87,7 @@ impl PixelsConfig {
     }
 }
 
-/// A net for images of K categories per pixel that feeds grey levels to a net of images and gives logits.
+/// A net for images of K categories per pixel that feeds gray levels to a net of images and gives logits.
 ///
 /// Category k enters the net inside as 2 k/(K − 1) − 1; a pixel given by probabilities enters as their mean.
 ///

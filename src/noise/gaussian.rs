@@ -52,6 +52,18 @@ impl Prediction {
             }
         }
     }
+
+    /// The factor k of the errors at one x_t, `prediction − target = k (x̂ − x)`: `a − b α/σ` of the row (a, b).
+    ///
+    /// x0: 1; ε: −α/σ; v: −(α² + σ²)/σ; velocity: α′ − σ′ α/σ; score: α/σ²; EDM's F: −√(σ² + α² d²)/(d σ). A loss ‖prediction −
+    /// target‖² so has the weight k² on ‖x̂ − x‖².
+    pub fn error_factor(self, c: Scales, data_std: f64) -> f64 {
+        match self.row(c, data_std) {
+            // x alone does not depend on ε, which is undetermined where σ = 0.
+            [a, 0.0] => a,
+            [a, b] => a - b * c.alpha / c.sigma,
+        }
+    }
 }
 impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -329,6 +341,9 @@ impl<const D: usize> Noise<D> for Gaussian {
     }
     fn prediction_type(&self) -> Option<Prediction> {
         Some(self.prediction)
+    }
+    fn data_std(&self) -> f64 {
+        self.data_std
     }
     fn check(&self) -> Result<()> {
         self.schedule.check()?;

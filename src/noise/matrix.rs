@@ -36,9 +36,9 @@ mod kernel;
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use tweedie::{noise::{DiscreteMatrix, Noise}, schedule::{FlowMatching, Linear}};
-/// let grey = DiscreteMatrix::gaussian(Linear::between(100, 1e-4, 0.5), 8)?;
+/// let gray = DiscreteMatrix::gaussian(Linear::between(100, 1e-4, 0.5), 8)?;
 /// let x = Tensor::<2>::from_floats([[0.0], [7.0]], &Device::flex());
-/// let near = grey.prior(x, &[0.2]).mean();
+/// let near = gray.prior(x, &[0.2]).mean();
 /// assert_eq!(near.argmax(1).float().into_data().to_vec::<f32>().unwrap(), [0.0, 7.0]); // still the most probable
 /// // A row that is not a probability distribution is refused, with its index.
 /// let error = DiscreteMatrix::new(FlowMatching {}, vec![vec![0.5, 0.5], vec![0.5, 0.6]]).unwrap_err();

@@ -34,8 +34,13 @@ pub struct Checkpoint {
 /// The name of those losses in a file.
 const LOSSES: &str = "times.losses";
 /// What precedes the names of averages and moments in a file.
-const REPEATED: [&str; 3] = ["ema.", "adam.first.", "adam.second."];
+const REPEATED: [&str; 3] = [EMA, FIRST, SECOND];
+const EMA: &str = "ema.";
+const FIRST: &str = "adam.first.";
+const SECOND: &str = "adam.second.";
 const FORMAT: &str = "tweedie-checkpoint-1";
+/// More steps than any training takes.
+const MOST_STEPS: u64 = 1 << 40;
 
 /// Writes a file atomically: to a temporary file in the same folder, which is flushed to the disk and renamed. At any moment `path`
 /// holds the old content or the new.
@@ -71,10 +76,9 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
 
 impl Checkpoint {
     fn groups(&self) -> Vec<(&'static str, &Parameters)> {
-        let [ema, first, second] = REPEATED;
         let mut groups = vec![("", &self.weights)];
-        groups.extend(self.average.as_ref().map(|average| (ema, average)));
-        groups.extend([(first, &self.moments.first), (second, &self.moments.second)]);
+        groups.extend(self.average.as_ref().map(|average| (EMA, average)));
+        groups.extend([(FIRST, &self.moments.first), (SECOND, &self.moments.second)]);
         groups
     }
 
@@ -128,8 +132,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If the file does not exist, is truncated, or is of another architecture: a parameter is missing, has another shape, or is
-    /// not one of the network's.
+    /// If the file does not exist, is truncated, has a weight that is not finite, or is of another architecture: a parameter is
+    /// missing, has another shape, or is not one of the network's.
     #[doc(alias("from_pretrained", "strict"))]
     pub fn load_weights(path: &Path, like: &Parameters, device: &Device) -> Result<Parameters, Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the weights"))?;
@@ -150,21 +154,31 @@ impl Checkpoint {
             let mut repeated = REPEATED.iter().filter_map(|prefix| name.strip_prefix(prefix));
             name != LOSSES && !repeated.any(|weight| stored.contains(weight))
         };
+        // An uncertainty is for training alone.
+        let of_training = |name: &str| name.starts_with("uncertainty.");
+        let of_weights = |name: &str| of_weights(name) && !of_training(name);
         let mut others: Vec<&str> = stored.iter().copied().filter(|name| of_weights(name)).collect();
         others.retain(|name| !known.contains(name) && !known.contains(&*names::current(name)));
-        let read = |(name, shape, _): (&str, &[usize], Vec<f32>)| {
+        let read = |(name, shape, own): (&str, &[usize], Vec<f32>)| {
             let earlier = earlier.get(name).map_or(name, |earlier| earlier);
             let under = |name: &str| tensors.tensor(&format!("ema.{name}")).or_else(|_| tensors.tensor(name));
             let found = under(name).or_else(|_| under(earlier));
             let fits = found.as_ref().is_ok_and(|view| view.shape() == shape && view.dtype() == Dtype::F32);
             let Some(view) = found.ok().filter(|_| fits) else {
+                if of_training(name) {
+                    return Ok((name.to_owned(), shape.to_vec(), own));
+                }
                 let problem = format!(
                     "these weights are of another architecture: the network has {name} of shape {shape:?}, and the file has not"
                 );
                 return Err(Error::format(path, problem).with_remedy("use the recipe they were trained with"));
             };
-            let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            Ok((name.to_owned(), shape.to_vec(), numbers.collect()))
+            let numbers = floats(view.data());
+            if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+                let problem = format!("the weights are damaged: {name} has the value {number}");
+                return Err(Error::format(path, problem).with_remedy("use another checkpoint of the run"));
+            }
+            Ok((name.to_owned(), shape.to_vec(), numbers))
         };
         let weights = host.into_iter().map(read).collect::<Result<_, _>>()?;
         if let Some(other) = others.iter().min() {
@@ -179,7 +193,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If the file does not exist, is truncated, or is not a checkpoint.
+    /// If the file does not exist, is truncated, or is not a checkpoint; if a parameter is named twice, a number is not finite, or a
+    /// counter is one that no training reaches.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, HashMap<String, String>), Error> {
         let bytes = fs::read(path).map_err(Error::io(path, "read the checkpoint"))?;
         let broken = |why: String| {
@@ -199,14 +214,24 @@ impl Checkpoint {
                 .ok_or_else(|| broken(format!("its metadata lack the number `{key}`")))
         };
         let names = facts.get("parameters").ok_or_else(|| broken("its metadata lack `parameters`".into()))?;
+        // Each is copied, so one that is named again and again would take any amount of memory.
+        let mut known = HashSet::new();
+        if let Some(name) = names.lines().find(|name| !known.insert(*name)) {
+            return Err(broken(format!("its metadata name the parameter {name} twice")));
+        }
         let group = |prefix: &str| -> Result<Parameters, Error> {
             let read = |name: &str| {
                 let view = tensors.tensor(&format!("{prefix}{name}")).map_err(|e| broken(e.to_string()))?;
                 if view.dtype() != Dtype::F32 {
                     return Err(broken(format!("{prefix}{name} is {:?}, not F32", view.dtype())));
                 }
-                let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                Ok((name.to_owned(), view.shape().to_vec(), numbers.collect()))
+                let numbers = floats(view.data());
+                // A mean of squares has no negative value.
+                let possible = |number: f32| number.is_finite() && (prefix != SECOND || number >= 0.0);
+                match numbers.iter().find(|number| !possible(**number)) {
+                    Some(number) => Err(broken(format!("{prefix}{name} has the value {number}"))),
+                    None => Ok((name.to_owned(), view.shape().to_vec(), numbers)),
+                }
             };
             Ok(Parameters::from_host(names.lines().map(read).collect::<Result<_, _>>()?, device))
         };
@@ -217,29 +242,41 @@ impl Checkpoint {
             Ok(view) => return Err(broken(format!("{LOSSES} is {:?}, not F64", view.dtype()))),
             Err(_) => vec![],
         };
-        let skipped = match facts.get("skipped") {
+        if let Some(loss) = losses.iter().find(|loss: &&f64| loss.abs() > f64::from(f32::MAX)) {
+            return Err(broken(format!("{LOSSES} has the value {loss}")));
+        }
+        let [step, updates] = [number("step")?, number("updates")?];
+        let skipped: Vec<u64> = match facts.get("skipped") {
             None => vec![0; names.lines().count()],
             Some(list) => list
                 .split(',')
                 .map(|count| count.parse().map_err(|_| broken("its metadata hold no list `skipped`".into())))
                 .collect::<Result<_, _>>()?,
         };
+        if step > MOST_STEPS
+            || updates > step
+            || skipped.len() != known.len()
+            || skipped.iter().any(|skipped| *skipped > updates)
+        {
+            let problem = format!("{updates} updates in {step} steps, skipped by {} parameters", skipped.len());
+            return Err(broken(format!("no training has its counters: {problem}")));
+        }
         let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
         let checkpoint = Self {
-            step: number("step")?,
+            step,
             seed: number("seed")?,
             weights: group("")?,
-            average: if average { Some(group("ema.")?) } else { None },
-            moments: Moments {
-                first: group("adam.first.")?,
-                second: group("adam.second.")?,
-                updates: number("updates")?,
-                skipped,
-            },
+            average: if average { Some(group(EMA)?) } else { None },
+            moments: Moments { first: group(FIRST)?, second: group(SECOND)?, updates, skipped },
             losses,
         };
         Ok((checkpoint, facts))
     }
+}
+
+/// The numbers of a tensor.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
 fn sorted(metadata: &[(&str, String)]) -> BTreeMap<String, String> {

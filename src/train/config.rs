@@ -1,5 +1,5 @@
 //! The settings of a training run.
-use super::AdamW;
+use super::{AdamW, Coupling};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,6 +58,23 @@ pub struct Train {
     /// them together. In a recipe, `dropout` of `[condition.NAME]`.
     #[serde(skip)]
     pub cond_dropouts: BTreeMap<String, f64>,
+    /// How the noise of a batch is paired with its data: independently, or by optimal transport. Default: independent.
+    #[doc(alias("minibatch_ot", "ot_cfm"))]
+    pub coupling: Coupling,
+    /// Standard deviation of offset noise, one number per sample and channel that is added to all of its pixels of ε, so that the mean
+    /// brightness of images is learned too; 0.05 to 0.1 are usual. Sampling starts without it. Default: 0.
+    ///
+    /// Guttenberg, "Diffusion with Offset Noise" (2023), <https://www.crosslabs.org/blog/diffusion-with-offset-noise>.
+    #[doc(alias("offset_noise"))]
+    #[schemars(range(min = 0.0))]
+    pub noise_offset: f64,
+    /// Input perturbation γ: in training the network reads α x + σ (ε + γ ζ), ζ ~ N(0, I), and the target is that of ε, so that it
+    /// gets used to its own errors; 0.1 is usual. Default: 0.
+    ///
+    /// Ning et al., "Input Perturbation Reduces Exposure Bias in Diffusion Models" (2023), <https://arxiv.org/abs/2301.11706>.
+    #[doc(alias("input_perturbation_gamma"))]
+    #[schemars(range(min = 0.0))]
+    pub input_perturbation: f64,
     /// Seed of all randomness. Default: 0.
     pub seed: u64,
 }
@@ -77,6 +94,9 @@ impl Default for Train {
             ema_decay: 0.999,
             cond_dropout: 0.1,
             cond_dropouts: BTreeMap::new(),
+            coupling: Coupling::Independent,
+            noise_offset: 0.0,
+            input_perturbation: 0.0,
             seed: 0,
         }
     }
@@ -138,6 +158,10 @@ impl Train {
         rule(lr > 0.0 && lr.is_finite(), "lr", format!("must be a positive number, got {lr}"))?;
         rule((0.0..1.0).contains(&ema_decay), "ema_decay", format!("must be in [0, 1), got {ema_decay}"))?;
         rule((0.0..=1.0).contains(&cond_dropout), "cond_dropout", format!("must be in [0, 1], got {cond_dropout}"))?;
+        for (value, field) in [(self.noise_offset, "noise_offset"), (self.input_perturbation, "input_perturbation")] {
+            let problem = format!("must be a finite number of 0 or more, got {value}");
+            rule(value >= 0.0 && value.is_finite(), field, problem)?;
+        }
         if let Some((name, p)) = self.cond_dropouts.iter().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
             return rule(false, "cond_dropouts", format!("must be in [0, 1], got {p} for the condition `{name}`"));
         }

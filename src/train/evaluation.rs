@@ -3,6 +3,7 @@ use super::Trainer;
 use crate::{
     data::Data,
     net::{Condition, Net},
+    noise::Corruption,
     rng::Rng,
     transform::Transform,
 };
@@ -23,7 +24,8 @@ impl HeldOutLoss {
 impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
     /// Evaluates the mean objective of the [model to sample from](Trainer::model) on the first `rows` rows of other data, with the
     /// same timesteps and the same noise on every call. Without conditions if the model was never trained with them
-    /// (`cond_dropout = 1`).
+    /// (`cond_dropout = 1`). Noise is offset and paired with data as in training, in batches of as many rows; the input is not
+    /// perturbed.
     ///
     /// # Panics
     ///
@@ -40,7 +42,17 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
             let (raw, y) = data.batch(rows, &rng.stream("data"), &device);
             let y = if self.settings.cond_dropout == 1.0 { y.without(&vec![true; rows.len()]) } else { y };
             let t = self.times.sample(rows.len(), &mut rng.stream("times"));
-            let losses = model.losses(raw, &t, &y, &self.objective, &rng, false);
+            let settings = &self.settings;
+            let pairs = settings
+                .corrupts()
+                .then(|| settings.pairs::<D, N, T>(&self.model.transform, data, rows, &rng, &device));
+            let corruption = pairs.as_ref().map(|pairs| Corruption {
+                rng: &rng,
+                rows: pairs,
+                noise_offset: settings.noise_offset,
+                input_perturbation: 0.0,
+            });
+            let losses = model.losses_of(raw, &t, &y, &self.objective, &rng, false, corruption.as_ref());
             let losses = losses.total().try_into_vec_as::<f64>().expect("a tensor can be read back");
             for (t, loss) in t.iter().zip(losses) {
                 let (sum, count) = &mut sums[((t * HeldOutLoss::RANGES as f64) as usize).min(HeldOutLoss::RANGES - 1)];

@@ -6,6 +6,7 @@ use crate::{
     loss::Objective,
     model::{Losses, Model},
     net::{self, Condition, Net},
+    noise::Corruption,
     rng::Rng,
     spacing::WeightedTimes,
     transform::Transform,
@@ -51,6 +52,9 @@ struct StepBatch<'a, const D: usize, R, Y> {
     dropped: Vec<bool>,
     /// Of the parts of the condition that are dropped one by one, those of the batch.
     dropped_parts: Vec<(String, Vec<bool>)>,
+    /// Offset and perturbation of the noise, and the number of the noise that each row receives; `None` if it is independent and
+    /// standard normal.
+    corrupted: Option<(f64, f64, Vec<usize>)>,
 }
 
 /// A share of the batch: its terms, its gradient and, if the timesteps are importance-sampled, the loss of each row.
@@ -78,7 +82,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// One optimizer step:
     ///
     /// ```text
-    /// rows, t, dropped conditions ~ (seed, step)
+    /// rows, t, dropped conditions ~ (seed, step),   noise paired with rows
     /// g ← Σ ∇ loss of each share of the batch
     /// g ← g · min(1, clip/‖g‖)
     /// weights ← AdamW(weights, g, lr),   average ← ema_decay · average + (1 − ema_decay) · weights
@@ -106,7 +110,23 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         };
         let dropped_parts = self.settings.cond_dropouts.iter().map(part).collect();
         let (objective, device) = (self.objective.clone(), self.device.clone());
-        StepBatch { step: self.done, data: self.data, objective, device, rng, rows, times, dropped, dropped_parts }
+        let corrupted = self.settings.corrupts().then(|| {
+            let settings = &self.settings;
+            let pairs = settings.pairs::<D, N, T>(&self.model.transform, self.data, &rows, &rng, &self.device);
+            (settings.noise_offset, settings.input_perturbation, pairs)
+        });
+        StepBatch {
+            step: self.done,
+            data: self.data,
+            objective,
+            device,
+            rng,
+            rows,
+            times,
+            dropped,
+            dropped_parts,
+            corrupted,
+        }
     }
 
     /// The rows of the data of a step: a new permutation of the data for each epoch, without gaps.
@@ -192,7 +212,13 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
         let y = self.dropped_parts.iter().fold(y, |y, (name, drop)| y.without_named(name, &drop[rows.clone()]));
         let y = y.without(&self.dropped[rows.clone()]);
         let t = &self.times.times[rows.clone()];
-        let mut losses = model.losses(raw, t, &y, &self.objective, &rng, true);
+        let corruption = self.corrupted.as_ref().map(|(noise_offset, input_perturbation, pairs)| Corruption {
+            rng: &self.rng,
+            rows: &pairs[rows.clone()],
+            noise_offset: *noise_offset,
+            input_perturbation: *input_perturbation,
+        });
+        let mut losses = model.losses_of(raw, t, &y, &self.objective, &rng, true, corruption.as_ref());
         let unweighted = if self.times.strata.is_empty() { vec![] } else { read(losses.total()) };
         if let Some(weights) = &self.times.weights {
             let weights = TensorData::new(weights[rows.clone()].to_vec(), [rows.len()]);

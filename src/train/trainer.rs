@@ -84,8 +84,13 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         settings: Train,
     ) -> Result<Self> {
         settings.check()?;
+        settings.check_noise(&**model.noise())?;
         objective.check(&**model.noise())?;
         objective.check_transform(model.transform.as_any())?;
+        if objective.learns_uncertainty() && model.uncertainty.is_none() {
+            let problem = "the loss is weighted by a learned uncertainty, and the model has none to learn";
+            return Err(Error::invalid(problem).with_remedy("give it one by `Model::with_uncertainty`"));
+        }
         if data.is_empty() {
             return Err(Error::invalid("there are no data to train on"));
         }

@@ -407,7 +407,7 @@ fn matrices_obey_their_laws() {
 
 /// exp(τR) of D3PM's appendix A.2.4 by its series, R = (G + Gᵀ)/2n.
 #[test]
-fn nearest_neighbours_are_those_of_the_formula() {
+fn nearest_neighbors_are_those_of_the_formula() {
     let points: Vec<Vec<f64>> = [0.0, 1.0, 2.2, 5.0].iter().map(|p| vec![*p]).collect();
     // The nearest of each: 1, 0, 1, 2.
     let mut r = vec![vec![0.0; 4]; 4];

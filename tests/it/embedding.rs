@@ -1,4 +1,4 @@
-//! Embeddings trained with the net, and nets of images whose grey levels are categories.
+//! Embeddings trained with the net, and nets of images whose gray levels are categories.
 use crate::common::{bits, device, floats, moved, normal, tokens};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -338,7 +338,7 @@ impl Net<4> for Say {
 }
 
 #[test]
-fn pixels_enter_as_grey_levels_and_leave_as_logits() {
+fn pixels_enter_as_gray_levels_and_leave_as_logits() {
     let inner = Say { inner: MlpConfig::new(1).init(&Rng::new(1), &device()).unwrap() };
     let net = Pixels::new(inner, [2, 3, 5], 4);
     let z = (tokens(2, 30) * 0.4).floor();

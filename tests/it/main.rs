@@ -3,14 +3,19 @@ mod book;
 mod bounds;
 mod broken;
 mod checkpointing;
+mod choices;
 mod common;
 mod conditions;
+mod coupling;
+mod damaged;
+mod definitions;
 mod discrete;
 mod embedding;
 mod exact;
 mod extremes;
 mod fit;
 mod frozen;
+mod grids;
 mod guidance;
 mod memory;
 mod nets;
@@ -22,6 +27,7 @@ mod purposes;
 mod renamed;
 mod samplers;
 mod seeded;
+mod settings;
 mod spacings;
 mod spine;
 mod stability;
@@ -30,8 +36,10 @@ mod tables;
 mod tails;
 mod training;
 mod transformer;
+mod uncertainty;
 mod unmask;
 mod verified;
+mod weights;
 
 /// What the README shows is what is compiled.
 #[test]

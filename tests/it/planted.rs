@@ -3,10 +3,15 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::sync::Arc;
 use tweedie::{
     Dual, Rng,
+    data::Samples,
     distribution::{Categorical, Distribution, Normal, Sample},
     laws::{self, Check},
     loss::{Batch, BoundTimes, Loss, MaskedNelbo, Vlb, per_sample},
-    noise::{Categories, Chain, Discrete, DynDistribution, Estimate, Gaussian, Noise, Prediction, Variance, lift},
+    net::Conditions,
+    noise::{
+        Categories, Chain, Discrete, DiscretePrediction, DynDistribution, Estimate, Gaussian, Noise, Prediction,
+        Variance, lift,
+    },
     schedule::{Cosine, FlowMatching, Linear, Schedule, Survival, Table, ZeroTerminal},
     spacing::{Karras, Levels, Spacing, Uniform},
 };
@@ -78,6 +83,12 @@ enum Slip {
     Twice,
     /// KL of the distributions with its arguments exchanged.
     Reversed,
+    /// Samples are wider than their density.
+    Wide,
+    /// The two halves of the output exchanged where they are split.
+    Swapped,
+    /// Rows of a batch are mixed.
+    Mixed,
 }
 #[derive(Debug)]
 struct Slipped(Gaussian, Slip);
@@ -103,13 +114,38 @@ impl Distribution<2> for Reversed {
     }
 }
 
+/// A normal whose samples are of a standard deviation a quarter too large.
+#[derive(Debug)]
+struct Wide(DynDistribution<2>);
+impl Distribution<2> for Wide {
+    fn mean(&self) -> Tensor<2> {
+        self.0.mean()
+    }
+    fn std(&self) -> Tensor<2> {
+        self.0.std()
+    }
+    fn sample(&self, rng: &mut Rng) -> Sample<2> {
+        Normal::trusted(self.0.mean(), self.0.std() * 1.25).sample(rng)
+    }
+    fn nll(&self, x: Tensor<2>) -> Tensor<2> {
+        self.0.nll(x)
+    }
+    fn kl(&self, other: &dyn Distribution<2>) -> Tensor<2> {
+        self.0.kl(other)
+    }
+}
+
 impl Noise<2> for Slipped {
     fn stationary(&self, shape: [usize; 2], device: &Device) -> DynDistribution<2> {
         self.0.stationary(shape, device)
     }
     fn prior(&self, x: Tensor<2>, t: &[f64]) -> DynDistribution<2> {
         let law = self.0.prior(x, t);
-        if self.1 == Slip::Reversed { Box::new(Reversed(law)) } else { law }
+        match self.1 {
+            Slip::Reversed => Box::new(Reversed(law)),
+            Slip::Wide => Box::new(Wide(law)),
+            _ => law,
+        }
     }
     fn posterior(&self, x: Tensor<2>, z: Tensor<2>, s: &[f64], t: &[f64]) -> DynDistribution<2> {
         self.0.posterior(x, z, s, t)
@@ -129,10 +165,17 @@ impl Noise<2> for Slipped {
         if matches!(self.1, Slip::Sign | Slip::SignOfTarget) { -target } else { target }
     }
     fn estimate(&self, output: Tensor<2>, z: Tensor<2>, t: &[f64]) -> Estimate<2> {
-        self.0.estimate(if self.1 == Slip::Sign { -output } else { output }, z, t)
+        let estimate = self.0.estimate(if self.1 == Slip::Sign { -output } else { output }, z, t);
+        match self.1 {
+            Slip::Mixed => Estimate { mean: estimate.mean.clone() + estimate.mean.mean_dim(0), ..estimate },
+            _ => estimate,
+        }
     }
     fn split(&self, output: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
-        Noise::<2>::split(&self.0, output)
+        match (self.1, Noise::<2>::split(&self.0, output)) {
+            (Slip::Swapped, (prediction, Some(variance))) => (variance, Some(prediction)),
+            (_, parts) => parts,
+        }
     }
     fn outputs(&self) -> usize {
         Noise::<2>::outputs(&self.0)
@@ -161,10 +204,54 @@ fn slips_in_gaussian_noise_are_named() {
     assert_eq!(of(Slip::SignOfTarget, Variance::Small), [TARGET, "estimate ∘ target = identity"]);
     assert_eq!(of(Slip::Twice, Variance::Learned), ["the reverse std is between those of posterior and forward step"]);
     assert_eq!(of(Slip::Reversed, Variance::Small), ["KL(p ‖ q) is the mean of ln p − ln q under p"]);
+    assert_eq!(
+        of(Slip::Wide, Variance::Small),
+        ["samples have the variance", "the entropy of samples is their mean −ln p"]
+    );
     for prediction in Prediction::ALL {
         let checks = laws::noise(&Gaussian::new(Linear::new(100)).with_prediction(prediction), &x);
         assert!(broken(&checks).is_empty(), "{prediction}: {checks:#?}");
     }
+}
+
+#[test]
+fn slips_in_what_is_read_of_outputs_are_named() {
+    let x = Rng::new(1).normal_tensor([32, 3], &Device::flex(), DType::F64);
+    let of = |slip, variance| {
+        let noise = Gaussian::new(Linear::new(100)).with_prediction(Prediction::V).with_variance(variance);
+        broken(&laws::estimates::<2>(&Slipped(noise, slip), &x))
+    };
+    assert_eq!(of(Slip::None, Variance::Learned), [""; 0]);
+    // Guidance composes what is split off as the prediction.
+    let composed = ["guidance composes denoised estimates", "guidance leaves the variance to the strong denoiser"];
+    assert_eq!(of(Slip::Swapped, Variance::Learned), composed);
+    assert_eq!(of(Slip::Mixed, Variance::Small), ["a row's x̂ is its own"]);
+    let hot = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]].concat();
+    let x = Tensor::<2>::from_data(TensorData::new(hot, [4, 3]), (&Device::flex(), DType::F64));
+    for prediction in [DiscretePrediction::Logits, DiscretePrediction::Score, DiscretePrediction::Probabilities] {
+        for noise in [Discrete::uniform(FlowMatching {}, 3), Discrete::absorbing(FlowMatching {}, 3, 1)] {
+            let checks = laws::estimates::<2>(&noise.with_prediction(prediction), &x);
+            assert!(broken(&checks).is_empty(), "{prediction:?}: {checks:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_held_out_part_that_overlaps_by_one_is_named() {
+    const SHARED: &str = "no held-out sample is one to learn from";
+    let rows = |rows: std::ops::Range<usize>, period: usize| {
+        let values: Vec<f32> = rows.clone().flat_map(|i| [(i % period) as f32, 0.5]).collect();
+        Samples::new(values, [rows.len(), 2])
+    };
+    let of = |learned, held_out, period| {
+        broken(&laws::held_out::<2, Conditions>(&rows(learned, period), &rows(held_out, period)))
+    };
+    assert_eq!(of(0..90, 90..100, usize::MAX), [""; 0]);
+    assert_eq!(of(0..90, 89..100, usize::MAX), [SHARED]);
+    // One of ten samples is repeated: one or two of twenty may be shared, not all.
+    assert_eq!(of(0..90, 0..20, 85), [SHARED]);
+    assert_eq!(of(0..90, 80..100, 85), [SHARED]);
+    assert_eq!(of(0..50, 50..60, 30), [""; 0]);
 }
 
 /// Uniform noise of three categories with a slip.

@@ -204,6 +204,14 @@ impl Of<'_> {
             )));
         }
         let (mut data, mut conditions) = (None, Conditions::none());
+        if self.args.samples.is_none() && sample::conditions::has_named(&facts) {
+            let set = match self.data.load(self.recipe, Split::Test)? {
+                Some(set) => Some(set),
+                None => self.data.load(self.recipe, Split::Train)?,
+            };
+            let set = set.and_then(of_rank::<D>);
+            conditions = set.map_or(Conditions::none(), |set| sample::conditions::of_data(&*set, self.args.n));
+        }
         if let Some(n) = self.args.samples {
             let load = |split| Ok::<_, Error>(self.data.load(self.recipe, split)?.and_then(of_rank::<D>));
             let take = |set: &dyn Set<D>| {
@@ -229,12 +237,13 @@ impl Of<'_> {
             conditions = if plan.train.cond_dropout == 1.0 { Conditions::none() } else { classes };
             data = Some([own, other]);
         }
+        let examples = conditions.clone();
         let case = Case::<D> {
             model_of: &|classes| {
                 let denoiser = model.guided(classes, plan.sample.guidance);
                 dyn_model::thresholded(denoiser, plan.sample.threshold)
             },
-            classes: &|rows| sample::cycled(&facts, &plan.train, rows),
+            classes: &|rows| sample::conditions::default(&facts, &plan.train, &examples, rows),
             estimate,
             schedule: plan.schedule.schedule()?,
             dtype: DType::F32,

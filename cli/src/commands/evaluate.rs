@@ -46,7 +46,7 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
     if let Some(path) = &args.data {
         recipe.put("data.path", toml::Value::String(path.clone()), format!("--data {path}"))?;
     }
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.knowing(&facts);
     let Some(held_out) = data.load(&recipe, Split::Test)? else {
         return Err(Error::invalid(format!(
             "{} was trained without held-out data, so there is nothing to evaluate it on: train with `held_out = 10` \
@@ -76,28 +76,33 @@ impl Case<'_> {
         let (args, facts) = (self.args, self.facts);
         facts.fit(&held_out.facts())?;
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
-        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
+        if n == 0 {
+            let problem = "evaluate on no samples: `evaluate_rows` is 0 in [run] of its recipe, so give `--rows 512`";
+            return Err(Error::invalid(format!("{} would {problem}", args.run.display())));
+        }
         let rows: Vec<usize> = (0..n).map(|i| i * held_out.len() / n).collect();
+        let batch = (plan.train.batch / plan.train.accumulate).clamp(1, n);
+        if args.device == "cpu" {
+            let needs = Needs::of(&plan);
+            let bytes = |batch| needs.sampling(batch, batch, 1);
+            let remedy = "; the batch of an evaluation is a part of the training batch";
+            Field { path: "train.batch", value: batch, bytes: &bytes, remedy }
+                .check(self.recipe, memory::available()?)?;
+        }
+        let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
+        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let bar = Progress::new(args.json, "evaluating");
         let set = EvaluationSet {
             data: held_out,
             rows: &rows,
-            batch: (plan.train.batch / plan.train.accumulate).clamp(1, n),
+            batch,
             unconditional: plan.train.cond_dropout == 1.0,
             seed: args.seed,
             progress: &|fraction| bar.at(fraction),
             device: self.device,
         };
-        if args.device == "cpu" {
-            let needs = Needs::of(&plan);
-            let bytes = |batch| needs.sampling(batch, batch, 1);
-            let remedy = "; the batch of an evaluation is a part of the training batch";
-            Field { path: "train.batch", value: set.batch, bytes: &bytes, remedy }
-                .check(self.recipe, memory::available()?)?;
-        }
         let loss = model.mean_loss(&set, &plan.objective, plan.times.as_deref());
         let mut results = Results { rows: n, of: held_out.len(), loss, bits: None };
         if plan.noise.categorical() {

@@ -54,6 +54,7 @@ fn named(name: &str) -> Result<Listed> {
     if let Some(section) = sections.iter().find(|section| section.name == name) {
         return Ok(match &section.type_ {
             Type::Module(kind) => Listed::Modules(Kind::named(kind).expect("a section names modules of a kind")),
+            Type::Map(_) => Listed::Modules(Kind::Condition),
             _ => Listed::Section(section.clone()),
         });
     }
@@ -168,6 +169,11 @@ fn one(args: &args::List, modules: &Modules, kind: Kind, name: &str) -> Result<(
     say("");
     let (section, table) = match kind {
         Kind::Loss => ("[[loss]]", format!("name = \"{name}\"")),
+        Kind::Weight => (
+            "[[loss]]",
+            format!("weighting = \"{name}\", or weighting = {{ name = \"{name}\", … }}, of `squared` and other errors"),
+        ),
+        Kind::Condition => ("[condition.NAME], with a name of your own", format!("kind = \"{name}\"")),
         Kind::Spacing => ("[times]", format!("name = \"{name}\", or under [sample]: times = \"{name}\"")),
         Kind::Sampler => ("[sample]", format!("sampler = \"{name}\", or sampler = {{ name = \"{name}\", … }}")),
         _ => ("", format!("name = \"{name}\"")),

@@ -4,6 +4,7 @@ mod gauss;
 mod process;
 mod run;
 mod schedule;
+mod weights;
 
 use super::{compare, sample::module_of};
 use crate::{
@@ -176,6 +177,16 @@ pub enum What {
         #[arg(value_name = "SCHEDULE")]
         names: Vec<String>,
     },
+    /// Weights of losses over log-SNR, and what the objective of a recipe emphasizes
+    Weights {
+        /// Recipes (TOML files), runs (folders), or weights: names, as in `tweedie list weight`, or tables, as in
+        /// '{ name = "min-snr", gamma = 5 }' [default: every weight]
+        #[arg(value_name = "RECIPE")]
+        of: Vec<String>,
+        /// Schedule of weights that are given by name: its name, as in `tweedie list schedule`, or a table
+        #[arg(long, default_value = "variance-preserving", value_name = "SCHEDULE")]
+        schedule: String,
+    },
     /// The forward process on points, and the probability-flow ODE back with an exact denoiser
     Process {
         /// Data set
@@ -263,6 +274,10 @@ fn page(what: &What, seed: u64, modules: &Modules) -> Result<Page> {
             });
             schedule::page(&all.collect::<Result<Vec<_>>>()?)
         }
+        What::Weights { of, schedule: text } => {
+            let (name, schedule) = schedule(text, modules, "--schedule ")?;
+            weights::page(of, &name, schedule.schedule()?, modules)
+        }
         What::Process { data, schedule: text, points, steps } => process::page(
             data.shape(),
             schedule(text, modules, "--schedule ")?.1.schedule()?,
@@ -301,6 +316,7 @@ fn gallery(image: Option<&Path>, run: Option<&Path>, seed: u64, modules: &Module
         forward(Kind::Uniform, "flow-matching"),
         forward(Kind::Absorbing, "flow-matching"),
         What::Schedule { names: Vec::new() },
+        What::Weights { of: Vec::new(), schedule: "variance-preserving".into() },
         process(Cloud::Moons),
         process(Cloud::Rings),
         process(Cloud::Gaussians),
@@ -357,9 +373,9 @@ mod tests {
     fn every_page_of_the_gallery_is_complete() {
         let site = gallery(None, None, 0, &Modules::default()).unwrap();
         let mut slugs: Vec<&str> = site.pages.iter().map(|page| page.slug.as_str()).collect();
-        assert_eq!(slugs.len(), 11);
+        assert_eq!(slugs.len(), 12);
         slugs.dedup();
-        assert_eq!(slugs.len(), 11, "file names are unique: {slugs:?}");
+        assert_eq!(slugs.len(), 12, "file names are unique: {slugs:?}");
         for page in &site.pages {
             assert!(!page.text.is_empty() && !page.formula.is_empty() && !page.code.is_empty(), "{}", page.slug);
             assert!(page.html(&[]).len() < 5_000_000, "{}", page.slug);

@@ -1,11 +1,11 @@
 //! `tweedie sample`: generates samples from a trained run.
 mod classes;
-
-pub(crate) use classes::cycled;
+pub(crate) mod conditions;
 
 use crate::{
     args,
-    data::{Facts, data_error},
+    commands::of_rank,
+    data::{Facts, Split, data_error},
     device,
     dyn_model::{Known, SampleRequest, generate},
     messages,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let device = device::named(&args.device)?;
     let Opened { weights, base, name, facts, mut recipe } = open(&args.run)?;
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?;
+    let data = DataSpec::new(&recipe, modules)?.knowing(&facts).quiet(args.quiet);
     let case =
         Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base, name };
     match facts.shape.len() {
@@ -109,8 +109,7 @@ fn weights(run: &Path) -> Result<(PathBuf, PathBuf, String)> {
         _ if finished.is_some() => Ok((folder.model(), folder.0, usual)),
         Err(error) => Err(error),
         Ok(_) => Err(Error::invalid(format!(
-            "{} has no checkpoint yet, so there is no model to sample from: continue training with `tweedie train \
-             --resume --out {}`",
+            "{} has no checkpoint to sample from: continue its training with `tweedie train --resume --out {}`",
             folder.0.display(),
             folder.typed()
         ))),
@@ -237,13 +236,33 @@ impl Case<'_> {
         Ok((shape, Some(known)))
     }
 
+    /// The conditions of held-out data, or of the training data if none are held out.
+    fn examples<const D: usize>(&self, n: usize) -> Result<Conditions>
+    where
+        Modules: Rank<D>,
+    {
+        let unread = |error: Error| {
+            Error::invalid(format!(
+                "no condition is given, and the data that they would be taken from cannot be read: {error}; give them by \
+                 `--condition NAME=VALUE`"
+            ))
+        };
+        for split in [Split::Test, Split::Train] {
+            if let Some(set) = self.data.load(self.recipe, split).map_err(unread)?.and_then(of_rank::<D>) {
+                return Ok(conditions::of_data(&*set, n));
+            }
+        }
+        Err(unread(Error::invalid("they are empty")))
+    }
+
     fn sample<const D: usize>(&self) -> Result<()>
     where
         Modules: Rank<D>,
     {
         let (args, facts) = (self.args, self.facts);
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
-        let conditions = classes::chosen(facts, &plan.train, &args.class, plan.sample.n)?;
+        let examples = || self.examples::<D>(plan.sample.n);
+        let conditions = conditions::chosen(facts, &plan.train, &args.class, &args.condition, plan.sample.n, examples)?;
         let (shape, known) = self.shape_and_known(&plan)?;
         let facts = &Facts { shape: shape.clone(), ..facts.clone() };
         let recorded = match args.trajectory {
@@ -290,11 +309,10 @@ impl Case<'_> {
             Some(out) => fs::create_dir_all(out).map(|()| out.clone()).map_err(Error::io(out, "create the folder"))?,
             None => free_folder(&self.base, &self.name)?,
         };
-        let shown =
-            sample_files::write(&out, facts, &samples, &conditions.to_classes(), plan.sample.n).inspect_err(|_| {
-                // A new folder in which nothing could be written; others are not empty.
-                let _ = args.out.is_none().then(|| fs::remove_dir(&out));
-            })?;
+        let shown = sample_files::write(&out, facts, &samples, &conditions, plan.sample.n).inspect_err(|_| {
+            // A new folder in which nothing could be written; others are not empty.
+            let _ = args.out.is_none().then(|| fs::remove_dir(&out));
+        })?;
         if args.trajectory.is_some() {
             sample_files::values(
                 &out.join("trajectory.npy"),

@@ -13,14 +13,14 @@ use crate::{
     device,
     dyn_model::{DynTrainer, SampleRequest, TrainingParts, generate},
     messages, needs,
+    output::conditioned,
     output::console::{note, say},
-    output::picture,
     output::progress::{Progress, TrainingProgress},
     output::report,
     output::sample_files,
     output::text,
-    recipe::Recipe,
     recipe::plan::{DataSpec, Plan},
+    recipe::{Part, Recipe},
     registry::{Modules, Rank},
     run_dir::{Line, Lock, Metrics, RunDir},
 };
@@ -75,7 +75,18 @@ pub(crate) fn run(args: &args::Train, modules: &Modules) -> Result<bool> {
         (recipe, from.map_or(Origin::New, |from| Origin::From(Box::new(from))))
     };
     flags(&mut recipe, args)?;
-    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    let mut data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    if recipe.get("condition").is_some() {
+        data = match &origin {
+            // What the run was begun with, which may be of another run.
+            Origin::Run(folder, _) => match sample::open(&folder.0) {
+                Ok(run) => data.knowing(&run.facts),
+                Err(_) => data,
+            },
+            Origin::From(run) => data.adopting(&run.facts),
+            Origin::New => data,
+        };
+    }
     let set = data.load(&recipe, Split::Train)?;
     let Some(set) = set else {
         return Err(Error::invalid(format!("{}: the data set has no training part", recipe.name())));
@@ -126,6 +137,10 @@ impl Setting<'_> {
         let Self { args, modules, recipe, name, data, device, origin } = self;
         let facts = set.facts();
         let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
+        if plan.run.evaluate_every > 0 && plan.run.evaluate_rows == 0 {
+            let message = "must be 1 or more, got 0; `evaluate_every = 0` never evaluates";
+            return Err(recipe.fail("run.evaluate_rows", Part::Value, message));
+        }
         if args.device == "cpu" {
             needs::check_training(recipe, &plan, sample::FRAMES)?;
         }
@@ -203,7 +218,12 @@ impl Setting<'_> {
             let cautions = cautions::of(&plan.train, &plan.run, set.len());
             cautions.iter().for_each(|caution| note(&format!("warning: {caution}")));
         }
-        Run { args, plan: &plan, facts: &facts, folder: &folder, device, labels: &labels }.go(&mut *trainer)
+        let examples = match (sample::conditions::has_named(&facts), held_out.as_deref()) {
+            (false, _) => Conditions::none(),
+            (true, Some(held_out)) => sample::conditions::of_data(held_out, plan.sample.n),
+            (true, None) => sample::conditions::of_data(set, plan.sample.n),
+        };
+        Run { args, plan: &plan, facts: &facts, examples, folder: &folder, device, labels: &labels }.go(&mut *trainer)
     }
 }
 
@@ -217,6 +237,8 @@ struct Run<'a, const D: usize> {
     args: &'a args::Train,
     plan: &'a Plan<D>,
     facts: &'a Facts,
+    /// The conditions of samples, if there are others than classes.
+    examples: Conditions,
     folder: &'a RunDir,
     device: &'a Device,
     labels: &'a Labels,
@@ -324,7 +346,7 @@ impl<const D: usize> Run<'_, D> {
     fn picture(&self, trainer: &dyn DynTrainer<D>, step: u64) -> Result<()> {
         let sample = &self.plan.sample;
         let (n, steps) = (self.facts.classes.len().clamp(8, 16).min(sample.n), sample.steps.min(20));
-        let conditions = sample::cycled(self.facts, &self.plan.train, n);
+        let conditions = sample::conditions::default(self.facts, &self.plan.train, &self.examples, n);
         let recorded = [steps];
         let request =
             SampleRequest { steps, times: None, n, ..sample::request(self.plan, &conditions, &recorded, self.device) };
@@ -337,7 +359,7 @@ impl<const D: usize> Run<'_, D> {
         };
         if let Some(text) = text::lines(self.facts, last) {
             write_atomically(&file("txt")?, text.as_bytes())?;
-        } else if let Some(picture) = picture::samples(self.facts, last, &conditions.to_classes())? {
+        } else if let Some(picture) = conditioned::picture(self.facts, last, &conditions)? {
             tweedie_data::picture::save(&picture, file("png")?).map_err(data_error)?;
         }
         Ok(())
@@ -347,7 +369,7 @@ impl<const D: usize> Run<'_, D> {
     fn stopped(&self, error: Error, saved: u64) -> Error {
         let resume = format!("tweedie train --resume --out {}", self.folder.typed());
         let from = match saved {
-            0 => "there is no checkpoint yet; start again from step 1 with".to_owned(),
+            0 => "the run has no checkpoint; start again from step 1 with".to_owned(),
             step => format!("the last checkpoint is that of step {step}; resume from it with"),
         };
         let remedy = match error.kind() {
@@ -364,7 +386,7 @@ impl<const D: usize> Run<'_, D> {
     fn finish(&self, trainer: &dyn DynTrainer<D>, lines: &[Line]) -> Result<()> {
         let folder = self.folder;
         let sample = &self.plan.sample;
-        let conditions = sample::cycled(self.facts, &self.plan.train, sample.n);
+        let conditions = sample::conditions::default(self.facts, &self.plan.train, &self.examples, sample.n);
         let recorded = sample::evenly_spaced(sample.steps, sample::FRAMES);
         let request = sample::request(self.plan, &conditions, &recorded, self.device);
         let bar = Progress::new(self.args.quiet, "sampling");
@@ -377,7 +399,7 @@ impl<const D: usize> Run<'_, D> {
             sample::warn(self.plan, &diagnosis);
         }
         let title = folder.0.file_name().unwrap_or_default().to_string_lossy();
-        let shown = sample_files::write(&folder.0, self.facts, &samples, &conditions.to_classes(), sample.n)?;
+        let shown = sample_files::write(&folder.0, self.facts, &samples, &conditions, sample.n)?;
         let trajectory =
             sample_files::write_trajectory(&folder.0, self.facts, &samples, &conditions.to_classes(), &title)?;
         report::write(&report::Report {

@@ -1,22 +1,18 @@
 //! `tweedie verify`: runs the laws over the modules that a recipe can name.
+mod of_recipe;
 mod output;
 
 use crate::{
     args,
-    commands::{
-        for_rank,
-        list::{pretty, unfit, unfit_sentence},
-    },
+    commands::list::{pretty, unfit, unfit_sentence},
     data::categories::Categories,
-    data::{Facts, Set, Split},
-    dyn_model::timesteps,
+    data::{ConditionFacts, ConditionReader, Facts},
     messages,
     output::{
         console::{note, say},
         progress::Progress,
     },
     recipe::Recipe,
-    recipe::plan::{DataSpec, Plan},
     registry::{
         AnySchedule, Modules, NoiseOn, Rank,
         module::{Kind, Registry},
@@ -25,19 +21,22 @@ use crate::{
     run_dir::RunDir,
 };
 use burn::tensor::{DType, Device};
+use of_recipe::of_recipe;
 use output::{Module, brief, entries, table, verdict};
 use std::{path::Path, sync::Arc};
 use tweedie::{
     Error, Result, Rng,
+    condition::{ConditionKind, ConditionSpec},
     laws::{self, Check},
     loss::Loss,
     noise::{Discrete, Gaussian, Noise, Variance},
     sample::Sampler,
     schedule::{FlowMatching, Linear, VariancePreserving},
 };
+use tweedie_data::Vocabulary;
 
 /// The kinds of modules that have laws.
-const KINDS: [&str; 6] = ["schedule", "noise", "net", "loss", "spacing", "sampler"];
+const KINDS: [&str; 7] = ["schedule", "noise", "net", "loss", "weight", "spacing", "sampler"];
 
 pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
     let kind = |what: &String| KINDS.iter().find(|known| *known == what || format!("{known}s") == *what);
@@ -162,7 +161,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             if two.losses.description(name).is_none() {
                 return Ok(vec![]);
             }
-            let loss = default_of(kind, name, &two.losses)?;
+            let (loss, _) = default_of(kind, name, &two.losses)?(&modules.weights)?;
             // In single precision, as in training.
             let x = Rng::new(0).normal_tensor([8, 3], &Device::flex(), DType::F32);
             let table = || Linear::new(100);
@@ -179,8 +178,15 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
                 loss.check(&absorbing)?;
                 laws::loss(&*loss, &absorbing, &one_hot(&x).pad([(0, 0), (0, 1)], 0.0))
             };
-            checks.extend(bounds(&*default_of(kind, name, &Rank::<3>::ranked(modules).losses)?));
+            let (sequences, _) = default_of(kind, name, &Rank::<3>::ranked(modules).losses)?(&modules.weights)?;
+            checks.extend(bounds(&*sequences));
             checks
+        }
+        "weight" => {
+            let weight = default_of(kind, name, &modules.weights)??;
+            weight.check()?;
+            let of = |(name, schedule)| (format!("schedule {name}"), laws::weight(weight.clone(), schedule));
+            worst(laws::schedules().into_iter().map(of))
         }
         "net" => match modules.ranks(Kind::Net, name) {
             ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
@@ -203,7 +209,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
                     Some(categories) => one_hot(&x).pad([(0, 0), (0, categories.k - 3)], 0.0),
                     None => x.clone(),
                 };
-                laws::noise(&*noise, &x)
+                [laws::noise(&*noise, &x), laws::estimates(&*noise, &x)].concat()
             };
             let mut all = vec![(String::new(), of(made(&default_of(kind, name, &two.noises)?)?))];
             // Its other prediction types and variances, if it has any.
@@ -309,109 +315,40 @@ fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
     }
 }
 
-/// The laws of a network with its default settings, for data of a shape with three classes.
+/// The laws of a network with its default settings, for data of a shape with three classes and a condition of each kind that it takes.
 fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
     let builder = default_of("net", name, &Rank::<D>::ranked(modules).nets)?;
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-    let facts = Facts { shape: shape.to_vec(), classes, ..Facts::default() };
-    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
-}
-
-/// The laws of the modules that a recipe names, with its settings and for its data.
-fn of_recipe(recipe: &Recipe, modules: &Modules) -> Result<Vec<Module>> {
-    let data = DataSpec::new(recipe, modules)?;
-    let loaded = data
-        .load(recipe, Split::Train)?
-        .ok_or_else(|| Error::invalid("the data set of the recipe has no training part"))?;
-    for_rank!(loaded, set => of_plan(recipe, modules, &data, &*set))
-}
-
-fn of_plan<const D: usize>(recipe: &Recipe, modules: &Modules, data: &DataSpec, set: &dyn Set<D>) -> Result<Vec<Module>>
-where
-    Modules: Rank<D>,
-{
-    let facts = set.facts();
-    let plan = Plan::<D>::new(recipe, modules, data, &facts)?;
-    let name = |path: &[&str]| name_at(&plan.resolved, path);
-    let rows: Vec<usize> = (0..set.len().min(8)).collect();
-    let (x, _) = set.batch(&rows, &Rng::new(0).stream("data"), &Device::flex());
-    // The vectors of a learned embedding are replaced by random ones.
-    let x = if plan.transform.is_none() {
-        x.cast(DType::F64)
-    } else {
-        let mut shape = [rows.len(); D];
-        shape[1..].copy_from_slice(&plan.x.shape);
-        Rng::new(0).normal_tensor(shape, &Device::flex(), DType::F64)
-    };
-    let schedule = match plan.noise.categorical() {
-        true => laws::survival(&plan.schedule.survival()?),
-        false => laws::schedule(&plan.schedule.schedule()?),
-    };
-    let mut verified: Vec<Module> = vec![
-        ("schedule", name(&["schedule"]), schedule),
-        ("noise", name(&["noise"]), laws::noise(&*plan.noise, &x)),
-        ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise)?),
+    let kinds = [
+        (
+            "attribute",
+            ConditionKind::Class { num_classes: 2 },
+            ConditionReader::Class { column: "attribute".into(), names: vec![] },
+        ),
+        ("vector", ConditionKind::vector([0.5, -2.0], [3.0, 0.1]), ConditionReader::Vector { columns: vec![] }),
+        (
+            "tokens",
+            ConditionKind::Tokens { vocabulary: 7, length: 5 },
+            ConditionReader::Tokens { column: "tokens".into(), vocabulary: Vocabulary::characters("abcdefg") },
+        ),
+        ("image", ConditionKind::Image { shape: vec![1, 4, 4] }, ConditionReader::Image { column: "image".into() }),
+        (
+            "map",
+            ConditionKind::LabelMap { shape: vec![8, 8], num_labels: 3 },
+            ConditionReader::LabelMap { column: "map".into() },
+        ),
     ];
-    for (i, (_, loss)) in plan.objective.terms().iter().enumerate() {
-        let i = i.to_string();
-        if loss.check_transform(&()).is_err() {
-            continue;
-        }
-        let x = x.clone().cast(DType::F32);
-        verified.push(("loss", name(&["loss", &i]), laws::loss(&**loss, &*plan.noise, &x)));
-    }
-    for (times, path) in [(&plan.times, &["times"][..]), (&plan.sample_times, &["sample", "times"])] {
-        if let Some(times) = times {
-            verified.push(("spacing", name(path), laws::spacing(&**times)));
-        }
-    }
-    // Samplers are checked on exact problems, independent of the data.
-    let mut settings = match plan.resolved["sample"].get("sampler") {
-        Some(toml::Value::Table(settings)) => settings.clone(),
-        _ => toml::Table::new(),
-    };
-    settings.remove("name");
-    let own = name(&["sample", "sampler"]);
-    let plane = Rank::<2>::ranked(modules).samplers.build(&own, settings.clone());
-    let sequences = Rank::<3>::ranked(modules).samplers.build(&own, settings);
-    if let (Ok((plane, _)), Ok((sequences, _))) = (plane, sequences) {
-        let mut checks = sampler(&*plane, &*sequences);
-        say_unfit(&own, &*plane);
-        // On the recipe's own schedule too.
-        if let Ok(schedule) = plan.schedule.schedule()
-            && !plan.noise.categorical()
-        {
-            let noise = Gaussian::new(schedule.clone());
-            let times = sample_times(&plan);
-            if let Some(unfit) = times.and_then(|times| plane.unfit(&noise, &times)) {
-                note(&format!("sampler {own} is unfit for the schedule {}: {unfit}", name(&["schedule"])));
-            }
-            checks.extend(laws::robustness_on(&*plane, &name(&["schedule"]), schedule));
-        }
-        verified.push(("sampler", own, checks));
-    }
-    Ok(verified)
-}
-
-/// The timesteps of sampling.
-fn sample_times<const D: usize>(plan: &Plan<D>) -> Option<Vec<f64>> {
-    match &plan.sample_times {
-        Some(times) => timesteps(&**times, plan.sample.steps).ok(),
-        None => Some(tweedie::spacing::sampling_grid(&*plan.noise, plan.sample.steps)),
-    }
-}
-
-/// The name of the module at a path of a resolved recipe.
-fn name_at(resolved: &toml::Table, path: &[&str]) -> String {
-    let step = |value: Option<&toml::Value>, key: &str| match (value, key.parse::<usize>()) {
-        (Some(list), Ok(i)) => list.get(i).cloned(),
-        (value, _) => value.and_then(|value| value.get(key)).cloned(),
-    };
-    let at = path[1..].iter().fold(resolved.get(path[0]).cloned(), |value, key| step(value.as_ref(), key));
-    at.and_then(|module| Some(module.get("name")?.as_str()?.to_owned())).unwrap_or_default()
+    let taken = builder.condition_kinds();
+    let conditions = kinds.into_iter().filter(|(_, kind, _)| taken.contains(&kind.name()));
+    let conditions = conditions.map(|(name, kind, reader)| {
+        let spec = ConditionSpec::new(name, kind);
+        ConditionFacts { spec, reader, dropout: 0.0 }
+    });
+    let facts = Facts { shape: shape.to_vec(), classes, conditions: conditions.collect(), ..Facts::default() };
+    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
 }
 
 /// The laws of a loss that bounds the likelihood of categorical data, in continuous time if possible.

@@ -1,7 +1,16 @@
 //! The properties of the training data that a checkpoint stores.
-use crate::{data::categories::Categories, messages};
+use crate::{
+    data::{
+        categories::{Categories, Shown},
+        conditions::ConditionFacts,
+    },
+    messages,
+};
 use serde::{Deserialize, Serialize};
-use tweedie::{Error, Result, condition::ConditionSpec};
+use tweedie::{
+    Error, Result,
+    condition::{CLASS, ConditionSpec},
+};
 
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,7 +21,7 @@ pub struct Facts {
     pub classes: Vec<String>,
     /// Conditions besides the class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<ConditionSpec>,
+    pub conditions: Vec<ConditionFacts>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
@@ -24,10 +33,51 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// The conditions besides the class, as a network takes them.
+    pub(crate) fn specs(&self) -> Vec<ConditionSpec> {
+        self.conditions.iter().map(|condition| &condition.spec).filter(|spec| spec.name != CLASS).cloned().collect()
+    }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {
         let [low, high] = self.scale;
         (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
+    }
+    /// Checks that the properties fit one another, as those of a damaged file may not.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not, as the end of a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        /// Values of a sample, and categories: integers that single precision is exact for.
+        const MOST: usize = 1 << 24;
+        /// Values beyond it, scaled from far outside of [−1, 1], would be infinite.
+        const LARGE: f64 = 1e30;
+        let rule = |holds: bool, problem: String| if holds { Ok(()) } else { Err(problem) };
+        let size = |shape: &[usize]| shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis));
+        let Self { shape, classes, scale, categories, .. } = self;
+        let values = size(shape).filter(|values| (1..=MOST).contains(values));
+        rule((1..=3).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
+        rule(scale.iter().all(|end| end.abs() < LARGE), format!("no scale has the ends {scale:?}"))?;
+        rule(classes.len() <= MOST, format!("{} classes are too many", classes.len()))?;
+        let Some(Categories { count, frequencies, shown }) = categories else { return Ok(()) };
+        rule((1..=MOST).contains(count), format!("{count} is not a number of categories"))?;
+        rule(shape.len() == 2 && shape[1] == 1, format!("sequences of categories do not have the shape {shape:?}"))?;
+        let known = frequencies.len();
+        rule(known == *count, format!("{count} categories have {known} frequencies"))?;
+        let shares = frequencies.iter().all(|share| (0.0..=1.0).contains(share));
+        rule(shares, "a frequency is not in [0, 1]".into())?;
+        match shown {
+            Shown::Numbers => Ok(()),
+            Shown::Text(codec) => {
+                let (known, length) = (codec.categories(), codec.length);
+                rule(known == *count, format!("a vocabulary of {known} tokens has {count} categories"))?;
+                rule(length == shape[0], format!("texts of {length} tokens have the shape {shape:?}"))
+            }
+            Shown::Image(image) => {
+                rule(*count > 1, "images have one level".into())?;
+                rule(size(image) == Some(shape[0]), format!("images of shape {image:?} have the shape {shape:?}"))
+            }
+        }
     }
     /// Checks that `data` have the properties of the data that the model was trained on.
     ///
@@ -49,6 +99,15 @@ impl Facts {
                  trained on, or train a new model"
             )));
         }
+        let differs = |known: &ConditionFacts| data.conditions.iter().all(|found| found.spec != known.spec);
+        if let Some(known) = self.conditions.iter().find(|known| differs(known)) {
+            return Err(Error::invalid(format!(
+                "the model was made for the condition `{}`, {}, and the data have another or none: use the data that it was \
+                 trained on, or train a new model",
+                known.spec.name,
+                known.spec.kind.describe()
+            )));
+        }
         if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
             return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: use the data that it was trained on, or train a new model",
@@ -60,6 +119,15 @@ impl Facts {
     }
     /// In a few words.
     pub(crate) fn describe(&self) -> String {
+        let conditions: Vec<String> =
+            self.specs().iter().map(|spec| format!("`{}` ({})", spec.name, spec.kind.name())).collect();
+        match conditions.as_slice() {
+            [] => self.described(),
+            [one] => format!("{}, condition {one}", self.described()),
+            several => format!("{}, conditions {}", self.described(), several.join(", ")),
+        }
+    }
+    fn described(&self) -> String {
         if let Some(categories) = &self.categories {
             let classes = match self.classes.len() {
                 0 => String::new(),
@@ -69,14 +137,14 @@ impl Facts {
         }
         let what = match *self.shape.as_slice() {
             [channels, height, width] => {
-                let colour = match channels {
-                    1 => "grey",
-                    3 => "colour",
-                    4 => "colour and alpha",
+                let color = match channels {
+                    1 => "gray",
+                    3 => "color",
+                    4 => "color and alpha",
                     _ => "",
                 };
                 format!(
-                    "images of {width} × {height} pixels, {channels} channel{} ({colour})",
+                    "images of {width} × {height} pixels, {channels} channel{} ({color})",
                     if channels == 1 { "" } else { "s" }
                 )
             }
@@ -105,4 +173,37 @@ pub(crate) fn pictured(facts: &Facts, values: &[f32]) -> Option<(Facts, Vec<f32>
         ..facts.clone()
     };
     Some((facts, values.iter().map(shown).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tweedie_data::{Codec, Vocabulary};
+
+    #[test]
+    fn properties_that_do_not_fit_one_another_are_refused() {
+        let points = Facts { shape: vec![2], scale: [-1.0, 1.0], ..Facts::default() };
+        let codec = Codec { vocabulary: Vocabulary::characters("ab"), ends: true, length: 4 };
+        let of = |categories: Categories| Facts { shape: vec![4, 1], categories: Some(categories), ..points.clone() };
+        let text = Categories { count: 3, frequencies: vec![0.5, 0.25, 0.25], shown: Shown::Text(codec) };
+        let levels = Categories { shown: Shown::Image([1, 2, 2]), ..text.clone() };
+        for whole in [points.clone(), of(text.clone()), of(levels.clone())] {
+            assert_eq!(whole.check(), Ok(()));
+        }
+        let wrong = |facts: Facts| facts.check().unwrap_err();
+        for shape in [vec![], vec![0], vec![1 << 40, 1 << 40], vec![1, 1, 1, 1], vec![usize::MAX]] {
+            assert!(wrong(Facts { shape, ..points.clone() }).starts_with("no sample has the shape ["));
+        }
+        assert_eq!(wrong(Facts { scale: [0.0, f64::NAN], ..points.clone() }), "no scale has the ends [0.0, NaN]");
+        assert_eq!(wrong(Facts { scale: [0.0, 1e30], ..points.clone() }), "no scale has the ends [0.0, 1e30]");
+        assert!(wrong(Facts { shape: vec![4], ..of(text.clone()) }).contains("do not have the shape [4]"));
+        assert!(wrong(Facts { shape: vec![5, 1], ..of(text.clone()) }).contains("texts of 4 tokens"));
+        assert!(wrong(Facts { shape: vec![5, 1], ..of(levels.clone()) }).contains("images of shape [1, 2, 2]"));
+        for (count, shares) in
+            [(usize::MAX, vec![]), (0, vec![]), (4, vec![0.25; 3]), (4, vec![0.25; 4]), (3, vec![f64::NAN; 3])]
+        {
+            wrong(of(Categories { count, frequencies: shares, ..text.clone() }));
+        }
+        assert!(wrong(of(Categories { count: 1, frequencies: vec![1.0], ..levels })).contains("one level"));
+    }
 }

@@ -6,7 +6,7 @@ use crate::data::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use tweedie::{Result, Rng, condition::Conditions, data::Data};
-use tweedie_data::{Images, Split};
+use tweedie_data::{Columns, Images, Split};
 
 /// Images, served in [−1, 1].
 #[derive(Debug)]
@@ -43,11 +43,15 @@ impl Set<4> for ImageSet {
         }
     }
     fn digest(&self) -> Digest {
-        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _ } = &self.0;
+        let Images { pixels, channels, height, width, window, levels, labels, classes, flip, notes: _, columns: _ } =
+            &self.0;
         let sizes = [*channels, *height, *width, window[0], window[1], usize::from(*levels), usize::from(*flip)];
         let digest = Digest::default().numbers(sizes.map(|size| size as u64)).bytes(pixels);
         let digest = classes.iter().fold(digest, |digest, class| digest.text(class));
         digest.numbers(labels.iter().flatten().map(|label| u64::from(*label)))
+    }
+    fn columns(&self) -> Option<&Columns> {
+        Some(&self.0.columns)
     }
     fn notes(&self) -> Option<String> {
         (!self.0.notes.is_empty()).then(|| self.0.notes.to_string())
@@ -55,8 +59,12 @@ impl Set<4> for ImageSet {
 }
 
 macro_rules! images {
-    ($($source:ty),*) => {$(
+    ($($source:ty $(: $columns:ident)?),*) => {$(
         impl Source for $source {
+            $(fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+                self.$columns = columns.to_vec();
+                Ok(())
+            })?
             fn load(&self, split: Split) -> Result<Option<Loaded>> {
                 match tweedie_data::Source::load(self, split) {
                     // Nothing held out on purpose is no mistake.
@@ -76,4 +84,4 @@ macro_rules! images {
         }
     )*};
 }
-images!(tweedie_data::Digits, tweedie_data::Idx, tweedie_data::Folder, tweedie_data::Parquet);
+images!(tweedie_data::Digits, tweedie_data::Idx: columns, tweedie_data::Folder: columns, tweedie_data::Parquet: columns);

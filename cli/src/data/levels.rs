@@ -7,6 +7,7 @@ use crate::data::{
 };
 use burn::tensor::{Device, Tensor};
 use tweedie::{Error, Result, Rng, condition::Conditions, data::Data};
+use tweedie_data::Columns;
 
 /// Images whose levels are categories: row after row, channel after channel.
 pub(crate) struct Levels {
@@ -41,6 +42,9 @@ impl Data<Tensor<3>, Conditions> for Levels {
     }
 }
 impl Set<3> for Levels {
+    fn columns(&self) -> Option<&Columns> {
+        self.images.columns()
+    }
     fn facts(&self) -> Facts {
         let facts = self.images.facts();
         let (n, device) = (self.images.len(), Device::flex());

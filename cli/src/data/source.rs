@@ -17,6 +17,10 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
     fn notes(&self) -> Option<String> {
         None
     }
+    /// The columns beside the samples that were asked for, if the source has any.
+    fn columns(&self) -> Option<&tweedie_data::Columns> {
+        None
+    }
     /// The text, where it is such.
     fn texts(&self) -> Option<&tweedie_data::Texts> {
         None
@@ -65,6 +69,20 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// What is wrong with the settings or the files.
     fn load(&self, split: Split) -> Result<Option<Loaded>>;
+
+    /// Asks for columns beside the samples, by their names, which conditions are read from.
+    ///
+    /// # Errors
+    ///
+    /// If the source has no columns. Default: it has none.
+    fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+        match columns.first() {
+            None => Ok(()),
+            Some(column) => {
+                Err(Error::invalid(format!("these data have no columns, and a condition names `{column}`")))
+            }
+        }
+    }
 
     /// About how many bytes of host memory [`load`](Source::load) takes at most, from settings and headers alone; `None`
     /// if that is unknown.

@@ -7,12 +7,16 @@ use crate::data::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use tweedie::{Result, Rng, condition::Conditions, data::Data};
-use tweedie_data::{Split, Text, Texts};
+use tweedie_data::{Columns, Split, Text, Texts};
 
 impl Source for Text {
     fn load(&self, split: Split) -> Result<Option<Loaded>> {
         let loaded = Text::load(self, split).map_err(data_error)?;
         Ok(loaded.map(|texts| Loaded::Three(Box::new(TextSet(texts)))))
+    }
+    fn with_columns(&mut self, columns: &[String]) -> Result<()> {
+        self.columns = columns.to_vec();
+        Ok(())
     }
     fn memory(&self, _: Split) -> Result<Option<u64>> {
         Text::memory(self).map(Some).map_err(data_error)
@@ -48,6 +52,9 @@ impl Set<3> for TextSet {
                 shown: Shown::Text(codec.clone()),
             }),
         }
+    }
+    fn columns(&self) -> Option<&Columns> {
+        Some(&self.0.columns)
     }
     fn texts(&self) -> Option<&Texts> {
         Some(&self.0)

@@ -9,11 +9,12 @@ use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
     Result, Rng,
+    condition::{ConditionSpec, Conditions},
     denoise::{Denoiser, Truncated, Truncation},
     likelihood,
     loss::{Loss, MaskedNelbo, Objective, ScoreEntropy, Vlb},
     model::Model,
-    net::{self, Conditions, Net, Task},
+    net::{self, Net, Task},
     noise::Noise,
     spacing::Spacing,
     transform::Transform,
@@ -29,14 +30,16 @@ pub(crate) struct ModelParts<'a, const D: usize> {
     pub x: &'a Facts,
     pub transform: Option<&'a dyn TransformBuilder<D>>,
     pub noise: Arc<dyn Noise<D>>,
+    /// Whether a loss learns an uncertainty.
+    pub uncertainty: bool,
 }
 
 /// The task of a network: the shapes of its input, condition and output.
-pub(super) fn task<'a, const D: usize>(facts: &'a Facts, noise: &dyn Noise<D>) -> Task<'a> {
+pub(super) fn task<'a, const D: usize>(facts: &'a Facts, specs: &'a [ConditionSpec], noise: &dyn Noise<D>) -> Task<'a> {
     Task {
         shape: &facts.shape,
         num_classes: facts.classes.len(),
-        conditions: &facts.conditions,
+        conditions: specs,
         outputs: noise.outputs(),
         categories: noise.categories().map(|categories| categories.k),
         image: facts.categories.as_ref().and_then(Categories::image),
@@ -50,15 +53,17 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Model<D, C::Net, DynTransform<D>>> {
-    let ModelParts { data, x, transform, noise } = parts;
+    let ModelParts { data, x, transform, noise, uncertainty } = parts;
     // Layers of `burn::nn` would draw their weights from the device's own generator.
-    let net = net::try_seeded(rng, device, |device| config.init(&task(x, &*noise), rng, device))?;
+    let specs = x.specs();
+    let net = net::try_seeded(rng, device, |device| config.init(&task(x, &specs, &*noise), rng, device))?;
     noise.check()?;
     let transform = transform.unwrap_or(&Untransformed {});
     let own = rng.stream("transform");
     let transform = net::try_seeded(&own, device, |device| transform.init(data, &own, device))?;
     let model = Model::new(noise, net)?.with_transform(transform);
-    Ok(if x.bounded { model.with_range(-1.0, 1.0) } else { model })
+    let model = if x.bounded { model.with_range(-1.0, 1.0) } else { model };
+    Ok(if uncertainty { model.with_uncertainty() } else { model })
 }
 
 /// A model for data of rank `D`, for sampling and evaluation.

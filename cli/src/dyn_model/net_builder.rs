@@ -26,6 +26,8 @@ pub(crate) trait NetBuilder<const D: usize> {
         device: &Device,
         weights: &dyn Fn(&Parameters) -> Result<Parameters>,
     ) -> Result<Box<dyn DynModel<D>>>;
+    /// The kinds of conditions that the network takes.
+    fn condition_kinds(&self) -> &'static [&'static str];
     /// The memory that the network needs, if that is known.
     fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint>;
     /// Remarks on settings that may not be meant.
@@ -48,17 +50,23 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         let weights = weights(&Parameters::of(&model))?;
         Ok(Box::new(weights.into_module(model)))
     }
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        NetConfig::condition_kinds(self)
+    }
     fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint> {
-        NetConfig::footprint(self, &model::task(facts, noise))
+        let specs = facts.specs();
+        NetConfig::footprint(self, &model::task(facts, &specs, noise))
     }
     fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String> {
-        NetConfig::remarks(self, &model::task(facts, noise))
+        let specs = facts.specs();
+        NetConfig::remarks(self, &model::task(facts, &specs, noise))
     }
     fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;
         let device = Device::flex();
         let rng = Rng::new(0);
-        let task = model::task(facts, noise);
+        let specs = facts.specs();
+        let task = model::task(facts, &specs, noise);
         let weights = rng.stream("weights");
         let net = net::try_seeded(&weights, &device, |device| self.init(&task, &weights, device))?;
         let mut shape = [ROWS; D];
@@ -83,7 +91,7 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
             let values = spec.random(ROWS, &rng.stream("conditions").stream(&spec.name));
             y.with(&spec.name, values)
         };
-        let y = facts.conditions.iter().fold(class, given);
+        let y = specs.iter().fold(class, given);
         let mut checks = laws::net(&net, &z, &y, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
             // The number of masks determines the noise level, so the network need not depend on t.

@@ -1,5 +1,6 @@
 //! Lines on the terminal: what is printed, how wide, and what is bold.
 use std::{
+    cell::Cell,
     io::{self, IsTerminal, Write},
     sync::Mutex,
 };
@@ -11,9 +12,22 @@ const USUAL: usize = 80;
 /// Why a line could not be written to standard output: the first reason.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
 
+thread_local! {
+    /// Whether this thread prints nothing.
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this thread prints nothing.
+pub(crate) fn silence() {
+    SILENT.set(true);
+}
+
 /// A line on standard output; nothing if nobody reads it any more. Another failure is reported at the end, by [`written`], because
 /// it must not stop a training.
 pub(crate) fn say(line: &str) {
+    if SILENT.get() {
+        return;
+    }
     failed(writeln!(io::stdout(), "{line}"));
 }
 fn failed(outcome: io::Result<()>) {
@@ -41,6 +55,9 @@ pub(crate) fn written(outcome: io::Result<()>) -> tweedie::Result<()> {
 
 /// A line on standard error.
 pub(crate) fn note(line: &str) {
+    if SILENT.get() {
+        return;
+    }
     let _ = writeln!(io::stderr(), "{line}");
 }
 

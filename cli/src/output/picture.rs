@@ -3,6 +3,7 @@ use crate::{
     data::pictured,
     data::{Facts, data_error},
 };
+use std::cell::Cell;
 use tweedie::{Result, net::Classes};
 use tweedie_data::{
     RgbImage,
@@ -17,13 +18,23 @@ const NAMED: usize = 14;
 /// Pixels of a file per pixel of a scatter plot.
 const DENSITY: f64 = 1.5;
 
+thread_local! {
+    /// Whether this thread draws.
+    static DRAWN: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether this thread draws pictures from now on; without, data have none.
+pub(crate) fn draw(pictures: bool) {
+    DRAWN.set(pictures);
+}
+
 enum Kind {
     Images([usize; 3]),
     Cloud,
 }
 fn kind(facts: &Facts) -> Option<Kind> {
     match *facts.shape.as_slice() {
-        _ if facts.categories.is_some() => None,
+        _ if facts.categories.is_some() || !DRAWN.get() => None,
         [channels @ (1 | 3 | 4), height, width] => Some(Kind::Images([channels, height, width])),
         [2] => Some(Kind::Cloud),
         _ => None,
@@ -80,7 +91,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
 
 /// The number of columns at which classes of these numbers of samples, each in rows of its own, make the picture most
 /// nearly square, for images of this ratio of width to height.
-fn square(counts: &[usize], ratio: f64) -> usize {
+pub(super) fn square(counts: &[usize], ratio: f64) -> usize {
     let oblong = |columns: usize| {
         let rows: usize = counts.iter().map(|count| count.div_ceil(columns)).sum();
         (columns as f64 * ratio / rows as f64).ln().abs()

@@ -2,24 +2,29 @@
 use crate::{
     data::{Facts, data_error, pictured},
     dyn_model::Samples,
-    output::{picture, text},
+    output::{conditioned, picture, text},
 };
 use std::path::Path;
-use tweedie::{Result, net::Classes, train::write_atomically};
+use tweedie::{
+    Result,
+    condition::{Classes, Conditions},
+    train::write_atomically,
+};
 use tweedie_data::npy;
 
 /// Writes `samples.npy`, `classes.npy`, `classes.json` (the name of each class, in the order of the indices in
-/// `classes.npy`) and, depending on the data, `samples.png` or `samples.txt`; returns the name of
+/// `classes.npy`), `conditions.json` if there are conditions of other names, and, depending on the data, `samples.png` or `samples.txt`; returns the name of
 /// the latter.
 pub(crate) fn write(
     folder: &Path,
     facts: &Facts,
     samples: &Samples,
-    classes: &Classes,
+    conditions: &Conditions,
     n: usize,
 ) -> Result<Option<&'static str>> {
     let last = samples.last();
     values(&folder.join("samples.npy"), facts, &[n], last)?;
+    let classes = conditions.to_classes();
     if !classes.0.is_empty() {
         // −1 means unconditional.
         let indices: Vec<i64> = classes.0.iter().map(|class| class.map_or(-1, i64::from)).collect();
@@ -27,11 +32,14 @@ pub(crate) fn write(
         let names = serde_json::to_string_pretty(&facts.classes).expect("texts can be written as JSON");
         write_atomically(&folder.join("classes.json"), format!("{names}\n").as_bytes())?;
     }
+    if let Some(described) = conditioned::json(facts, conditions, n) {
+        write_atomically(&folder.join("conditions.json"), format!("{described}\n").as_bytes())?;
+    }
     if let Some(text) = text::lines(facts, last) {
         write_atomically(&folder.join("samples.txt"), text.as_bytes())?;
         return Ok(Some("samples.txt"));
     }
-    match picture::samples(facts, last, classes)? {
+    match conditioned::picture(facts, last, conditions)? {
         Some(picture) => {
             tweedie_data::picture::save(&picture, folder.join("samples.png")).map_err(data_error)?;
             Ok(Some("samples.png"))

@@ -25,6 +25,9 @@ pub(crate) fn recipe(recipe: &Recipe, modules: &Modules) -> Result<()> {
     let names: Vec<&str> = sections.iter().map(|section| &*section.name).collect();
     for (name, value) in recipe.table() {
         let Some(section) = sections.iter().find(|section| section.name == *name) else {
+            if let Some(weighted) = hints::weighted(None, name) {
+                return Err(recipe.fail(name, Part::Key, &weighted));
+            }
             let message = format!(
                 "there is no section `{name}`{} A recipe has the sections {}.",
                 messages::meant_or(name, &names, hints::field_elsewhere(name, "train")),
@@ -157,6 +160,22 @@ impl Reader<'_> {
                 Err(self.recipe.fail(&at.path, Part::Key, &message))
             }
             (Type::Table(fields), Value::Table(table)) => Ok(Value::Table(self.table(at, fields, table)?)),
+            (Type::Map(inner), Value::Table(table)) => {
+                let mut read = Table::new();
+                for (key, value) in table {
+                    if key.trim().is_empty() || key.contains(['=', '.']) {
+                        let message =
+                            format!("`{key}` is no name of a {}: write letters, digits, `-` and `_`.", at.path);
+                        return Err(self.recipe.fail(&format!("{}.{key}", at.path), Part::Key, &message));
+                    }
+                    read.insert(key.clone(), self.read(&at.within(key), inner, value)?);
+                }
+                Ok(Value::Table(read))
+            }
+            (Type::Map(_), _) => {
+                let message = format!("`{0}` must be a table for each name, written `[{0}.NAME]`.", at.path);
+                Err(self.recipe.fail(&at.path, Part::Key, &message))
+            }
             (Type::Table(_), _) if at.field.is_empty() => {
                 let message = format!("`{0}` must be a section, written `[{0}]`.", at.path);
                 Err(self.recipe.fail(&at.path, Part::Key, &message))
@@ -194,23 +213,25 @@ impl Reader<'_> {
             Value::String(name) => (name.clone(), Table::new()),
             Value::Table(table) => {
                 let mut settings = table.clone();
-                match settings.remove("name") {
+                match settings.remove(kind.key()) {
                     Some(Value::String(name)) => (name, settings),
                     Some(other) => {
                         let message = format!(
-                            "the name of a {} must be a text in quotation marks, got {}.",
+                            "the {} of a {} must be a text in quotation marks, got {}.",
+                            kind.key(),
                             kind.noun(),
                             found(&other)
                         );
-                        return Err(self.recipe.fail(&format!("{}.name", at.path), Part::Value, &message));
+                        return Err(self.recipe.fail(&format!("{}.{}", at.path, kind.key()), Part::Value, &message));
                     }
                     None => return Err(self.nameless(at, kind, &known)),
                 }
             }
             other => {
                 let message = format!(
-                    "a {} must be a name, or a table with a name as in {{ name = \"{}\" }}, got {}.",
+                    "a {} must be a name, or a table with a name as in {{ {} = \"{}\" }}, got {}.",
                     kind.noun(),
+                    kind.key(),
                     known.first().unwrap_or(&"…"),
                     found(other)
                 );
@@ -239,7 +260,7 @@ impl Reader<'_> {
         }
         Err(first.unwrap_or_else(|| {
             let message = unknown_module(kind, &name, &known);
-            let path = if value.is_str() { at.path.clone() } else { format!("{}.name", at.path) };
+            let path = if value.is_str() { at.path.clone() } else { format!("{}.{}", at.path, kind.key()) };
             self.recipe.fail(&path, Part::Value, &message)
         }))
     }
@@ -247,8 +268,9 @@ impl Reader<'_> {
     fn nameless(&self, at: &Place, kind: Kind, known: &[&str]) -> Error {
         let several = known.len() > 1;
         let message = format!(
-            "this names no {}: add `name = \"{}\"`{}; `tweedie list {kind}` describes {}.",
-            kind.noun(),
+            "this names no {}: add `{} = \"{}\"`{}; `tweedie list {kind}` describes {}.",
+            if kind == Kind::Condition { "kind of condition" } else { kind.noun() },
+            kind.key(),
             known.first().unwrap_or(&"…"),
             if several { format!(", or another of {}", messages::some(known)) } else { String::new() },
             if several { "them" } else { "it" },
@@ -263,6 +285,9 @@ impl Reader<'_> {
             _ => format!("It has the fields {}.", messages::list(&names)),
         };
         let of = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
+        if let Some(weighted) = hints::weighted(at.kind, key).filter(|_| !names.contains(&"weighting")) {
+            return self.recipe.fail(&place.path, Part::Key, &weighted);
+        }
         if let Some(decided) = hints::decided(at.kind, key) {
             return self.recipe.fail(&place.path, Part::Key, &decided);
         }
@@ -289,7 +314,15 @@ impl Reader<'_> {
     }
     fn mismatch(&self, at: &Place, type_: &Type, value: &Value) -> Error {
         let what = if at.field.is_empty() { at.owner.clone() } else { format!("`{}` of {}", at.field, at.owner) };
-        let message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
+        let mut message = format!("{what} must be {}, got {}.", type_.expected(), found(value));
+        let is_weight = |name: &str| self.modules.names(Kind::Weight).contains(&name);
+        if at.kind == Some(Kind::Loss)
+            && at.field == "weight"
+            && (value.is_table() || value.as_str().is_some_and(is_weight))
+        {
+            message += " `weight` is the factor of the loss in the sum; a weight over noise levels is `weighting`, as in weighting = \
+                        { name = \"min-snr\" }.";
+        }
         self.recipe.fail(&at.path, Part::Value, &message)
     }
     fn not_a_choice(&self, at: &Place, type_: &Type, choices: &[Choice], text: &str) -> Error {
@@ -309,7 +342,7 @@ impl Reader<'_> {
 pub(crate) fn unknown_module(kind: Kind, name: &str, known: &[&str]) -> String {
     format!(
         "there is no {} `{name}`{} There {} {}; `tweedie list {kind}` describes {}.",
-        kind.noun(),
+        if kind == Kind::Condition { "kind of condition" } else { kind.noun() },
         messages::meant(name, known),
         if known.len() == 1 { "is" } else { "are" },
         messages::some(known),

@@ -229,9 +229,9 @@ impl Recipe {
             return error;
         }
         let field = error.field().and_then(|field| self.place_of(path, field).or_else(|| self.elsewhere(field)));
-        let place = field.unwrap_or_else(|| match self.get(&format!("{path}.name")) {
-            Some(_) => format!("{path}.name"),
-            None => path.to_owned(),
+        let names = ["name", "kind"].map(|key| format!("{path}.{key}"));
+        let place = field.unwrap_or_else(|| {
+            names.into_iter().find(|name| self.get(name).is_some_and(Value::is_str)).unwrap_or(path.to_owned())
         });
         let part = if self.get(&place).is_some_and(Value::is_table) { Part::Key } else { Part::Value };
         let shown = self.fail(&place, part, &error.to_string()).to_string();

@@ -42,3 +42,32 @@ pub(crate) fn decided(kind: Option<Kind>, key: &str) -> Option<String> {
     let is_decided = kind == Some(Kind::Net) && DECIDED.contains(&key);
     is_decided.then(|| format!("`{key}` follows from the data and the noise: leave it out"))
 }
+
+/// How the weight of a loss is written that other libraries have as a setting of training or of another loss.
+pub(crate) fn weighted(kind: Option<Kind>, key: &str) -> Option<String> {
+    // Their name, the loss and its settings.
+    const THEIRS: [(&str, &str, &str); 16] = [
+        ("snr-gamma", "squared", "weighting = { name = \"min-snr\", gamma = 5.0 }"),
+        ("min-snr-gamma", "squared", "weighting = { name = \"min-snr\", gamma = 5.0 }"),
+        ("min-snr", "squared", "weighting = { name = \"min-snr\", gamma = 5.0 }"),
+        ("min-snr-loss-weight", "squared", "weighting = { name = \"min-snr\", gamma = 5.0 }"),
+        ("soft-min-snr", "squared", "weighting = { name = \"soft-min-snr\", gamma = 4.0 }"),
+        ("p2-gamma", "squared", "weighting = { name = \"p2\", gamma = 1.0 }"),
+        ("p2-k", "squared", "weighting = { name = \"p2\", k = 1.0 }"),
+        ("p2-loss-weight-gamma", "squared", "weighting = { name = \"p2\", gamma = 1.0 }"),
+        ("debiased-estimation-loss", "squared", "weighting = \"debiased\""),
+        ("weighting-scheme", "squared", "weighting = \"min-snr\", or another of `tweedie list weight`"),
+        ("loss-weighting", "squared", "weighting = \"min-snr\", or another of `tweedie list weight`"),
+        ("weighting", "squared", "weighting = \"min-snr\", or another of `tweedie list weight`"),
+        ("space", "squared", "space = \"x0\""),
+        ("huber-c", "pseudo-huber", "c = 0.1"),
+        ("huber-schedule", "pseudo-huber", "constant = \"snr\""),
+        ("huber-delta", "huber", "delta = 1.0"),
+    ];
+    if !matches!(kind, None | Some(Kind::Loss)) {
+        return None;
+    }
+    let word = key.to_lowercase().replace('_', "-");
+    let (_, loss, settings) = THEIRS.into_iter().find(|(theirs, ..)| *theirs == word)?;
+    Some(format!("`{key}` is a setting of losses: write `[[loss]]` with name = \"{loss}\" and {settings}."))
+}

@@ -3,11 +3,22 @@ use crate::{
     messages::grouped,
     recipe::file::{Part, Recipe},
 };
+use std::cell::Cell;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tweedie::{Error, Result};
 
 /// The environment variable that sets the memory that can be used, as in `8GB`, in place of what the system says is free.
 const LIMIT: &str = "TWEEDIE_MEMORY";
+
+thread_local! {
+    /// The memory that commands of this thread may take, if it is set.
+    static BOUND: Cell<Option<f64>> = const { Cell::new(None) };
+}
+
+/// Sets the memory that commands of this thread may take, in place of what the system says is free.
+pub(crate) fn bound(bytes: f64) {
+    BOUND.set(Some(bytes));
+}
 
 /// The memory that can be taken, in bytes; `None` if the system does not say.
 ///
@@ -15,6 +26,9 @@ const LIMIT: &str = "TWEEDIE_MEMORY";
 ///
 /// If `TWEEDIE_MEMORY` is not a size.
 pub(crate) fn available() -> Result<Option<f64>> {
+    if let Some(bytes) = BOUND.get() {
+        return Ok(Some(bytes));
+    }
     if let Some(text) = std::env::var_os(LIMIT) {
         let text = text.to_string_lossy();
         let size = size_of(&text).ok_or_else(|| {

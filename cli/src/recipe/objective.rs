@@ -19,7 +19,9 @@ pub(crate) fn objective<const D: usize>(
     let mut losses = vec![];
     for i in 0..recipe.get("loss").and_then(Value::as_array).map_or(0, Vec::len) {
         let path = format!("loss.{i}");
-        let (loss, table) = module(recipe, modules, Kind::Loss, &path, &ranked.losses)?;
+        let (loss, mut table) = module(recipe, modules, Kind::Loss, &path, &ranked.losses)?;
+        let (loss, weights) = loss(&modules.weights).map_err(|error| recipe.at_field(&path, error))?;
+        table.extend(weights);
         let weight = match recipe.get(&format!("{path}.weight")) {
             Some(Value::Float(weight)) => *weight,
             Some(Value::Integer(weight)) => *weight as f64,
@@ -30,6 +32,7 @@ pub(crate) fn objective<const D: usize>(
     if losses.is_empty() {
         let name = if noise.categorical() { "vlb" } else { "simple" };
         let (loss, settings) = ranked.losses.build(name, Table::new())?;
+        let (loss, _) = loss(&modules.weights)?;
         losses.push(("loss".into(), loss, 1.0, named(name, settings)));
     }
     let (mut sum, mut tables): (Option<Objective<D>>, Vec<Value>) = (None, vec![]);

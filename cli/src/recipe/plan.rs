@@ -1,8 +1,13 @@
 //! From a recipe to objects: everything that a run needs, in the order of a recipe.
 use crate::{
-    data::{Facts, Loaded, Source, Split, levels::Levels},
+    data::{
+        ConditionFacts, Facts, Loaded, Source, Split,
+        conditions::{ConditionBuilder, Conditioned, learn},
+        levels::Levels,
+    },
     dyn_model::{ModelParts, NetBuilder},
     dyn_transform::TransformBuilder,
+    messages,
     output::progress::Progress,
     recipe::{
         build::{module, section, spacing},
@@ -18,7 +23,7 @@ use crate::{
         module::{Kind, written},
     },
 };
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 use toml::{Table, Value};
 use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
 
@@ -26,6 +31,13 @@ use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spa
 pub(crate) struct DataSpec {
     source: Box<dyn Source>,
     table: Table,
+    /// The conditions by name, and their settings with all defaults filled in.
+    conditions: Vec<(String, Box<dyn ConditionBuilder>)>,
+    condition_tables: Table,
+    /// What is known of them: from the training data, or from the checkpoint of a run.
+    known: OnceCell<Vec<ConditionFacts>>,
+    /// Those of a run whose weights are trained on: what is of the same name and kind is read in the same way.
+    adopted: Vec<ConditionFacts>,
     /// Whether the levels of images are categories.
     categorical: bool,
     /// Whether nothing is shown while data are read.
@@ -34,17 +46,41 @@ pub(crate) struct DataSpec {
 impl DataSpec {
     pub fn new(recipe: &Recipe, modules: &Modules) -> Result<Self> {
         check::recipe(recipe, modules)?;
-        let (source, table) = module(recipe, modules, Kind::Data, "data", &modules.data)?;
+        let (mut source, table) = module(recipe, modules, Kind::Data, "data", &modules.data)?;
+        let (mut conditions, mut condition_tables, mut columns) = (vec![], Table::new(), vec![]);
+        for name in recipe.get("condition").and_then(Value::as_table).into_iter().flat_map(Table::keys) {
+            let path = format!("condition.{name}");
+            let (builder, mut table) = module(recipe, modules, Kind::Condition, &path, &modules.conditions)?;
+            for column in builder.columns(name) {
+                if !columns.contains(&column) {
+                    columns.push(column);
+                }
+            }
+            let kind = table.remove("name").expect("a module is named");
+            let own = Table::from_iter([("kind".to_owned(), kind)]).into_iter().chain(table).collect();
+            condition_tables.insert(name.clone(), Value::Table(own));
+            conditions.push((name.clone(), builder));
+        }
+        source.with_columns(&columns).map_err(|error| recipe.at_field("condition", error))?;
         let is_categorical =
             |kind: Kind| recipe.module_name(kind.name()).is_some_and(|name| modules.is_categorical(kind, name));
         let categorical = is_categorical(Kind::Noise) || is_categorical(Kind::Transform);
-        Ok(Self { source, table, categorical, quiet: false })
+        let known = OnceCell::new();
+        Ok(Self { source, table, conditions, condition_tables, known, adopted: vec![], categorical, quiet: false })
     }
     /// Whether nothing is shown while data are read.
     pub fn quiet(self, quiet: bool) -> Self {
         Self { quiet, ..self }
     }
-    /// Reads one part of the data.
+    /// What a checkpoint knows of the conditions, which is not learned from the data again.
+    pub fn knowing(self, facts: &Facts) -> Self {
+        Self { known: OnceCell::from(facts.conditions.clone()), ..self }
+    }
+    /// Conditions of the same name and kind are read as in another run: with its names, statistics and vocabulary.
+    pub fn adopting(self, facts: &Facts) -> Self {
+        Self { adopted: facts.conditions.clone(), ..self }
+    }
+    /// Reads one part of the data, with its conditions.
     pub fn load(&self, recipe: &Recipe, split: Split) -> Result<Option<Loaded>> {
         let needed = self.source.memory(split).map_err(|error| recipe.at_field("data", error))?;
         if let (Some(needed), Some(free)) = (needed, memory::available()?)
@@ -56,6 +92,10 @@ impl DataSpec {
         let loaded = self.source.load(split);
         sign.clear();
         let loaded = loaded.map_err(|error| recipe.at_field("data", error))?;
+        let loaded = match loaded {
+            Some(loaded) if !self.conditions.is_empty() => Some(self.conditioned(recipe, loaded, split)?),
+            other => other,
+        };
         Ok(match loaded {
             Some(Loaded::Four(images)) if self.categorical => {
                 let levels = Levels::new(images).map_err(|error| recipe.at_field("noise", error))?;
@@ -63,6 +103,34 @@ impl DataSpec {
             }
             other => other,
         })
+    }
+
+    /// A part of the data with its conditions, which are learned from the training part.
+    fn conditioned(&self, recipe: &Recipe, loaded: Loaded, split: Split) -> Result<Loaded> {
+        let failed = |error: Error| {
+            let path = match error.field() {
+                Some(field) if recipe.get(&format!("condition.{field}")).is_some() => format!("condition.{field}"),
+                _ => "condition".into(),
+            };
+            recipe.at_field(&path, error)
+        };
+        if self.known.get().is_none() {
+            let learned = match split {
+                Split::Train => learned(&self.conditions, &loaded, &self.adopted),
+                Split::Test => {
+                    let train = self.source.load(Split::Train).map_err(|error| recipe.at_field("data", error))?;
+                    train.map_or(Ok(vec![]), |train| learned(&self.conditions, &train, &self.adopted))
+                }
+            };
+            let _ = self.known.set(learned.map_err(failed)?);
+        }
+        let known = self.known.get().expect("it was just set");
+        let made = match loaded {
+            Loaded::Two(set) => Conditioned::new(set, known).map(|set| Loaded::Two(Box::new(set))),
+            Loaded::Three(set) => Conditioned::new(set, known).map(|set| Loaded::Three(Box::new(set))),
+            Loaded::Four(set) => Conditioned::new(set, known).map(|set| Loaded::Four(Box::new(set))),
+        };
+        made.map_err(failed)
     }
 
     /// The error for data that do not fit into memory, at the field that decides how much they need.
@@ -80,6 +148,18 @@ impl DataSpec {
             memory::bytes(free)
         );
         recipe.fail(&path, Part::Value, &message)
+    }
+}
+
+fn learned(
+    builders: &[(String, Box<dyn ConditionBuilder>)],
+    loaded: &Loaded,
+    adopted: &[ConditionFacts],
+) -> Result<Vec<ConditionFacts>> {
+    match loaded {
+        Loaded::Two(set) => learn(builders, &**set, adopted),
+        Loaded::Three(set) => learn(builders, &**set, adopted),
+        Loaded::Four(set) => learn(builders, &**set, adopted),
     }
 }
 
@@ -113,6 +193,9 @@ impl<const D: usize> Plan<D> {
         let ranked: &Ranked<D> = modules.ranked();
         let mut resolved = Resolved(Table::new());
         resolved.push("data", Value::Table(data.table.clone()));
+        if !data.condition_tables.is_empty() {
+            resolved.push("condition", Value::Table(data.condition_tables.clone()));
+        }
 
         let mut transform: Option<Box<dyn TransformBuilder<D>>> = None;
         let mut x = facts.clone();
@@ -133,6 +216,20 @@ impl<const D: usize> Plan<D> {
         resolved.push("noise", Value::Table(table));
 
         let (net, table) = module(recipe, modules, Kind::Net, "net", &ranked.nets)?;
+        let taken = net.condition_kinds();
+        if let Some(spec) = x.specs().iter().find(|spec| !taken.contains(&spec.kind.name())) {
+            let message = format!(
+                "the net `{}` takes {}, and `{}` is of the kind `{}`: take another net, or leave the condition out",
+                recipe.module_name("net").unwrap_or("…"),
+                match taken {
+                    [] => "no conditions besides the class".into(),
+                    taken => format!("conditions of the kinds {}", messages::list(taken)),
+                },
+                spec.name,
+                spec.kind.name()
+            );
+            return Err(recipe.fail("net.name", Part::Value, &message));
+        }
         resolved.push("net", Value::Table(table));
 
         let (objective, losses) = objective(recipe, modules, ranked, &*noise)?;
@@ -145,8 +242,11 @@ impl<const D: usize> Plan<D> {
             resolved.push("times", Value::Table(table));
         }
 
-        let train: Train = section(recipe, modules, "train")?;
+        let mut train: Train = section(recipe, modules, "train")?;
+        let dropouts = facts.conditions.iter().filter(|condition| condition.dropout > 0.0);
+        train.cond_dropouts = dropouts.map(|condition| (condition.spec.name.clone(), condition.dropout)).collect();
         train.check().map_err(|error| recipe.at_field("train", error))?;
+        train.check_noise(&*noise).map_err(|error| recipe.at_field("train", error))?;
         resolved.push("train", Value::Table(written(&train, "train")));
 
         let run: RunSettings = section(recipe, modules, "run")?;
@@ -180,7 +280,13 @@ impl<const D: usize> Plan<D> {
 
     /// What a model is made of beside its net.
     pub fn model_parts(&self) -> ModelParts<'_, D> {
-        ModelParts { data: &self.facts, x: &self.x, transform: self.transform.as_deref(), noise: self.noise.clone() }
+        ModelParts {
+            data: &self.facts,
+            x: &self.x,
+            transform: self.transform.as_deref(),
+            noise: self.noise.clone(),
+            uncertainty: self.objective.learns_uncertainty(),
+        }
     }
     /// The resolved recipe as a file.
     pub fn text(&self) -> String {

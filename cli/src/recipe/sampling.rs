@@ -87,14 +87,14 @@ fn misfit<const D: usize>(
 fn guidance(sample: &SampleSettings, facts: &Facts, train: &Train) -> Option<(&'static str, String)> {
     let problem = if sample.guidance == 1.0 {
         return None;
-    } else if facts.classes.is_empty() {
-        "`guidance` must be 1: these data have no classes to be guided towards".into()
+    } else if facts.classes.is_empty() && facts.conditions.is_empty() {
+        "`guidance` must be 1: these data have no classes or conditions to be guided towards".into()
     } else if train.cond_dropout == 0.0 {
-        "`guidance` compares with a network that was also trained without classes, and `cond_dropout = 0` in [train] never trains it \
+        "`guidance` compares with a network that was also trained without conditions, and `cond_dropout = 0` in [train] never trains it \
          so: set `cond_dropout = 0.1`, or leave `guidance` at 1"
             .into()
     } else if train.cond_dropout == 1.0 {
-        "`guidance` compares with a network that was trained with classes, and `cond_dropout = 1` in [train] never trains it so: set \
+        "`guidance` compares with a network that was trained with conditions, and `cond_dropout = 1` in [train] never trains it so: set \
          `cond_dropout = 0.1`, or leave `guidance` at 1"
             .into()
     } else if !sample.guidance.is_finite() {

@@ -40,11 +40,11 @@ fn of_module(module: &Description, kind: Kind) -> Value {
     let mut schema = table(&module.fields, Some(kind));
     let name = json!({ "const": module.name, "description": module.summary });
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.insert("name".into(), name);
+        properties.insert(kind.key().into(), name);
     }
     match schema.get_mut("required") {
-        Some(Value::Array(required)) => required.push(json!("name")),
-        _ => drop(schema.insert("required".into(), json!(["name"]))),
+        Some(Value::Array(required)) => required.push(json!(kind.key())),
+        _ => drop(schema.insert("required".into(), json!([kind.key()]))),
     }
     schema.insert("title".into(), json!(format!("{kind} {}", module.name)));
     schema.insert("description".into(), json!(module.summary));
@@ -104,6 +104,11 @@ fn of_type(type_: &Type, kind: Option<Kind>) -> Map<String, Value> {
             schema
         }
         Type::Table(fields) => table(fields, kind),
+        Type::Map(inner) => {
+            let mut schema = of("object");
+            schema.insert("additionalProperties".into(), of_type(inner, kind).into());
+            schema
+        }
         Type::Module(name) => match Kind::named(name).or(kind) {
             Some(kind) => Map::from_iter([("$ref".to_owned(), json!(format!("#/definitions/{kind}")))]),
             None => of("object"),

@@ -6,6 +6,7 @@ use crate::registry::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::LazyLock};
 use tweedie::{denoise::Truncation, train::Train};
 
 /// Checkpoints and evaluations of a run.
@@ -100,6 +101,9 @@ struct Sections {
     /// Data set.
     #[schemars(extend("x-module" = "data"))]
     data: Part,
+    /// Conditions of the samples besides their classes, each by a name of its own: `[condition.NAME]`. Default: none.
+    #[schemars(extend("additionalProperties" = { "type": "object", "x-module": "condition" }))]
+    condition: Option<BTreeMap<String, Part>>,
     /// Transform from data to x. Default: none.
     #[schemars(extend("x-module" = "transform"))]
     transform: Option<Part>,
@@ -130,10 +134,15 @@ struct Sections {
 }
 
 /// The names of the sections, in the order of a recipe.
-const ORDER: [&str; 10] = ["data", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
+const ORDER: [&str; 11] =
+    ["data", "condition", "transform", "schedule", "noise", "net", "loss", "times", "train", "run", "sample"];
 
 /// The sections of a recipe as fields, in the order of a recipe.
 pub(crate) fn all() -> Vec<Field> {
+    static ALL: LazyLock<Vec<Field>> = LazyLock::new(described);
+    ALL.clone()
+}
+fn described() -> Vec<Field> {
     let Type::Table(mut fields) = Type::read(&schema::of::<Sections>()) else {
         unreachable!("a recipe is a table");
     };

@@ -3,6 +3,7 @@ use crate::{
     data::PointSource,
     registry::{
         Modules,
+        conditions::{ClassCondition, ImageCondition, LabelMapCondition, TokensCondition, VectorCondition},
         noises::{Absorbing, DiscretizedGaussian, GaussianConfig, Marginal, NearestNeighbor, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
@@ -10,10 +11,11 @@ use crate::{
             KarrasTimes, LeadingTimes, LinspaceTimes, ListedTimes, Sections, ShiftedTimes,
         },
         transforms::TokenEmbedding,
+        weights::{AbsoluteConfig, HuberConfig, PerLogSnrConfig, PseudoHuberConfig, SquaredConfig},
     },
 };
 use tweedie::{
-    loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb},
+    loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb, weight},
     net::{DitConfig, Edm2Config, MlpConfig, TransformerConfig, UNetConfig},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
@@ -40,6 +42,11 @@ impl Default for Modules {
             .data::<Parquet>("parquet")
             .data::<Text>("text")
             .data::<PointSource>("points")
+            .condition::<ClassCondition>("class")
+            .condition::<VectorCondition>("vector")
+            .condition::<TokensCondition>("tokens")
+            .condition::<ImageCondition>("image")
+            .condition::<LabelMapCondition>("label-map")
             .transform::<3, TokenEmbedding>("embedding")
             // Tables of discrete time.
             .schedule_and_survival::<Linear>("linear")
@@ -89,12 +96,27 @@ impl Default for Modules {
             .net::<2, MlpConfig>("mlp")
             .about("MLP for points")
             .loss::<Simple>("simple")
+            .loss_of::<SquaredConfig>("squared")
+            .loss_of::<HuberConfig>("huber")
+            .loss_of::<PseudoHuberConfig>("pseudo-huber")
+            .loss_of::<AbsoluteConfig>("absolute")
             .loss::<Vlb>("vlb")
             .loss::<CrossEntropy>("cross-entropy")
             .loss::<MaskedNelbo>("masked-nelbo")
             .loss::<ScoreEntropy>("score-entropy")
             .loss_for::<3, Rounding>("rounding")
             .loss::<Prior>("prior")
+            .weight::<weight::Constant>("constant")
+            .weight::<weight::Snr>("snr")
+            .weight::<weight::TruncatedSnr>("truncated-snr")
+            .weight::<weight::MinSnr>("min-snr")
+            .weight::<weight::SoftMinSnr>("soft-min-snr")
+            .weight::<weight::P2>("p2")
+            .weight::<weight::Sigmoid>("sigmoid")
+            .weight::<weight::Edm>("edm")
+            .weight::<weight::InverseVariance>("inverse-variance")
+            .weight::<weight::Debiased>("debiased")
+            .weight_of::<PerLogSnrConfig>("per-log-snr")
             .spacing_of::<Even>("even")
             .spacing::<Uniform>("uniform")
             .spacing::<Quadratic>("quadratic")

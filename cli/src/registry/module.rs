@@ -13,25 +13,39 @@ use tweedie::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Data,
+    Condition,
     Transform,
     Schedule,
     Noise,
     Net,
     Loss,
+    Weight,
     Spacing,
     Sampler,
 }
 impl Kind {
-    pub const ALL: [Self; 8] =
-        [Self::Data, Self::Transform, Self::Schedule, Self::Noise, Self::Net, Self::Loss, Self::Spacing, Self::Sampler];
+    pub const ALL: [Self; 10] = [
+        Self::Data,
+        Self::Condition,
+        Self::Transform,
+        Self::Schedule,
+        Self::Noise,
+        Self::Net,
+        Self::Loss,
+        Self::Weight,
+        Self::Spacing,
+        Self::Sampler,
+    ];
     pub fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
+            Self::Condition => "condition",
             Self::Transform => "transform",
             Self::Schedule => "schedule",
             Self::Noise => "noise",
             Self::Net => "net",
             Self::Loss => "loss",
+            Self::Weight => "weight",
             Self::Spacing => "spacing",
             Self::Sampler => "sampler",
         }
@@ -42,6 +56,10 @@ impl Kind {
             Self::Data => "data set",
             other => other.name(),
         }
+    }
+    /// The key by which a table names a module: `name`, or the kind of a condition, whose table has a name of its own.
+    pub fn key(self) -> &'static str {
+        if self == Self::Condition { "kind" } else { "name" }
     }
     /// The kind of that name, in the singular or the plural.
     pub fn named(name: &str) -> Option<Self> {
@@ -205,7 +223,7 @@ impl<T: 'static> Registry<T> {
 }
 
 /// The name and the settings in the table of a module.
-fn named_table(value: Value) -> Option<(String, Table)> {
+pub(crate) fn named_table(value: Value) -> Option<(String, Table)> {
     let Value::Table(mut table) = value else { return None };
     match table.remove("name")? {
         Value::String(name) => Some((name, table)),

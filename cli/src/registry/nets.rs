@@ -9,8 +9,20 @@ use tweedie::{
     },
 };
 
+/// Conditions that are embedded with the time.
+const GLOBAL: &[&str] = &["class", "vector"];
+/// Those, and tokens.
+const SEQUENCE: &[&str] = &["class", "vector", "tokens"];
+/// Those that are embedded with the time or concatenated to x_t.
+const CONCATENATED: &[&str] = &["class", "vector", "image", "label-map"];
+/// Conditions of every kind.
+const ALL: &[&str] = &["class", "vector", "tokens", "image", "label-map"];
+
 impl NetConfig<2> for MlpConfig {
     type Net = Mlp;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        GLOBAL
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Mlp> {
         self.clone().fit(task).init(rng, device)
     }
@@ -21,6 +33,9 @@ impl NetConfig<2> for MlpConfig {
 
 impl NetConfig<4> for UNetConfig {
     type Net = UNet;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        ALL
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet> {
         self.clone().fit(task).init(rng, device)
     }
@@ -32,9 +47,12 @@ impl NetConfig<4> for UNetConfig {
     }
 }
 
-/// The same for images whose grey levels are categories.
+/// The same for images whose gray levels are categories.
 impl NetConfig<3> for UNetConfig {
     type Net = Pixels<UNet>;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        ALL
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Pixels<UNet>> {
         PixelsConfig { unet: self.clone(), ..PixelsConfig::default() }.fit(task)?.init(rng, device)
     }
@@ -48,6 +66,9 @@ impl NetConfig<3> for UNetConfig {
 
 impl NetConfig<4> for DitConfig {
     type Net = Dit;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        ALL
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Dit> {
         self.clone().fit(task).init(rng, device)
     }
@@ -58,6 +79,9 @@ impl NetConfig<4> for DitConfig {
 
 impl NetConfig<4> for Edm2Config {
     type Net = Edm2;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        CONCATENATED
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Edm2> {
         self.clone().fit(task).init(rng, device)
     }
@@ -68,6 +92,9 @@ impl NetConfig<4> for Edm2Config {
 
 impl NetConfig<3> for TransformerConfig {
     type Net = Transformer;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        SEQUENCE
+    }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Transformer> {
         self.clone().fit(task).init(rng, device)
     }

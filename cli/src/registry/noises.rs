@@ -1,6 +1,7 @@
 //! Noises as recipes name them.
 use crate::{
     data::{Facts, categories::Categories},
+    recipe::memory,
     registry::{any_schedule::AnySchedule, settings::NoiseConfig},
 };
 use schemars::JsonSchema;
@@ -127,6 +128,26 @@ impl NoiseConfig for Marginal {
     }
 }
 
+/// Checks that matrices of all categories fit into the memory that is free: some at once, and the products of a chain of
+/// `steps`, of which a square root are kept if all of them would be too many.
+fn matrices_fit(noise: &str, categories: &Categories, steps: usize) -> Result<()> {
+    const AT_ONCE: f64 = 4.0;
+    const ALL: f64 = (1u64 << 28) as f64;
+    let (k, steps) = (categories.count as f64, steps as f64);
+    let matrix = k * k * size_of::<f64>() as f64;
+    let products = if steps * matrix <= ALL { 2.0 * steps } else { steps.sqrt() };
+    let needed = (AT_ONCE + products) * matrix;
+    match memory::available()? {
+        Some(free) if needed > free => Err(Error::invalid(format!(
+            "the noise `{noise}` computes with matrices of {k} × {k} categories, which needs about {} of memory, and {} are \
+             free: use `absorbing`, `uniform` or `marginal`, or data of fewer categories",
+            memory::bytes(needed),
+            memory::bytes(free)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Discretized Gaussian noise: categories move to near ones, as gray levels do; needs the steps of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -135,7 +156,9 @@ impl NoiseConfig for DiscretizedGaussian {
     type Noise = DiscreteMatrix;
     const CATEGORICAL: bool = true;
     fn noise(&self, schedule: &AnySchedule, data: &Facts) -> Result<DiscreteMatrix> {
-        DiscreteMatrix::gaussian(schedule.survival()?, of("discretized-gaussian", data)?.count)
+        let (survival, categories) = (schedule.survival()?, of("discretized-gaussian", data)?);
+        matrices_fit("discretized-gaussian", categories, survival.steps().unwrap_or(0))?;
+        DiscreteMatrix::gaussian(survival, categories.count)
     }
 }
 
@@ -169,7 +192,27 @@ impl NoiseConfig for NearestNeighbor {
         if !(self.rate > 0.0 && self.rate.is_finite()) {
             return Err(Error::invalid(format!("must be a positive number, got {}", self.rate)).with_field("rate"));
         }
+        matrices_fit("nearest-neighbor", categories, 0)?;
         let points: Vec<Vec<f64>> = (0..categories.count).map(|level| vec![level as f64]).collect();
         Ok(DiscreteMatrix::nearest(schedule.survival()?, &points, self.neighbors)?.with_rate(self.rate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::categories::Shown;
+
+    #[test]
+    fn matrices_that_do_not_fit_into_memory_are_refused_before_they_are_taken() {
+        memory::bound(1e9);
+        let of = |count| Categories { count, frequencies: vec![], shown: Shown::Numbers };
+        assert!(matrices_fit("nearest-neighbor", &of(4000), 0).is_ok());
+        assert!(matrices_fit("discretized-gaussian", &of(256), 1000).is_ok());
+        let error = matrices_fit("nearest-neighbor", &of(20_000), 0).unwrap_err().to_string();
+        assert!(error.contains("matrices of 20000 × 20000 categories, which needs about 12.8 GB"), "{error}");
+        // The products of a chain of many steps.
+        assert!(matrices_fit("discretized-gaussian", &of(2000), 10).is_ok());
+        assert!(matrices_fit("discretized-gaussian", &of(2000), 1000).is_err());
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Type {
     Choice(Vec<Choice>),
     List(Box<Type>, Lengths),
     Table(Vec<Field>),
+    /// A table of values of one type, by names of one's own.
+    Map(Box<Type>),
     /// The name of a module, or a table with its name; the kind is that of the module around it if empty.
     Module(String),
     /// Something else: its JSON schema.
@@ -89,6 +91,10 @@ impl Type {
             Some("object") if schema.get("additionalProperties").is_none_or(|more| *more == false) => {
                 Self::Table(fields(schema))
             }
+            Some("object") => match schema.get("additionalProperties") {
+                Some(inner) if inner.is_object() => Self::Map(Box::new(Self::read(inner))),
+                _ => Self::Other(schema.clone()),
+            },
             _ => Self::Other(schema.clone()),
         }
     }
@@ -123,6 +129,7 @@ impl Type {
                 Some(field) => format!("a table, as in {{ {} = {} }}", field.name, field.example()),
                 None => "a table without fields: { }".into(),
             },
+            Self::Map(_) => "a table with a table for each name".into(),
             Self::Module(_) => "a name, or a table with a name".into(),
             Self::Other(_) => "another value".into(),
         }
@@ -143,7 +150,7 @@ impl Type {
                     _ => format!("list of {of}"),
                 }
             }
-            Self::Table(_) => "table".into(),
+            Self::Table(_) | Self::Map(_) => "table".into(),
             Self::Module(kind) if kind.is_empty() => "name or table of another module of this kind".into(),
             Self::Module(kind) => format!("name or table of a {}", if kind == "data" { "data set" } else { kind }),
             Self::Other(_) => "value".into(),

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use tweedie::{
     Result, Rng,
     denoise::Denoiser,
+    loss::{Loss, Weight},
     net::{Conditions, Footprint, Net, Task},
     noise::Noise,
     spacing::Spacing,
@@ -97,6 +98,62 @@ pub trait SpacingOf: Settings {
     fn spacing(&self, parts: Vec<Arc<dyn Spacing>>, schedule: &AnySchedule) -> Result<Arc<dyn Spacing>>;
 }
 
+/// Settings of a loss that is weighted over noise levels: `[[loss]]`.
+///
+/// ```
+/// # use schemars::JsonSchema;
+/// # use serde::{Deserialize, Serialize};
+/// # use std::sync::Arc;
+/// # use tweedie::{Result, loss::{Regression, Space, weight::{Snr, Weight}}};
+/// # use tweedie_cli::{LossOf, Modules, Part};
+/// /// Squared error of x̂ with another weight.
+/// #[derive(Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct OfX {
+///     /// Weight over noise levels. Default: SNR.
+///     #[schemars(extend("x-module" = "weight"))]
+///     #[serde(skip_serializing_if = "Option::is_none")]
+///     weighting: Option<Part>,
+/// }
+/// impl LossOf for OfX {
+///     const WEIGHTS: &'static [&'static str] = &["weighting"];
+///     type Loss = Regression;
+///     fn loss(&self, mut weights: Vec<Option<Arc<dyn Weight>>>) -> Result<Regression> {
+///         let weight = weights.remove(0).unwrap_or(Arc::new(Snr {}));
+///         Ok(Regression::squared().in_space(Space::X0).with_weight(weight))
+///     }
+/// }
+/// // [[loss]]
+/// // name = "of-x"
+/// // weighting = { name = "min-snr", gamma = 5.0 }
+/// # let _ = Modules::default().loss_of::<OfX>("of-x");
+/// ```
+pub trait LossOf: Settings {
+    /// The fields that name weights: of type `Option<Part>` with `#[schemars(extend("x-module" = "weight"))]`, or of such a type that
+    /// is not optional.
+    const WEIGHTS: &'static [&'static str];
+    /// The loss.
+    type Loss: Loss<2> + Loss<3> + Loss<4> + 'static;
+    /// The loss of the weights that the fields name, in the order of [`WEIGHTS`](Self::WEIGHTS); `None` for a field that is not set.
+    ///
+    /// # Errors
+    ///
+    /// If the settings do not describe a loss.
+    fn loss(&self, weights: Vec<Option<Arc<dyn Weight>>>) -> Result<Self::Loss>;
+}
+
+/// Settings of a weight over noise levels made of other weights: `weighting` of a loss.
+pub trait WeightOf: Settings {
+    /// The fields, of type [`Part`], that name the other weights.
+    const PARTS: &'static [&'static str];
+    /// The weight made of those that the fields name, in the order of [`PARTS`](Self::PARTS).
+    ///
+    /// # Errors
+    ///
+    /// If the settings do not describe a weight.
+    fn weight(&self, parts: Vec<Arc<dyn Weight>>) -> Result<Arc<dyn Weight>>;
+}
+
 /// Settings of a noise for data of any rank: `[noise]`.
 ///
 /// ```
@@ -141,6 +198,11 @@ pub trait NetConfig<const D: usize>: Settings {
     ///
     /// If the settings do not describe a network for this task.
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Self::Net>;
+    /// The kinds of conditions that the network takes besides the class of a sample: `class`, `vector`, `tokens`, `image`,
+    /// `label-map`. Data with others are refused. Default: none.
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The memory that the network needs for this task, from which a run that does not fit into memory is refused before
     /// it starts. Default: not known, and only the data are counted.
     fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {

@@ -206,6 +206,10 @@ pub(crate) fn read_metadata(path: &Path) -> Result<Notes> {
     // The file starts with the length of the header in eight bytes, and the header as JSON.
     let read = || -> std::io::Result<Vec<u8>> {
         use std::io::Read;
+        // Opening a pipe would wait for somebody to write into it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let mut file = File::open(path)?;
         let mut length = [0; 8];
         file.read_exact(&mut length)?;
@@ -226,7 +230,12 @@ pub(crate) fn read_metadata(path: &Path) -> Result<Notes> {
 
 /// The description of the training data in the metadata of a checkpoint.
 pub(crate) fn facts_from(notes: &Notes, path: &Path) -> Result<Facts> {
-    notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
+    let facts: Facts = notes.get("data").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
         Error::format(path, "its metadata do not describe the training data, so it is not a checkpoint of this tool")
-    })
+    })?;
+    facts.check().map_err(|problem| {
+        Error::format(path, format!("its description of the training data is damaged: {problem}"))
+            .with_remedy("use another checkpoint of the run")
+    })?;
+    Ok(facts)
 }

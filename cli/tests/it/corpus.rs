@@ -100,11 +100,14 @@ fn mutated(cases: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     case
 }
 
-/// Each kept case, and as many mutated ones per target as `TWEEDIE_FUZZ_CASES` says. A failure names the case.
+/// Each kept case, and as many mutated ones per target as `TWEEDIE_FUZZ_CASES` says, of all targets or of that which
+/// `TWEEDIE_FUZZ_TARGET` names. A failure names the case.
 #[test]
 fn the_corpus_and_cases_made_of_it_are_read_or_refused() {
     let cases = std::env::var("TWEEDIE_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
-    for (name, target) in tool::TARGETS {
+    let chosen = std::env::var("TWEEDIE_FUZZ_TARGET").ok();
+    for (name, target) in tool::TARGETS.into_iter().filter(|(name, _)| chosen.as_deref().is_none_or(|own| own == *name))
+    {
         let corpus = kept(name);
         assert!(corpus.len() >= 10, "{name}");
         let mut numbers = Numbers { rng: Rng::new(cases).stream(name), known: vec![] };
@@ -117,4 +120,5 @@ fn the_corpus_and_cases_made_of_it_are_read_or_refused() {
         }
         assert!(failed.is_empty(), "{name}: {} cases panic; the first is:\n{:?}", failed.len(), failed[0]);
     }
+    tool::run::clean();
 }

@@ -21,7 +21,7 @@ fn a_folder_tells_what_it_leaves_out_and_its_classes_are_named() {
     let printed = text(&done(at, "train r.toml --out run").stdout);
     let line = printed.lines().find(|line| line.contains("left out: ")).unwrap_or_else(|| panic!("{printed}"));
     assert_eq!(line, "        left out: 12 .txt", "{printed}");
-    assert!(printed.contains("24 images of 8 × 8 pixels, 3 channels (colour), 12 classes"), "{printed}");
+    assert!(printed.contains("24 images of 8 × 8 pixels, 3 channels (color), 12 classes"), "{printed}");
 
     // The classes in the order of the bytes of their names: 1, 10, 11, 12, 2.
     for class in ["2", "02"] {
@@ -31,7 +31,7 @@ fn a_folder_tells_what_it_leaves_out_and_its_classes_are_named() {
         let names: Vec<String> = serde_json::from_slice(&fs::read(out.join("classes.json")).unwrap()).unwrap();
         assert_eq!((names.len(), &*names[4]), (12, "2"));
     }
-    assert!(refused(at, "sample run --class 0 --n 2").contains("there is no such class"));
+    assert!(refused(at, "sample run --class 0 --n 2").contains("the model has no class of that name"));
 
     fs::write(at.join("pictures/3/broken.jpg"), "").unwrap();
     fs::write(at.join("pictures/7/page.gif"), "<!DOCTYPE html><html></html>").unwrap();

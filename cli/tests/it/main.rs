@@ -1,6 +1,7 @@
 //! Tests of the command line from outside.
 #[path = "../../../plot/tests/it/chromium.rs"]
 mod chromium;
+mod conditions;
 mod corpus;
 mod data;
 mod faults;
@@ -18,6 +19,7 @@ mod runs;
 mod text;
 mod transcripts;
 mod tuned;
+mod weighted;
 
 use std::{
     path::Path,

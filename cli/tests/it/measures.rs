@@ -27,7 +27,7 @@ fn verify_prints_the_same_laws_as_a_table_and_as_json() {
     assert!(uniform.contains("noise uniform") && uniform.contains("spacing uniform"), "{uniform}");
     assert!(refused(folder.path(), "verify unett").contains("did you mean `unet`?"));
     // Every built-in module except samplers, which the tests of the library cover.
-    for kind in ["schedule", "noise", "net", "loss", "spacing"] {
+    for kind in ["schedule", "noise", "net", "loss", "weight", "spacing"] {
         let table = text(&done(folder.path(), &format!("verify {kind}")).stdout);
         assert!(table.ends_with(" 0 failed\n"), "{table}");
     }
@@ -234,6 +234,7 @@ fn the_modules_of_a_recipe_are_verified() {
     let mut modules: Vec<String> = laws.iter().map(|law| format!("{} {}", law["kind"], law["name"])).collect();
     modules.dedup();
     let expected = [
+        ("data", "points"),
         ("schedule", "shifted"),
         ("noise", "gaussian"),
         ("net", "mlp"),

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use tempfile::tempdir;
 use tweedie::{
     Result, Rng,
+    data::Data,
     net::{Conditions, Net, Softmax, Then, Transformer, TransformerConfig},
 };
-use tweedie_cli::{NetConfig, Task};
+use tweedie_cli::{Facts, Loaded, NetConfig, Set, Source, Split, Task};
 
 #[allow(dead_code)]
 #[path = "../../examples/own_tool.rs"]
@@ -163,4 +164,52 @@ fn a_net_with_a_softmax_needs_the_prediction_type_probabilities() {
     std::fs::write(&path, recipe("probabilities")).unwrap();
     assert!(run(&format!("train {path} --out {out} -q")));
     assert!(run(&format!("sample {out} -q")) && run(&format!("evaluate {out}")) && run(&format!("verify {path}")));
+}
+
+/// Points, of which the last one learned is also the first one held out.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Overlapping {
+    /// The number of points in both parts.
+    shared: usize,
+}
+/// Points on a line.
+#[derive(Debug)]
+struct OnALine(std::ops::Range<usize>);
+impl Data<Tensor<2>, Conditions> for OnALine {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn batch(&self, rows: &[usize], _: &Rng, device: &Device) -> (Tensor<2>, Conditions) {
+        let at = |row: &usize| (self.0.start + row) as f32 / 50.0 - 1.0;
+        let values: Vec<f32> = rows.iter().flat_map(|row| [at(row), -at(row)]).collect();
+        (Tensor::from_data(TensorData::new(values, [rows.len(), 2]), device), Conditions::none())
+    }
+}
+impl Set<2> for OnALine {
+    fn facts(&self) -> Facts {
+        Facts { shape: vec![2], samples: self.0.len(), ..Facts::default() }
+    }
+}
+impl Source for Overlapping {
+    fn load(&self, split: Split) -> Result<Option<Loaded>> {
+        let rows = if split == Split::Train { 0..90 } else { 90 - self.shared..100 };
+        Ok(Some(Loaded::Two(Box::new(OnALine(rows)))))
+    }
+}
+
+#[test]
+fn a_held_out_part_that_overlaps_by_one_fails_the_tool() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("r.toml");
+    let recipe = "[data]\nname = \"overlapping\"\n[schedule]\nname = \"variance-preserving\"\n[noise]\nname = \"gaussian\"\n\
+                  [net]\nname = \"mlp\"\nhidden = [8]\n[[loss]]\nname = \"simple\"\n";
+    let exit = |shared: usize| {
+        std::fs::write(&path, recipe.replace("overlapping\"\n", &format!("overlapping\"\nshared = {shared}\n")))
+            .unwrap();
+        let modules = tweedie_cli::Modules::default().data::<Overlapping>("overlapping");
+        format!("{:?}", tweedie_cli::run_from(modules, ["tool", "verify", path.to_str().unwrap()]))
+    };
+    assert_eq!(exit(0), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(exit(1), format!("{:?}", ExitCode::FAILURE));
 }

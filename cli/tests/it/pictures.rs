@@ -11,8 +11,8 @@ fn the_pages_of_the_gallery_are_small_and_interactive() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let files: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
     let pages: Vec<&PathBuf> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "html")).collect();
-    assert_eq!(pages.len(), 12, "eleven pages and an index");
-    assert!(files.len() > pages.len() + 11, "at least one picture per page");
+    assert_eq!(pages.len(), 13, "twelve pages and an index");
+    assert!(files.len() > pages.len() + 12, "at least one picture per page");
     for page in &pages {
         let size = page.metadata().unwrap().len();
         assert!(size < 5_000_000, "{} has {size} bytes", page.display());

@@ -113,7 +113,7 @@ fn conditions_that_were_never_trained_are_refused() {
     let class = refused(at, "sample never --class 3 --n 2");
     assert!(class.contains("`--class` needs a network that was trained with classes"), "{class}");
     let guided = refused(at, "sample never --guidance 2");
-    assert!(guided.contains("`guidance` compares with a network that was trained with classes"), "{guided}");
+    assert!(guided.contains("`guidance` compares with a network that was trained with conditions"), "{guided}");
     let early = refused(at, "train r.toml --out other --set train.cond_dropout=1 --set sample.guidance=2");
     assert!(early.contains("never trains it so"), "{early}");
     // Samples, evaluation and comparison are unconditional.
@@ -221,9 +221,9 @@ fn a_closed_pipe_is_not_an_error() {
     assert!(output.status.success());
 }
 
-/// Weights that are NaN give samples that are NaN, which are refused before anything is written.
+/// Weights that are NaN would give samples that are NaN.
 #[test]
-fn samples_that_are_not_finite_are_not_written() {
+fn weights_that_are_not_finite_are_refused_before_anything_is_written() {
     let folder = tempdir().unwrap();
     let at = folder.path();
     fs::write(at.join("r.toml"), MOONS).unwrap();
@@ -234,6 +234,6 @@ fn samples_that_are_not_finite_are_not_written() {
     bytes[start..].chunks_exact_mut(4).for_each(|number| number.copy_from_slice(&f32::NAN.to_le_bytes()));
     fs::write(&path, bytes).unwrap();
     let error = refused(at, "sample run/model.safetensors --n 4 --steps 3 --out broken -q");
-    assert!(error.contains("8 values of the samples are NaN or infinite, so nothing was written"), "{error}");
+    assert!(error.contains("the weights are damaged: net.cond.first.weight has the value NaN"), "{error}");
     assert!(!at.join("broken").exists());
 }

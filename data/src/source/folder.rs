@@ -3,6 +3,7 @@ use super::{
     Source, Unreadable,
     decode::{Decoded, Pictures},
     hold_out::part,
+    metadata,
     tree::{ENDINGS, Entry, Walk, is_hidden},
 };
 use crate::{
@@ -30,7 +31,8 @@ use std::{
 /// several pages the first frame or page is read. Names that start with a dot and service files (`@eaDir`, `__MACOSX`,
 /// `Thumbs.db`, …) are ignored; [`Notes`] count what else is left out. Links to folders are followed, but no folder is
 /// read twice. Pictures are rotated by their EXIF orientation. Scaling and compositing are done on the stored 8-bit
-/// values. A picture has at most 2²⁶ pixels ([`MAX_PIXELS`](crate::limits::MAX_PIXELS)).
+/// values. A table `metadata.csv` or `metadata.jsonl` beside or above the pictures, with their paths in a column `file_name`,
+/// gives conditions their values. A picture has at most 2²⁶ pixels ([`MAX_PIXELS`](crate::limits::MAX_PIXELS)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Folder {
@@ -62,6 +64,9 @@ pub struct Folder {
     /// What is done with pictures that cannot be read: "refuse" lists them in an error, "skip" leaves them out. Default:
     /// "refuse".
     pub unreadable: Unreadable,
+    /// Names of columns of `metadata.csv` or `metadata.jsonl` that are read beside the pictures.
+    #[serde(skip)]
+    pub columns: Vec<String>,
 }
 
 impl Default for Folder {
@@ -78,6 +83,7 @@ impl Default for Folder {
             held_out: 10,
             levels: None,
             unreadable: Unreadable::Refuse,
+            columns: vec![],
         }
     }
 }
@@ -142,6 +148,11 @@ impl Folder {
 
     fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let (Survey { files, mut labels, classes, mut notes, unreadable }, folder, whole) = self.survey(split)?;
+        let root = match (whole, split) {
+            (true, _) => folder.clone(),
+            (false, Split::Train) => parts(&folder).expect("it was found")[0].clone(),
+            (false, Split::Test) => parts(&folder).expect("it was found")[1].clone(),
+        };
         let read = |file: &PathBuf| {
             let mut bytes = Vec::new();
             let (mut file, length) =
@@ -177,6 +188,9 @@ impl Folder {
             images = images.with_labels(labels, classes)?;
         }
         images.notes = notes;
+        let kept: Vec<PathBuf> =
+            (0..files.len()).filter(|at| skipped.binary_search(at).is_err()).map(|at| files[at].clone()).collect();
+        images.columns = metadata::columns(&root, &kept, &self.columns)?;
         if whole {
             images = part(images, split, self.held_out)?;
         }

@@ -5,7 +5,7 @@ use super::{
     labels::{labels, lines},
 };
 use crate::{
-    Background, Error, Images, Split,
+    Background, Cell, Columns, Error, Images, Split,
     error::list,
     find, kind,
     limits::{self, MAX_ARRAY, MAX_RATIO},
@@ -27,6 +27,7 @@ use std::{
 /// `held_out`-th image of a class is held out.
 ///
 /// Images are unsigned bytes `[n, height, width]` (idx3, gray) or `[n, height, width, channels]` (idx4; 1, 3 or 4).
+/// Further files of labels beside `images` are columns that conditions can name.
 /// If there is a file `labels.txt` in the folder of the labels, its lines name the classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -56,6 +57,9 @@ pub struct Idx {
     /// Number of levels, 2 to 256, that the 256 levels of a pixel are quantized to, in equal bins. With categorical
     /// noise it is the number of categories. Default: 256.
     pub levels: Option<u16>,
+    /// Further files of labels beside `images`, one number per image, that are read as columns.
+    #[serde(skip)]
+    pub columns: Vec<String>,
 }
 
 impl Default for Idx {
@@ -71,6 +75,7 @@ impl Default for Idx {
             flip: false,
             held_out: 10,
             levels: None,
+            columns: Vec::new(),
         }
     }
 }
@@ -81,7 +86,8 @@ impl Source for Idx {
             return Err(pixels::wrong_channels(found));
         }
         let (images, labels, whole) = self.files(split)?;
-        let set = self.read(&images, labels.as_deref())?;
+        let mut set = self.read(&images, labels.as_deref())?;
+        set.columns = self.read_columns(&set, whole)?;
         let set = if whole { part(set, split, self.held_out)? } else { set };
         set.with_levels(self.levels)
     }
@@ -124,6 +130,30 @@ impl Idx {
                 .with_remedy("set `path = \"mnist\"`, a folder with the four files of MNIST, or `images = \"file\"`")),
             (Some(path), None, None) => standard_files(path, split).map_err(|error| error.with_field("path")),
         }
+    }
+
+    /// Further files of labels, by their names.
+    fn read_columns(&self, set: &Images, whole: bool) -> Result<Columns, Error> {
+        let mut columns = Columns::default();
+        for name in &self.columns {
+            if !whole {
+                return Err(Error::invalid(format!(
+                    "a condition names the column `{name}`, and IDX files have columns if `images` is set: each is a file of labels"
+                ))
+                .with_remedy("set `images`, and the path of a file of labels as `column` of the condition"));
+            }
+            let file = match &self.path {
+                Some(folder) => find(folder.join(name))?,
+                None => find(name)?,
+            };
+            let (sizes, bytes) = read_idx(&file)?;
+            if sizes[..] != [set.len()] {
+                let wanted = format!("1 ({} labels, one per image)", set.len());
+                return Err(dimensions(&file, &sizes, &wanted).with_remedy("give a file of labels of these images"));
+            }
+            columns = columns.with(name, bytes.into_iter().map(|byte| Cell::Number(byte.into())).collect());
+        }
+        Ok(columns)
     }
 
     /// The field that names the file of images or labels.

@@ -8,7 +8,7 @@ use super::{
     labels::{labels, texts},
 };
 use crate::{
-    Background, Crop, Error, Filter, Images, Notes, Split, find,
+    Background, Columns, Crop, Error, Filter, Images, Notes, Split, find,
     limits::{MAX_ARRAY, MAX_ROWS},
     pixels::Prepare,
 };
@@ -66,6 +66,9 @@ pub struct Parquet {
     /// What is done with pictures that cannot be read: "refuse" lists them in an error, "skip" leaves them out. Default:
     /// "refuse".
     pub unreadable: Unreadable,
+    /// Names of further columns that are read beside the pictures.
+    #[serde(skip)]
+    pub columns: Vec<String>,
 }
 
 impl Default for Parquet {
@@ -85,6 +88,7 @@ impl Default for Parquet {
             held_out: 10,
             levels: None,
             unreadable: Unreadable::Refuse,
+            columns: vec![],
         }
     }
 }
@@ -162,6 +166,7 @@ impl Parquet {
     fn read(&self, prepare: &Prepare, split: Split) -> Result<Images, Error> {
         let (path, Parts { own: files, other, whole, mut notes }) = self.files(split)?;
         let (mut rows, mut found, mut names) = (Vec::new(), Labels::default(), self.classes.clone());
+        let mut columns = Columns::default();
         let field = if self.classes.is_empty() { "label" } else { "classes" };
         let (mut count, mut stored) = (0u64, 0u64);
         for (n, file) in files.iter().enumerate() {
@@ -179,6 +184,7 @@ impl Parquet {
                 }
                 found.extend(here).map_err(|problem| Error::format(file, problem).with_field("label"))?;
             }
+            columns.append(table.columns(&self.columns)?);
             rows.extend(pictures.into_iter().enumerate().map(|(row, bytes)| Row { bytes, file: n, row }));
         }
         if rows.is_empty() {
@@ -215,6 +221,9 @@ impl Parquet {
             images = images.with_labels(labels, classes)?;
         }
         images.notes = notes;
+        let kept: Vec<usize> = (0..rows.len()).filter(|at| skipped.binary_search(at).is_err()).collect();
+        let folder = if path.is_dir() { &path } else { path.parent().unwrap_or(Path::new("")) };
+        images.columns = columns.select(&kept).in_folder(folder);
         if whole {
             images = part(images, split, self.held_out)?;
         }

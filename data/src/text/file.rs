@@ -1,6 +1,6 @@
 //! Files of text, plain or gzipped: their lines.
 use super::encoding;
-use crate::{Error, limits};
+use crate::{Cell, Error, limits};
 use std::path::Path;
 
 /// The text of a sample, and the line of the file in which it starts, from 1.
@@ -8,6 +8,8 @@ use std::path::Path;
 pub(crate) struct Piece {
     pub line: usize,
     pub text: String,
+    /// Cells of other columns in the same row.
+    pub cells: Vec<Cell>,
 }
 
 /// The whole text of a file, without byte order marks. A carriage return without a line feed after it is a line end.
@@ -36,5 +38,5 @@ fn line_ends(text: String) -> String {
 /// The nonempty lines.
 pub(super) fn lines(whole: &str) -> Vec<Piece> {
     let pieces = whole.lines().enumerate().filter(|(_, text)| !text.is_empty());
-    pieces.map(|(i, text)| Piece { line: i + 1, text: text.to_owned() }).collect()
+    pieces.map(|(i, text)| Piece { line: i + 1, text: text.to_owned(), cells: vec![] }).collect()
 }

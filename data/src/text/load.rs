@@ -7,7 +7,7 @@ use super::{
     texts::Texts,
     vocabulary::{self, Bpe, Vocabulary},
 };
-use crate::{Error, Split, find, limits};
+use crate::{Cell, Columns, Error, Split, find, limits};
 use std::{
     io::{Read, Seek, SeekFrom},
     path::Path,
@@ -65,14 +65,19 @@ impl Text {
         if self.sample == Sample::Line && self.length.is_none() {
             outlier(&[(&path, &learned, &rows), (held_path, &held, &held_rows)])?;
         }
+        let cells = |pieces: &[Piece]| pieces.iter().map(|piece| piece.cells.clone()).collect::<Vec<_>>();
+        let (cells, held_cells) = (cells(&learned), cells(&held));
         let (learned, held) = (rows, held_rows);
         let ends = self.sample == Sample::Line;
         let longest = learned.iter().chain(&held).map(Vec::len).max().unwrap_or(0);
         let length = self.length.unwrap_or(if ends { longest + 1 } else { WINDOW });
         let codec = Codec { vocabulary, ends, length };
-        let held =
-            if held.is_empty() { None } else { Some(self.serve(held_path, &codec, held, longest, Split::Test)?) };
-        Ok((self.serve(&path, &codec, learned, longest, Split::Train)?, held))
+        let held = if held.is_empty() {
+            None
+        } else {
+            Some(self.serve(held_path, &codec, held, held_cells, longest, Split::Test)?)
+        };
+        Ok((self.serve(&path, &codec, learned, cells, longest, Split::Train)?, held))
     }
 
     /// About how many bytes of host memory [`load`](Text::load) takes at most, from the sizes of the files alone.
@@ -121,6 +126,10 @@ impl Text {
             let problem = "makes each cell a sample and cannot be used with `sample = \"window\"`";
             return invalid("column", problem, "leave out one of the two");
         }
+        if !self.columns.is_empty() && self.column.is_none() {
+            let problem = "is not set, and conditions name columns of a table, as CSV or JSON Lines";
+            return invalid("column", problem, "set `column` to the column of the samples");
+        }
         if self.tokens == Tokens::Bpe && self.vocabulary > MAX_CATEGORIES {
             let problem = format!("must be {MAX_CATEGORIES} or less, got {}", self.vocabulary);
             return invalid("vocabulary", &problem, "set 1024 or 4096 for a text of a few megabytes");
@@ -138,9 +147,9 @@ impl Text {
         }
         let kind = table::of(path, &whole);
         let pieces = match (&self.column, self.sample) {
-            (Some(column), _) => table::column(path, &whole, column, kind)?,
+            (Some(column), _) => table::column(path, &whole, column, &self.columns, kind)?,
             (None, Sample::Line) if kind.is_none() => file::lines(&whole),
-            (None, Sample::Window) if kind.is_none() => vec![Piece { line: 1, text: whole }],
+            (None, Sample::Window) if kind.is_none() => vec![Piece { line: 1, text: whole, cells: vec![] }],
             _ => return Err(table::column_needed(path, &whole, kind.expect("the cases without one are above"))),
         };
         match pieces.is_empty() || empty {
@@ -163,7 +172,7 @@ impl Text {
             }
             let (learned, held) = text.split_at(at);
             let line = 1 + learned.matches('\n').count();
-            let piece = |line, text: &str| vec![Piece { line, text: text.to_owned() }];
+            let piece = |line, text: &str| vec![Piece { line, text: text.to_owned(), cells: vec![] }];
             return Ok((piece(1, learned), piece(line, held)));
         }
         let held = pieces.len() / n;
@@ -189,6 +198,7 @@ impl Text {
         path: &Path,
         codec: &Codec,
         mut pieces: Vec<Vec<u32>>,
+        mut cells: Vec<Vec<Cell>>,
         longest: usize,
         split: Split,
     ) -> Result<Texts, Error> {
@@ -224,13 +234,20 @@ impl Text {
                 return error(problem, remedy);
             }
             TooLong::Truncate => pieces.iter_mut().for_each(|piece| piece.truncate(length)),
-            TooLong::Skip => pieces.retain(|piece| piece.len() <= length),
+            TooLong::Skip => {
+                let kept: Vec<bool> = pieces.iter().map(|piece| piece.len() <= length).collect();
+                let mut keep = kept.iter();
+                pieces.retain(|_| *keep.next().expect("one per piece"));
+                let mut keep = kept.iter();
+                cells.retain(|_| *keep.next().expect("one per piece"));
+            }
         }
         if pieces.is_empty() {
             let remedy = format!("set a greater `length`, as {}, or `too_long = \"truncate\"`", longest + 1);
             return error(format!("has no samples of at most `length = {length}` tokens in its {part} part"), remedy);
         }
-        Ok(Texts::lines(codec.clone(), &pieces))
+        Ok(Texts::lines(codec.clone(), &pieces)
+            .with_columns(Columns::of_rows(&self.columns, &cells).in_folder(path.parent().unwrap_or(Path::new("")))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables of text: CSV with one of four delimiters, and JSON Lines.
 use super::file::Piece;
-use crate::{Error, error::list};
+use crate::{Cell, Error, error::list};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -9,7 +9,7 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The table that a file holds, by its name or its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(crate) enum Table {
     /// CSV.
     Csv,
     /// One JSON object per line.
@@ -41,12 +41,46 @@ pub(super) fn column_needed(path: &Path, whole: &str, table: Table) -> Error {
         .with_remedy(format!("set `column = {likely:?}`, or another of them"))
 }
 
-/// The nonempty cells of a column.
-pub(super) fn column(path: &Path, whole: &str, wanted: &str, table: Option<Table>) -> Result<Vec<Piece>, Error> {
+/// The nonempty cells of a column, with the cells of other columns in the same rows.
+pub(super) fn column(
+    path: &Path,
+    whole: &str,
+    wanted: &str,
+    others: &[String],
+    table: Option<Table>,
+) -> Result<Vec<Piece>, Error> {
+    let names: Vec<&str> = std::iter::once(wanted).chain(others.iter().map(String::as_str)).collect();
+    let rows = rows(path, whole, &names, table)?.into_iter();
+    let piece = |(line, mut cells): (usize, Vec<Cell>)| match cells.remove(0) {
+        Cell::Missing => None,
+        Cell::Text(text) => Some(Ok(Piece { line, text, cells })),
+        _ => {
+            let problem =
+                format!("is not a file of JSON objects with texts: line {line} has a `{wanted}` that is not a text");
+            Some(Err(Error::format(path, problem).with_remedy("correct that line, or write one object per line")))
+        }
+    };
+    rows.filter_map(piece).collect()
+}
+
+/// The cells of columns, row by row, with the line in which each row starts. Cells of the first column are as they are; in
+/// the others, those of spaces alone are missing.
+pub(crate) fn rows(
+    path: &Path,
+    whole: &str,
+    wanted: &[&str],
+    table: Option<Table>,
+) -> Result<Vec<(usize, Vec<Cell>)>, Error> {
     match table {
         Some(Table::Json) => json(path, whole, wanted),
         _ => csv(path, whole, wanted),
     }
+}
+
+/// The table of a file of this name and these contents, and its rows: [`rows`].
+pub(crate) fn read(path: &Path, wanted: &[&str]) -> Result<Vec<(usize, Vec<Cell>)>, Error> {
+    let whole = super::file::text(path)?;
+    rows(path, &whole, wanted, of(path, &whole))
 }
 
 fn missing(path: &Path, wanted: &str, names: &[String]) -> Error {
@@ -72,8 +106,8 @@ fn delimiter(whole: &str, wanted: Option<&str>) -> u8 {
     DELIMITERS[headers.iter().position(has).or_else(most).unwrap_or(0)]
 }
 
-fn csv(path: &Path, whole: &str, wanted: &str) -> Result<Vec<Piece>, Error> {
-    let delimiter = delimiter(whole, Some(wanted));
+fn csv(path: &Path, whole: &str, wanted: &[&str]) -> Result<Vec<(usize, Vec<Cell>)>, Error> {
+    let delimiter = delimiter(whole, wanted.first().copied());
     quotes(path, whole, delimiter)?;
     let wrong = |problem: String| {
         Error::format(path, problem)
@@ -82,23 +116,26 @@ fn csv(path: &Path, whole: &str, wanted: &str) -> Result<Vec<Piece>, Error> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(whole.as_bytes());
     let unreadable = |error: csv::Error| wrong(format!("is not a valid CSV table: {error}"));
     let names: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
-    let places: Vec<usize> = (0..names.len()).filter(|&place| names[place] == wanted).collect();
-    let place = match places[..] {
-        [] => return Err(missing(path, wanted, &names)),
-        [place] => place,
-        [first, second, ..] => {
-            let problem = format!(
-                "has {} columns with the name `{wanted}`, number {} and number {} of them",
-                places.len(),
-                first + 1,
-                second + 1
-            );
-            return Err(Error::format(path, problem)
-                .with_field("column")
-                .with_remedy("give every column a name of its own"));
+    let mut places = vec![];
+    for wanted in wanted {
+        let found: Vec<usize> = (0..names.len()).filter(|&place| names[place] == *wanted).collect();
+        match found[..] {
+            [] => return Err(missing(path, wanted, &names)),
+            [place] => places.push(place),
+            [first, second, ..] => {
+                let problem = format!(
+                    "has {} columns with the name `{wanted}`, number {} and number {} of them",
+                    found.len(),
+                    first + 1,
+                    second + 1
+                );
+                return Err(Error::format(path, problem)
+                    .with_field("column")
+                    .with_remedy("give every column a name of its own"));
+            }
         }
-    };
-    let mut pieces = vec![];
+    }
+    let mut rows = vec![];
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         let line = record.position().map_or(0, |at| at.line() as usize);
@@ -110,12 +147,14 @@ fn csv(path: &Path, whole: &str, wanted: &str) -> Result<Vec<Piece>, Error> {
                 names.len()
             )));
         }
-        let text = record[place].to_owned();
-        if !text.is_empty() {
-            pieces.push(Piece { line, text });
-        }
+        let cell = |(i, place): (usize, &usize)| match &record[*place] {
+            "" => Cell::Missing,
+            text if i == 0 => Cell::Text(text.to_owned()),
+            text => Cell::of_text(text),
+        };
+        rows.push((line, places.iter().enumerate().map(cell).collect()));
     }
-    Ok(pieces)
+    Ok(rows)
 }
 
 /// Checks that every quoted cell ends, and that a delimiter or a line end comes after it: a quote that is not closed would
@@ -176,24 +215,30 @@ fn keys(whole: &str) -> Vec<String> {
     first.map(|object| object.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn json(path: &Path, whole: &str, wanted: &str) -> Result<Vec<Piece>, Error> {
+fn json(path: &Path, whole: &str, wanted: &[&str]) -> Result<Vec<(usize, Vec<Cell>)>, Error> {
     let wrong = |line: usize, problem: String| {
         Error::format(path, format!("is not a file of JSON objects with texts: line {line} {problem}"))
             .with_remedy("correct that line, or write one object per line")
     };
-    let mut pieces = vec![];
+    let mut rows = vec![];
     for (i, text) in whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line = i + 1;
         let object: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| wrong(line, format!("cannot be read ({error})")))?;
-        match object.get(wanted) {
-            Some(Value::String(text)) if text.is_empty() => {}
-            Some(Value::String(text)) => pieces.push(Piece { line, text: text.clone() }),
-            Some(Value::Null) => {}
-            Some(_) => return Err(wrong(line, format!("has a `{wanted}` that is not a text"))),
-            None if pieces.is_empty() => return Err(missing(path, wanted, &keys(whole)).with_field("column")),
-            None => return Err(wrong(line, format!("does not have the key `{wanted}`"))),
+        let mut cells = vec![];
+        for wanted in wanted {
+            cells.push(match object.get(*wanted) {
+                Some(Value::String(text)) if text.is_empty() => Cell::Missing,
+                Some(Value::String(text)) => Cell::Text(text.clone()),
+                Some(Value::Null) => Cell::Missing,
+                Some(Value::Number(number)) => number.as_f64().map_or(Cell::Missing, Cell::Number),
+                Some(Value::Bool(truth)) if !cells.is_empty() => Cell::Text(truth.to_string()),
+                Some(_) => return Err(wrong(line, format!("has a `{wanted}` that is not a text"))),
+                None if rows.is_empty() => return Err(missing(path, wanted, &keys(whole)).with_field("column")),
+                None => return Err(wrong(line, format!("does not have the key `{wanted}`"))),
+            });
         }
+        rows.push((line, cells));
     }
-    Ok(pieces)
+    Ok(rows)
 }

@@ -1,11 +1,14 @@
 //! Sets of tokenized text in memory.
 use super::codec::Codec;
+use crate::Columns;
 
 /// One part of a text, tokenized, in host memory, served as samples of a fixed length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Texts {
     /// The encoding of the samples.
     pub codec: Codec,
+    /// Columns beside the samples.
+    pub columns: Columns,
     tokens: Vec<u32>,
     rows: Rows,
 }
@@ -27,12 +30,17 @@ impl Texts {
             end
         });
         let rows = Rows::Lines(ends.collect());
-        Self { codec, tokens: lines.concat(), rows }
+        Self { codec, columns: Columns::default(), tokens: lines.concat(), rows }
     }
 
     /// A set with one sample per window of a text of at least one window.
     pub(super) fn windows(codec: Codec, tokens: Vec<u32>, stride: usize) -> Self {
-        Self { codec, tokens, rows: Rows::Windows { stride } }
+        Self { codec, columns: Columns::default(), tokens, rows: Rows::Windows { stride } }
+    }
+
+    /// The set with columns beside its samples.
+    pub(super) fn with_columns(self, columns: Columns) -> Self {
+        Self { columns, ..self }
     }
 
     /// The number of samples.

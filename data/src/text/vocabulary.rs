@@ -248,6 +248,8 @@ impl Bpe {
         let vocabulary: Vec<(String, u32)> = known.into_iter().collect();
         let model = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<tokenizers::models::bpe::Vocab>(), pairs)
+            // A cache would be the thread's, and stay when the vocabulary is dropped.
+            .cache_capacity(0)
             .build()
             .map_err(|e| e.to_string())?;
         let mut tokenizer = Tokenizer::new(model);

@@ -6,6 +6,7 @@ mod files;
 mod folders;
 mod images;
 mod kinds;
+mod parts;
 mod pictures;
 mod real;
 mod text;

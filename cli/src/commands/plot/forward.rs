@@ -171,7 +171,12 @@ impl Forward<'_> {
             ),
         };
         let size = [picture.width, picture.height];
-        let title = format!("From data to noise under the schedule {}", self.name);
+        let noise = match self.kind {
+            Kind::Gaussian => "Gaussian",
+            Kind::Uniform => "uniform",
+            Kind::Absorbing => "absorbing",
+        };
+        let title = format!("From data to {noise} noise under the schedule {}", self.name);
         let mut figures =
             vec![gallery::forward_strip(&title, size, &strip), gallery::forward_slider(size, counted, &slides, limit)];
         if let Some(steps) = steps {

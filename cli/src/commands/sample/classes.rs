@@ -105,7 +105,7 @@ fn unnamed(facts: &Facts, text: &str) -> Result<Option<u32>> {
     }
     let meant = if number.is_some() { ".".into() } else { messages::meant(text, &facts.classes) };
     refused(format!(
-        "there is no such class{meant} The model has {}, or `none` for unconditional samples.",
+        "the model has no class of that name{meant} Give one of {}, or `none` for unconditional samples.",
         few(&facts.classes)
     ))
 }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(given(&months, &["12", "01"]), [3, 0, 3, 0, 3, 0]);
         // No class has the number 0, and an index it is not.
         assert!(
-            refused(&months, "0").contains("there is no such class. The model has `1`, `10`"),
+            refused(&months, "0").contains("the model has no class of that name. Give one of `1`, `10`"),
             "{}",
             refused(&months, "0")
         );
@@ -164,9 +164,9 @@ mod tests {
         let animals = facts(&["cat", "dog"]);
         assert_eq!(given(&animals, &["dog,0"]), [1, 0, 1, 0, 1, 0]);
         assert_eq!(given(&animals, &[" dog , cat"]), [1, 0, 1, 0, 1, 0]);
-        assert!(refused(&animals, "2").contains("there is no such class"));
+        assert!(refused(&animals, "2").contains("the model has no class of that name"));
         assert!(refused(&animals, "dgo").contains("did you mean `dog`?"));
-        assert!(refused(&animals, "").contains("there is no such class"));
+        assert!(refused(&animals, "").contains("the model has no class of that name"));
         assert!(refused(&facts(&[]), "cat").contains("data without classes"));
     }
 

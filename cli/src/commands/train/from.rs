@@ -1,6 +1,7 @@
 //! Fine-tuning: a new run that begins with the weights of another.
 use crate::{
     commands::sample::Opened,
+    data::Facts,
     dyn_model::DynTrainer,
     messages,
     output::console::note,
@@ -41,6 +42,18 @@ where
             messages::classes(new.classes.len())
         );
         return Err(Error::invalid(problem).with_remedy("use data with as many classes, or train from the start"));
+    }
+    let named = |facts: &Facts| -> Vec<String> {
+        facts.specs().iter().map(|spec| format!("`{}` ({})", spec.name, spec.kind.describe())).collect()
+    };
+    if named(old) != named(new) {
+        let list = |names: Vec<String>| if names.is_empty() { "none".into() } else { names.join(", ") };
+        let problem = format!(
+            "the weights of {place} are for the conditions {}, and the data have {}",
+            list(named(old)),
+            list(named(new))
+        );
+        return Err(Error::invalid(problem).with_remedy("give the data the same conditions, or train from the start"));
     }
     let mut state = trainer.checkpoint();
     let weights = Checkpoint::load_weights(&from.weights, &state.weights, device)?;

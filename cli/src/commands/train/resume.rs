@@ -94,7 +94,7 @@ where
                 folder.typed()
             )));
         }
-        self.tell("there is no checkpoint yet; starting from step 1");
+        self.tell("the run has no checkpoint; training starts from step 1");
         Ok(Resumed::default())
     }
 

@@ -1,6 +1,6 @@
 //! A table in a Parquet file: its columns of pictures and labels.
 use crate::{
-    Error,
+    Cell, Columns, Error,
     contained::contained,
     error::list,
     kind,
@@ -10,7 +10,7 @@ use crate::{
 use parquet::{
     basic::{Compression, Type as Physical},
     column::reader::get_typed_column_reader,
-    data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
+    data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type},
     errors::ParquetError,
     file::{
         metadata::{ColumnChunkMetaData, RowGroupMetaData},
@@ -210,6 +210,52 @@ impl<'a> Table<'a> {
                 ));
             }
         })
+    }
+
+    /// The cells of columns of numbers, texts and pictures.
+    pub fn columns(&self, names: &[String]) -> Result<Columns, Error> {
+        let mut columns = Columns::default();
+        for name in names {
+            let (missing, remedy) = (["a value", "it is null"], "remove the row, or fill the value in");
+            let number = |x: f64| Cell::Number(x);
+            let cells: Vec<Cell> = match self.column(name).or_else(|| self.picture_column(name)) {
+                Some((at, Physical::INT64)) => {
+                    self.values::<Int64Type>(at, missing, remedy)?.into_iter().map(|x| number(x as f64)).collect()
+                }
+                Some((at, Physical::INT32)) => {
+                    self.values::<Int32Type>(at, missing, remedy)?.into_iter().map(|x| number(x.into())).collect()
+                }
+                Some((at, Physical::FLOAT)) => {
+                    self.values::<FloatType>(at, missing, remedy)?.into_iter().map(|x| number(x.into())).collect()
+                }
+                Some((at, Physical::DOUBLE)) => {
+                    self.values::<DoubleType>(at, missing, remedy)?.into_iter().map(number).collect()
+                }
+                Some((at, Physical::BOOLEAN)) => {
+                    let values = self.values::<BoolType>(at, missing, remedy)?;
+                    values.into_iter().map(|x| Cell::Text(x.to_string())).collect()
+                }
+                Some((at, Physical::BYTE_ARRAY)) => {
+                    let values = self.values::<ByteArrayType>(at, missing, remedy)?;
+                    let cell = |x: ByteArray| match std::str::from_utf8(x.data()) {
+                        Ok(text) => Cell::of_text(text),
+                        Err(_) => Cell::Bytes(x.data().to_vec()),
+                    };
+                    values.into_iter().map(cell).collect()
+                }
+                _ => {
+                    let columns = self.reader.metadata().file_metadata().schema_descr().columns();
+                    let found: Vec<String> = columns.iter().map(|column| column.path().string()).collect();
+                    let problem =
+                        format!("does not have a column `{name}`, which a condition names, only {}", list(&found));
+                    return Err(
+                        Error::format(self.file, problem).with_remedy("set `column` of the condition to one of these")
+                    );
+                }
+            };
+            columns = columns.with(name, cells);
+        }
+        Ok(columns)
     }
 
     /// All values of a column; a null is an error.

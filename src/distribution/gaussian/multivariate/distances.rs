@@ -1,7 +1,7 @@
 //! Divergence and distance of two normals.
 use super::{MultivariateNormal, Result};
 use crate::distribution::gaussian::covariance::{Covariance, Root, factor};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 impl MultivariateNormal {
     /// `KL(p ‖ q) = ½ (tr(Σ_q⁻¹ Σ_p) + (μ_q − μ_p)ᵀ Σ_q⁻¹ (μ_q − μ_p) − d + ln |Σ_q| − ln |Σ_p|)` in nats, 0 or more.
@@ -26,10 +26,37 @@ impl MultivariateNormal {
             };
             return Ok(0.5 * (apart + (0..self.dim()).map(term).sum::<f64>()));
         }
-        let sigma = self.covariance.matrix();
-        let trace: f64 = (0..self.dim()).map(|j| q.solve(&sigma.column(j).into_owned())[j]).sum();
+        // Where a low rank is lost in rounding, from a root R Rᵀ = Σ_p and without writing Σ out: tr(Σ_q⁻¹ R Rᵀ).
+        let trace: f64 = self.root_columns().iter().map(|column| q.square(column)).sum();
+        let apart = q.square(&(&self.mean - &q.mean));
         let logs = q.log_determinant() - self.log_determinant();
         Ok((0.5 * (trace + apart - self.dim() as f64 + logs)).max(0.0))
+    }
+
+    /// The columns of a matrix R with R Rᵀ = Σ.
+    fn root_columns(&self) -> Vec<DVector<f64>> {
+        let columns = |of: &DMatrix<f64>| of.column_iter().map(|column| column.into_owned()).collect::<Vec<_>>();
+        match (&self.covariance, self.lower()) {
+            (_, Some(root)) => columns(&root),
+            (Covariance::LowRank { factor, diagonal }, None) => {
+                [columns(factor), columns(&DMatrix::from_diagonal(&diagonal.map(f64::sqrt)))].concat()
+            }
+            (_, None) => unreachable!("only a low rank is lost in rounding"),
+        }
+    }
+
+    /// vᵀ Σ⁻¹ v: of `Σ = F Fᵀ + D` the least `|u|² + |D^−½ (v − F u)|²` over u, by orthogonal factors, so that nothing cancels.
+    fn square(&self, v: &DVector<f64>) -> f64 {
+        let Covariance::LowRank { factor, diagonal } = &self.covariance else { return self.distance(v).powi(2) };
+        let (d, shared) = factor.shape();
+        let tall = DMatrix::from_fn(d + shared, shared, |i, j| {
+            if i < d { factor[(i, j)] / diagonal[i].sqrt() } else { f64::from(i - d == j) }
+        });
+        let goal = DVector::from_fn(d + shared, |i, _| if i < d { v[i] / diagonal[i].sqrt() } else { 0.0 });
+        let q = tall.qr().q();
+        let rest = &goal - &q * q.tr_mul(&goal);
+        // Once more, for what rounding left of it.
+        (&rest - &q * q.tr_mul(&rest)).norm_squared()
     }
 
     /// L with L Lᵀ = Σ, lower triangular; `None` if a low rank is lost in rounding where Σ is written out.
