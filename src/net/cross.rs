@@ -63,17 +63,10 @@ impl CrossAttention {
         rate: f64,
         rng: &mut Option<Rng>,
     ) -> Tensor<3> {
-        let ([batch, places, width], [_, tokens], heads) = (x.dims(), padding.dims(), self.heads);
-        let part = |x: Tensor<3>, n: usize| x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2);
+        let ([batch, tokens], [_, _, width]) = (padding.dims(), x.dims());
         let linear = |x: Tensor<3>, layer: &Linear| ops::linear(x, layer.weight.val(), Some(layer.bias.val()));
-        let q = part(linear(x, &self.q) * ((width / heads) as f64).powf(-0.5), places);
-        let kv: Tensor<3> = keys.into_iter().next().expect("keys and values").reshape([batch, tokens, 2 * width]);
-        let [k, v]: [Tensor<3>; 2] = kv.chunk(2, 2).try_into().expect("keys and values");
-        let scores = q.matmul(part(k, tokens).swap_dims(2, 3));
-        let padding = padding.clone().reshape([batch, 1, 1, tokens]).expand([batch, heads, places, tokens]);
-        // The exponential of such a score is exactly zero.
-        let scores = ops::softmax(scores.mask_fill(padding, -1e9));
-        let y = scores.matmul(part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width]);
+        let keys = keys.into_iter().next().expect("keys and values").reshape([batch, tokens, 2 * width]);
+        let y = ops::cross_attention(linear(x, &self.q), keys, padding.clone(), self.heads);
         dropout(linear(y, &self.out), rate, rng)
     }
 }

@@ -3,7 +3,8 @@ use crate::common::*;
 use burn::{
     module::Module,
     tensor::{
-        Device,
+        Bool, DType, Device, Tensor, TensorData,
+        activation::softmax,
         module::{conv1d, conv3d},
         ops::ConvOptions,
     },
@@ -21,6 +22,7 @@ use tweedie::{
     schedule::Cosine,
     train::Train,
 };
+use tweedie_kernels::ops;
 
 fn specs(axes: usize) -> Vec<ConditionSpec> {
     vec![
@@ -299,4 +301,39 @@ fn the_magnitude_preserving_net_learns() {
     let losses: Vec<f64> = model.train(&data, Simple {}, settings).unwrap().map(|step| step.unwrap().loss).collect();
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     assert!(mean(&losses[150..]) < 0.5 * mean(&losses[..5]), "{} → {}", mean(&losses[..5]), mean(&losses[150..]));
+}
+
+/// The fused cross-attention is that of its formula, with gradients, whichever tokens are padding; padding has no effect.
+#[test]
+fn cross_attention_is_that_of_its_formula() {
+    let (batch, places, tokens, heads, width) = (3, 7, 6, 2, 10);
+    let padding = [[false; 6], [false, true, false, true, false, false], [false, false, true, true, true, true]];
+    let run = |fused: bool, scale: f32| {
+        let device = device().autodiff();
+        let leaf = |name: &str, shape: [usize; 3]| {
+            Tensor::<3>::from_data(normal(name, shape).into_data(), (&device, DType::F32)).require_grad()
+        };
+        let (q, kv) = (leaf("q", [batch, places, width]), leaf("kv", [batch, tokens, 2 * width]));
+        let mask = Tensor::<2, Bool>::from_data(TensorData::new(padding.concat(), [batch, tokens]), &device);
+        // Padding is multiplied.
+        let spread = mask.clone().float().mul_scalar(scale - 1.0).add_scalar(1.0).reshape([batch, tokens, 1]);
+        let scaled = kv.clone() * spread;
+        let y = if fused {
+            ops::cross_attention(q.clone(), scaled, mask, heads)
+        } else {
+            let part = |x: Tensor<3>, n: usize| x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2);
+            let [k, v]: [Tensor<3>; 2] = scaled.chunk(2, 2).try_into().unwrap();
+            let scores = part(q.clone(), places).matmul(part(k, tokens).swap_dims(2, 3)) / (5.0_f64).sqrt();
+            let mask = mask.reshape([batch, 1, 1, tokens]).expand([batch, heads, places, tokens]);
+            let p = softmax(scores.mask_fill(mask, -1e9), 3);
+            p.matmul(part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width])
+        };
+        let weights = Tensor::from_data(normal("w", [batch, places, width]).into_data(), (&device, DType::F32));
+        let gradients = (y.clone() * weights).sum().backward();
+        [y.inner(), q.grad(&gradients).unwrap(), kv.grad(&gradients).unwrap()]
+    };
+    for (fused, formula) in run(true, 1.0).into_iter().zip(run(false, 1.0)) {
+        assert!(gap(fused, formula) < 2e-6);
+    }
+    assert_eq!(run(true, 1.0).map(bits)[..2], run(true, 50.0).map(bits)[..2]);
 }
