@@ -32,10 +32,10 @@ pub const DEPENDS_ON_T: &str = "output depends on t";
 ///
 /// ```
 /// use burn::tensor::{DType, Device};
-/// use tweedie::{Rng, laws, net::{Classes, MlpConfig}};
+/// use tweedie::{Rng, condition::Conditions, laws, net::MlpConfig};
 /// let net = MlpConfig::new(2).with_num_classes(3).init(&Rng::new(0), &Device::flex())?;
 /// let z = Rng::new(1).normal_tensor([4, 2], &Device::flex(), DType::F32);
-/// for check in laws::net(&net, &z, &Classes::from([0, 1, 2, 0]), [4, 2]) {
+/// for check in laws::net(&net, &z, &Conditions::classes([0, 1, 2, 0]), [4, 2]) {
 ///     assert!(check.holds(), "{check}");
 /// }
 /// # Ok::<(), tweedie::Error>(())

@@ -9,7 +9,7 @@ use tweedie::{
     loss::Simple,
     model::Model,
     net::MlpConfig,
-    noise::Gaussian,
+    noise::{Gaussian, Prediction},
     schedule::FlowMatching,
     train::{Checkpoint, Parameters, Train},
 };
@@ -27,8 +27,10 @@ impl File {
         let net = MlpConfig::new(2).with_hidden([4]).init(&Rng::new(0), &device).unwrap();
         let data = Samples::new((0..20).map(|i| i as f32 * 0.1).collect(), [10, 2]);
         let settings = Train { steps: 2, batch: 4, ..Train::default() };
-        let mut trainer =
-            Model::new(Gaussian::new(FlowMatching {}), net).unwrap().train(&data, Simple {}, settings).unwrap();
+        let mut trainer = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net)
+            .unwrap()
+            .train(&data, Simple {}, settings)
+            .unwrap();
         trainer.by_ref().for_each(|step| assert!(step.is_ok()));
         let path = std::env::temp_dir().join(format!("tweedie-damaged-{name}-{}.safetensors", std::process::id()));
         trainer.checkpoint().save(&path, &[]).unwrap();
@@ -127,7 +129,7 @@ fn a_header_that_does_not_describe_its_bytes_is_refused() {
     let name = file.like.to_host()[0].0.to_owned();
     let huge = u64::MAX;
     for (key, value) in [
-        ("shape", json!([1 << 40, 1 << 40])),
+        ("shape", json!([1u64 << 40, 1u64 << 40])),
         ("shape", json!([huge])),
         ("shape", json!([])),
         ("shape", json!([-1])),

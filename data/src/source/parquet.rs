@@ -1,4 +1,5 @@
 //! Parquet tables of pictures in the layout of Hugging Face.
+mod pages;
 mod table;
 
 use super::{

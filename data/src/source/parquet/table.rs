@@ -1,4 +1,5 @@
 //! A table in a Parquet file: its columns of pictures and labels.
+use super::pages;
 use crate::{
     Cell, Columns, Error,
     contained::contained,
@@ -136,7 +137,10 @@ impl<'a> Table<'a> {
         let (at, _) = self.picture_column(name)?;
         let read = || {
             let group = self.reader.get_row_group(0).ok()?;
-            let mut reader = get_typed_column_reader::<ByteArrayType>(group.get_column_reader(at).ok()?);
+            if pages::too_large(self.file, group.metadata().columns().get(at)?).is_some() {
+                return None;
+            }
+            let mut reader = get_typed_column_reader::<ByteArrayType>(pages::column(&*group, at).ok()?);
             let (mut levels, mut values) = (Vec::new(), Vec::new());
             reader.read_records(1, Some(&mut levels), None, &mut values).ok()?;
             Some(values)
@@ -286,10 +290,14 @@ impl<'a> Table<'a> {
             let problem = format!("has a column `{name}` that is compressed with LZO, which is not supported");
             return Err(Error::format(self.file, problem).with_remedy("write it again with Zstandard or Snappy"));
         }
+        let mut chunks = self.reader.metadata().row_groups().iter().filter_map(|group| group.columns().get(column));
+        if let Some(reason) = chunks.find_map(|chunk| pages::too_large(self.file, chunk)) {
+            return Err(Error::unreadable(self.file, None, reason));
+        }
         let mut all = Vec::new();
         for group in 0..self.reader.num_row_groups() {
             let group = self.reader.get_row_group(group).map_err(fail)?;
-            let mut reader = get_typed_column_reader::<T>(group.get_column_reader(column).map_err(fail)?);
+            let mut reader = get_typed_column_reader::<T>(pages::column(&*group, column).map_err(fail)?);
             let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             let (mut levels, mut values, mut read) = (Vec::new(), Vec::new(), 0);
             while read < rows {
