@@ -8,7 +8,7 @@
 //! | [`Mlp`] | vectors `[batch, features]` | classes, vectors |
 //! | [`UNet`] | images `[batch, channels, h, w]`, signals (`UNet<3>`) and volumes (`UNet<5>`) | of every kind |
 //! | [`Dit`] | images `[batch, channels, h, w]` | of every kind |
-//! | [`Edm2`] | images `[batch, channels, h, w]` | classes, vectors, images, label maps |
+//! | [`Edm2`] | images `[batch, channels, h, w]` | classes, vectors |
 //! | [`Transformer`] | sequences `[batch, tokens, …]`, discrete or continuous | classes, vectors, tokens |
 //! | [`Pixels`] | images whose gray levels are categories | that of the net inside |
 //!

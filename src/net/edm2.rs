@@ -2,7 +2,7 @@
 use super::{
     Conditions, Net, Task,
     config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, extra_channels, split_class},
+    embed::{Embedders, check_conditions, split_class},
     recompute::part,
     unet::Resize,
 };
@@ -54,7 +54,7 @@ pub struct Edm2Config {
     #[doc(alias = "label_dim")]
     #[serde(skip)]
     pub num_classes: usize,
-    /// Conditions besides the class; of any kind but tokens.
+    /// Conditions besides the class: classes and vectors.
     #[serde(skip)]
     pub conditions: Vec<ConditionSpec>,
     /// Dropout probability inside the residual blocks in training.
@@ -164,7 +164,7 @@ impl Edm2Config {
             let problem = format!("must hold levels 0 (full resolution) to {last} of `channels`, got level {level}");
             return Err(Error::invalid(problem).with_field("attention"));
         }
-        check_conditions("edm2", &self.conditions, Some(2), false)?;
+        check_conditions("edm2", &self.conditions, None, false)?;
         check_positive(&[("blocks", self.blocks), ("head_channels", self.head_channels)])?;
         check_common(2, self.dropout, self.outputs)
     }
@@ -208,7 +208,7 @@ impl Edm2Config {
             decoder.push(Stage { resample, blocks });
         }
         // One channel more, which is one everywhere, in the place of biases.
-        let read = self.in_channels + extra_channels(&self.conditions) + 1;
+        let read = self.in_channels + 1;
         let rest = rng.stream("conditions");
         Ok(Edm2 {
             conditions: Embedders::new(self.num_classes, &self.conditions, cond_width, 0, &rest, device),
@@ -232,8 +232,8 @@ impl Edm2Config {
 ///
 /// Weights are normalized where they are used (weight normalization). The paper's code writes the normalized weights back before each
 /// step too, so that their learning rate does not depend on how far they have grown; here they grow, and the rate falls with them.
-/// Embeddings of vectors and of further classes are normalized and added like those of the class; images and label maps are
-/// concatenated to z along the channels. Images may have any size, as those of a [`UNet`](super::UNet).
+/// Embeddings of vectors and of further classes are normalized and added like those of the class. Images may have any size, as those of
+/// a [`UNet`](super::UNet).
 ///
 /// The time enters by cosines of 4 t, whose range is about that of the paper's `ln(σ)/4`, with fixed random frequencies.
 ///
@@ -321,7 +321,7 @@ impl Edm2 {
             x
         };
         let ones = Tensor::ones([batch, 1, h, w], (&z.device(), z.dtype()));
-        let mut x = self.first.forward(Tensor::cat(vec![self.conditions.concatenate(z, y), ones], 1), None);
+        let mut x = self.first.forward(Tensor::cat(vec![z, ones], 1), None);
         let mut skips = vec![x.clone()];
         for (level, stage) in self.encoder.iter().enumerate() {
             if let Some(block) = &stage.resample {

@@ -121,7 +121,7 @@ macro_rules! two_steps {
 }
 two_steps!(unet_plain "unet" false, unet_recomputed "unet" true, dit_plain "dit" false, dit_recomputed "dit" true);
 
-/// Gradient checkpointing takes less than half of the memory, and the counts of a footprint are within a factor of two.
+/// Gradient checkpointing takes less than two thirds of the memory, and the counts of a footprint are within a factor of two.
 #[test]
 fn gradient_checkpointing_saves_memory() {
     for net in ["unet", "dit"] {
@@ -132,7 +132,7 @@ fn gradient_checkpointing_saves_memory() {
         };
         let (without, with) = (measure("plain"), measure("recomputed"));
         println!("{net}: {:.0} MB without, {:.0} MB with", without / 1e6, with / 1e6);
-        assert!(with < 0.5 * without, "{net}: {with} bytes with, {without} without");
+        assert!(with < 0.66 * without, "{net}: {with} bytes with, {without} without");
         let (counted, less) = super::checkpointing::counted(net);
         for (counted, found) in [(counted, without), (less, with)] {
             assert!((0.5..2.0).contains(&(found / counted)), "{net}: {found} bytes, {counted} counted");

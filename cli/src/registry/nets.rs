@@ -13,8 +13,6 @@ use tweedie::{
 const GLOBAL: &[&str] = &["class", "vector"];
 /// Those, and tokens.
 const SEQUENCE: &[&str] = &["class", "vector", "tokens"];
-/// Those that are embedded with the time or concatenated to x_t.
-const CONCATENATED: &[&str] = &["class", "vector", "image", "label-map"];
 /// Conditions of every kind.
 const ALL: &[&str] = &["class", "vector", "tokens", "image", "label-map"];
 
@@ -80,7 +78,7 @@ impl NetConfig<4> for DitConfig {
 impl NetConfig<4> for Edm2Config {
     type Net = Edm2;
     fn condition_kinds(&self) -> &'static [&'static str] {
-        CONCATENATED
+        GLOBAL
     }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Edm2> {
         self.clone().fit(task).init(rng, device)

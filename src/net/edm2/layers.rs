@@ -5,7 +5,7 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::{DType, Device, Tensor},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use tweedie_kernels::ops;
 
@@ -22,9 +22,13 @@ pub(super) fn mp_sum<const D: usize>(a: Tensor<D>, b: Tensor<D>, t: f64) -> Tens
 
 /// Concatenates channels so that both parts contribute alike whatever their numbers: eq. 103 at t = ½.
 pub(super) fn mp_cat<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    let [n, m] = [a.dims()[1], b.dims()[1]].map(|n| n as f64);
-    let scale = ((n + m) / 2.0).sqrt();
-    Tensor::cat(vec![a * (scale / n.sqrt()), b * (scale / m.sqrt())], 1)
+    let [n, m] = [a.dims()[1], b.dims()[1]];
+    let scale = |own: usize| ((n + m) as f64 / (2 * own) as f64).sqrt() as f32;
+    let mut shape = [1; D];
+    shape[1] = n + m;
+    let scales = TensorData::new([vec![scale(n); n], vec![scale(m); m]].concat(), shape);
+    let scales = Tensor::from_data(scales, (&a.device(), a.dtype()));
+    Tensor::cat(vec![a, b], 1) * scales
 }
 
 /// Divides by the root mean square over one axis, with 1e-4 added: eq. 30 over channels (pixel norm), eq. 47 over weights.

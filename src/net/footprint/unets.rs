@@ -169,7 +169,7 @@ impl Edm2Config {
             let own = pixels * (from + 4.0 * inside + (9.0 + dropped) * to) + attention;
             all.part(pixels * to, |all| all.outputs(own, pixels * (2.0 * from + 4.0 * to) + attention));
         };
-        let read = data + extra_channels(&config.conditions) as f64 + 1.0;
+        let read = data + 1.0;
         all.parameters += 9.0 * read * first;
         all.outputs((read + first) * pixels(0), 0.0);
         let (mut from, mut skips) = (first, vec![(first, 0)]);
