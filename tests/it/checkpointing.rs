@@ -27,7 +27,7 @@ fn random(rows: usize) -> Conditions {
     specs().iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, random(spec)))
 }
 
-/// The bits of output and gradients in training, the gradient of x_t first.
+/// The bits of output and gradients in training, the gradient of x_t first: none if it holds indices of categories.
 fn bits_of<const D: usize, N: Net<D, Condition = Conditions>>(
     net: &N,
     z: &Tensor<D>,
@@ -39,7 +39,7 @@ fn bits_of<const D: usize, N: Net<D, Condition = Conditions>>(
     let output = net.forward_train(z.clone(), t, y, &Rng::new(11));
     let mut gradients = (output.clone() * output.clone()).mean().backward();
     let to_bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    let of_x = ("x_t".to_owned(), bits(z.grad(&gradients).unwrap()));
+    let of_x = ("x_t".to_owned(), z.grad(&gradients).map(bits).unwrap_or_default());
     let rest = Parameters::gradients(&net, &mut gradients);
     let rest = rest.to_host().into_iter().map(|(name, _, values)| (name.to_owned(), to_bits(values)));
     (bits(output.inner()), [of_x].into_iter().chain(rest).collect())
@@ -48,7 +48,7 @@ fn bits_of<const D: usize, N: Net<D, Condition = Conditions>>(
 fn same<const D: usize, N: Net<D, Condition = Conditions>>(net: N, z: Tensor<D>, y: &Conditions) {
     let net = moved(net);
     let (output, gradients) = bits_of(&net, &z, y);
-    assert!(gradients.len() > 10 && gradients.iter().all(|(_, bits)| bits.iter().any(|bits| bits << 1 != 0)));
+    assert!(gradients.len() > 10 && gradients[1..].iter().all(|(_, bits)| bits.iter().any(|bits| bits << 1 != 0)));
     let checkpointing = net.with_checkpointing(true).unwrap();
     let (other, recomputed) = bits_of(&checkpointing, &z, y);
     assert!(output == other, "the output differs");
