@@ -157,6 +157,7 @@ pub fn schedule(schedule: &dyn Schedule) -> Vec<Check> {
     }
     schedules::formula(schedule, &mut checks);
     schedules::beyond(schedule, &mut checks);
+    schedules::scales(schedule, &mut checks);
     let share = |t: f64| {
         let c = schedule.at(t);
         (c.alpha / c.alpha.hypot(c.sigma)).powi(2)

@@ -82,9 +82,9 @@ impl Columns {
         Self { columns, folder: None }
     }
 
-    /// Sets the folder that paths in the cells are relative to.
+    /// Sets the folder that paths in the cells are relative to; without columns there are no such.
     pub fn in_folder(self, folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()), ..self }
+        Self { folder: (!self.is_empty()).then(|| folder.into()), ..self }
     }
 
     /// The folder that paths in the cells are relative to.

@@ -141,10 +141,11 @@ pub fn strip(frames: &[f32], shape: [usize; 5], times: &[f64], layout: &Layout) 
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io).
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
-    write::atomic(path, |file| {
-        let (width, height) = picture.dimensions();
-        PngEncoder::new(file).write_image(picture, width, height, ExtendedColorType::Rgb8).map_err(io::Error::other)
-    })
+    // In memory first: the encoder would hide why a file cannot be written.
+    let (width, height) = picture.dimensions();
+    let mut bytes = Vec::new();
+    let encoded = PngEncoder::new(&mut bytes).write_image(picture, width, height, ExtendedColorType::Rgb8);
+    write::atomic(path, |file| encoded.map_err(io::Error::other).and_then(|()| file.write_all(&bytes)))
 }
 
 /// Images and the labels around them.

@@ -119,7 +119,10 @@ impl Mixture {
         let points: Vec<_> = self.components.iter().map(|component| component.at(z, c)).collect();
         let most = points.iter().fold(f64::NEG_INFINITY, |most, point| most.max(point.log));
         let near = most > FAR || points.len() == 1;
-        let weights: Vec<f64> = if near {
+        let weights: Vec<f64> = if points.len() == 1 {
+            // Of the only one the density may be beyond the numbers.
+            vec![1.0]
+        } else if near {
             points.iter().map(|point| if point.log == most { 1.0 } else { (point.log - most).exp() }).collect()
         } else {
             far_weights(&self.components.iter().collect::<Vec<_>>(), z, c)

@@ -1,6 +1,6 @@
 //! Laws of schedules and spacings beyond monotony and slopes.
 use super::Checks;
-use crate::schedule::Schedule;
+use crate::{Dual, schedule::Schedule};
 
 /// α² is the formula that the schedule declares, on the grid of a table or at a thousand times.
 pub(super) fn formula(schedule: &dyn Schedule, checks: &mut Checks) {
@@ -48,5 +48,22 @@ pub(super) fn beyond(schedule: &dyn Schedule, checks: &mut Checks) {
     for (log_snr, end) in [(first + 1.0, 0.0), (f64::INFINITY, 0.0), (last - 1.0, 1.0), (f64::NEG_INFINITY, 1.0)] {
         let off = (schedule.time_at_log_snr(log_snr) - end).abs();
         checks.note("a log-SNR that is not reached has the time of an end", format!("ln SNR = {log_snr}"), off, 1e-9);
+    }
+}
+
+/// The scales at a time are those of α and σ, computed by themselves.
+pub(super) fn scales(schedule: &dyn Schedule, checks: &mut Checks) {
+    for t in (1..100).map(|i| (f64::from(i) + 0.371) / 100.0) {
+        let (alpha, sigma, c) = (schedule.alpha(Dual::time(t)), schedule.sigma(Dual::time(t)), schedule.at(t));
+        for (own, wanted, name) in [
+            (c.alpha, alpha.value, "α"),
+            (c.sigma, sigma.value, "σ"),
+            (c.alpha_dot, alpha.slope, "α′"),
+            (c.sigma_dot, sigma.slope, "σ′"),
+            (c.variance_dot, 2.0 * sigma.value * sigma.slope, "(σ²)′"),
+        ] {
+            let off = (own - wanted).abs() / (1.0 + wanted.abs());
+            checks.note("the scales at a time are α, σ and their slopes", format!("{name} at t = {t:.4}"), off, 1e-6);
+        }
     }
 }

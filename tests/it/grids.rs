@@ -3,6 +3,7 @@ use crate::common::{all_hold, near};
 use tweedie::{
     Dual, Rng,
     distribution::gaussian::{Covariance, Density, MultivariateNormal, covariance_of},
+    exact::{ComponentCovariance, Mixture},
     laws,
     noise::Gaussian,
     sample::*,
@@ -36,6 +37,10 @@ fn grids_of_levels_visit_the_levels_of_their_formulas() {
     let grid = inner.on(edm).grid(n);
     let own: Vec<f64> = grid[..n].iter().map(|t| ratio(*t)).collect();
     let wanted: Vec<f64> = (0..n).map(|i| 0.01 * 5000f64.powf(1.0 - i as f64 / (n - 1) as f64)).collect();
+    assert!(relative(&own, &wanted), "{own:?} for {wanted:?}");
+    // Levels below the schedule's are left out: the smallest is the schedule's own.
+    let wanted: Vec<f64> = (0..n).map(|i| low * (50.0 / low).powf(place(i))).collect();
+    let own = levels(&Exponential { min: 0.5 * low, max: 50.0 }.on(edm), n);
     assert!(relative(&own, &wanted), "{own:?} for {wanted:?}");
     // Quantiles of a normal at its ends: four standard deviations.
     let log = LogNormal { mean: -1.2, std: 1.2 };
@@ -125,6 +130,12 @@ fn schedules_preserve_the_variance_where_they_say_so() {
         [one.at(t).alpha_dot, other.at(t).alpha_dot]
     };
     assert_eq!(ends(1.0), [f64::NEG_INFINITY; 2]);
+    for (name, schedule) in [("a table without signal at its end", &zero as &dyn Schedule), ("between", &both)] {
+        let checks = laws::schedule(schedule);
+        // Its ends are those of data and noise as good as it is.
+        let others = checks.into_iter().filter(|check| !check.law.contains("small"));
+        all_hold(name, others.collect());
+    }
     let information = MutualInformation::new(vec![0.5, 0.3, 0.2], vec![1.0 / 3.0; 3]).unwrap();
     all_hold("mutual information", laws::survival(&information));
     assert_eq!(information.survival(Dual::time(0.0)).value, 1.0);
@@ -180,6 +191,24 @@ fn samplers_declare_an_order_without_noise_and_none_with_it() {
     }
     let noise = Gaussian::new(FlowMatching {});
     assert!(noisy(3.0).iter().skip(1).take(3).all(|sampler| sampler.check(&noise).is_ok()));
+}
+
+/// A step of Euler and Maruyama's method adds noise of variance g² (t − s), also where g is small.
+#[test]
+fn the_noise_of_a_step_of_the_sde_is_that_of_its_diffusion() {
+    let noise = Gaussian::new(FlowMatching {});
+    let model = Mixture::gaussian(noise, vec![0.4, -0.3], ComponentCovariance::Isotropic(0.0)).unwrap();
+    let sampler: &dyn Sampler<2> = &EulerMaruyama {};
+    let rows = 4000;
+    for (t, s) in [(0.02, 0.01), (0.6, 0.55)] {
+        let z = crate::common::points(vec![[0.7, 0.2]; rows]);
+        let ahead = crate::common::numbers(sampler.step(&model, z, TimeStep::new(t, s), &mut Rng::new(6)));
+        let first: Vec<f64> = ahead.chunks(2).map(|row| row[0]).collect();
+        let mean = first.iter().sum::<f64>() / rows as f64;
+        let variance = first.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
+        let wanted = FlowMatching {}.at(t).diffusion() * (t - s);
+        assert!((variance / wanted - 1.0).abs() < 0.12, "from {t} to {s}: {variance} for {wanted}");
+    }
 }
 
 /// One-step solvers are of their order in every variable in which they can integrate.

@@ -5,6 +5,7 @@ mod broken;
 mod checkpointing;
 mod choices;
 mod common;
+mod components;
 mod conditions;
 mod coupling;
 mod damaged;

@@ -295,6 +295,9 @@ fn denoise_diffusion_is_the_same_as_the_spine() {
     let silent = DenoiseDiffusion::new(|x: Tensor<2>, _| x.zeros_like(), 50).unwrap();
     let loss = silent.loss(x.clone(), Some(x.ones_like() * 2.0), &mut rng);
     assert!((numbers(loss)[0] - 4.0).abs() < 1e-12);
+    let right = DenoiseDiffusion::new(|x: Tensor<2>, _| x.ones_like() * 2.0, 50).unwrap();
+    let loss = right.loss(x.clone(), Some(x.ones_like() * 2.0), &mut rng);
+    assert_eq!(numbers(loss)[0], 0.0);
 }
 
 /// Any prediction is any other, at any schedule: a perfect model's x̂ is the same read from each.

@@ -42,7 +42,8 @@ fn settings_are_allowed_up_to_their_limits() {
         (
             "weight of a component",
             Box::new(move |weight| {
-                Mixture::new(noise(), vec![(weight, vec![0.0], ComponentCovariance::Isotropic(1.0))]).is_ok()
+                let point = |weight: f64| (weight, vec![0.0], ComponentCovariance::Isotropic(1.0));
+                Mixture::new(noise(), vec![point(weight), point(1.0)]).is_ok()
             }),
             [0.01, 0.0],
         ),

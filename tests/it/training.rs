@@ -555,6 +555,27 @@ fn an_evaluation_is_the_mean_of_its_ranges() {
     assert!(trainer.ema_distance().unwrap() > 1e-6);
 }
 
+/// A model that never sees a class is evaluated without one, and the epoch of a step is the share of the data seen.
+#[test]
+fn a_model_without_classes_is_evaluated_without_them() {
+    let data = points(40);
+    let of = |cond_dropout: f64| {
+        let net = MlpConfig::new(2).with_hidden([8]).with_num_classes(2).init(&Rng::new(1), &device()).unwrap();
+        let model = Model::new(Gaussian::new(FlowMatching {}).with_prediction(Prediction::Velocity), net).unwrap();
+        let settings = Train { steps: 30, batch: 10, warmup: 0, lr: 1e-2, cond_dropout, ..Train::default() };
+        let mut trainer = model.train(&data, Simple {}, settings).unwrap();
+        let epochs: Vec<f64> = trainer.by_ref().map(|step| step.unwrap().epoch).collect();
+        assert_eq!((epochs[0], epochs[3], epochs[29]), (0.25, 1.0, 7.5));
+        let without = tweedie::data::Samples::new(vec![0.0; 80], [40, 2]);
+        let labelled = without.clone().with_labels((0..40).map(|i| i % 2).collect());
+        (trainer.evaluate(&without, 40).loss, trainer.evaluate(&labelled, 40).loss)
+    };
+    let (without, labelled) = of(1.0);
+    assert_eq!(without, labelled);
+    let (without, labelled) = of(0.5);
+    assert_ne!(without, labelled);
+}
+
 #[test]
 fn a_setting_out_of_range_is_refused_with_its_field() {
     let train = Train::default;

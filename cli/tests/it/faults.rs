@@ -215,7 +215,7 @@ impl Drop for Disk {
 
 /// Whether an error, of the library or of the data, is that the disk is full.
 fn is_full(error: &str) -> bool {
-    error.contains("no space is left on the disk") || error.contains("No space left on device")
+    error.contains("no space is left on the disk")
 }
 
 /// The one line of an error.

@@ -208,7 +208,7 @@ fn a_run_without_steps_is_refused() {
 fn endless(at: &Path, arguments: &str) -> Child {
     let child = tweedie(at)
         .args(arguments.split_whitespace())
-        .args(["--steps", "1000000", "-q"])
+        .args(["--steps", "300000", "-q"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
