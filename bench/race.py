@@ -1,6 +1,6 @@
 """Compares the speed of tweedie and PyTorch: `python bench/race.py PYTHON`, where PYTHON is a Python interpreter with torch.
 
-The PyTorch side is `torch_nets.py`, `torch_ops.py` and `mlp.py` in this folder, with the same nets and operations. The two sides run
+The PyTorch side is `torch_nets.py`, `torch_ops.py`, `torch_blocks.py` and `mlp.py` in this folder, with the same nets and operations. The two sides run
 alternately, `--rounds` times, and medians over the rounds are compared. Prints a table and writes one JSON line per row to `--out`
 (default: `target/race.jsonl`):
 
@@ -20,7 +20,7 @@ root = here.parent
 arguments = argparse.ArgumentParser(description="Compares the speed of tweedie and PyTorch.")
 arguments.add_argument("python", help="Python interpreter with torch")
 arguments.add_argument("--rounds", type=int, default=3, help="number of rounds")
-arguments.add_argument("--only", default="nets,mlp,ops,compile,recipe", help="parts to run, separated by commas")
+arguments.add_argument("--only", default="nets,mlp,ops,blocks,compile,recipe", help="parts to run, separated by commas")
 arguments.add_argument("--out", type=Path, default=root / "target" / "race.jsonl", help="file for the JSON lines")
 arguments.add_argument("--built", action="store_true", help="do not build the programs first")
 arguments = arguments.parse_args()
@@ -71,7 +71,7 @@ def both(name, our, their):
         ours.note(name or row["op"], row)
 
 
-bins = [argument for name in ("ops", "nets", "mlp", "tweedie") for argument in ("--bin", name)]
+bins = [argument for name in ("ops", "blocks", "nets", "mlp", "tweedie") for argument in ("--bin", name)]
 if not arguments.built:
     subprocess.run(["cargo", "build", "--release", "--workspace", *bins], cwd=root, check=True)
 works = [(net, mode) for net in ("unet", "dit") for mode in ("train", "forward")]
@@ -84,6 +84,8 @@ for _ in range(arguments.rounds):
             both(f"mlp {net}", [binaries / "mlp", net, 400], [here / "mlp.py", net, 400])
     if "ops" in parts:
         both(None, [binaries / "ops"], [here / "torch_ops.py"])
+    if "blocks" in parts:
+        both(None, [binaries / "blocks"], [here / "torch_blocks.py"])
     if "compile" in parts:
         for net, mode in works:
             name = f"{net} {mode} compile"

@@ -78,9 +78,10 @@ impl Needs {
         let copies = 8.0 + shards.min(threads) as f64 + average;
         // x, x_t, the noise, the target and what the loss makes of them and of the output.
         let losses = 8.0 * self.x + 3.0 * self.output * plan.objective.terms().len() as f64;
+        let activations = if plan.train.checkpointing { self.net.checkpointed } else { self.net.training };
         // Row numbers, times and what else there is one of per row of the whole batch.
         let rows = 64.0 * batch as f64;
-        BASE + rows + 4.0 * (self.net.parameters * copies + live * (self.net.training + losses))
+        BASE + rows + 4.0 * (self.net.parameters * copies + live * (activations + losses))
     }
 
     /// The bytes of a solver of several stages on `n` rows at once.

@@ -12,9 +12,11 @@ mod patches;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod volume;
 mod winograd;
 
 pub use shape::{Conv2d, ConvMethod};
+pub use volume::Conv3d;
 
 impl Conv2d {
     /// Computes the output `y` for the input `x`. The bias is `[out]`, or `[batch, out]` with one row per sample.

@@ -43,7 +43,7 @@ mod testing;
 
 pub use activation::Activation;
 pub use attention::{Attention, AttentionGradients, Strides};
-pub use conv::{Conv2d, ConvMethod};
+pub use conv::{Conv2d, Conv3d, ConvMethod};
 pub use cross_entropy::{cross_entropy, cross_entropy_gradient};
 pub use memory::{keep_memory, unwritten};
 pub use norm::{GroupNorm, LayerNorm};

@@ -4,6 +4,7 @@ use super::{
     cross::{CrossAttention, Sequence},
     embed::Embedders,
     layers::{Linear, TimeClassEmbedding, class_table, dropout, embed_classes, silu},
+    recompute::part,
 };
 use crate::rng::Rng;
 use burn::{
@@ -171,6 +172,8 @@ pub(super) struct Shared {
     /// Embedded tokens of conditions.
     pub sequence: Option<Sequence>,
     pub dropout: f64,
+    /// Whether blocks are computed again for the gradient.
+    pub checkpointing: bool,
     pub rng: Option<Rng>,
 }
 
@@ -218,20 +221,32 @@ impl Block {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>, shared: &mut Shared) -> Tensor<3> {
-        let [shift, scale, gate, shift2, scale2, gate2] = self.modulation.forward(shared.cond.as_ref());
-        let qkv = linear(modulate(x.clone(), scale, shift), &self.qkv);
-        let y = linear(attend(qkv, self.heads, shared.rotation.as_ref(), shared.mask.as_ref()), &self.out);
-        let x = x + dropout(y, shared.dropout, &mut shared.rng) * gate.unsqueeze_dim(1);
-        let x = match (&self.cross, &shared.sequence) {
+        let mut vectors = self.modulation.forward::<6>(shared.cond.as_ref()).to_vec();
+        let padding = match (&self.cross, &shared.sequence) {
             (Some(cross), Some(sequence)) => {
-                let none = Tensor::zeros([1, x.dims()[2]], (&x.device(), x.dtype()));
-                let normed = modulate(x.clone(), none.clone(), none);
-                x + cross.forward(normed, sequence, shared.dropout, &mut shared.rng)
+                vectors.extend(cross.keys_and_values(sequence));
+                Some(sequence.padding.clone())
             }
-            _ => x,
+            _ => None,
         };
-        let y = ops::gelu_tanh(linear(modulate(x.clone(), scale2, shift2), &self.up));
-        x + dropout(linear(y, &self.down), shared.dropout, &mut shared.rng) * gate2.unsqueeze_dim(1)
+        let (rotation, mask, rate) = (shared.rotation.clone(), shared.mask.clone(), shared.dropout);
+        part(shared.checkpointing, self, x, vectors, &mut shared.rng, move |block, x, mut vectors, rng| {
+            let keys = vectors.split_off(6);
+            let [shift, scale, gate, shift2, scale2, gate2] = vectors.try_into().expect("six vectors");
+            let qkv = linear(modulate(x.clone(), scale, shift), &block.qkv);
+            let y = linear(attend(qkv, block.heads, rotation.as_ref(), mask.as_ref()), &block.out);
+            let x = x + dropout(y, rate, rng) * gate.unsqueeze_dim(1);
+            let x = match (&block.cross, &padding) {
+                (Some(cross), Some(padding)) => {
+                    let none = Tensor::zeros([1, x.dims()[2]], (&x.device(), x.dtype()));
+                    let normed = modulate(x.clone(), none.clone(), none);
+                    x + cross.attend(normed, keys, padding, rate, rng)
+                }
+                _ => x,
+            };
+            let y = ops::gelu_tanh(linear(modulate(x.clone(), scale2, shift2), &block.up));
+            x + dropout(linear(y, &block.down), rate, rng) * gate2.unsqueeze_dim(1)
+        })
     }
 }
 
@@ -277,7 +292,15 @@ mod tests {
         let change = |cond_width: usize| {
             let block = Block::new(width, 2, 4, cond_width, &Rng::new(2), &device);
             let cond = (cond_width > 0).then(|| Rng::new(3).normal_tensor([2, cond_width], &device, DType::F32));
-            let mut shared = Shared { cond, rotation: None, mask: None, sequence: None, dropout: 0.0, rng: None };
+            let mut shared = Shared {
+                cond,
+                rotation: None,
+                mask: None,
+                sequence: None,
+                dropout: 0.0,
+                checkpointing: false,
+                rng: None,
+            };
             let y = block.forward(x.clone(), &mut shared);
             floats((y - x.clone()).abs()).into_iter().fold(0.0, f32::max)
         };

@@ -43,17 +43,30 @@ impl CrossAttention {
 
     /// Attends: `x: [batch, places, width]` → the same. Padding of the sequence is not attended to.
     pub fn forward(&self, x: Tensor<3>, y: &Sequence, rate: f64, rng: &mut Option<Rng>) -> Tensor<3> {
-        let ([batch, places, width], [_, tokens, _], heads) = (x.dims(), y.tokens.dims(), self.heads);
-        let part = |x: Tensor<3>, n: usize| x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2);
+        self.attend(x, self.keys_and_values(y), &y.padding, rate, rng)
+    }
+
+    /// Keys and values of a sequence: `[batch · tokens, 2 · width]`.
+    pub(super) fn keys_and_values(&self, y: &Sequence) -> Vec<Tensor<2>> {
+        let [batch, tokens, _] = y.tokens.dims();
+        let kv = ops::linear(y.tokens.clone(), self.kv.weight.val(), Some(self.kv.bias.val()));
+        let wide = kv.dims()[2];
+        vec![kv.reshape([batch * tokens, wide])]
+    }
+
+    /// [`forward`](Self::forward) from keys and values, and `padding: [batch, tokens]`.
+    pub(super) fn attend(
+        &self,
+        x: Tensor<3>,
+        keys: Vec<Tensor<2>>,
+        padding: &Tensor<2, Bool>,
+        rate: f64,
+        rng: &mut Option<Rng>,
+    ) -> Tensor<3> {
+        let ([batch, tokens], [_, _, width]) = (padding.dims(), x.dims());
         let linear = |x: Tensor<3>, layer: &Linear| ops::linear(x, layer.weight.val(), Some(layer.bias.val()));
-        let q = part(linear(x, &self.q) * ((width / heads) as f64).powf(-0.5), places);
-        let [k, v]: [Tensor<3>; 2] =
-            linear(y.tokens.clone(), &self.kv).chunk(2, 2).try_into().expect("keys and values");
-        let scores = q.matmul(part(k, tokens).swap_dims(2, 3));
-        let padding = y.padding.clone().reshape([batch, 1, 1, tokens]).expand([batch, heads, places, tokens]);
-        // The exponential of such a score is exactly zero.
-        let scores = ops::softmax(scores.mask_fill(padding, -1e9));
-        let y = scores.matmul(part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width]);
+        let keys = keys.into_iter().next().expect("keys and values").reshape([batch, tokens, 2 * width]);
+        let y = ops::cross_attention(linear(x, &self.q), keys, padding.clone(), self.heads);
         dropout(linear(y, &self.out), rate, rng)
     }
 }

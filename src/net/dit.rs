@@ -53,6 +53,12 @@ pub struct DitConfig {
     /// Width of the hidden layer of a block's MLP, as a multiple of `width`.
     #[doc(alias = "mlp_ratio")]
     pub expansion: usize,
+    /// Whether blocks of the second half read the output of their counterpart in the first half too, by a linear layer of both: long
+    /// skip connections, as those of a U-Net.
+    ///
+    /// Bao et al., "All are Worth Words: A ViT Backbone for Diffusion Models" (2022), <https://arxiv.org/abs/2209.12152>.
+    #[doc(alias("UViT", "U-ViT", "skip"))]
+    pub long_skips: bool,
     /// Position encoding on both axes: `sinusoidal` or `rotary`.
     pub positions: Positions,
     /// Number of classes, not counting "none"; 0 for an unconditional net.
@@ -84,6 +90,7 @@ impl Default for DitConfig {
             depth: 6,
             heads: 4,
             expansion: 4,
+            long_skips: false,
             positions: Positions::Sinusoidal,
             num_classes: 0,
             conditions: vec![],
@@ -101,6 +108,7 @@ setters!(DitConfig:
     with_depth depth usize,
     with_heads heads usize,
     with_expansion expansion usize,
+    with_long_skips long_skips bool,
     with_positions positions Positions,
     with_num_classes num_classes usize,
     with_cond_width cond_width usize,
@@ -113,6 +121,54 @@ impl DitConfig {
     /// A net for images of `in_channels` channels.
     pub fn new(in_channels: usize) -> Self {
         Self { in_channels, ..Self::default() }
+    }
+
+    /// The nets of the paper, from `DiT-S/2` to `DiT-XL/8`: sizes S, B, L and XL, patches of a side of 2, 4 or 8, for latents of four
+    /// channels, 1000 classes and a learned variance.
+    ///
+    /// | | width | depth | heads | parameters at patch 2 |
+    /// |---|---|---|---|---|
+    /// | S | 384 | 12 | 6 | 33 million |
+    /// | B | 768 | 12 | 12 | 130 million |
+    /// | L | 1024 | 24 | 16 | 458 million |
+    /// | XL | 1152 | 28 | 16 | 675 million |
+    ///
+    /// The published code counts its table of sines and cosines of positions, `tokens · width` numbers, as parameters; here they are
+    /// computed.
+    ///
+    /// Peebles and Xie, "Scalable Diffusion Models with Transformers" (2022), table 1, <https://arxiv.org/abs/2212.09748>.
+    ///
+    /// ```
+    /// use tweedie::net::DitConfig;
+    /// let config = DitConfig::named("DiT-XL/2")?;
+    /// assert_eq!((config.width, config.depth, config.heads, config.patch), (1152, 28, 16, 2));
+    /// # Ok::<(), tweedie::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no net of this name.
+    #[doc(alias("DiT_XL_2", "DiT_models"))]
+    pub fn named(name: &str) -> Result<Self> {
+        let unknown = || {
+            Error::invalid(format!("there is no net `{name}`"))
+                .with_remedy("give a size of S, B, L and XL and a patch of 2, 4 and 8, for example `DiT-B/4`")
+        };
+        let (size, patch) = name.strip_prefix("DiT-").and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
+        let (width, depth, heads) = match size {
+            "S" => (384, 12, 6),
+            "B" => (768, 12, 12),
+            "L" => (1024, 24, 16),
+            "XL" => (1152, 28, 16),
+            _ => return Err(unknown()),
+        };
+        let patch = patch.parse().ok().filter(|patch| [2, 4, 8].contains(patch)).ok_or_else(unknown)?;
+        Ok(Self { patch, width, depth, heads, num_classes: 1000, outputs: 2, ..Self::new(4) })
+    }
+
+    /// The pairs of blocks that a long skip connection joins.
+    pub(super) fn pairs(&self) -> usize {
+        if self.long_skips { self.depth.saturating_sub(1) / 2 } else { 0 }
     }
 
     /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
@@ -171,9 +227,13 @@ impl DitConfig {
             cond: Conditioning::new(self.time_features, self.num_classes, cond_width, &rng.stream("told"), device),
             first: Linear::new(read, self.width, &rng.stream("first"), device),
             blocks: (0..self.depth).map(block).collect(),
+            skips: (0..self.pairs())
+                .map(|i| Linear::new(2 * self.width, self.width, &rng.stream(&format!("skip.{i}")), device))
+                .collect(),
             modulation: Modulation::new(cond_width, 2 * self.width, device),
             last: Linear::zero(self.width, self.outputs * values, device),
             config: self.clone(),
+            checkpointing: false,
         })
     }
 }
@@ -198,10 +258,14 @@ pub struct Dit {
     cond: Conditioning,
     first: Linear,
     blocks: Vec<Block>,
+    /// Of the last blocks, in their order.
+    skips: Vec<Linear>,
     modulation: Modulation,
     last: Linear,
     #[module(skip)]
     config: DitConfig,
+    #[module(skip)]
+    checkpointing: bool,
 }
 
 impl Dit {
@@ -232,10 +296,19 @@ impl Dit {
             rotation: rotary.then(|| Rotation::new(&positions, heads, width, &device)),
             mask: None,
             dropout: self.config.dropout,
+            checkpointing: self.checkpointing,
             rng,
         };
-        for block in &self.blocks {
+        let (mut firsts, pairs) = (vec![], self.skips.len());
+        for (i, block) in self.blocks.iter().enumerate() {
+            if let Some(skip) = (i + pairs).checked_sub(self.blocks.len()).map(|i| &self.skips[i]) {
+                let before = firsts.pop().expect("a block of the first half");
+                x = linear(Tensor::cat(vec![x, before], 2), skip);
+            }
             x = block.forward(x, &mut shared);
+            if i < pairs {
+                firsts.push(x.clone());
+            }
         }
         let [shift, scale] = self.modulation.forward(shared.cond.as_ref());
         let x = linear(modulate(x, scale, shift), &self.last);
@@ -251,6 +324,9 @@ impl Net<4> for Dit {
     }
     fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<4> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn with_checkpointing(self, on: bool) -> Result<Self> {
+        Ok(Self { checkpointing: on, ..self })
     }
     fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
         self.conditions.check(y, rows)

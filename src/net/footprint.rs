@@ -1,9 +1,11 @@
 //! What networks need of memory, counted from their configurations before any of it is taken.
 use super::{
-    DitConfig, LABEL_CHANNELS, MlpConfig, PixelsConfig, Positions, Task, TransformerConfig, UNetConfig,
+    DitConfig, LABEL_CHANNELS, MlpConfig, Positions, Task, TransformerConfig,
     embed::{extra_channels, has_global},
 };
 use crate::condition::{ConditionKind, ConditionSpec};
+
+mod unets;
 
 /// Numbers that a network holds in memory, of single precision: 4 bytes each.
 ///
@@ -17,6 +19,9 @@ pub struct Footprint {
     /// Per row, the outputs of layers that the gradient is computed from: the activations of training.
     #[doc(alias = "activations")]
     pub training: f64,
+    /// The same with gradient checkpointing ([`Net::with_checkpointing`](super::Net::with_checkpointing)); `training` if the net has
+    /// none.
+    pub checkpointed: f64,
     /// Per row, the outputs of layers that exist at the same time without a gradient, at most.
     pub inference: f64,
 }
@@ -29,13 +34,25 @@ struct Count {
     /// The largest single step, and what is kept beside it.
     step: f64,
     kept: f64,
+    /// Of `training`, what gradient checkpointing computes again less what it keeps for that, and the largest part.
+    saved: f64,
+    largest: f64,
 }
 impl Count {
+    /// A part that gradient checkpointing computes again from `kept` numbers.
+    fn part(&mut self, kept: f64, count: impl FnOnce(&mut Self)) {
+        let before = self.training;
+        count(self);
+        let own = self.training - before;
+        self.saved += own - kept;
+        self.largest = self.largest.max(own);
+    }
     fn linear(&mut self, from: f64, to: f64) {
         self.parameters += from * to + to;
     }
-    fn conv(&mut self, from: f64, to: f64, side: f64) {
-        self.parameters += side * side * from * to + to;
+    /// A convolution with a kernel of `taps` numbers per pair of channels.
+    fn conv(&mut self, from: f64, to: f64, taps: f64) {
+        self.parameters += taps * from * to + to;
     }
     /// Outputs that a gradient needs, `step` of which exist at once without one.
     fn outputs(&mut self, all: f64, step: f64) {
@@ -84,8 +101,9 @@ impl Count {
         self.outputs(own, own);
     }
     fn done(self) -> Footprint {
-        let Self { parameters, training, step, kept } = self;
-        Footprint { parameters, training, inference: step + kept }
+        let Self { parameters, training, step, kept, saved, largest } = self;
+        let checkpointed = if largest > 0.0 { training - saved + largest } else { training };
+        Footprint { parameters, training, checkpointed, inference: step + kept }
     }
 }
 
@@ -104,127 +122,6 @@ fn scores(masked: bool, heads: f64, tokens: f64) -> f64 {
         3.0 * heads * tokens * tokens
     } else {
         2.0 * heads * tokens
-    }
-}
-
-impl UNetConfig {
-    /// Counts the numbers that the net holds in memory, for data of this task.
-    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
-        let config = self.clone().fit(task);
-        let [_, height, width] = task.image.unwrap_or(match *task.shape {
-            [channels, height, width] => [channels, height, width],
-            _ => [1, 1, 1],
-        });
-        config.count(height, width)
-    }
-
-    fn count(&self, height: usize, width: usize) -> Footprint {
-        let Self { outputs, num_classes, time_features, .. } = *self;
-        // Of more than these no machine could hold the parameters.
-        let blocks = self.blocks.min(100_000);
-        if self.channels.is_empty() {
-            return Footprint::default();
-        }
-        let widths: Vec<f64> = self.channels.iter().map(|n| *n as f64).collect();
-        let (data, last) = (self.in_channels as f64, widths.len() - 1);
-        let halved = |n: usize, level: usize| (0..level).fold(n, |n, _| n.div_ceil(2)) as f64;
-        let pixels = |level: usize| halved(height, level) * halved(width, level);
-        let dropped = if self.dropout > 0.0 { 2.0 } else { 0.0 };
-        let mut all = Count::default();
-        let cond = 4.0 * widths[0];
-        all.time_and_class(time_features, num_classes, cond);
-        all.conditions(&self.conditions, cond, cond);
-        let (extra, tokens) = (extra_channels(&self.conditions) as f64, condition_tokens(&self.conditions));
-        let heads = |c: f64| (c / self.head_channels.max(1) as f64).floor().max(1.0);
-        let cross = |all: &mut Count, c: f64, pixels: f64| {
-            if tokens > 0.0 {
-                all.parameters += 2.0 * c;
-                all.outputs(2.0 * c * pixels, 0.0);
-                all.cross(c, cond, heads(c), pixels, tokens);
-            }
-        };
-        let block = |all: &mut Count, from: f64, to: f64, pixels: f64| {
-            all.parameters += 2.0 * from + 2.0 * to;
-            all.conv(from, to, 3.0);
-            all.linear(cond, 2.0 * to);
-            all.conv(to, to, 3.0);
-            if from != to {
-                all.conv(from, to, 1.0);
-            }
-            all.outputs(pixels * (from + (3.0 + dropped) * to), pixels * (2.0 * from + 3.0 * to));
-        };
-        let attend = |all: &mut Count, c: f64, pixels: f64| {
-            all.parameters += 2.0 * c;
-            all.conv(c, 3.0 * c, 1.0);
-            all.conv(c, c, 1.0);
-            let own = 6.0 * c * pixels + scores(false, heads(c), pixels);
-            all.outputs(own, own);
-        };
-        all.conv(data + extra, widths[0], 3.0);
-        all.outputs((widths[0] + extra) * pixels(0), 0.0);
-        let mut skips = vec![(widths[0], 0)];
-        let mut from = widths[0];
-        for (level, &to) in widths.iter().enumerate() {
-            for _ in 0..blocks {
-                block(&mut all, from, to, pixels(level));
-                from = to;
-                if self.attention.contains(&level) {
-                    attend(&mut all, to, pixels(level));
-                }
-                if self.cross_attention.contains(&level) {
-                    cross(&mut all, to, pixels(level));
-                }
-                skips.push((to, level));
-            }
-            from = to;
-            if level < last {
-                all.conv(to, to, 3.0);
-                all.outputs(to * pixels(level + 1), 0.0);
-                skips.push((to, level + 1));
-            }
-        }
-        all.kept = skips.iter().map(|(c, level)| c * pixels(*level)).sum();
-        block(&mut all, from, from, pixels(last));
-        attend(&mut all, from, pixels(last));
-        cross(&mut all, from, pixels(last));
-        block(&mut all, from, from, pixels(last));
-        for (level, &to) in widths.iter().enumerate().rev() {
-            for _ in 0..=blocks {
-                let wide = from + skips.pop().map_or(0.0, |(c, _)| c);
-                all.outputs(wide * pixels(level), 0.0);
-                block(&mut all, wide, to, pixels(level));
-                from = to;
-                if self.attention.contains(&level) {
-                    attend(&mut all, to, pixels(level));
-                }
-                if self.cross_attention.contains(&level) {
-                    cross(&mut all, to, pixels(level));
-                }
-            }
-            if level > 0 {
-                all.conv(to, to, 3.0);
-                all.outputs(2.0 * to * pixels(level - 1), 2.0 * to * pixels(level - 1));
-            }
-        }
-        all.parameters += 2.0 * from;
-        all.conv(from, outputs as f64 * data, 3.0);
-        let end = (from + outputs as f64 * data) * pixels(0);
-        all.outputs(end, end);
-        all.done()
-    }
-}
-
-impl PixelsConfig {
-    /// Counts the numbers that the net holds in memory, for data of this task.
-    pub fn footprint(&self, task: &Task<'_>) -> Footprint {
-        let (Some([channels, height, width]), Some(categories)) = (task.image, task.categories) else {
-            return Footprint::default();
-        };
-        let task = Task { shape: &[channels, height, width], outputs: categories, ..*task };
-        let inside = self.unet.clone().fit(&task).count(height, width);
-        // The image that is read, and the logits in their order.
-        let more = (channels * height * width * (categories + 1)) as f64;
-        Footprint { training: inside.training + more, inference: inside.inference + more, ..inside }
     }
 }
 
@@ -248,8 +145,10 @@ impl Blocks {
         if self.condition_tokens > 0.0 {
             let [width, heads] = [self.width as f64, self.heads as f64];
             for _ in 0..self.depth.min(100_000) {
-                all.outputs(width * self.tokens, 0.0);
-                all.cross(width, width, heads, self.tokens, self.condition_tokens);
+                all.part(2.0 * width * self.condition_tokens, |all| {
+                    all.outputs(width * self.tokens, 0.0);
+                    all.cross(width, width, heads, self.tokens, self.condition_tokens);
+                });
             }
         }
         let Self { depth, tokens, cond_width, .. } = self;
@@ -264,6 +163,8 @@ impl Blocks {
         let (rotated, dropped) = (if self.rotary { 2.0 } else { 0.0 }, if self.dropout { 4.0 } else { 0.0 });
         let block = (12.0 + 2.0 * expansion + rotated + dropped) * width * tokens + scores(self.masked, heads, tokens);
         all.training += depth * (block + 6.0 * width);
+        all.saved += depth * (block - width * tokens);
+        all.largest = all.largest.max(block);
         let step = (3.0 + 2.0 * expansion.max(3.0)) * width * tokens + scores(self.masked, heads, tokens);
         all.outputs(width * tokens, step);
     }
@@ -296,6 +197,11 @@ impl DitConfig {
             condition_tokens: condition_tokens(&config.conditions),
         }
         .count(&mut all);
+        for _ in 0..config.pairs().min(100_000) {
+            all.linear(2.0 * width, width);
+            all.outputs(3.0 * width * tokens, 0.0);
+            all.kept += width * tokens;
+        }
         let outputs = config.outputs as f64 * values;
         all.linear(width, outputs);
         all.outputs(tokens * (read + 2.0 * width + 2.0 * outputs), 0.0);

@@ -4,15 +4,11 @@
 //! its seed, and adding a layer does not change the initial weights of the others. And row i of the output is the same to the
 //! last bit whatever else the batch holds, a property of the kernels of `tweedie-kernels` that matrix products in general do
 //! not have.
-use super::Classes;
+use super::{Classes, space};
 use crate::rng::Rng;
 use burn::{
     module::{Module, Param},
-    tensor::{
-        DType, Device, Tensor, TensorData,
-        module::interpolate,
-        ops::{InterpolateMode, InterpolateOptions},
-    },
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use tweedie_kernels::ops;
 
@@ -76,32 +72,42 @@ impl Linear {
     }
 }
 
-/// Convolution with an odd kernel that keeps the size of the image, or with stride 2 halves it, rounded up.
+/// Convolution with an odd kernel that keeps the size of the data, or with stride 2 halves it, rounded up: of signals (D = 3),
+/// images (4) or volumes (5).
 ///
-/// An image does not depend on the rest of the batch.
+/// A row does not depend on the rest of the batch.
+#[doc(alias("Conv1d", "Conv2d", "Conv3d"))]
 #[derive(Module, Debug)]
-pub struct Conv {
-    /// `[out, in, side, side]`.
-    pub weight: Param<Tensor<4>>,
+pub struct Conv<const D: usize = 4> {
+    /// `[out, in, side, …]`, with the side for each spatial axis.
+    pub weight: Param<Tensor<D>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
     stride: usize,
 }
 
-impl Conv {
-    /// Initializes weight and bias uniformly on ±1/√(inputs · side²).
-    pub fn new([inputs, outputs]: [usize; 2], side: usize, rng: &Rng, device: &Device) -> Self {
-        let sum = inputs * side * side;
+impl<const D: usize> Conv<D> {
+    /// The shape of the kernel, and the number of terms of each sum.
+    fn shape([inputs, outputs]: [usize; 2], side: usize) -> ([usize; D], usize) {
+        let mut shape = [side; D];
+        [shape[0], shape[1]] = [outputs, inputs];
+        (shape, shape[1..].iter().product())
+    }
+
+    /// Initializes weight and bias uniformly on ±1/√(inputs · side^(D − 2)).
+    pub fn new(channels: [usize; 2], side: usize, rng: &Rng, device: &Device) -> Self {
+        let (shape, sum) = Self::shape(channels, side);
         Self {
-            weight: uniform([outputs, inputs, side, side], sum, &rng.stream("weight"), device),
-            bias: uniform([outputs], sum, &rng.stream("bias"), device),
+            weight: uniform(shape, sum, &rng.stream("weight"), device),
+            bias: uniform([channels[1]], sum, &rng.stream("bias"), device),
             stride: 1,
         }
     }
 
     /// Initializes weight and bias to zero, so that the layer initially contributes nothing.
-    pub fn zero([inputs, outputs]: [usize; 2], side: usize, device: &Device) -> Self {
-        Self { weight: zeros([outputs, inputs, side, side], device), bias: zeros([outputs], device), stride: 1 }
+    pub fn zero(channels: [usize; 2], side: usize, device: &Device) -> Self {
+        let (shape, _) = Self::shape(channels, side);
+        Self { weight: zeros(shape, device), bias: zeros([channels[1]], device), stride: 1 }
     }
 
     /// Returns the same convolution with stride 2.
@@ -110,10 +116,9 @@ impl Conv {
         Self { stride: 2, ..self }
     }
 
-    /// Convolves: `[batch, in, h, w]` → `[batch, out, ⌈h/stride⌉, ⌈w/stride⌉]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let pad = self.weight.dims()[2] / 2;
-        ops::conv2d(x, self.weight.val(), Some(self.bias.val()), [self.stride; 2], [pad; 2])
+    /// Convolves: `[batch, in, sizes…]` → `[batch, out, ⌈sizes/stride⌉…]`.
+    pub fn forward(&self, x: Tensor<D>) -> Tensor<D> {
+        space::conv(x, self.weight.val(), Some(self.bias.val()), self.stride)
     }
 }
 
@@ -137,18 +142,18 @@ impl GroupNorm {
         Self { gamma: Param::from_tensor(ones), beta: zeros([channels], device), groups: divisor(channels, groups) }
     }
 
-    /// Normalizes: `[batch, channels, h, w]` → the same.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Normalizes: `[batch, channels, …]` → the same.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         ops::group_norm(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
     }
 
     /// Computes [`silu`] of [`forward`](Self::forward) in one pass.
-    pub fn activated(&self, x: Tensor<4>) -> Tensor<4> {
+    pub fn activated<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         ops::group_norm_silu(x, self.gamma.val().unsqueeze(), self.beta.val().unsqueeze(), self.groups, 1e-5)
     }
 
     /// Computes [`silu`] of `norm(x) · (1 + scale) + shift`, with `scale` and `shift` `[batch, channels]`.
-    pub fn modulated(&self, x: Tensor<4>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<4> {
+    pub fn modulated<const D: usize>(&self, x: Tensor<D>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<D> {
         let scale = scale + 1.0;
         let gamma = self.gamma.val().unsqueeze() * scale.clone();
         let beta = self.beta.val().unsqueeze() * scale + shift;
@@ -161,19 +166,19 @@ pub(super) fn divisor(n: usize, most: usize) -> usize {
     (1..=most.clamp(1, n)).rev().find(|d| n.is_multiple_of(*d)).unwrap_or(1)
 }
 
-/// Self-attention over pixels: `x + P V softmax(KᵀQ/√d)` with Q, K, V linear in `norm(x)` and P initially zero.
+/// Self-attention over the places of signals, images or volumes: `x + P V softmax(KᵀQ/√d)` with Q, K, V linear in `norm(x)` and P initially zero.
 ///
 /// Vaswani et al., "Attention Is All You Need" (2017), <https://arxiv.org/abs/1706.03762>; over pixels as in Ho et
 /// al., "Denoising Diffusion Probabilistic Models" (2020), <https://arxiv.org/abs/2006.11239>.
 #[derive(Module, Debug)]
-pub struct Attention {
+pub struct Attention<const D: usize = 4> {
     norm: GroupNorm,
-    qkv: Conv,
-    out: Conv,
+    qkv: Conv<D>,
+    out: Conv<D>,
     heads: usize,
 }
 
-impl Attention {
+impl<const D: usize> Attention<D> {
     /// Splits `channels` channels into heads of `head_channels`, or of a few more if that does not divide them.
     pub fn new(channels: usize, head_channels: usize, groups: usize, rng: &Rng, device: &Device) -> Self {
         Self {
@@ -184,17 +189,18 @@ impl Attention {
         }
     }
 
-    /// Attends: `[batch, channels, h, w]` → the same.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Attends: `[batch, channels, …]` → the same.
+    pub fn forward(&self, x: Tensor<D>) -> Tensor<D> {
         let qkv = self.qkv.forward(self.norm.forward(x.clone()));
-        x + self.out.forward(ops::attention_pixels(qkv, self.heads))
+        let shape = x.dims();
+        x + self.out.forward(space::unfold(ops::attention_pixels(space::fold(qkv), self.heads), shape))
     }
 }
 
-/// Upsamples an image to `size`, at most twofold, by nearest neighbors.
+/// Upsamples signals, images or volumes to `size`, at most twofold, by nearest neighbors.
 #[doc(alias = "Upsample2D")]
-pub fn upsample(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    interpolate(x, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size))
+pub fn upsample<const D: usize>(x: Tensor<D>, size: impl AsRef<[usize]>) -> Tensor<D> {
+    space::upsample(x, size.as_ref())
 }
 
 /// Sinusoidal features of the time: `features`/2 sines, then as many cosines.

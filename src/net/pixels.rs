@@ -146,6 +146,9 @@ impl<N: Net<4, Condition = Conditions>> Net<3> for Pixels<N> {
     fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<3> {
         self.run(z, |net, z| net.forward_train(z, t, y, rng))
     }
+    fn with_checkpointing(self, on: bool) -> Result<Self> {
+        Ok(Self { net: self.net.with_checkpointing(on)?, ..self })
+    }
     fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
         self.net.check_condition(y, rows)
     }

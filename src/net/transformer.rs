@@ -246,6 +246,7 @@ impl TransformerConfig {
             last: Linear::zero(width, if self.tied { width } else { outputs }, device),
             bias: self.tied.then(zeros),
             config: self.clone(),
+            checkpointing: false,
         })
     }
 }
@@ -321,6 +322,8 @@ pub struct Transformer {
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: TransformerConfig,
+    #[module(skip)]
+    checkpointing: bool,
 }
 
 impl Transformer {
@@ -392,6 +395,7 @@ impl Transformer {
             rotation: rotary.then(|| Rotation::new(&line(tokens), heads, width, &device)),
             mask: self.mask(&z),
             dropout: self.config.dropout,
+            checkpointing: self.checkpointing,
             rng,
         };
         for block in &self.blocks {
@@ -423,6 +427,9 @@ impl Net<3> for Transformer {
     }
     fn forward_train(&self, z: Tensor<3>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<3> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn with_checkpointing(self, on: bool) -> Result<Self> {
+        Ok(Self { checkpointing: on, ..self })
     }
     fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
         self.conditions.check(y, rows)

@@ -2,9 +2,8 @@
 use super::{
     Conditions, Net, Task,
     config::{check_common, check_fits, check_positive, setters},
-    cross::{CrossAttention, Sequence},
     embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
-    layers::{Attention, Conv, GroupNorm, Linear, TimeClassEmbedding, divisor, dropout, silu, upsample},
+    layers::{Conv, GroupNorm, TimeClassEmbedding, silu, upsample},
 };
 use crate::{
     condition::ConditionSpec,
@@ -15,7 +14,27 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
+pub(super) use parts::Resize;
+use parts::{Build, Middle, Shared, Stage};
 use serde::{Deserialize, Serialize};
+
+mod parts;
+mod published;
+
+/// How the resolution changes between the levels of a [`UNet`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resampling {
+    /// A convolution of stride 2 on the way down; nearest neighbors and a convolution on the way up.
+    #[default]
+    #[doc(alias("Downsample2D", "Upsample2D", "DownBlock2D"))]
+    Convolution,
+    /// A residual block, in which means of two by two pixels halve both branches and nearest neighbors double them.
+    ///
+    /// Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations" (2021), appendix H, of BigGAN.
+    #[doc(alias("resblock_updown", "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"))]
+    Residual,
+}
 
 /// Configuration of a [`UNet`].
 ///
@@ -30,10 +49,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Channels of an image.
+    /// Channels of the data.
     #[serde(skip)]
     pub in_channels: usize,
-    /// Channels of each resolution level. Level 0 has the resolution of the image, each further level half the resolution of
+    /// Channels of each resolution level. Level 0 has the resolution of the data, each further level half the resolution of
     /// the one before, rounded up.
     #[doc(alias = "block_out_channels")]
     pub channels: Vec<usize>,
@@ -51,6 +70,12 @@ pub struct UNetConfig {
     /// Groups of a group norm; the largest smaller number that divides the channels if it does not divide them.
     #[doc(alias = "norm_num_groups")]
     pub groups: usize,
+    /// Whether time and condition scale and shift the second group norm of a residual block; otherwise they are added before it.
+    #[doc(alias("use_scale_shift_norm", "resnet_time_scale_shift"))]
+    pub scale_shift: bool,
+    /// How the resolution changes between levels: `convolution` or `residual`.
+    #[doc(alias("resblock_updown", "downsample_type"))]
+    pub resampling: Resampling,
     /// Number of classes, not counting "none"; 0 for an unconditional net.
     #[doc(alias = "num_class_embeds")]
     #[serde(skip)]
@@ -64,7 +89,7 @@ pub struct UNetConfig {
     /// Sines and cosines of the time, together; an even number.
     #[schemars(range(min = 2))]
     pub time_features: usize,
-    /// Output channels per channel of the image: 1, or 2 if the variance is learned.
+    /// Output channels per channel of the data: 1, or 2 if the variance is learned.
     #[doc(alias = "out_channels")]
     #[serde(skip)]
     pub outputs: usize,
@@ -80,6 +105,8 @@ impl Default for UNetConfig {
             cross_attention: vec![],
             head_channels: 32,
             groups: 8,
+            scale_shift: true,
+            resampling: Resampling::Convolution,
             num_classes: 0,
             conditions: vec![],
             dropout: 0.0,
@@ -95,6 +122,8 @@ setters!(UNetConfig:
     with_cross_attention cross_attention impl Into<Vec<usize>>,
     with_head_channels head_channels usize,
     with_groups groups usize,
+    with_scale_shift scale_shift bool,
+    with_resampling resampling Resampling,
     with_num_classes num_classes usize,
     with_dropout dropout f64,
     with_time_features time_features usize,
@@ -102,7 +131,7 @@ setters!(UNetConfig:
 );
 
 impl UNetConfig {
-    /// A net for images of `in_channels` channels with a resolution level for each entry of `channels`.
+    /// A net for data of `in_channels` channels with a resolution level for each entry of `channels`.
     pub fn new(in_channels: usize, channels: impl Into<Vec<usize>>) -> Self {
         Self { in_channels, channels: channels.into(), ..Self::default() }
     }
@@ -124,12 +153,21 @@ impl UNetConfig {
         }
     }
 
-    /// Checks the configuration.
+    /// Checks the configuration of a net for images.
     ///
     /// # Errors
     ///
     /// With the field that is not allowed.
     pub fn check(&self) -> Result<()> {
+        self.check_axes(2)
+    }
+
+    /// [`check`](Self::check) for data with other numbers of spatial axes.
+    fn check_axes(&self, axes: usize) -> Result<()> {
+        if !(1..=3).contains(&axes) {
+            let problem = format!("data of rank {} have {axes} spatial axes", axes + 2);
+            return Err(Error::invalid(problem).with_remedy("use data of rank 3, 4 or 5: one to three spatial axes"));
+        }
         let wrong = |field: &str, problem: String| Err(Error::invalid(problem).with_field(field));
         let levels = self.channels.len();
         check_positive(&[("in_channels", self.in_channels)])?;
@@ -148,7 +186,7 @@ impl UNetConfig {
                 return wrong(field, problem);
             }
         }
-        check_conditions("unet", &self.conditions, Some(2), true)?;
+        check_conditions("unet", &self.conditions, Some(axes), true)?;
         if !self.cross_attention.is_empty() && !has_tokens(&self.conditions) {
             let problem = "is attention to the tokens of a condition, and there is none of the kind `tokens`";
             return Err(Error::invalid(problem).with_field("cross_attention").with_remedy("leave it out"));
@@ -157,18 +195,39 @@ impl UNetConfig {
         check_common(self.time_features, self.dropout, self.outputs)
     }
 
-    /// Initializes the net from a seed; its output is exactly zero before training.
+    /// Initializes the net for images from a seed; its output is exactly zero before training.
     ///
     /// # Errors
     ///
     /// If [`check`](Self::check) fails.
     pub fn init(&self, rng: &Rng, device: &Device) -> Result<UNet> {
-        self.check()?;
+        self.init_rank(rng, device)
+    }
+
+    /// Initializes the net for data of rank D from a seed: signals `[batch, channels, length]` (3), images (4), or volumes and
+    /// videos `[batch, channels, depth, h, w]` (5).
+    ///
+    /// ```
+    /// use burn::tensor::{DType, Device, Tensor};
+    /// use tweedie::{Rng, net::{Conditions, Net, UNet, UNetConfig}};
+    /// let (rng, device) = (Rng::new(7), Device::flex());
+    /// let net: UNet<3> = UNetConfig::new(2, [8, 16]).init_rank(&rng, &device)?;
+    /// let z = rng.stream("z").normal_tensor([1, 2, 25], &device, DType::F32);
+    /// assert_eq!(net.forward(z, Tensor::ones([1], &device), &Conditions::none()).dims(), [1, 2, 25]);
+    /// # Ok::<(), tweedie::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is not allowed, with the field, or D is another rank.
+    #[doc(alias("UNet1DModel", "UNet3DConditionModel"))]
+    pub fn init_rank<const D: usize>(&self, rng: &Rng, device: &Device) -> Result<UNet<D>> {
+        self.check_axes(D.saturating_sub(2))?;
         Ok(self.build(rng, device))
     }
 
-    /// [`init`](Self::init) without the check, for any number of outputs.
-    pub(super) fn build(&self, rng: &Rng, device: &Device) -> UNet {
+    /// [`init_rank`](Self::init_rank) without the check, for any number of outputs.
+    pub(super) fn build<const D: usize>(&self, rng: &Rng, device: &Device) -> UNet<D> {
         let (data, widths) = (self.in_channels, &self.channels[..]);
         let build = Build { config: self, cond_width: 4 * widths[0], tokens: has_tokens(&self.conditions), device };
         let extra = extra_channels(&self.conditions);
@@ -178,30 +237,26 @@ impl UNetConfig {
         let mut width = widths[0];
         let mut down = Vec::new();
         for (level, &to) in widths.iter().enumerate() {
-            let rng = rng.stream(&format!("down.{level}"));
             let inputs: Vec<_> = (0..self.blocks).map(|block| if block == 0 { width } else { to }).collect();
             skips.extend(vec![to; self.blocks]);
             width = to;
-            let resize = (level < last).then(|| Conv::new([to, to], 3, &rng.stream("resize"), device).downsampling());
-            skips.extend(resize.as_ref().map(|_| to));
-            down.push(build.stage(level, &inputs, to, resize, &rng));
+            skips.extend((level < last).then_some(to));
+            down.push(build.stage(
+                level,
+                &inputs,
+                to,
+                (level < last).then_some(2),
+                &rng.stream(&format!("down.{level}")),
+            ));
         }
-        let middle = rng.stream("middle");
-        let middle = Middle {
-            before: build.block(width, width, &middle.stream("before")),
-            attention: build.attend(width, &middle.stream("attention")),
-            cross: build.tokens.then(|| build.cross(width, &middle.stream("cross"))),
-            after: build.block(width, width, &middle.stream("after")),
-        };
+        let middle = build.middle(width, &rng.stream("middle"));
         let mut up = Vec::new();
         for (level, &to) in widths.iter().enumerate().rev() {
-            let rng = rng.stream(&format!("up.{level}"));
             let inputs: Vec<_> = (0..=self.blocks)
                 .map(|block| (if block == 0 { width } else { to }) + skips.pop().expect("a skip connection per block"))
                 .collect();
             width = to;
-            let resize = (level > 0).then(|| Conv::new([to, to], 3, &rng.stream("resize"), device));
-            up.push(build.stage(level, &inputs, to, resize, &rng));
+            up.push(build.stage(level, &inputs, to, (level > 0).then_some(1), &rng.stream(&format!("up.{level}"))));
         }
         let (features, classes, cond_width) = (self.time_features, self.num_classes, build.cond_width);
         let rest = rng.stream("conditions");
@@ -216,65 +271,23 @@ impl UNetConfig {
             last: Conv::zero([width, self.outputs * data], 3, device),
             dropout: self.dropout,
             in_channels: data,
+            checkpointing: false,
         }
     }
 }
 
-struct Build<'a> {
-    config: &'a UNetConfig,
-    cond_width: usize,
-    /// Whether there are conditions of tokens.
-    tokens: bool,
-    device: &'a Device,
-}
-
-impl Build<'_> {
-    fn stage(&self, level: usize, inputs: &[usize], to: usize, resize: Option<Conv>, rng: &Rng) -> Stage {
-        let attends = self.config.attention.contains(&level);
-        let stream = |what: &str, index: usize| rng.stream(&format!("{what}.{index}"));
-        let blocks = inputs.iter().enumerate().map(|(i, &from)| self.block(from, to, &stream("block", i))).collect();
-        let attention =
-            (0..inputs.len()).filter(|_| attends).map(|i| self.attend(to, &stream("attention", i))).collect();
-        let crosses = self.tokens && self.config.cross_attention.contains(&level);
-        let cross = (0..inputs.len()).filter(|_| crosses).map(|i| self.cross(to, &stream("cross", i))).collect();
-        Stage { blocks, attention, cross, resize }
-    }
-
-    fn block(&self, from: usize, to: usize, rng: &Rng) -> Block {
-        let (groups, device) = (self.config.groups, self.device);
-        Block {
-            norm1: GroupNorm::new(from, groups, device),
-            conv1: Conv::new([from, to], 3, &rng.stream("conv1"), device),
-            cond: Linear::new(self.cond_width, 2 * to, &rng.stream("told"), device),
-            norm2: GroupNorm::new(to, groups, device),
-            conv2: Conv::zero([to, to], 3, device),
-            skip: (from != to).then(|| Conv::new([from, to], 1, &rng.stream("skip"), device)),
-        }
-    }
-
-    fn cross(&self, channels: usize, rng: &Rng) -> Cross {
-        let heads = divisor(channels, channels / self.config.head_channels.clamp(1, channels));
-        Cross {
-            norm: GroupNorm::new(channels, self.config.groups, self.device),
-            attention: CrossAttention::new(channels, self.cond_width, heads, rng, self.device),
-        }
-    }
-
-    fn attend(&self, channels: usize, rng: &Rng) -> Attention {
-        Attention::new(channels, self.config.head_channels, self.config.groups, rng, self.device)
-    }
-}
-
-/// U-Net: residual blocks down and up the resolution levels, with skip connections between the two ways.
+/// U-Net: residual blocks down and up the resolution levels, with skip connections between the two ways; for signals, images (the
+/// default) and volumes.
 ///
 /// A residual block is group norm, SiLU, 3×3 convolution, group norm scaled and shifted by time and class, SiLU,
 /// dropout, 3×3 convolution; the last convolution is initially zero. Downsampling is a convolution of stride 2, upsampling
-/// nearest neighbors and a convolution.
+/// nearest neighbors and a convolution. [`UNetConfig`] has the variants, and [`UNetConfig::ddpm_cifar10`] and [`UNetConfig::adm`] the
+/// published nets.
 ///
 /// Classes and vectors are embedded with the time; images and label maps are concatenated to z along the channels; tokens are read by
 /// cross-attention in the middle and after the blocks of the levels `cross_attention`.
 ///
-/// Images may have any size: a level has half the size of the one before, rounded up (28, 14, 7, 4, 2, 1), and the way up
+/// Data may have any size: a level has half the size of the one before, rounded up (28, 14, 7, 4, 2, 1), and the way up
 /// upsamples to exactly the size of that level on the way down, so nothing is padded or cropped.
 ///
 /// Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), <https://arxiv.org/abs/2006.11239>; scale
@@ -283,29 +296,32 @@ impl Build<'_> {
 ///
 /// # Shapes
 ///
-/// `z: [batch, in_channels, h, w]` → `[batch, outputs · in_channels, h, w]`.
-#[doc(alias = "UNet2DModel")]
+/// `z: [batch, in_channels, sizes…]` → `[batch, outputs · in_channels, sizes…]`, with D − 2 sizes: one, two or three.
+#[doc(alias("UNet2DModel", "UNet2DConditionModel", "UNet1DModel", "UNet3DConditionModel"))]
 #[derive(Module, Debug)]
-pub struct UNet {
+pub struct UNet<const D: usize = 4> {
     conditions: Embedders,
     cond: TimeClassEmbedding,
-    first: Conv,
-    down: Vec<Stage>,
-    middle: Middle,
-    up: Vec<Stage>,
+    first: Conv<D>,
+    down: Vec<Stage<D>>,
+    middle: Middle<D>,
+    up: Vec<Stage<D>>,
     norm: GroupNorm,
-    last: Conv,
+    last: Conv<D>,
     dropout: f64,
     in_channels: usize,
+    #[module(skip)]
+    checkpointing: bool,
 }
 
-impl UNet {
-    fn run(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, mut rng: Option<Rng>) -> Tensor<4> {
-        let [batch, ..] = z.dims();
+impl<const D: usize> UNet<D> {
+    fn run(&self, z: Tensor<D>, t: Tensor<1>, y: &Conditions, mut rng: Option<Rng>) -> Tensor<D> {
+        let batch = z.dims()[0];
         let shared = &mut Shared {
             cond: silu(self.conditions.with_time(&self.cond, t, y)),
             sequence: self.conditions.sequence(y, batch, &z.device()),
             dropout: self.dropout,
+            checkpointing: self.checkpointing,
             rng: rng.take(),
         };
         let mut x = self.first.forward(self.conditions.concatenate(z, y));
@@ -319,123 +335,46 @@ impl UNet {
                 x = downsample.forward(x);
                 skips.push(x.clone());
             }
+            if let Some(block) = &stage.resample {
+                x = block.forward(x, Resize::Down, shared);
+                skips.push(x.clone());
+            }
         }
-        x = self.middle.before.forward(x, shared);
-        x = self.middle.attention.forward(x);
-        if let Some(cross) = &self.middle.cross {
-            x = cross.forward(x, shared);
-        }
-        x = self.middle.after.forward(x, shared);
+        x = self.middle.forward(x, shared);
         for stage in &self.up {
             for index in 0..stage.blocks.len() {
                 let skip = skips.pop().expect("a skip connection per block");
                 x = stage.apply(index, Tensor::cat(vec![x, skip], 1), shared);
             }
+            let size = skips.last().map(|skip| skip.dims()[2..].to_vec()).unwrap_or_default();
             if let Some(conv) = &stage.resize {
-                let [_, _, h, w] = skips.last().expect("a level above").dims();
-                x = conv.forward(upsample(x, [h, w]));
+                x = conv.forward(upsample(x, &size));
+            }
+            if let Some(block) = &stage.resample {
+                x = block.forward(x, Resize::Up(size), shared);
             }
         }
         self.last.forward(self.norm.activated(x))
     }
 }
 
-impl Net<4> for UNet {
+impl<const D: usize> Net<D> for UNet<D> {
     type Condition = Conditions;
-    fn forward(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions) -> Tensor<4> {
+    fn forward(&self, z: Tensor<D>, t: Tensor<1>, y: &Conditions) -> Tensor<D> {
         self.run(z, t, y, None)
     }
-    fn forward_train(&self, z: Tensor<4>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<4> {
+    fn forward_train(&self, z: Tensor<D>, t: Tensor<1>, y: &Conditions, rng: &Rng) -> Tensor<D> {
         self.run(z, t, y, Some(rng.stream("dropout")))
+    }
+    fn with_checkpointing(self, on: bool) -> Result<Self> {
+        Ok(Self { checkpointing: on, ..self })
     }
     fn check_condition(&self, y: &Conditions, rows: usize) -> Result<()> {
         self.conditions.check(y, rows)
     }
-    fn output_shape(&self, [rows, channels, h, w]: [usize; 4], _: &Conditions) -> Result<[usize; 4]> {
-        check_fits("in_channels", self.in_channels, channels, "channels")?;
-        Ok([rows, self.last.weight.dims()[0], h, w])
-    }
-}
-
-/// Inputs that all blocks of a forward pass share.
-struct Shared {
-    /// Embedding of the condition after the activation, `[batch, cond_width]`.
-    cond: Tensor<2>,
-    /// Embedded tokens of conditions.
-    sequence: Option<Sequence>,
-    dropout: f64,
-    rng: Option<Rng>,
-}
-
-/// A resolution level on the way down or up.
-#[derive(Module, Debug)]
-struct Stage {
-    blocks: Vec<Block>,
-    /// One per block, or none.
-    attention: Vec<Attention>,
-    /// One per block, or none.
-    cross: Vec<Cross>,
-    resize: Option<Conv>,
-}
-
-impl Stage {
-    fn apply(&self, index: usize, x: Tensor<4>, shared: &mut Shared) -> Tensor<4> {
-        let x = self.blocks[index].forward(x, shared);
-        let x = match self.attention.get(index) {
-            Some(attention) => attention.forward(x),
-            None => x,
-        };
-        match self.cross.get(index) {
-            Some(cross) => cross.forward(x, shared),
-            None => x,
-        }
-    }
-}
-
-#[derive(Module, Debug)]
-struct Middle {
-    before: Block,
-    attention: Attention,
-    cross: Option<Cross>,
-    after: Block,
-}
-
-/// Cross-attention of pixels to the tokens of conditions, after a group norm: `x + attention(norm(x), tokens)`.
-#[derive(Module, Debug)]
-struct Cross {
-    norm: GroupNorm,
-    attention: CrossAttention,
-}
-
-impl Cross {
-    fn forward(&self, x: Tensor<4>, shared: &mut Shared) -> Tensor<4> {
-        let Shared { sequence: Some(sequence), dropout, rng, .. } = shared else { return x };
-        let [batch, channels, h, w] = x.dims();
-        let pixels = self.norm.forward(x.clone()).reshape([batch, channels, h * w]).swap_dims(1, 2);
-        let y = self.attention.forward(pixels, sequence, *dropout, rng);
-        x + y.swap_dims(1, 2).reshape([batch, channels, h, w])
-    }
-}
-
-#[derive(Module, Debug)]
-struct Block {
-    norm1: GroupNorm,
-    conv1: Conv,
-    cond: Linear,
-    norm2: GroupNorm,
-    conv2: Conv,
-    skip: Option<Conv>,
-}
-
-impl Block {
-    fn forward(&self, x: Tensor<4>, shared: &mut Shared) -> Tensor<4> {
-        let h = self.conv1.forward(self.norm1.activated(x.clone()));
-        let [scale, shift] = self.cond.forward(shared.cond.clone()).chunk(2, 1).try_into().expect("two halves");
-        let h = dropout(self.norm2.modulated(h, scale, shift), shared.dropout, &mut shared.rng);
-        let x = match &self.skip {
-            Some(skip) => skip.forward(x),
-            None => x,
-        };
-        x + self.conv2.forward(h)
+    fn output_shape(&self, mut z: [usize; D], _: &Conditions) -> Result<[usize; D]> {
+        check_fits("in_channels", self.in_channels, z[1], "channels")?;
+        z[1] = self.last.weight.dims()[0];
+        Ok(z)
     }
 }

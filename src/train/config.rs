@@ -25,6 +25,11 @@ pub struct Train {
     /// gradient is rounded shard by shard: the same number of shards gives the same bits on any machine. Default: 2.
     #[schemars(range(min = 1, max = 4096))]
     pub shards: usize,
+    /// Gradient checkpointing: keeps the inputs of the network's blocks alone and computes each block again for the gradient. The
+    /// bits are the same; a step takes about a third more time. A step of a U-Net with 9 blocks at 32×32 took 163 MB without and 82 MB
+    /// with it, that of a DiT with 12 blocks 248 and 59 MB. Default: false.
+    #[doc(alias("gradient_checkpointing", "use_checkpoint", "enable_gradient_checkpointing"))]
+    pub checkpointing: bool,
     /// Learning rate after the warm-up. Default: 1e-3.
     #[doc(alias = "learning_rate")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -80,6 +85,7 @@ impl Default for Train {
             batch: 64,
             accumulate: 1,
             shards: 2,
+            checkpointing: false,
             lr: 1e-3,
             warmup: 100,
             lr_schedule: LrSchedule::Constant,

@@ -100,7 +100,8 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             true => net::seeded(&Rng::new(settings.seed).stream("weights"), &device, |_| model),
             false => model,
         };
-        let model = Module::train(model);
+        let mut model = Module::train(model);
+        model.net = model.net.with_checkpointing(settings.checkpointing)?;
         let device = model.devices().first().cloned().unwrap_or_default();
         if !Parameters::is_trained(&model) {
             return Err(Error::invalid(

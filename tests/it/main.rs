@@ -2,6 +2,7 @@
 mod book;
 mod bounds;
 mod broken;
+mod checkpointing;
 mod choices;
 mod common;
 mod components;
@@ -19,6 +20,7 @@ mod grids;
 mod guidance;
 mod memory;
 mod nets;
+mod networks;
 mod planted;
 mod probabilities;
 mod processes;

@@ -107,3 +107,35 @@ fn a_hundred_steps_hold_no_more_than_ten() {
     let out = alone("trajectories_of_ten_steps_and_of_a_hundred");
     assert!(out.matches(" tensors: ").count() == super::samplers::all().len(), "{out}");
 }
+
+macro_rules! two_steps {
+    ($($test:ident $net:literal $checkpointing:literal),*) => {$(
+        #[test]
+        #[ignore = "a process of its own, for the test beside it"]
+        fn $test() {
+            let before = peak();
+            super::checkpointing::two_steps($net, $checkpointing);
+            println!("bytes {}", peak() - before);
+        }
+    )*};
+}
+two_steps!(unet_plain "unet" false, unet_recomputed "unet" true, dit_plain "dit" false, dit_recomputed "dit" true);
+
+/// Gradient checkpointing takes less than two thirds of the memory, and the counts of a footprint are within a factor of two.
+#[test]
+fn gradient_checkpointing_saves_memory() {
+    for net in ["unet", "dit"] {
+        let measure = |which: &str| {
+            let out = alone(&format!("{net}_{which}"));
+            let bytes = out.lines().find_map(|line| line.split("bytes ").nth(1)?.trim().parse::<usize>().ok());
+            bytes.unwrap_or_else(|| panic!("{out}")) as f64
+        };
+        let (without, with) = (measure("plain"), measure("recomputed"));
+        println!("{net}: {:.0} MB without, {:.0} MB with", without / 1e6, with / 1e6);
+        assert!(with < 0.66 * without, "{net}: {with} bytes with, {without} without");
+        let (counted, less) = super::checkpointing::counted(net);
+        for (counted, found) in [(counted, without), (less, with)] {
+            assert!((0.5..2.0).contains(&(found / counted)), "{net}: {found} bytes, {counted} counted");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use crate::{
 };
 use tweedie::{
     loss::{CrossEntropy, MaskedNelbo, Prior, Rounding, ScoreEntropy, Simple, Vlb, weight},
-    net::{DitConfig, MlpConfig, TransformerConfig, UNetConfig},
+    net::{DitConfig, Edm2Config, MlpConfig, TransformerConfig, UNetConfig},
     sample::{
         AdamsBashforth, Analytic, Ancestral, Blocks, Cached, Churn, Consistency, Ddim, Deis, DormandPrince, Dpm2,
         Dpm2Ancestral, DpmSolver, DpmSolverPp, DpmSolverPp2S, DpmSolverPp2SAncestral, Etd, Euler, EulerAncestral,
@@ -89,6 +89,8 @@ impl Default for Modules {
             .about("U-Net for images: residual blocks at several resolutions")
             .net::<4, DitConfig>("dit")
             .about("Diffusion transformer (DiT) for images, which it reads as patches")
+            .net::<4, Edm2Config>("edm2")
+            .about("Magnitude-preserving U-Net (EDM2) for images")
             .net::<3, TransformerConfig>("transformer")
             .about("Transformer for text and other sequences")
             .net::<2, MlpConfig>("mlp")

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use tweedie::{
     Result, Rng,
     net::{
-        Dit, DitConfig, Footprint, Mlp, MlpConfig, Pixels, PixelsConfig, Task, Transformer, TransformerConfig, UNet,
-        UNetConfig,
+        Dit, DitConfig, Edm2, Edm2Config, Footprint, Mlp, MlpConfig, Pixels, PixelsConfig, Task, Transformer,
+        TransformerConfig, UNet, UNetConfig,
     },
 };
 
@@ -68,6 +68,19 @@ impl NetConfig<4> for DitConfig {
         ALL
     }
     fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Dit> {
+        self.clone().fit(task).init(rng, device)
+    }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
+    }
+}
+
+impl NetConfig<4> for Edm2Config {
+    type Net = Edm2;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        GLOBAL
+    }
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<Edm2> {
         self.clone().fit(task).init(rng, device)
     }
     fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {

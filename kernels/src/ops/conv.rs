@@ -1,8 +1,8 @@
 //! Convolutions.
 use super::affine::{Affine, AffineOp};
 use super::graph::{apply, is_supported};
-use crate::Conv2d;
 use crate::memory::unwritten;
+use crate::{Conv2d, Conv3d};
 use burn::backend::TensorMetadata;
 use burn::tensor::{Tensor, module, ops::ConvOptions};
 
@@ -105,4 +105,70 @@ pub fn conv2d_modulated(
     let options = ConvOptions::new(stride, padding, [1, 1], 1);
     module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), None, options)
         + Tensor::<2>::from_dispatch(b).reshape([batch, out, 1, 1])
+}
+
+/// A convolution of volumes, and the shape of its bias.
+#[derive(Clone, Debug)]
+struct Volumes {
+    conv: Conv3d,
+    bias: Vec<usize>,
+}
+
+impl Affine for Volumes {
+    fn output_shape(&self) -> Vec<usize> {
+        self.conv.shapes()[2].to_vec()
+    }
+    fn input_shapes(&self) -> [Vec<usize>; 3] {
+        let [x, w, _] = self.conv.shapes();
+        [x.to_vec(), w.to_vec(), self.bias.clone()]
+    }
+    fn output(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let mut out = unwritten(self.conv.shapes()[2].iter().product());
+        self.conv.forward(x, w, bias, &mut out);
+        out
+    }
+    fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
+        let mut dx = unwritten(self.conv.shapes()[0].iter().product());
+        self.conv.input_gradient(dy, w, &mut dx);
+        dx
+    }
+    fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let mut dw = unwritten(self.conv.shapes()[1].iter().product());
+        self.conv.weight_gradient(x, dy, &mut dw);
+        dw
+    }
+    fn bias_gradient(&self, dy: &[f32]) -> Vec<f32> {
+        let mut db = unwritten(self.bias.iter().product());
+        self.conv.bias_gradient(dy, &mut db);
+        db
+    }
+}
+
+/// Computes a three-dimensional convolution with a kernel of odd sizes k that is padded by ⌊k/2⌋, so that stride 1 keeps the
+/// sizes.
+///
+/// # Shapes
+/// `x: [batch, in, d, h, w]`, `weight: [out, in, kd, kh, kw]`, `bias: [out]` → `[batch, out, d′, h′, w′]`,
+/// `d′ = ⌈d / stride⌉`.
+///
+/// # Panics
+/// If the shapes do not match.
+pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>, stride: usize) -> Tensor<5> {
+    let [_, _, kd, kh, kw] = weight.dims();
+    let padding = [kd / 2, kh / 2, kw / 2];
+    let conv = Conv3d::new(x.dims(), weight.dims(), [stride; 3], padding);
+    let (x, w) = (x.into_dispatch(), weight.into_dispatch());
+    match bias.map(Tensor::into_dispatch) {
+        None if is_supported(&x) && is_supported(&w) => {
+            Tensor::from_dispatch(apply(AffineOp(Volumes { conv, bias: vec![] }), [x, w]))
+        }
+        Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
+            let bias = b.shape().iter().copied().collect();
+            Tensor::from_dispatch(apply(AffineOp(Volumes { conv, bias }), [x, w, b]))
+        }
+        b => {
+            let options = ConvOptions::new([stride; 3], padding, [1; 3], 1);
+            module::conv3d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch), options)
+        }
+    }
 }

@@ -93,7 +93,7 @@ fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("the tensor is contiguous")
 }
 
-fn contiguous(x: FlexTensor) -> FlexTensor {
+pub(super) fn contiguous(x: FlexTensor) -> FlexTensor {
     if x.as_slice::<f32>().is_some() { x } else { x.to_contiguous() }
 }
 
