@@ -77,7 +77,7 @@ pub trait Net<const D: usize>: Module + ModuleDisplay {
     }
 
     /// Returns the same net with gradient checkpointing turned on or off: in training it keeps the inputs of its blocks alone and
-    /// computes each block again for the gradient, which takes less memory and a third more time. Output and gradients have the same
+    /// computes each block again for the gradient, which takes less memory and more time. Output and gradients have the same
     /// bits. [`ops::recompute`](tweedie_kernels::ops::recompute) does it for a block. Default: there is none.
     ///
     /// # Errors
