@@ -49,7 +49,7 @@
 //! | [`Spacing`](spacing::Spacing) | timesteps of training and sampling | `Uniform`, `Steps`, `Karras`, … |
 //! | [`Distribution`](distribution::Distribution) | sample, −ln p, KL | `Normal`, `Categorical` |
 //! | [`Noise`](noise::Noise) | the four distributions; target ↔ denoised estimate | `Gaussian`, `Discrete`, `DiscreteMatrix` |
-//! | [`Net`](net::Net) | model output from x_t, t and a condition | `UNet`, `Dit`, `Transformer`, `Pixels`, `Mlp` |
+//! | [`Net`](net::Net) | model output from x_t, t and a condition | `UNet`, `Dit`, `Edm2`, `Transformer`, `Pixels`, `Mlp` |
 //! | [`Transform`](transform::Transform) | raw data to x and back | `Identity`, `OneHot`, `Embedding`, `Patches` |
 //! | [`Loss`](loss::Loss) | one number per sample; losses add and scale | `Simple`, `Vlb`, `CrossEntropy`, `MaskedNelbo`, `ScoreEntropy` |
 //! | [`Denoiser`](denoise::Denoiser) | x̂ from x_t | a conditioned model, `Guided`, `Clamped`, `Truncated`, exact solutions |

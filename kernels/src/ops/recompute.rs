@@ -224,8 +224,9 @@ const MOST: usize = 256;
 /// Computes `f(module, x, vectors)` without keeping what lies between: if a gradient is recorded, the backward pass
 /// computes it again from `x`, the vectors and the parameters (gradient checkpointing).
 ///
-/// Output and gradients have the same bits as without, if `f` is a function of its arguments alone. What else it reads,
-/// as a mask, it holds itself, and no gradient reaches that. On back ends other than `flex`, and for modules of more than
+/// Output and gradients have the same bits as without, if `f` is a function of its arguments alone, and if `x` has no
+/// other use after this one, whose gradient would be added in another order. What else `f` reads, as a mask, it holds
+/// itself, and no gradient reaches that. On back ends other than `flex`, and for modules of more than
 /// 250 parameters, it is `f(module, x, vectors)` and nothing else.
 ///
 /// Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016), <https://arxiv.org/abs/1604.06174>.
