@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use tweedie::{Result, condition::ConditionSpec};
 use tweedie_data::Columns;
 
-/// A condition of the data: what a network is told of it, and how its values are read. A checkpoint stores it.
+/// A condition of the data: its name and dimensions, and how its values are read. A checkpoint stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConditionFacts {
     /// Its name and dimensions.

@@ -165,7 +165,7 @@ impl Reader<'_> {
                 for (key, value) in table {
                     if key.trim().is_empty() || key.contains(['=', '.']) {
                         let message =
-                            format!("`{key}` is no name of a {}: write letters, digits, `-` and `_`.", at.path);
+                            format!("the name of a {} must not be empty or have `=` or `.`, got `{key}`.", at.path);
                         return Err(self.recipe.fail(&format!("{}.{key}", at.path), Part::Key, &message));
                     }
                     read.insert(key.clone(), self.read(&at.within(key), inner, value)?);

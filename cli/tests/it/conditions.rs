@@ -165,8 +165,8 @@ fn wrong_conditions_are_refused_in_a_sentence() {
     fs::write(at.join("r.toml"), RECIPE).unwrap();
     done(at, "train r.toml --out run --steps 1 -q");
     for (given, message) in [
-        ("color=pink", "there is no value `pink`. It is one of `blue`, `green` and `red`, or none"),
-        ("colour=red", "there is no condition `colour`; did you mean `color`?"),
+        ("color=pink", "unknown value `pink`. The values are `blue`, `green` and `red`, and none"),
+        ("colour=red", "unknown condition `colour`; did you mean `color`?"),
         ("size=large", "`large` does not hold finite numbers alone"),
         ("size=1,2", "1 number is needed, `size`, separated by commas, got 2"),
         ("size=nan", "does not hold finite numbers alone"),
@@ -177,7 +177,7 @@ fn wrong_conditions_are_refused_in_a_sentence() {
         ),
         ("caption=ж", "ж"),
         ("sketch=pictures/00.png", "the picture is 8 × 8 pixels, and 4 × 4 are needed"),
-        ("sketch=none.png", "there is no picture none.png"),
+        ("sketch=none.png", "`none.png`: it does not exist"),
         ("map=sketch9.png", "the picture is 4 × 4 pixels, and 8 × 8 are needed"),
         ("map=pictures/00.png", "the picture has the gray level"),
     ] {
@@ -342,5 +342,5 @@ fn real_attributes_and_captions_are_read() {
     done(at, "sample e2e-attributes --n 2 --out s -q --condition mr=name[Alimentum]");
     done(at, "sample emoji-tone --n 2 --out t -q --condition tone=1 --class Flags");
     let (_, error) = run(at, "sample emoji-tone --condition tone=2");
-    assert!(error.contains("there is no value `2`. It is one of `0` and `1`, or none"), "{error}");
+    assert!(error.contains("unknown value `2`. The values are `0` and `1`, and none"), "{error}");
 }

@@ -65,14 +65,14 @@ pub(crate) fn chosen(
         let names: Vec<&str> = values.iter().map(|(known, _)| &*known.spec.name).collect();
         let all: Vec<&str> = names.iter().copied().chain((!facts.classes.is_empty()).then_some(CLASS)).collect();
         let Some(at) = names.iter().position(|known| *known == name) else {
-            let known = match all.as_slice() {
-                [] => "the model has no conditions: leave it out".into(),
-                all => format!("the model has {}", messages::list(all)),
-            };
-            return Err(refused(
-                format!("there is no condition `{name}`{} {known}", messages::meant(name, &all))
-                    .replace(". the", ": the"),
-            ));
+            return Err(refused(match all.as_slice() {
+                [] => "the model was trained without conditions: leave it out".into(),
+                all => format!(
+                    "unknown condition `{name}`{} The conditions are {}",
+                    messages::meant(name, all),
+                    messages::list(all)
+                ),
+            }));
         };
         let (known, own) = &mut values[at];
         own.push(known.reader.parse(&known.spec, value).map_err(|error| refused(error.to_string()))?);
@@ -84,9 +84,8 @@ pub(crate) fn chosen(
         ));
     }
     if values.iter().all(|(_, own)| own.is_empty()) {
-        if !has_named(facts)
-            || class.iter().any(|class| class == "none") && !class.is_empty() && facts.classes.is_empty()
-        {
+        // Without classes `--class none` alone makes the samples unconditional, and other classes are refused.
+        if !has_named(facts) || facts.classes.is_empty() && class.iter().any(|class| class == "none") {
             return classes::chosen(facts, train, &class, n);
         }
         let all = default(facts, train, &examples()?, n);

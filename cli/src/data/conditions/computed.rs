@@ -15,6 +15,11 @@ pub enum Computed {
     Masked,
 }
 
+/// The luma of Rec. 709, by which gray images are read too.
+pub(super) fn luma([r, g, b]: [f32; 3]) -> f32 {
+    0.2126 * r + 0.7152 * g + 0.0722 * b
+}
+
 impl Computed {
     /// The shape of the condition of images of a shape.
     pub(crate) fn shape(self, factor: usize, shape: &[usize]) -> Result<Vec<usize>> {
@@ -58,11 +63,9 @@ impl Computed {
                 out
             }
             Self::Gray => {
-                // Rec. 709, as gray images are read.
-                const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];
                 let size = height * width;
-                let luma = |image: &[f32], i: usize| (0..3).map(|c| LUMA[c] * image[c * size + i]).sum::<f32>();
-                images.chunks(3 * size).flat_map(|image| (0..size).map(move |i| luma(image, i))).collect()
+                let pixel = |image: &[f32], i: usize| luma([0, 1, 2].map(|c| image[c * size + i]));
+                images.chunks(3 * size).flat_map(|image| (0..size).map(move |i| pixel(image, i))).collect()
             }
             Self::Masked => {
                 let uniforms = rng.stream("rectangle").uniforms(rows, 4);

@@ -1,8 +1,8 @@
 //! How the values of a condition are read from columns, files and the command line.
-use super::Computed;
+use super::{Computed, computed};
 use crate::{data::data_error, messages};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fs, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use tweedie::{
     Error, Result,
     condition::{ConditionKind, ConditionSpec, Values},
@@ -172,7 +172,7 @@ impl ConditionReader {
                     None if none => Values::Class(vec![None]),
                     None => {
                         return Err(Error::invalid(format!(
-                            "there is no value `{text}`{} It is one of {}, or none",
+                            "unknown value `{text}`{} The values are {}, and none",
                             // Of a single letter or digit, every other one is as near.
                             if text.chars().count() > 1 { messages::meant(text, names) } else { ".".into() },
                             messages::some(&names.iter().map(String::as_str).collect::<Vec<_>>())
@@ -222,7 +222,7 @@ impl ConditionReader {
                 Values::LabelMap { shape: shape.clone(), rows: vec![Some(labels)] }
             }
             (Self::Computed { of, factor }, ConditionKind::Image { shape }) => {
-                let rows = vec![Some(computed(text, *of, *factor, shape)?)];
+                let rows = vec![Some(of_picture(text, *of, *factor, shape)?)];
                 Values::Image { shape: shape.clone(), rows }
             }
             (_, ConditionKind::Image { shape }) => {
@@ -310,19 +310,12 @@ fn sized(found: &[usize], own: &[usize]) -> std::result::Result<(), String> {
 
 /// A picture file of the command line.
 fn file(path: &str, channels: usize) -> Result<(Vec<u8>, [usize; 3])> {
-    if fs::metadata(path).is_err() {
-        return Err(Error::invalid(format!("there is no picture {path}: give the path of one")));
-    }
     let image = picture::load(path).map_err(data_error)?;
     Ok(planes(image, channels))
 }
 
 /// A computed condition from a picture: the condition itself, or the image that it is computed from.
-fn computed(path: &str, of: Computed, factor: usize, shape: &[usize]) -> Result<Arc<[f32]>> {
-    let whole = match of {
-        Computed::Downscaled => [shape[1] * factor, shape[2] * factor],
-        Computed::Gray | Computed::Masked => [shape[1], shape[2]],
-    };
+fn of_picture(path: &str, of: Computed, factor: usize, shape: &[usize]) -> Result<Arc<[f32]>> {
     if of == Computed::Masked {
         // Transparent pixels are those that are to be filled in.
         return masked(path, shape);
@@ -332,21 +325,18 @@ fn computed(path: &str, of: Computed, factor: usize, shape: &[usize]) -> Result<
     if size[1..] == own {
         return Ok(unit(&bytes));
     }
+    let whole = if of == Computed::Downscaled { own.map(|side| side * factor) } else { own };
     if size[1..] != whole {
         let [[h, w], [own_h, own_w], [whole_h, whole_w]] = [[size[1], size[2]], own, whole];
         return Err(Error::invalid(format!(
             "the picture is {w} × {h} pixels, and {own_w} × {own_h} are needed, or {whole_w} × {whole_h}, of which that is computed"
         )));
     }
-    let values: Vec<f32> = unit(&bytes).to_vec();
-    Ok(of.compute(factor, &values, [1, size[0], size[1], size[2]], &tweedie::Rng::new(0)).into())
+    Ok(of.compute(factor, &unit(&bytes), [1, size[0], size[1], size[2]], &tweedie::Rng::new(0)).into())
 }
 
 /// The known part of a picture and the mask, from a picture whose transparent pixels are unknown.
 fn masked(path: &str, shape: &[usize]) -> Result<Arc<[f32]>> {
-    if fs::metadata(path).is_err() {
-        return Err(Error::invalid(format!("there is no picture {path}: give the path of one")));
-    }
     let (rgba, [height, width]) = picture::with_alpha(path).map_err(data_error)?;
     sized(&[height, width], &shape[1..]).map_err(Error::invalid)?;
     let (size, channels) = (height * width, shape[0] - 1);
@@ -357,8 +347,8 @@ fn masked(path: &str, shape: &[usize]) -> Result<Arc<[f32]>> {
         ));
     }
     let color = |i: usize, c: usize| -> f32 {
-        let [r, g, b] = [0, 1, 2].map(|k| f32::from(rgba[4 * i + k]));
-        let byte = if channels == 1 { 0.2126 * r + 0.7152 * g + 0.0722 * b } else { [r, g, b][c] };
+        let rgb = [0, 1, 2].map(|k| f32::from(rgba[4 * i + k]));
+        let byte = if channels == 1 { computed::luma(rgb) } else { rgb[c] };
         byte / 127.5 - 1.0
     };
     let mut out = Vec::with_capacity(shape[0] * size);

@@ -25,11 +25,12 @@ impl<const D: usize> Conditioned<D> {
     ///
     /// If a value cannot be read.
     pub fn new(set: Box<dyn Set<D>>, facts: &[ConditionFacts]) -> Result<Self> {
-        let columns = set.columns().cloned().unwrap_or_default();
+        let none = Columns::default();
+        let columns = set.columns().unwrap_or(&none);
         let (mut read, mut unknown) = (Conditions::none(), vec![]);
         for ConditionFacts { spec, reader, .. } in facts {
             if let Some((values, others)) =
-                reader.read(spec, &columns).map_err(|error| error.with_field(spec.name.clone()))?
+                reader.read(spec, columns).map_err(|error| error.with_field(spec.name.clone()))?
             {
                 read = read.with(&spec.name, values);
                 if others > 0 {
