@@ -44,6 +44,20 @@ macro_rules! setters {
 }
 pub(super) use setters;
 
+/// Defines `with_conditions` of a configuration.
+macro_rules! takes_conditions {
+    ($config:ident) => {
+        impl $config {
+            /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
+            pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
+                let (num_classes, conditions) = $crate::net::embed::split_class(conditions);
+                Self { num_classes, conditions, ..self }
+            }
+        }
+    };
+}
+pub(super) use takes_conditions;
+
 /// Refuses fields that are 0.
 pub(super) fn check_positive(fields: &[(&str, usize)]) -> Result<()> {
     match fields.iter().find(|(_, value)| *value == 0) {

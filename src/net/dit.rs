@@ -2,8 +2,8 @@
 use super::{
     Conditions, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
-    config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
+    config::{check_common, check_fits, check_positive, setters, takes_conditions},
+    embed::{Embedders, check_conditions, extra_channels, has_tokens},
     layers::Linear,
     transformer::check_blocks,
 };
@@ -116,6 +116,7 @@ setters!(DitConfig:
     with_time_features time_features usize,
     with_outputs outputs usize,
 );
+takes_conditions!(DitConfig);
 
 impl DitConfig {
     /// A net for images of `in_channels` channels.
@@ -169,12 +170,6 @@ impl DitConfig {
     /// The pairs of blocks that a long skip connection joins.
     pub(super) fn pairs(&self) -> usize {
         if self.long_skips { self.depth.saturating_sub(1) / 2 } else { 0 }
-    }
-
-    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
-    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
-        let (num_classes, conditions) = split_class(conditions);
-        Self { num_classes, conditions, ..self }
     }
 
     /// Takes `in_channels`, `num_classes`, `conditions` and `outputs` from the task.

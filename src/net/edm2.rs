@@ -1,8 +1,8 @@
 //! The magnitude-preserving U-Net of EDM2.
 use super::{
     Conditions, Net, Task,
-    config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, split_class},
+    config::{check_common, check_fits, check_positive, setters, takes_conditions},
+    embed::{Embedders, check_conditions},
     recompute::part,
     unet::Resize,
 };
@@ -89,6 +89,7 @@ setters!(Edm2Config:
     with_dropout dropout f64,
     with_outputs outputs usize,
 );
+takes_conditions!(Edm2Config);
 
 impl Edm2Config {
     /// A net for images of `in_channels` channels with a resolution level for each entry of `channels`.
@@ -120,12 +121,6 @@ impl Edm2Config {
         };
         let channels = [1, 2, 3, 4].map(|n| n * width);
         Ok(Self { blocks: 3, attention: vec![2, 3], num_classes: 1000, ..Self::new(4, channels) })
-    }
-
-    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
-    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
-        let (num_classes, conditions) = split_class(conditions);
-        Self { num_classes, conditions, ..self }
     }
 
     /// Takes `in_channels`, `num_classes`, `conditions` and `outputs` from the task.

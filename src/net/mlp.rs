@@ -1,8 +1,8 @@
 //! The multilayer perceptron (MLP) for vectors.
 use super::{
     Conditions, Net, Task,
-    config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, split_class},
+    config::{check_common, check_fits, check_positive, setters, takes_conditions},
+    embed::{Embedders, check_conditions},
     layers::{Linear, TimeClassEmbedding, dropout, silu},
 };
 use crate::{
@@ -77,17 +77,12 @@ setters!(MlpConfig:
     with_time_features time_features usize,
     with_outputs outputs usize,
 );
+takes_conditions!(MlpConfig);
 
 impl MlpConfig {
     /// A net for vectors of `features` values.
     pub fn new(features: usize) -> Self {
         Self { features, ..Self::default() }
-    }
-
-    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
-    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
-        let (num_classes, conditions) = split_class(conditions);
-        Self { num_classes, conditions, ..self }
     }
 
     /// Takes `features`, `num_classes`, `conditions` and `outputs` from the task.

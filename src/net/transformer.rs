@@ -2,8 +2,8 @@
 use super::{
     Conditions, Net, Positions, Task,
     blocks::{Block, Conditioning, Modulation, Rotation, Shared, linear, modulate, sinusoids},
-    config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, has_global, has_tokens, split_class},
+    config::{check_common, check_fits, check_positive, setters, takes_conditions},
+    embed::{Embedders, check_conditions, has_global, has_tokens},
     layers::Linear,
 };
 use crate::{
@@ -135,6 +135,7 @@ setters!(TransformerConfig:
     with_time_features time_features usize,
     with_outputs outputs usize,
 );
+takes_conditions!(TransformerConfig);
 
 impl TransformerConfig {
     /// A net for sequences of up to `length` tokens of `vocabulary` categories.
@@ -144,12 +145,6 @@ impl TransformerConfig {
     /// A net for sequences of up to `length` tokens of `in_channels` continuous values.
     pub fn continuous(in_channels: usize, length: usize) -> Self {
         Self { in_channels, length, ..Self::default() }
-    }
-
-    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
-    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
-        let (num_classes, conditions) = split_class(conditions);
-        Self { num_classes, conditions, ..self }
     }
 
     /// Takes `vocabulary` or `in_channels`, `length`, `num_classes`, `conditions` and `outputs` from the task.

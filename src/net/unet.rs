@@ -1,8 +1,8 @@
 //! The convolutional net of image diffusion.
 use super::{
     Conditions, Net, Task,
-    config::{check_common, check_fits, check_positive, setters},
-    embed::{Embedders, check_conditions, extra_channels, has_tokens, split_class},
+    config::{check_common, check_fits, check_positive, setters, takes_conditions},
+    embed::{Embedders, check_conditions, extra_channels, has_tokens},
     layers::{Conv, GroupNorm, TimeClassEmbedding, silu, upsample},
 };
 use crate::{
@@ -129,17 +129,12 @@ setters!(UNetConfig:
     with_time_features time_features usize,
     with_outputs outputs usize,
 );
+takes_conditions!(UNetConfig);
 
 impl UNetConfig {
     /// A net for data of `in_channels` channels with a resolution level for each entry of `channels`.
     pub fn new(in_channels: usize, channels: impl Into<Vec<usize>>) -> Self {
         Self { in_channels, channels: channels.into(), ..Self::default() }
-    }
-
-    /// Sets the conditions that the net takes; the class named `class` becomes [`num_classes`](Self::num_classes).
-    pub fn with_conditions(self, conditions: impl IntoIterator<Item = ConditionSpec>) -> Self {
-        let (num_classes, conditions) = split_class(conditions);
-        Self { num_classes, conditions, ..self }
     }
 
     /// Takes `in_channels`, `num_classes`, `conditions` and `outputs` from the task.

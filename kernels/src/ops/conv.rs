@@ -1,6 +1,6 @@
 //! Convolutions.
 use super::affine::{Affine, AffineOp};
-use super::graph::{apply, is_supported};
+use super::graph::{Operation, apply, is_supported};
 use crate::memory::unwritten;
 use crate::{Conv2d, Conv3d};
 use burn::backend::TensorMetadata;
@@ -8,12 +8,15 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// A convolution, and the shape of its bias.
 #[derive(Clone, Debug)]
-struct Convolution {
-    conv: Conv2d,
+struct Convolution<C> {
+    conv: C,
     bias: Vec<usize>,
 }
 
-impl Affine for Convolution {
+/// Convolutions of each rank as affine maps.
+macro_rules! affine {
+    ($($conv:ty),*) => {$(
+impl Affine for Convolution<$conv> {
     fn output_shape(&self) -> Vec<usize> {
         self.conv.shapes()[2].to_vec()
     }
@@ -42,6 +45,32 @@ impl Affine for Convolution {
         db
     }
 }
+    )*};
+}
+affine!(Conv2d, Conv3d);
+
+/// Computes a convolution, or what is `otherwise` on other back ends.
+fn convolve<C, const D: usize>(
+    conv: C,
+    [x, weight]: [Tensor<D>; 2],
+    bias: Option<Tensor<1>>,
+    otherwise: impl FnOnce(Tensor<D>, Tensor<D>, Option<Tensor<1>>) -> Tensor<D>,
+) -> Tensor<D>
+where
+    AffineOp<Convolution<C>>: Operation<2> + Operation<3>,
+{
+    let (x, w) = (x.into_dispatch(), weight.into_dispatch());
+    match bias.map(Tensor::into_dispatch) {
+        None if is_supported(&x) && is_supported(&w) => {
+            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
+        }
+        Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
+            let bias = b.shape().iter().copied().collect();
+            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias }), [x, w, b]))
+        }
+        b => otherwise(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch)),
+    }
+}
 
 /// Computes a two-dimensional convolution.
 ///
@@ -61,20 +90,7 @@ pub fn conv2d(
     padding: [usize; 2],
 ) -> Tensor<4> {
     let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
-    let (x, w) = (x.into_dispatch(), weight.into_dispatch());
-    match bias.map(Tensor::into_dispatch) {
-        None if is_supported(&x) && is_supported(&w) => {
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
-        }
-        Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
-            let bias = b.shape().iter().copied().collect();
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias }), [x, w, b]))
-        }
-        b => {
-            let options = ConvOptions::new(stride, padding, [1, 1], 1);
-            module::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch), options)
-        }
-    }
+    convolve(conv, [x, weight], bias, |x, w, b| module::conv2d(x, w, b, ConvOptions::new(stride, padding, [1, 1], 1)))
 }
 
 /// Computes a two-dimensional convolution with a bias per sample, such as an embedding of time and class, which is
@@ -107,43 +123,6 @@ pub fn conv2d_modulated(
         + Tensor::<2>::from_dispatch(b).reshape([batch, out, 1, 1])
 }
 
-/// A convolution of volumes, and the shape of its bias.
-#[derive(Clone, Debug)]
-struct Volumes {
-    conv: Conv3d,
-    bias: Vec<usize>,
-}
-
-impl Affine for Volumes {
-    fn output_shape(&self) -> Vec<usize> {
-        self.conv.shapes()[2].to_vec()
-    }
-    fn input_shapes(&self) -> [Vec<usize>; 3] {
-        let [x, w, _] = self.conv.shapes();
-        [x.to_vec(), w.to_vec(), self.bias.clone()]
-    }
-    fn output(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = unwritten(self.conv.shapes()[2].iter().product());
-        self.conv.forward(x, w, bias, &mut out);
-        out
-    }
-    fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
-        let mut dx = unwritten(self.conv.shapes()[0].iter().product());
-        self.conv.input_gradient(dy, w, &mut dx);
-        dx
-    }
-    fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        let mut dw = unwritten(self.conv.shapes()[1].iter().product());
-        self.conv.weight_gradient(x, dy, &mut dw);
-        dw
-    }
-    fn bias_gradient(&self, dy: &[f32]) -> Vec<f32> {
-        let mut db = unwritten(self.bias.iter().product());
-        self.conv.bias_gradient(dy, &mut db);
-        db
-    }
-}
-
 /// Computes a three-dimensional convolution with a kernel of odd sizes k that is padded by ⌊k/2⌋, so that stride 1 keeps the
 /// sizes.
 ///
@@ -157,18 +136,7 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>, stride: 
     let [_, _, kd, kh, kw] = weight.dims();
     let padding = [kd / 2, kh / 2, kw / 2];
     let conv = Conv3d::new(x.dims(), weight.dims(), [stride; 3], padding);
-    let (x, w) = (x.into_dispatch(), weight.into_dispatch());
-    match bias.map(Tensor::into_dispatch) {
-        None if is_supported(&x) && is_supported(&w) => {
-            Tensor::from_dispatch(apply(AffineOp(Volumes { conv, bias: vec![] }), [x, w]))
-        }
-        Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
-            let bias = b.shape().iter().copied().collect();
-            Tensor::from_dispatch(apply(AffineOp(Volumes { conv, bias }), [x, w, b]))
-        }
-        b => {
-            let options = ConvOptions::new([stride; 3], padding, [1; 3], 1);
-            module::conv3d(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch), options)
-        }
-    }
+    convolve(conv, [x, weight], bias, |x, w, b| {
+        module::conv3d(x, w, b, ConvOptions::new([stride; 3], padding, [1; 3], 1))
+    })
 }
