@@ -2,31 +2,14 @@
 
 Eager mode, two threads, medians. A name `…_fwdbwd` is `(f(x) * g).sum().backward()`, with gradients of input and parameters.
 """
-import json, statistics, sys, time
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-part = sys.argv[1] if len(sys.argv) > 1 else ""
-torch.set_num_threads(2)
+from torch_timing import bench
+
 torch.manual_seed(0)
 randn = torch.randn
-
-
-def bench(name, runs, f):
-    if part not in name:
-        return
-    times = []
-    for i in range(runs + 2):
-        if i == 2:
-            cpu = time.process_time()
-        start = time.perf_counter()
-        result = f()
-        times.append((time.perf_counter() - start) * 1e3)
-        del result
-    cpu = (time.process_time() - cpu) / runs * 1e3
-    print(json.dumps(dict(op=name, ms=round(statistics.median(times[2:]), 4), min=round(min(times[2:]), 4), cpu=round(cpu, 4))), flush=True)
 
 
 def both(name, block, shape):
