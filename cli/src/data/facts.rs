@@ -33,9 +33,13 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// The conditions besides the class.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &ConditionFacts> {
+        self.conditions.iter().filter(|condition| condition.spec.name != CLASS)
+    }
     /// The conditions besides the class, as a network takes them.
     pub(crate) fn specs(&self) -> Vec<ConditionSpec> {
-        self.conditions.iter().map(|condition| &condition.spec).filter(|spec| spec.name != CLASS).cloned().collect()
+        self.named().map(|condition| condition.spec.clone()).collect()
     }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {

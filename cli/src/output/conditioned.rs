@@ -6,7 +6,7 @@ use crate::{
 use serde_json::{Map, Value, json};
 use tweedie::{
     Result,
-    condition::{CLASS, Conditions, Values},
+    condition::{CLASS, Classes, Conditions, Values},
 };
 use tweedie_data::{
     RgbImage,
@@ -16,13 +16,10 @@ use tweedie_data::{
 /// Most different descriptions that rows of a grid are labeled with.
 const LABELS: usize = 24;
 
-fn named(facts: &Facts) -> impl Iterator<Item = &ConditionFacts> {
-    facts.conditions.iter().filter(|condition| condition.spec.name != CLASS)
-}
-
 /// The conditions of each sample as JSON, images left out; `None` if there are none besides the class.
 pub(crate) fn json(facts: &Facts, conditions: &Conditions, n: usize) -> Option<String> {
-    let known: Vec<&ConditionFacts> = named(facts).filter(|known| conditions.get(&known.spec.name).is_some()).collect();
+    let known: Vec<&ConditionFacts> =
+        facts.named().filter(|known| conditions.get(&known.spec.name).is_some()).collect();
     if known.is_empty() {
         return None;
     }
@@ -56,7 +53,7 @@ pub(crate) fn json(facts: &Facts, conditions: &Conditions, n: usize) -> Option<S
 /// All samples as a picture: each after the image that conditioned it, or in rows labeled by their conditions; without such as
 /// [`picture::samples`] does.
 pub(crate) fn picture(facts: &Facts, values: &[f32], conditions: &Conditions) -> Result<Option<RgbImage>> {
-    if named(facts).next().is_none() || conditions.is_none() {
+    if facts.named().next().is_none() || conditions.is_none() {
         return picture::samples(facts, values, &conditions.to_classes());
     }
     if let Some((facts, values)) = pictured(facts, values) {
@@ -68,16 +65,17 @@ pub(crate) fn picture(facts: &Facts, values: &[f32], conditions: &Conditions) ->
     let each = channels * height * width;
     let n = values.len() / each;
     let sample = |i: usize| &values[i * each..(i + 1) * each];
-    let images: Vec<&Values> = named(facts)
+    let images: Vec<(&Values, u32)> = facts
+        .named()
         .filter_map(|known| conditions.get(&known.spec.name))
-        .filter(|values| matches!(values, Values::Image { .. } | Values::LabelMap { .. }))
+        .filter_map(|values| Some((values, brightest(values)?)))
         .collect();
     if !images.is_empty() {
         // Each sample after its conditions; as many of these groups side by side as make the picture square.
         let group = images.len() + 1;
         let mut cells = Vec::with_capacity(n * group * each);
         for i in 0..n {
-            images.iter().for_each(|values| cells.extend(shown(values, i, [channels, height, width])));
+            images.iter().for_each(|(values, top)| cells.extend(shown(values, *top, i, [channels, height, width])));
             cells.extend_from_slice(sample(i));
         }
         let across = ((n as f64 / group as f64).sqrt().round() as usize).max(1);
@@ -92,31 +90,19 @@ pub(crate) fn picture(facts: &Facts, values: &[f32], conditions: &Conditions) ->
         }
     });
     if different.len() > LABELS {
-        return picture::samples(facts, values, &Conditions::none().to_classes());
+        return picture::samples(facts, values, &Classes::none());
     }
     let rows: Vec<Vec<usize>> =
         different.iter().map(|text| (0..n).filter(|&i| described[i] == **text).collect()).collect();
-    let layout = Layout::default();
-    let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
-    let columns = picture::square(&counts, width as f64 / height as f64);
-    let blank = if channels == 4 { -1.0 } else { f32::from(layout.background[0]) / 127.5 - 1.0 };
-    let (mut cells, mut labels) = (vec![], vec![]);
-    for (members, text) in rows.iter().zip(&different) {
-        for (i, row) in members.chunks(columns).enumerate() {
-            labels.push(if i == 0 { (*text).clone() } else { String::new() });
-            row.iter().for_each(|&i| cells.extend_from_slice(sample(i)));
-            cells.resize(labels.len() * columns * each, blank);
-        }
-    }
-    let shape = [labels.len() * columns, channels, height, width];
-    grid(&cells, shape, &Layout { columns, row_labels: labels, ..layout }).map(Some).map_err(data_error)
+    let names: Vec<String> = different.into_iter().cloned().collect();
+    picture::in_rows(values, [channels, height, width], &rows, &names).map(Some)
 }
 
 /// The conditions of a sample in a few words: `red, age 30`.
 fn describe(facts: &Facts, conditions: &Conditions, i: usize) -> String {
     let classes = conditions.to_classes();
     let class = classes.0.get(i).copied().flatten().and_then(|class| facts.classes.get(class as usize).cloned());
-    let others = named(facts).filter_map(|known| {
+    let others = facts.named().filter_map(|known| {
         let values = conditions.get(&known.spec.name)?;
         let text = known.reader.describe(values, i)?;
         Some(match values {
@@ -127,12 +113,23 @@ fn describe(facts: &Facts, conditions: &Conditions, i: usize) -> String {
     class.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
+/// The label that is shown as white, of a map of labels; 0 for images. `None` for what is not a picture.
+fn brightest(values: &Values) -> Option<u32> {
+    match values {
+        Values::Image { .. } => Some(0),
+        Values::LabelMap { rows, .. } => {
+            Some(rows.iter().flatten().flat_map(|row| row.iter()).max().copied().unwrap_or(0))
+        }
+        _ => None,
+    }
+}
+
 /// The image of a condition with the channels and the size of a sample.
-fn shown(values: &Values, i: usize, [channels, height, width]: [usize; 3]) -> Vec<f32> {
+fn shown(values: &Values, top: u32, i: usize, [channels, height, width]: [usize; 3]) -> Vec<f32> {
     let (shape, pixels): (&[usize], Option<Vec<f32>>) = match values {
         Values::Image { shape, rows } => (&shape[..], rows[i].as_ref().map(|row| row.to_vec())),
         Values::LabelMap { shape, rows } => {
-            let top = rows.iter().flatten().flat_map(|row| row.iter()).max().copied().unwrap_or(1).max(1) as f32;
+            let top = top.max(1) as f32;
             (&shape[..], rows[i].as_ref().map(|row| row.iter().map(|x| 2.0 * *x as f32 / top - 1.0).collect()))
         }
         _ => unreachable!("images and label maps"),

@@ -71,16 +71,24 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
     if !by_class {
         return grid(values, [n, channels, height, width], &Layout::default()).map_err(data_error);
     }
+    let names: Vec<String> = present.iter().map(|class| facts.classes[*class as usize].clone()).collect();
+    in_rows(values, shape, &rows, &names)
+}
+
+/// Images in rows of their own for each group, with its name beside the first.
+pub(super) fn in_rows(values: &[f32], shape: [usize; 3], groups: &[Vec<usize>], names: &[String]) -> Result<RgbImage> {
+    let [channels, height, width] = shape;
+    let each = channels * height * width;
     let layout = Layout::default();
-    let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+    let counts: Vec<usize> = groups.iter().map(Vec::len).collect();
     let columns = square(&counts, width as f64 / height as f64);
     // Cells without a sample have the background color, or are transparent.
     let blank = if channels == 4 { -1.0 } else { f32::from(layout.background[0]) / 127.5 - 1.0 };
     let (mut cells, mut labels) = (vec![], vec![]);
-    for (members, class) in rows.iter().zip(&present) {
-        // A class of more samples than columns has several rows, and its name beside the first.
+    for (members, name) in groups.iter().zip(names) {
+        // A group of more samples than columns has several rows.
         for (i, row) in members.chunks(columns).enumerate() {
-            labels.push(if i == 0 { facts.classes[*class as usize].clone() } else { String::new() });
+            labels.push(if i == 0 { name.clone() } else { String::new() });
             row.iter().for_each(|&i| cells.extend_from_slice(&values[i * each..(i + 1) * each]));
             cells.resize(labels.len() * columns * each, blank);
         }
@@ -91,7 +99,7 @@ fn images(facts: &Facts, shape: [usize; 3], values: &[f32], classes: &Classes) -
 
 /// The number of columns at which classes of these numbers of samples, each in rows of its own, make the picture most
 /// nearly square, for images of this ratio of width to height.
-pub(super) fn square(counts: &[usize], ratio: f64) -> usize {
+fn square(counts: &[usize], ratio: f64) -> usize {
     let oblong = |columns: usize| {
         let rows: usize = counts.iter().map(|count| count.div_ceil(columns)).sum();
         (columns as f64 * ratio / rows as f64).ln().abs()

@@ -16,10 +16,7 @@ const ROWS: usize = 1000;
 
 /// Whether there are conditions besides the class.
 pub(crate) fn has_named(facts: &Facts) -> bool {
-    named(facts).next().is_some()
-}
-fn named(facts: &Facts) -> impl Iterator<Item = &ConditionFacts> {
-    facts.conditions.iter().filter(|condition| condition.spec.name != CLASS)
+    facts.named().next().is_some()
 }
 
 /// The conditions of rows that are evenly spaced in the data, up to `n`.
@@ -51,7 +48,7 @@ pub(crate) fn chosen(
     examples: impl FnOnce() -> Result<Conditions>,
 ) -> Result<Conditions> {
     let mut class = class.to_vec();
-    let mut values: Vec<(&ConditionFacts, Vec<Values>)> = named(facts).map(|known| (known, vec![])).collect();
+    let mut values: Vec<(&ConditionFacts, Vec<Values>)> = facts.named().map(|known| (known, vec![])).collect();
     for given in given {
         let refused = |problem: String| Error::invalid(format!("`--condition {given}`: {problem}"));
         let Some((name, value)) = given.split_once('=') else {
