@@ -1,5 +1,8 @@
 //! Errors of the prediction in a space of choice, weighted over noise levels.
-use super::{Batch, Loss, per_sample, weight::Weight};
+use super::{
+    Batch, Loss, per_sample,
+    weight::{Weight, positive},
+};
 use crate::{
     error::{Error, Result},
     noise::{Noise, Prediction, lift},
@@ -276,13 +279,10 @@ impl<const D: usize> Loss<D> for Regression {
             let problem = format!("the loss `{name}` is an error of real numbers, which is not defined for categories");
             return Err(Error::invalid(problem).with_remedy("use `vlb` with a categorical noise"));
         }
-        let constant = match self.penalty {
-            Penalty::Huber { delta } => Some((delta, "delta")),
-            Penalty::PseudoHuber { c, .. } => Some((c, "c")),
-            _ => None,
-        };
-        if let Some((value, field)) = constant.filter(|(value, _)| !(*value > 0.0 && value.is_finite())) {
-            return Err(Error::invalid(format!("must be a positive number, got {value}")).with_field(field));
+        match self.penalty {
+            Penalty::Huber { delta } => positive(delta, "delta")?,
+            Penalty::PseudoHuber { c, .. } => positive(c, "c")?,
+            Penalty::Squared | Penalty::Absolute => (),
         }
         if let Some(weight) = &self.weight {
             weight.check().map_err(|error| error.with_field("weighting"))?;

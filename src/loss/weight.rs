@@ -64,7 +64,7 @@ pub trait Weight: Debug + Send + Sync {
     }
 }
 
-fn positive(value: f64, field: &str) -> Result<()> {
+pub(super) fn positive(value: f64, field: &str) -> Result<()> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }

@@ -58,7 +58,7 @@ impl Corruption<'_> {
         (Sample { value, eps: Some(eps) }, read)
     }
 
-    /// Standard normals of a purpose, row by row: rows that follow each other in one draw.
+    /// Standard normals of a purpose, row by row: rows that follow each other are sampled together.
     fn normals<const D: usize>(&self, purpose: &str, like: &Tensor<D>, mut shape: [usize; D]) -> Tensor<D> {
         let mut runs: Vec<(usize, usize)> = vec![];
         for &row in self.rows {
@@ -67,14 +67,13 @@ impl Corruption<'_> {
                 _ => runs.push((row, 1)),
             }
         }
-        let draw = |(first, count): (usize, usize)| {
+        let mut sample = |(first, count): (usize, usize)| {
             shape[0] = count;
             self.rng.from_row(first as u64).stream(purpose).normal_tensor(shape, &like.device(), like.dtype())
         };
-        let mut draw = draw;
         match runs.as_slice() {
-            [one] => draw(*one),
-            _ => Tensor::cat(runs.into_iter().map(draw).collect(), 0),
+            [one] => sample(*one),
+            _ => Tensor::cat(runs.into_iter().map(sample).collect(), 0),
         }
     }
 }

@@ -81,9 +81,18 @@ pub fn optimal_pairs<const D: usize>(x: Tensor<D>, eps: Tensor<D>) -> Vec<usize>
 }
 
 impl Train {
+    /// The settings by which the noise of a batch is not independent and standard normal: whether each is in use, and its field.
+    fn corruptions(&self) -> [(bool, &'static str); 3] {
+        [
+            (self.coupling != Coupling::Independent, "coupling"),
+            (self.noise_offset != 0.0, "noise_offset"),
+            (self.input_perturbation != 0.0, "input_perturbation"),
+        ]
+    }
+
     /// Whether the noise of a batch is anything but independent and standard normal.
     pub(super) fn corrupts(&self) -> bool {
-        self.coupling != Coupling::Independent || self.noise_offset != 0.0 || self.input_perturbation != 0.0
+        self.corruptions().into_iter().any(|(set, _)| set)
     }
 
     /// Checks that the settings are for this noise, on data of rank `D`.
@@ -93,12 +102,7 @@ impl Train {
     /// If they are not: a coupling, an offset or a perturbation of categories, or an offset of data without axes to be constant over;
     /// with the field.
     pub fn check_noise<const D: usize>(&self, noise: &dyn Noise<D>) -> Result<()> {
-        let set = [
-            (self.coupling != Coupling::Independent, "coupling"),
-            (self.noise_offset != 0.0, "noise_offset"),
-            (self.input_perturbation != 0.0, "input_perturbation"),
-        ];
-        if let Some((_, field)) = set.into_iter().find(|(set, _)| *set && noise.path().is_none()) {
+        if let Some((_, field)) = self.corruptions().into_iter().find(|(set, _)| *set && noise.path().is_none()) {
             let what = if noise.categorical() { "categories" } else { "this noise" };
             let problem = format!("is defined for Gaussian noise x_t = α x + σ ε, and {what} have no ε");
             return Err(Error::invalid(problem).with_field(field).with_remedy("leave it out"));
