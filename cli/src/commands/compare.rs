@@ -89,7 +89,7 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     }
     let device = device::named("cpu")?;
     let sample::Opened { weights, facts, recipe, .. } = sample::open(&args.model)?;
-    let data = DataSpec::new(&recipe, modules)?.quiet(args.quiet);
+    let data = DataSpec::new(&recipe, modules)?.knowing(&facts).quiet(args.quiet);
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
     match facts.shape.len() {
         1 => from.compare::<2>(),
