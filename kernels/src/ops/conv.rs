@@ -1,6 +1,7 @@
 //! Convolutions.
 use super::affine::{Affine, AffineOp};
-use super::graph::{Operation, apply, is_supported};
+use super::autocast::{apply_product, is_half, lowered, raised};
+use super::graph::{Operation, is_supported};
 use crate::memory::unwritten;
 use crate::{Conv2d, Conv3d};
 use burn::backend::TensorMetadata;
@@ -59,16 +60,27 @@ fn convolve<C, const D: usize>(
 where
     AffineOp<Convolution<C>>: Operation<2> + Operation<3>,
 {
+    let bias = match bias {
+        Some(bias) if is_half(x.dtype()) => {
+            let mut shape = [1; D];
+            shape[1] = bias.dims()[0];
+            return convolve(conv, [x, weight], None, otherwise) + bias.reshape(shape);
+        }
+        bias => bias,
+    };
     let (x, w) = (x.into_dispatch(), weight.into_dispatch());
     match bias.map(Tensor::into_dispatch) {
         None if is_supported(&x) && is_supported(&w) => {
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
+            Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
         }
         Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
             let bias = b.shape().iter().copied().collect();
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias }), [x, w, b]))
+            Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias }), [x, w, b]))
         }
-        b => otherwise(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch)),
+        b => {
+            let (x, w) = (lowered(Tensor::from_dispatch(x)), lowered(Tensor::from_dispatch(w)));
+            raised(otherwise(x, w, b.map(Tensor::from_dispatch)))
+        }
     }
 }
 
@@ -113,9 +125,12 @@ pub fn conv2d_modulated(
     let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
     let (batch, out) = (x.dims()[0], weight.dims()[0]);
     assert_eq!(bias.dims(), [batch, out], "a bias per sample must be [batch, out]");
+    if is_half(x.dtype()) {
+        return conv2d(x, weight, None, stride, padding) + bias.reshape([batch, out, 1, 1]);
+    }
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     if inputs.iter().all(is_supported) {
-        return Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![batch, out] }), inputs));
+        return Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias: vec![batch, out] }), inputs));
     }
     let [x, w, b] = inputs;
     let options = ConvOptions::new(stride, padding, [1, 1], 1);
