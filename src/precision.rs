@@ -6,20 +6,24 @@ use tweedie_kernels::ops;
 
 /// The precision in which a network computes matrix products, convolutions and attention, in training and sampling.
 ///
-/// Everything else is in single precision: parameters, optimizer, averages, norms, softmax, losses, samplers. Operands of a product
-/// are rounded to the format where it is computed, and so are its result and its gradients ([`ops::autocast`]); the layers of a
-/// network of your own are concerned if they use [`ops`]. The same seed does not give the same bits in another precision.
+/// Everything else is in single precision: parameters, optimizer, averages, norms, softmax, losses, samplers. Operands
+/// of a product are rounded to the format where it is computed, and so are its result and its gradients
+/// ([`ops::autocast`]). The layers of a network of your own are concerned if they use [`ops`]. The same seed does not
+/// give the same bits in another precision.
 ///
 /// ```
-/// use tweedie::{Precision, Rng, condition::Conditions, model::Model, net::MlpConfig, noise::Gaussian, sample::Ddim, schedule::Cosine};
+/// use tweedie::{
+///     Precision, Rng, condition::Conditions, model::Model, net::MlpConfig, noise::Gaussian, sample::Ddim,
+///     schedule::Cosine,
+/// };
 /// let net = MlpConfig::new(2).init(&Rng::new(0), &Default::default())?;
 /// let model = Model::new(Gaussian::new(Cosine::new(1000)), net)?.with_precision(Precision::Bf16);
 /// let x = model.sample(&Ddim { eta: 0.0 }, 10, [4, 2], &Conditions::none(), &Rng::new(1))?;
 /// # Ok::<(), tweedie::Error>(())
 /// ```
 ///
-/// Micikevicius et al., "Mixed Precision Training" (2018), <https://arxiv.org/abs/1710.03740>; Kalamkar et al., "A Study of BFLOAT16
-/// for Deep Learning Training" (2019), <https://arxiv.org/abs/1905.12322>.
+/// Micikevicius et al., "Mixed Precision Training" (2018), <https://arxiv.org/abs/1710.03740>; Kalamkar et al., "A Study
+/// of BFLOAT16 for Deep Learning Training" (2019), <https://arxiv.org/abs/1905.12322>.
 #[doc(alias("mixed_precision", "amp", "autocast", "half", "torch_dtype"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -102,8 +106,8 @@ mod tests {
         let error = Precision::Bf16.check_among(without(Precision::Bf16)).unwrap_err().to_string();
         assert_eq!(
             error,
-            "`precision` must be \"f32\" or \"f16\" on this device, which does not compute in bf16, got \"bf16\"; leave it out \
-             for single precision, or use another device"
+            "`precision` must be \"f32\" or \"f16\" on this device, which does not compute in bf16, got \"bf16\"; \
+             leave it out for single precision, or use another device"
         );
         let error = Precision::F16.check_among(|_| false).unwrap_err().to_string();
         assert!(error.starts_with("`precision` must be \"f32\" on this device"), "{error}");

@@ -6,12 +6,12 @@ use super::{
 use crate::{Precision, distribution::host, net::Net};
 use burn::tensor::{Tensor, TensorData};
 
-/// Laws of a net whose matrix products are computed in half precision, on a batch `z` with the condition `y`: output and gradients are
-/// finite and near those in single precision.
+/// Laws of a net whose matrix products are computed in half precision, on a batch `z` with the condition `y`: output and
+/// gradients are finite and near those in single precision.
 ///
-/// The output differs by at most `u √L` of its root mean square, L the number of parameters with two axes or more, which is the
-/// number of products of a net that uses each once, and u the unit roundoff: 2⁻⁸ of bf16, 2⁻¹¹ of f16. The cosine between the
-/// gradients of all parameters is at least 0.99.
+/// The output differs by at most `u √L` of its root mean square, where L is the number of parameters of two or more axes,
+/// which is the number of products of a net that uses each once, and u the unit roundoff: 2⁻⁸ of bf16, 2⁻¹¹ of f16. The
+/// cosine between the gradients of all parameters is at least 0.99.
 ///
 /// The laws are measured on the net with random numbers added to its parameters, as those of [`net`](super::net).
 ///

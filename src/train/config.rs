@@ -33,8 +33,8 @@ pub struct Train {
     /// 163 MB without and 82 MB with it, that of a DiT with 12 blocks 248 and 59 MB. Default: false.
     #[doc(alias("gradient_checkpointing", "use_checkpoint", "enable_gradient_checkpointing"))]
     pub checkpointing: bool,
-    /// Precision of the network's matrix products, convolutions and attention: f32, or bf16 on a device that has it. Weights,
-    /// their averages, the optimizer, norms, softmax and losses are in f32 always. Default: f32.
+    /// Precision of the network's matrix products, convolutions and attention: f32, or bf16 on a device that has it. Weights, their
+    /// averages, the optimizer, norms, softmax and losses are in f32 always. Default: f32.
     #[doc(alias("mixed_precision", "amp", "fp16", "bf16"))]
     pub precision: Precision,
     /// Learning rate after the warm-up. Default: 1e-3.
