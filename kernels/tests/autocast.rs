@@ -64,8 +64,8 @@ fn products() -> Vec<Product> {
         ("conv2d_modulated", vec![vec![2, 8, 7, 6], vec![9, 8, 1, 1], vec![2, 9]], |x| {
             ops::conv2d_modulated(x[0].clone(), x[1].clone(), to(&x[2]), [1; 2], [0; 2])
         }),
-        ("conv3d", vec![vec![4, 5, 6, 4], vec![3, 4, 9, 3], vec![3]], |x| {
-            let w = x[1].clone().reshape([3, 4, 3, 3, 3]);
+        ("conv3d", vec![vec![8, 3, 4, 5], vec![9, 8, 9, 3], vec![9]], |x| {
+            let w = x[1].clone().reshape([9, 8, 3, 3, 3]);
             ops::conv3d(x[0].clone().unsqueeze(), w, Some(to(&x[2])), 1).squeeze_dim(0)
         }),
         ("attention", vec![vec![2, 3, 5, 8], vec![2, 3, 7, 8], vec![2, 3, 7, 4]], |x| {
@@ -171,6 +171,31 @@ fn without_a_scope_and_in_single_precision_the_bits_are_the_same() {
             .collect();
         let (plain, scoped) = ((product.2)(inputs.clone()), autocast(DType::F32, || (product.2)(inputs)));
         assert_eq!(values(plain), values(scoped), "{}", product.0);
+    }
+}
+
+#[test]
+fn convolutions_of_few_channels_stay_in_single_precision() {
+    let device = Device::flex();
+    let run = |ci: usize, co: usize| {
+        let (x, w) = (tensor([2, ci, 5, 4], 1, DType::F32, &device), tensor([co, ci, 3, 3], 2, DType::F32, &device));
+        let volume = |x: &Tensor<4>| x.clone().unsqueeze_dim::<5>(2);
+        [
+            values(ops::conv2d(x.clone(), w.clone(), Some(tensor([co], 3, DType::F32, &device)), [1; 2], [1; 2])),
+            values(ops::conv2d_modulated(
+                x.clone(),
+                w.clone(),
+                tensor([2, co], 3, DType::F32, &device),
+                [1; 2],
+                [1; 2],
+            )),
+            values(ops::conv3d(volume(&x), volume(&w), None, 1)),
+        ]
+    };
+    for (ci, co, half) in [(3, 16, false), (16, 3, false), (8, 8, true)] {
+        for (single, other) in run(ci, co).into_iter().zip(autocast(DType::BF16, || run(ci, co))) {
+            assert_eq!(single != other, half, "{ci} to {co} channels");
+        }
     }
 }
 

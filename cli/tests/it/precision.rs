@@ -12,7 +12,7 @@ fn a_run_is_trained_resumed_and_sampled_in_bf16() {
     train("single", "");
     train("half", "--set train.precision=bf16");
     assert!(fs::read_to_string(at.join("half/recipe.toml")).unwrap().contains("precision = \"bf16\""));
-    let weights = |run: &str| tensors(&at.join(run).join("checkpoints/step-6.safetensors"));
+    let weights = |run: &str| tensors(&at.join(run).join("checkpoints/step-00000006.safetensors"));
     assert_ne!(weights("half"), weights("single"));
 
     // Resumed to the same bits; with another precision, which is said.

@@ -25,8 +25,8 @@ impl Drop for Restore {
 /// [`matmul`](super::matmul) take operands of type `dtype`, `BF16` or `F16`, and give a result of that type, which is
 /// converted to single precision. `F32` computes them in single precision.
 ///
-/// Parameters, biases, norms, softmax, activations and losses stay in single precision, and tensors in double precision
-/// are left as they are. A gradient is computed in the precision of its operation, wherever the backward pass runs. The
+/// Parameters, biases, norms, softmax, activations and losses stay in single precision, as do convolutions from or to
+/// fewer than 8 channels, such as the first and the last of a net; tensors in double precision are left as they are. A gradient is computed in the precision of its operation, wherever the backward pass runs. The
 /// scope is that of the thread, the innermost counts, and a part that is [recomputed](super::recompute) has the
 /// precision it had first.
 ///
