@@ -6,7 +6,7 @@ use crate::{
     args,
     commands::list::{pretty, unfit, unfit_sentence},
     data::categories::Categories,
-    data::{ConditionFacts, ConditionReader, Facts},
+    data::{ConditionFacts, ConditionReader, DataKind, Facts},
     messages,
     output::{
         console::{note, say},
@@ -188,11 +188,23 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let of = |(name, schedule)| (format!("schedule {name}"), laws::weight(weight.clone(), schedule));
             worst(laws::schedules().into_iter().map(of))
         }
-        "net" => match modules.ranks(Kind::Net, name) {
-            ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
-            ranks if ranks.contains(&2) => net::<2>(name, modules, &[2])?,
-            _ => net::<3>(name, modules, &[6, 4])?,
-        },
+        "net" => {
+            let mut of_data = vec![];
+            for data in modules.data_kinds(Kind::Net, name) {
+                of_data.push(match data {
+                    DataKind::Images => (data, net::<4>(name, modules, data, &[1, 8, 8])?),
+                    DataKind::Points => (data, net::<2>(name, modules, data, &[2])?),
+                    DataKind::Signals => (data, net::<3>(name, modules, data, &[1, 12])?),
+                    DataKind::Volumes => (data, net::<5>(name, modules, data, &[1, 4, 5, 6])?),
+                    // Those that are for images as well read their levels as categories.
+                    DataKind::Sequences if modules.data_kinds(Kind::Net, name).contains(&DataKind::Images) => continue,
+                    DataKind::Sequences => (data, net::<3>(name, modules, data, &[6, 4])?),
+                });
+            }
+            let only = of_data.len() == 1;
+            let named = |(data, checks): (DataKind, _)| (if only { String::new() } else { data.to_string() }, checks);
+            worst(of_data.into_iter().map(named))
+        }
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
             // Some noises need a schedule that is a table of steps.
@@ -316,11 +328,11 @@ fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
 }
 
 /// The laws of a network with its default settings, for data of a shape with three classes and a condition of each kind that it takes.
-fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
+fn net<const D: usize>(name: &str, modules: &Modules, data: DataKind, shape: &[usize]) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
-    let builder = default_of("net", name, &Rank::<D>::ranked(modules).nets)?;
+    let builder = default_of("net", name, &Rank::<D>::for_data(modules, data).nets)?;
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     let kinds = [
         (
@@ -347,7 +359,9 @@ where
         let spec = ConditionSpec::new(name, kind);
         ConditionFacts { spec, reader, dropout: 0.0 }
     });
-    let facts = Facts { shape: shape.to_vec(), classes, conditions: conditions.collect(), ..Facts::default() };
+    let signal = data == DataKind::Signals;
+    let conditions = conditions.collect();
+    let facts = Facts { shape: shape.to_vec(), signal, classes, conditions, ..Facts::default() };
     builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
 }
 

@@ -3,6 +3,7 @@ use crate::{
     data::{
         categories::{Categories, Shown},
         conditions::ConditionFacts,
+        data_kind::DataKind,
     },
     messages,
 };
@@ -15,8 +16,12 @@ use tweedie::{
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Sizes of one sample: channels, height and width of an image; the numbers of a point.
+    /// Sizes of one sample: the numbers of a point; length and channels of a sequence; channels and length of a signal; channels,
+    /// height and width of an image; channels, depth, height and width of a volume.
     pub shape: Vec<usize>,
+    /// Whether samples of two axes are signals `[channels, length]`, and not sequences `[length, channels]`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signal: bool,
     /// Names of the classes; none where there are none.
     pub classes: Vec<String>,
     /// Conditions besides the class.
@@ -33,6 +38,21 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// What the samples are.
+    ///
+    /// # Errors
+    ///
+    /// If a sample has no axis, or more than four.
+    pub fn kind(&self) -> Result<DataKind> {
+        match self.shape.len() {
+            1 => Ok(DataKind::Points),
+            2 if self.signal => Ok(DataKind::Signals),
+            2 => Ok(DataKind::Sequences),
+            3 => Ok(DataKind::Images),
+            4 => Ok(DataKind::Volumes),
+            n => Err(Error::invalid(format!("a sample must have 1 to 4 axes, and those of these data have {n}"))),
+        }
+    }
     /// The conditions besides the class.
     pub(crate) fn named(&self) -> impl Iterator<Item = &ConditionFacts> {
         self.conditions.iter().filter(|condition| condition.spec.name != CLASS)
@@ -60,7 +80,9 @@ impl Facts {
         let size = |shape: &[usize]| shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis));
         let Self { shape, classes, scale, categories, .. } = self;
         let values = size(shape).filter(|values| (1..=MOST).contains(values));
-        rule((1..=3).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
+        rule((1..=4).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
+        let signal = !self.signal || shape.len() == 2 && categories.is_none();
+        rule(signal, format!("signals of numbers do not have the shape {shape:?}"))?;
         rule(scale.iter().all(|end| end.abs() < LARGE), format!("no scale has the ends {scale:?}"))?;
         rule(classes.len() <= MOST, format!("{} classes are too many", classes.len()))?;
         let Some(Categories { count, frequencies, shown }) = categories else { return Ok(()) };
@@ -139,7 +161,14 @@ impl Facts {
             };
             return format!("{} {}{classes}", messages::grouped(self.samples), categories.describe(&self.shape));
         }
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
         let what = match *self.shape.as_slice() {
+            [channels, length] if self.signal => {
+                format!("signals of {length} value{}, {channels} channel{}", plural(length), plural(channels))
+            }
+            [channels, depth, height, width] => {
+                format!("volumes of {width} × {height} × {depth} voxels, {channels} channel{}", plural(channels))
+            }
             [channels, height, width] => {
                 let color = match channels {
                     1 => "gray",
@@ -147,10 +176,7 @@ impl Facts {
                     4 => "color and alpha",
                     _ => "",
                 };
-                format!(
-                    "images of {width} × {height} pixels, {channels} channel{} ({color})",
-                    if channels == 1 { "" } else { "s" }
-                )
+                format!("images of {width} × {height} pixels, {channels} channel{} ({color})", plural(channels))
             }
             [numbers] => format!("points of {numbers} numbers"),
             _ => format!("samples of shape {:?}", self.shape),
@@ -195,9 +221,13 @@ mod tests {
             assert_eq!(whole.check(), Ok(()));
         }
         let wrong = |facts: Facts| facts.check().unwrap_err();
-        for shape in [vec![], vec![0], vec![1 << 40, 1 << 40], vec![1, 1, 1, 1], vec![usize::MAX]] {
+        for shape in [vec![], vec![0], vec![1 << 40, 1 << 40], vec![1, 1, 1, 1, 1], vec![usize::MAX]] {
             assert!(wrong(Facts { shape, ..points.clone() }).starts_with("no sample has the shape ["));
         }
+        let signals = Facts { shape: vec![1, 8], signal: true, ..points.clone() };
+        assert_eq!((signals.check(), signals.kind().unwrap()), (Ok(()), DataKind::Signals));
+        assert!(wrong(Facts { signal: true, ..points.clone() }).starts_with("signals of numbers do not have"));
+        assert!(wrong(Facts { signal: true, ..of(text.clone()) }).starts_with("signals of numbers do not have"));
         assert_eq!(wrong(Facts { scale: [0.0, f64::NAN], ..points.clone() }), "no scale has the ends [0.0, NaN]");
         assert_eq!(wrong(Facts { scale: [0.0, 1e30], ..points.clone() }), "no scale has the ends [0.0, 1e30]");
         assert!(wrong(Facts { shape: vec![4], ..of(text.clone()) }).contains("do not have the shape [4]"));

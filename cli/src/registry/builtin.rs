@@ -1,9 +1,10 @@
 //! The modules that come with tweedie.
 use crate::{
-    data::PointSource,
+    data::{PointSource, SphereSource, WaveSource},
     registry::{
         Modules,
         conditions::{ClassCondition, ImageCondition, LabelMapCondition, TokensCondition, VectorCondition},
+        nets::SignalUNet,
         noises::{Absorbing, DiscretizedGaussian, GaussianConfig, Marginal, NearestNeighbor, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
@@ -42,6 +43,8 @@ impl Default for Modules {
             .data::<Parquet>("parquet")
             .data::<Text>("text")
             .data::<PointSource>("points")
+            .data::<WaveSource>("waves")
+            .data::<SphereSource>("spheres")
             .condition::<ClassCondition>("class")
             .condition::<VectorCondition>("vector")
             .condition::<TokensCondition>("tokens")
@@ -84,9 +87,10 @@ impl Default for Modules {
             .noise::<DiscretizedGaussian>("discretized-gaussian")
             .noise::<NearestNeighbor>("nearest-neighbor")
             .net::<4, UNetConfig>("unet")
-            .about("U-Net for images: residual blocks at several resolutions")
             .net::<3, UNetConfig>("unet")
-            .about("U-Net for images: residual blocks at several resolutions")
+            .signal_net::<SignalUNet>("unet")
+            .net::<5, UNetConfig>("unet")
+            .about("U-Net for images, signals and volumes: residual blocks at several resolutions")
             .net::<4, DitConfig>("dit")
             .about("Diffusion transformer (DiT) for images, which it reads as patches")
             .net::<4, Edm2Config>("edm2")
