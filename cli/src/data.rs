@@ -1,4 +1,5 @@
 //! Data as the command line knows them: sets of any rank, and the facts that are kept with the weights.
+mod arrays;
 pub(crate) mod categories;
 pub(crate) mod conditions;
 mod data_kind;

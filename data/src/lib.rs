@@ -6,6 +6,7 @@
 //! | [`Source`]: [`Digits`], [`Idx`], [`Folder`], [`Parquet`] | where a set of images is read from |
 //! | [`Points`] | distributions of points in the plane |
 //! | [`Waves`], [`Spheres`] | signals and volumes of a known law |
+//! | [`Arrays`] | signals and volumes from NumPy arrays |
 //! | [`Law`] | statistics of samples, with their expectations where they are known |
 //! | [`Text`], [`Texts`] | files of text; samples of a fixed number of token ids |
 //! | [`Codec`], [`Vocabulary`] | text to token ids and back |
@@ -30,6 +31,7 @@
 //! assert_eq!(batch.len(), 3 * 64);
 //! # Ok::<(), tweedie_data::Error>(())
 //! ```
+mod arrays;
 mod columns;
 mod contained;
 mod error;
@@ -51,6 +53,7 @@ pub mod npy;
 pub mod picture;
 pub mod write;
 
+pub use arrays::{ArraySet, Arrays};
 pub use columns::{Cell, Columns};
 pub use error::{Error, ErrorKind};
 pub use find::{DATA, find, find_in};

@@ -29,6 +29,9 @@ pub struct Facts {
     pub conditions: Vec<ConditionFacts>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
+    /// The same for each channel of signals and volumes, if they differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channel_scales: Vec<[f64; 2]>,
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
     pub bounded: bool,
     /// How many samples there are to learn from.
@@ -63,8 +66,16 @@ impl Facts {
     }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {
-        let [low, high] = self.scale;
-        (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
+        scaled(self.scale, x)
+    }
+    /// Samples, row after row, from x to the data's own scale, that of each channel.
+    pub fn own_values(&self, values: &[f32]) -> Vec<f32> {
+        let channels = self.channel_scales.len();
+        if channels == 0 {
+            return values.iter().map(|x| self.own(*x)).collect();
+        }
+        let size = self.shape.iter().product::<usize>() / channels;
+        values.iter().enumerate().map(|(i, x)| scaled(self.channel_scales[i / size % channels], *x)).collect()
     }
     /// Checks that the properties fit one another, as those of a damaged file may not.
     ///
@@ -84,6 +95,9 @@ impl Facts {
         let signal = !self.signal || shape.len() == 2 && categories.is_none();
         rule(signal, format!("signals of numbers do not have the shape {shape:?}"))?;
         rule(scale.iter().all(|end| end.abs() < LARGE), format!("no scale has the ends {scale:?}"))?;
+        let known = &self.channel_scales;
+        let fits = known.is_empty() || known.len() == shape[0] && known.iter().flatten().all(|end| end.abs() < LARGE);
+        rule(fits, format!("{} scales of channels do not fit the shape {shape:?}", known.len()))?;
         rule(classes.len() <= MOST, format!("{} classes are too many", classes.len()))?;
         let Some(Categories { count, frequencies, shown }) = categories else { return Ok(()) };
         rule((1..=MOST).contains(count), format!("{count} is not a number of categories"))?;
@@ -134,7 +148,23 @@ impl Facts {
                 known.spec.kind.describe()
             )));
         }
-        if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
+        let scales = |facts: &Facts| match facts.channel_scales.as_slice() {
+            [] => vec![facts.scale],
+            scales => scales.to_vec(),
+        };
+        let (own, other) = (scales(self).concat(), scales(data).concat());
+        // Images have the scale of their levels, whatever the data.
+        let scaled = self.signal || self.shape.len() == 4;
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+        if self.shape == data.shape && scaled && !(own.len() == other.len() && own.iter().zip(&other).all(near)) {
+            return Err(Error::invalid(
+                "the model was trained on values of another mean and standard deviation than these data have: use the                  data that it was trained on, or train a new model with a `range` of values, which other data can share",
+            ));
+        }
+        if self.shape != data.shape
+            || self.signal != data.signal
+            || self.categories.is_some() != data.categories.is_some()
+        {
             return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: use the data that it was trained on, or train a new model",
                 self.describe(),
@@ -188,6 +218,10 @@ impl Facts {
         };
         format!("{} {what}, {classes}", messages::grouped(self.samples))
     }
+}
+
+fn scaled([low, high]: [f64; 2], x: f32) -> f32 {
+    (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
 }
 
 /// Images of categories as what they show: the facts of images, and their numbers in [−1, 1], a mask in the middle.

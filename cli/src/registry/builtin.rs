@@ -31,7 +31,7 @@ use tweedie::{
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
-use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
+use tweedie_data::{Arrays, Digits, Folder, Idx, Parquet, Text};
 
 impl Default for Modules {
     /// The built-in modules.
@@ -43,6 +43,7 @@ impl Default for Modules {
             .data::<Parquet>("parquet")
             .data::<Text>("text")
             .data::<PointSource>("points")
+            .data::<Arrays>("npy")
             .data::<WaveSource>("waves")
             .data::<SphereSource>("spheres")
             .condition::<ClassCondition>("class")

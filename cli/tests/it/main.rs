@@ -16,6 +16,7 @@ mod readme;
 mod recipes;
 mod resumed;
 mod runs;
+mod signals;
 mod text;
 mod transcripts;
 mod tuned;
