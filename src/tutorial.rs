@@ -26,6 +26,9 @@ pub mod choosing_a_sampler {}
 #[doc = include_str!("tutorial/conditions.md")]
 pub mod conditions {}
 
+#[doc = include_str!("tutorial/signals.md")]
+pub mod signals {}
+
 #[doc = include_str!("tutorial/text.md")]
 pub mod text {}
 

@@ -172,7 +172,7 @@ pub struct Evaluate {
     /// signals, what is known exactly of `waves` and `spheres`, the mean values of other volumes
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub samples: Option<usize>,
-    /// Folder for evaluate.html and evaluate.png, the figure of that statistic; existing ones are overwritten
+    /// Folder for evaluate.html, evaluate.png and evaluate.svg, the figure of that statistic; existing ones are overwritten
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Random seed of timesteps and noise

@@ -1,5 +1,5 @@
 //! Signals and volumes from NumPy arrays.
-use crate::{Error, Split, find, kind, limits, npy};
+use crate::{Cell, Columns, Error, Split, find, kind, limits, npy, text::table};
 use serde::{Deserialize, Serialize};
 use std::{
     io::Read,
@@ -24,10 +24,16 @@ pub struct Arrays {
     /// none, and each channel is standardized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
+    /// A table with one row per sample, in their order, which conditions are read from: CSV or JSON Lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<PathBuf>,
+    /// Names of the columns that are read from it.
+    #[serde(skip)]
+    pub columns: Vec<String>,
 }
 impl Default for Arrays {
     fn default() -> Self {
-        Self { path: PathBuf::new(), held_out: 10, range: None }
+        Self { path: PathBuf::new(), held_out: 10, range: None, metadata: None, columns: vec![] }
     }
 }
 
@@ -42,6 +48,8 @@ pub struct ArraySet {
     pub values: Vec<f32>,
     /// What −1 and 1 are in the file's own scale, for each channel.
     pub scales: Vec<[f64; 2]>,
+    /// Attributes and measurements of the samples.
+    pub columns: Columns,
 }
 
 /// The types of elements that are read: NumPy's name, and the number that bytes stand for.
@@ -82,7 +90,9 @@ impl Arrays {
             return Ok(None);
         }
         let path = find(&self.path).map_err(|error| error.at_field("path"))?;
-        self.read(&path, split).map(Some).map_err(|error| error.at_field("path"))
+        let (set, rows, n) = self.read(&path, split).map_err(|error| error.at_field("path"))?;
+        let columns = self.table(n).map_err(|error| error.at_field("metadata"))?.select(&rows);
+        Ok(Some(ArraySet { columns, ..set }))
     }
 
     /// About how many bytes of host memory [`load`](Self::load) takes at most, from the header.
@@ -96,6 +106,19 @@ impl Arrays {
         let numbers = header.shape.iter().fold(header.n as u64, |n, size| n.saturating_mul(*size as u64));
         // The file, and its numbers in double and in single precision.
         Ok(numbers.saturating_mul(header.size as u64 + 12))
+    }
+
+    /// The columns of all `n` samples.
+    fn table(&self, n: usize) -> Result<Columns, Error> {
+        let (Some(path), false) = (&self.metadata, self.columns.is_empty()) else { return Ok(Columns::default()) };
+        let path = find(path)?;
+        let names: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        let rows: Vec<Vec<Cell>> = table::read(&path, &names)?.into_iter().map(|(_, cells)| cells).collect();
+        if rows.len() != n {
+            let problem = format!("has {} rows, and there are {n} samples", rows.len());
+            return Err(Error::format(path, problem).with_remedy("write one row per sample, in their order"));
+        }
+        Ok(Columns::of_rows(&self.columns, &rows))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -159,7 +182,8 @@ impl Arrays {
         }
     }
 
-    fn read(&self, path: &Path, split: Split) -> Result<ArraySet, Error> {
+    /// One part without its columns, its rows, and the number of all.
+    fn read(&self, path: &Path, split: Split) -> Result<(ArraySet, Vec<usize>, usize), Error> {
         let (Header { n, shape, size, read, start }, _) = Self::header(path)?;
         let mut bytes = Vec::new();
         limits::open(path)?.0.read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
@@ -231,6 +255,6 @@ impl Arrays {
             })
         };
         let values = rows.iter().flat_map(|row| scaled(*row)).collect();
-        Ok(ArraySet { n: rows.len(), shape, values, scales })
+        Ok((ArraySet { n: rows.len(), shape, values, scales, columns: Columns::default() }, rows, n))
     }
 }

@@ -156,7 +156,7 @@ impl Case<'_> {
         }
         results.show(args.json, &held_out.facts());
         if let (Some(out), false) = (&args.out, args.json) {
-            say(&format!("{}: evaluate.html and evaluate.png", out.display()));
+            say(&format!("{}: evaluate.html, evaluate.png and evaluate.svg", out.display()));
         }
         Ok(())
     }

@@ -19,7 +19,6 @@ pub(super) struct RowSet<const D: usize> {
     pub facts: Facts,
     pub columns: Columns,
     pub law: Option<Arc<Law>>,
-    pub notes: Option<String>,
 }
 impl<const D: usize> Data<Tensor<D>, Conditions> for RowSet<D> {
     fn len(&self) -> usize {
@@ -38,9 +37,6 @@ impl<const D: usize> Set<D> for RowSet<D> {
     }
     fn law(&self) -> Option<Arc<Law>> {
         self.law.clone()
-    }
-    fn notes(&self) -> Option<String> {
-        self.notes.clone()
     }
 }
 

@@ -69,7 +69,6 @@ impl Source for SphereSource {
             },
             columns,
             law: Some(Arc::new(spheres.law())),
-            notes: None,
         }))))
     }
     fn with_columns(&mut self, columns: &[String]) -> Result<()> {

@@ -71,7 +71,6 @@ impl Source for WaveSource {
             facts: Facts { shape, signal: true, scale: [-1.0, 1.0], samples: n, ..Facts::default() },
             columns,
             law: Some(Arc::new(waves.law())),
-            notes: None,
         }))))
     }
     fn with_columns(&mut self, columns: &[String]) -> Result<()> {

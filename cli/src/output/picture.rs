@@ -11,7 +11,7 @@ use tweedie_data::{
     RgbImage,
     picture::{Layout, grid, strip},
 };
-use tweedie_plot::{Axis, Figure, Mark, Panel, Theme, gallery};
+use tweedie_plot::{Axis, Figure, Mark, Panel, Pixels, Theme, gallery};
 
 /// Number of samples in a picture of trajectories of images.
 const STRIP: usize = 10;
@@ -63,8 +63,26 @@ pub(super) fn labeled(facts: &Facts, values: &[f32], label: impl Fn(usize) -> St
     }
 }
 
+/// Signals or volumes as a panel of a figure; `None` for other data.
+pub(crate) fn panel(
+    facts: &Facts,
+    values: &[f32],
+    title: &str,
+    label: impl Fn(usize) -> String,
+) -> Result<Option<Panel>> {
+    Ok(match kind(facts) {
+        Some(Kind::Signals(_)) => signals(facts, values, label).map(|panel| Panel { title: title.to_owned(), ..panel }),
+        Some(Kind::Volumes(shape)) => {
+            let picture = volumes(facts, shape, values, label)?;
+            let (width, height) = (picture.width() as usize, picture.height() as usize);
+            Some(Panel::image(title, Pixels::rgb(width, height, picture.into_raw())))
+        }
+        _ => None,
+    })
+}
+
 /// Signals in a grid, a panel of a figure; `None` for other data.
-pub(crate) fn signals(facts: &Facts, values: &[f32], label: impl Fn(usize) -> String) -> Option<Panel> {
+fn signals(facts: &Facts, values: &[f32], label: impl Fn(usize) -> String) -> Option<Panel> {
     let Some(Kind::Signals(shape)) = kind(facts) else { return None };
     let cells = values.chunks_exact(shape[0] * shape[1]).take(SIGNALS[0]).enumerate();
     let cells = cells.map(|(i, values)| (values, label(i))).collect();

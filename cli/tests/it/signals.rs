@@ -149,8 +149,8 @@ fn what_does_not_fit_signals_and_volumes_is_refused_before_the_first_step() {
         ("w.toml --set noise={name='absorbing'}", "categor"),
         ("s.toml --set noise={name='absorbing'}", "categor"),
         ("w.toml --set transform={name='embedding'}", "the transform `embedding` is for sequences"),
-        ("w.toml --set data.n=0", "`n` must be 1 or more, got 0, which leaves no signals to learn from"),
-        ("s.toml --set data.n=0", "`n` must be 1 or more, got 0, which leaves no volumes to learn from"),
+        ("w.toml --set data.n=0", "`n` of the data `waves` must be a whole number of 1 or more, got 0"),
+        ("s.toml --set data.n=0", "`n` of the data `spheres` must be a whole number of 1 or more, got 0"),
         ("w.toml --set data.max_frequency=9", "`max_frequency` times `harmonics` must be at most half the `length`"),
         ("s.toml --set data.max_radius=2.9", "`max_radius` must be at most 2.5, so that the ball and its edge fit"),
         ("w.toml --set data.noise=1.5", "noise"),
@@ -196,6 +196,77 @@ fn synthetic_data_depend_on_their_seed_alone_and_held_out_parts_differ() {
         let table = text(&done(at, &format!("verify {name}.toml --brief")).stdout);
         assert!(table.contains("data ") && !table.contains("FAILED"), "{table}");
     }
+}
+
+#[test]
+fn arrays_of_a_users_own_are_trained_on_and_sampled_in_their_own_units() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    // Two channels of very different units.
+    let numbers: Vec<f64> = (0..40 * 2 * 12)
+        .map(|i| {
+            let (row, channel, n) = (i / 24, i / 12 % 2, i % 12);
+            let wave = (row as f64 + 0.5 * n as f64).sin();
+            if channel == 0 { 1000.0 + 5.0 * wave } else { 1e-3 * wave }
+        })
+        .collect();
+    npy::save(at.join("own.npy"), &[40, 2, 12], &numbers).unwrap();
+    let table: String = (0..40).map(|row| format!("{},{}\n", row % 7, ["low", "high"][row % 2])).collect();
+    fs::write(at.join("own.csv"), format!("pitch,kind\n{table}")).unwrap();
+    let (start, end) = (WAVES.find("name").unwrap(), WAVES.find("[schedule]").unwrap());
+    let data = "name = \"npy\"\npath = \"own.npy\"\n";
+    let conditions =
+        "metadata = \"own.csv\"\n[condition.pitch]\nkind = \"vector\"\n[condition.kind]\nkind = \"class\"\n";
+    for (name, conditions) in [("plain", ""), ("conditioned", conditions)] {
+        let recipe = format!("{}{data}{conditions}{}", &WAVES[..start], &WAVES[end..]);
+        fs::write(at.join("r.toml"), &recipe).unwrap();
+        let printed = text(&done(at, &format!("train r.toml --out {name}")).stdout);
+        assert!(printed.contains("36 signals of 12 values, 2 channels, no classes"), "{printed}");
+        let samples = npy::load::<f32>(at.join(name).join("samples.npy")).unwrap();
+        assert_eq!(samples.shape, [5, 2, 12]);
+        // Far from trained, and yet in the units of each channel.
+        for (i, x) in samples.data.iter().enumerate() {
+            let wanted = if i / 12 % 2 == 0 { 900.0..1100.0 } else { -0.1..0.1 };
+            assert!(wanted.contains(x), "{x}");
+        }
+        let report = text(&done(at, &format!("evaluate {name} --samples 6")).stdout);
+        assert!(
+            report.contains("power spectrum of 6 samples") && report.contains("from that of held-out data"),
+            "{report}"
+        );
+        let table = text(&done(at, &format!("verify {name} --brief")).stdout);
+        assert!(!table.contains("FAILED"), "{table}");
+    }
+    done(at, "sample conditioned --condition pitch=3 --condition kind=high --n 2 --out s -q");
+    is_picture(&at.join("s/samples.png"));
+    let message = refused(at, "sample conditioned --condition kind=loud --n 2 --out t");
+    assert!(message.contains("loud") && message.contains("high"), "{message}");
+    let message = refused(at, "train r.toml --out run --set data.path=missing.npy");
+    assert!(message.contains("was not found"), "{message}");
+
+    // Other data have another mean, which the run would read wrongly; a range is shared.
+    npy::save(at.join("other.npy"), &[40, 2, 12], &numbers.iter().map(|x| 2.0 * x).collect::<Vec<_>>()).unwrap();
+    let message = refused(at, "evaluate plain --data other.npy");
+    assert!(
+        message.contains("another mean and standard deviation") && message.contains("a `range` of values"),
+        "{message}"
+    );
+    done(at, "train r.toml --out ranged -q --steps 1 --set data.range=[-3000,3000]");
+    done(at, "evaluate ranged --data other.npy");
+    let samples = npy::load::<f32>(at.join("ranged/samples.npy")).unwrap();
+    assert!(samples.data.iter().all(|x| (-3000.0..=3000.0).contains(x)));
+
+    // Volumes, and what is no such array.
+    npy::save(at.join("own.npy"), &[40, 3, 4, 2], &numbers).unwrap();
+    let printed = text(&done(at, "train r.toml --out volumes --steps 1").stdout);
+    assert!(printed.contains("36 volumes of 2 × 4 × 3 voxels, 1 channel"), "{printed}");
+    npy::save(at.join("own.npy"), &[960], &numbers).unwrap();
+    let message = refused(at, "train r.toml --out run");
+    assert!(message.contains("must have 2 or 3 axes for signals") && !at.join("run").exists(), "{message}");
+    let text = fs::read_to_string(at.join("r.toml")).unwrap().replace("metadata = \"own.csv\"\n", "");
+    fs::write(at.join("r.toml"), text).unwrap();
+    let message = refused(at, "train r.toml --out run");
+    assert!(message.contains("a condition names the column `kind`, and no table is named in `metadata`"), "{message}");
 }
 
 /// Samples of the exact denoiser of a mixture of points with normal noise, by Heun's method.

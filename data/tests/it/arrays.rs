@@ -10,7 +10,8 @@ fn saved<T: npy::Element>(folder: &TempDir, shape: &[usize], data: &[T]) -> Path
     path
 }
 fn load(path: &std::path::Path, held_out: usize, range: Option<[f64; 2]>, split: Split) -> Result<ArraySet, Error> {
-    Ok(Arrays { path: path.into(), held_out, range }.load(split)?.expect("a part that is there"))
+    let source = Arrays { path: path.into(), held_out, range, ..Arrays::default() };
+    Ok(source.load(split)?.expect("a part that is there"))
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn every_shape_is_signals_or_volumes_with_their_channels() {
             let square = own.iter().map(|x| x * x).sum::<f64>() / own.len() as f64;
             assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
         }
-        assert!(Arrays { path: path.clone(), held_out: 0, range: None }.load(Split::Test).unwrap().is_none());
+        assert!(Arrays { path: path.clone(), held_out: 0, ..Arrays::default() }.load(Split::Test).unwrap().is_none());
         assert_eq!(load(&path, 0, None, Split::Train).unwrap().n, 6);
         assert_eq!(Arrays { path, ..Arrays::default() }.memory().unwrap(), 48 * 16);
     }
@@ -91,7 +92,8 @@ fn every_type_of_number_is_read_and_a_range_becomes_minus_one_to_one() {
 fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("x.npy");
-    let refused = |held_out: usize, range: Option<[f64; 2]>, split: Split| message(load(&path, held_out, range, split), &folder);
+    let refused =
+        |held_out: usize, range: Option<[f64; 2]>, split: Split| message(load(&path, held_out, range, split), &folder);
     let wrong = |expected: &str| {
         let found = refused(2, None, Split::Train);
         assert!(found.contains(expected), "{found}");
@@ -136,7 +138,10 @@ fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
         assert!(refused(0, Some(range), Split::Train).starts_with("`range` must be two numbers, the lower one first"));
     }
     let found = refused(0, Some([0.0, 6.5]), Split::Train);
-    assert!(found.starts_with("`range` is [0, 6.5], and sample 3 (from 0) holds the value 7; set a wider one"), "{found}");
+    assert!(
+        found.starts_with("`range` is [0, 6.5], and sample 3 (from 0) holds the value 7; set a wider one"),
+        "{found}"
+    );
     for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
         numbers[5] = value;
         npy::save(&path, &[4, 2], &numbers).unwrap();
@@ -146,4 +151,31 @@ fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
     wrong("holds the value 7 in every sample in channel 0 (from 0): there is nothing to learn");
     npy::save(&path, &[4, 2], &[0.1f32; 8]).unwrap();
     wrong("in every sample: there is nothing to learn");
+}
+
+#[test]
+fn conditions_of_arrays_are_read_from_a_table_of_as_many_rows() {
+    let folder = tempdir().unwrap();
+    let path = saved(&folder, &[4, 2], &[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    let table = folder.path().join("t.csv");
+    let of = |text: &str, columns: &[&str], split: Split| {
+        fs::write(&table, text).unwrap();
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        let (path, metadata) = (path.clone(), Some(table.clone()));
+        Arrays { path, held_out: 2, metadata, columns, ..Arrays::default() }.load(split)
+    };
+    let text = "pitch,kind\n1.5,a\n2,b\n,c\n4,d\n";
+    let train = of(text, &["kind", "pitch"], Split::Train).unwrap().unwrap();
+    let held = of(text, &["kind", "pitch"], Split::Test).unwrap().unwrap();
+    let numbers = |set: &ArraySet| -> Vec<Option<f64>> {
+        set.columns.get("pitch").unwrap().iter().map(tweedie_data::Cell::number).collect()
+    };
+    assert_eq!((numbers(&train), numbers(&held)), (vec![Some(1.5), None], vec![Some(2.0), Some(4.0)]));
+    let found = message(of("pitch\n1\n2\n", &["pitch"], Split::Train), &folder);
+    assert_eq!(found, "`DIR/t.csv` has 2 rows, and there are 4 samples; write one row per sample, in their order.");
+    let found = message(of(text, &["volume"], Split::Train), &folder);
+    assert!(found.starts_with("`DIR/t.csv`") && found.contains("volume") && found.contains("`pitch`"), "{found}");
+    fs::remove_file(&table).unwrap();
+    let source = Arrays { path, metadata: Some("none.csv".into()), columns: vec!["a".into()], ..Arrays::default() };
+    assert!(message(source.load(Split::Train), &folder).starts_with("`none.csv` was not found"));
 }

@@ -88,13 +88,13 @@ impl<const D: usize> Request<'_, D> {
         let each: usize = facts.shape.iter().product();
         let panel = |values: &[f32], conditions: &Conditions, title: &str| {
             let label = |i: usize| conditioned::describe(facts, conditions, i);
-            picture::signals(facts, values, label).map(|panel| Panel { title: title.into(), ..panel })
+            picture::panel(facts, values, title, label)
         };
         Ok(LawOf {
             n,
             samples: law.mean(samples.chunks_exact(each)),
             held_out: law.mean(data.chunks_exact(each)),
-            panels: [panel(samples, &conditions, "samples"), panel(&data, &conditions, "held-out data")],
+            panels: [panel(samples, &conditions, "samples")?, panel(&data, &given, "held-out data")?],
             law,
         })
     }
@@ -133,7 +133,7 @@ impl LawOf {
         })
     }
 
-    /// Writes `evaluate.html` and `evaluate.png`.
+    /// Writes `evaluate.html`, `evaluate.png` and `evaluate.svg`.
     pub fn write(&self, out: &Path, title: &str) -> Result<()> {
         let figure = self.figure();
         let page = Page {
@@ -144,7 +144,8 @@ impl LawOf {
             ..Page::default()
         };
         write_atomically(&out.join("evaluate.html"), page.html(&[]).as_bytes())?;
-        write_atomically(&out.join("evaluate.png"), &page.figures[0].png(Theme::Light))
+        write_atomically(&out.join("evaluate.png"), &page.figures[0].png(Theme::Light))?;
+        write_atomically(&out.join("evaluate.svg"), page.figures[0].svg(Theme::Light).as_bytes())
     }
 
     fn figure(&self) -> Figure {
