@@ -78,6 +78,7 @@
 pub mod condition;
 pub mod data;
 pub mod denoise;
+pub mod device;
 pub mod distance;
 pub mod distribution;
 pub mod dual;

@@ -281,6 +281,14 @@ pub struct Losses<const D: usize> {
     pub terms: Vec<Tensor<1>>,
 }
 impl<const D: usize> Losses<D> {
+    /// The same numbers, detached from the gradient.
+    pub(crate) fn untracked(&self) -> Self {
+        fn inner<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
+            if x.device().is_autodiff() { x.clone().inner() } else { x.clone() }
+        }
+        let [x, z, output] = [&self.x, &self.z, &self.output].map(inner);
+        Self { x, z, output, terms: self.terms.iter().map(inner).collect() }
+    }
     /// The sum of the terms: `[batch]`.
     pub fn total(&self) -> Tensor<1> {
         self.terms.iter().cloned().reduce(|a, b| a + b).expect("an objective has a term")

@@ -27,7 +27,7 @@ pub use combine::{Sum, Terms, combine};
 pub use conv::{conv2d, conv2d_modulated, conv3d};
 pub use cross::cross_attention;
 pub use error_ratio::{max_error_ratio, max_error_ratios};
-pub use flex::from_vec;
+pub use flex::{from_vec, is_host};
 pub use linear::linear;
 pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use optimizer::{adamw, global_norm};

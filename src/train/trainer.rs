@@ -15,6 +15,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use std::sync::Arc;
+use tweedie_kernels::ops;
 
 /// A training run: an iterator that takes one optimizer step per item.
 ///
@@ -39,6 +40,8 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) history: LossHistory,
     pub(super) settings: Train,
     pub(super) device: Device,
+    /// The weights in one buffer, of which the model's are views; `None` on the processor.
+    pub(super) packed: Option<Parameters>,
     pub(super) moments: Moments,
     pub(super) average: Option<Parameters>,
     pub(super) done: u64,
@@ -114,7 +117,12 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, pass).map(|_| true)?,
             false => pass()?,
         };
-        let parameters = Parameters::of(&model);
+        let parameters = Parameters::of(&model).packed();
+        let packed = (!ops::is_host(&device)).then(|| parameters.clone());
+        let model = match &packed {
+            Some(packed) => packed.clone().into_module(model),
+            None => model,
+        };
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
         let history = times.loss_history();
@@ -126,6 +134,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             history,
             settings,
             device,
+            packed,
             moments,
             average,
             done: 0,
@@ -167,9 +176,14 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// The relative distance of the averaged weights from those that are trained, `‖average − weights‖ / ‖weights‖`; `None` without
     /// an average.
     pub fn ema_distance(&self) -> Option<f64> {
-        let weights = Parameters::of(&self.model);
+        let weights = self.weights();
         let gap = self.average.clone()?.add(weights.clone().map(Tensor::neg));
         Some(gap.norm() / weights.norm().max(f64::MIN_POSITIVE))
+    }
+
+    /// The weights as they are trained.
+    pub(super) fn weights(&self) -> Parameters {
+        self.packed.clone().unwrap_or_else(|| Parameters::of(&self.model))
     }
 
     /// The state of the run, to resume from.
@@ -178,7 +192,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         Checkpoint {
             step: self.done,
             seed: self.settings.seed,
-            weights: Parameters::of(&self.model),
+            weights: self.weights(),
             average: self.average.clone(),
             moments: self.moments.clone(),
             losses: self.history.losses().to_vec(),
@@ -215,8 +229,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         }
         self.history = self.history.with_losses(checkpoint.losses)?;
         let inner = self.device.clone().inner();
-        self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
-        self.average = checkpoint.average.map(|average| average.to_device(&inner));
+        let weights = checkpoint.weights.to_device(&inner).packed();
+        self.packed = self.packed.map(|_| weights.clone());
+        self.model = weights.into_module(self.model);
+        self.average = checkpoint.average.map(|average| average.to_device(&inner).packed());
         self.moments = checkpoint.moments.to_device(&inner);
         self.done = checkpoint.step;
         Ok(self)

@@ -4,6 +4,7 @@ mod chromium;
 mod conditions;
 mod corpus;
 mod data;
+mod devices;
 mod faults;
 mod files;
 mod interrupted;
