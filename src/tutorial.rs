@@ -27,6 +27,8 @@ pub mod choosing_a_sampler {}
 pub mod conditions {}
 
 #[doc = include_str!("tutorial/signals.md")]
+#[doc = concat!("<div>\n", include_str!("../docs/waves.svg"), "\n</div>\n")]
+#[doc = concat!("<div>\n", include_str!("../docs/spheres.svg"), "\n</div>\n")]
 pub mod signals {}
 
 #[doc = include_str!("tutorial/text.md")]

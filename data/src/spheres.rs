@@ -10,16 +10,16 @@ use std::f64::consts::PI;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spheres {
-    /// Voxels on each side of the cube. Default: 12.
+    /// Voxels on each side of the cube. Default: 8.
     pub side: usize,
-    /// Smallest radius, in voxels. Default: 2.
+    /// Smallest radius, in voxels. Default: 1.5.
     pub min_radius: f64,
-    /// Largest radius, in voxels; with the edge it must fit into the cube. Default: 4.5.
+    /// Largest radius, in voxels; with the edge it must fit into the cube. Default: 3.
     pub max_radius: f64,
 }
 impl Default for Spheres {
     fn default() -> Self {
-        Self { side: 12, min_radius: 2.0, max_radius: 4.5 }
+        Self { side: 8, min_radius: 1.5, max_radius: 3.0 }
     }
 }
 
@@ -68,7 +68,7 @@ impl Spheres {
     /// ```
     /// use tweedie_data::Spheres;
     /// let volume = Spheres::default().volume([0.0, 0.5, 0.5, 0.5]);
-    /// assert_eq!((volume.len(), volume[0]), (12 * 12 * 12, -1.0));
+    /// assert_eq!((volume.len(), volume[0]), (8 * 8 * 8, -1.0));
     /// ```
     pub fn volume(&self, uniforms: [f64; Self::UNIFORMS]) -> Vec<f32> {
         let (radius, side) = (self.radius(&uniforms), self.side as f64);

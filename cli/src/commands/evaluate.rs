@@ -146,8 +146,8 @@ impl Case<'_> {
         }
         bar.clear();
         if let Some((n, law)) = measured {
-            let (recipe, model, quiet, device) = (self.recipe, &*model, args.json, self.device);
-            let request = law::Request { recipe, plan: &plan, model, held_out, n, seed: args.seed, quiet, device };
+            let (model, quiet, device) = (&*model, args.json, self.device);
+            let request = law::Request { plan: &plan, model, held_out, n, seed: args.seed, quiet, device };
             let law = request.measure(law)?;
             if let Some(out) = &args.out {
                 law.write(out, &args.run.display().to_string())?;

@@ -63,17 +63,20 @@ pub(super) fn labeled(facts: &Facts, values: &[f32], label: impl Fn(usize) -> St
     }
 }
 
-/// Signals or volumes as a panel of a figure; `None` for other data.
+/// Half as many signals or volumes as in a picture of their own, as a panel of a figure; `None` for other data.
 pub(crate) fn panel(
     facts: &Facts,
     values: &[f32],
     title: &str,
     label: impl Fn(usize) -> String,
 ) -> Result<Option<Panel>> {
+    let some = |most: usize| &values[..values.len().min(most / 2 * facts.shape.iter().product::<usize>())];
     Ok(match kind(facts) {
-        Some(Kind::Signals(_)) => signals(facts, values, label).map(|panel| Panel { title: title.to_owned(), ..panel }),
+        Some(Kind::Signals(_)) => {
+            signals(facts, some(SIGNALS[0]), label).map(|panel| Panel { title: title.to_owned(), ..panel })
+        }
         Some(Kind::Volumes(shape)) => {
-            let picture = volumes(facts, shape, values, label)?;
+            let picture = volumes(facts, shape, some(VOLUMES[0]), label)?;
             let (width, height) = (picture.width() as usize, picture.height() as usize);
             Some(Panel::image(title, Pixels::rgb(width, height, picture.into_raw())))
         }

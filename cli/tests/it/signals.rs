@@ -119,6 +119,8 @@ fn signals_and_volumes_go_from_data_to_pictures() {
         }
         assert!(law["distance"].as_f64().unwrap() > law["held_out_distance"].as_f64().unwrap());
 
+        let message = refused(at, "evaluate run --samples 1000000000000");
+        assert!(message.contains("`--samples 1,000,000,000,000` needs about "), "{message}");
         let table = text(&done(at, "verify run --brief").stdout);
         assert!(table.contains("net unet") && !table.contains("FAILED"), "{table}");
         let compared = text(&done(at, "compare run --n 1 --steps 2 --sampler ddim").stdout);

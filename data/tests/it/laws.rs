@@ -72,9 +72,9 @@ fn volumes_have_the_radii_of_spheres_and_no_others() {
         let law = spheres.law();
         law.gap(&law.mean(volumes.iter().map(|volume| &volume[..])).mean).unwrap()
     };
-    assert!(gap(spheres) < 0.06, "{}", gap(spheres));
-    assert!(gap(Spheres { max_radius: 4.0, ..spheres }) > 0.3);
-    let one = Spheres { min_radius: 3.0, max_radius: 3.0, ..spheres };
+    assert!(gap(spheres) < 0.1, "{}", gap(spheres));
+    assert!(gap(Spheres { max_radius: 2.7, ..spheres }) > 0.3);
+    let one = Spheres { min_radius: 2.5, max_radius: 2.5, ..spheres };
     assert!((one.law().expected.unwrap().iter().sum::<f64>() - 1.0).abs() < 1e-12);
 }
 
@@ -101,8 +101,8 @@ fn settings_that_describe_no_data_are_refused_with_the_field() {
         ("side", Spheres { side: 3, ..spheres }, "must be 4 to 256 voxels, got 3"),
         ("side", Spheres { side: 257, ..spheres }, "got 257"),
         ("min_radius", Spheres { min_radius: 0.0, ..spheres }, "got 0"),
-        ("min_radius", Spheres { min_radius: 5.0, ..spheres }, "`max_radius`, which is 4.5, got 5"),
-        ("max_radius", Spheres { max_radius: 6.0, ..spheres }, "must be at most 5.5, so that the ball"),
+        ("min_radius", Spheres { min_radius: 5.0, ..spheres }, "`max_radius`, which is 3, got 5"),
+        ("max_radius", Spheres { max_radius: 6.0, ..spheres }, "must be at most 3.5, so that the ball"),
     ];
     for (field, spheres, problem) in wrong {
         let error = spheres.check().unwrap_err();

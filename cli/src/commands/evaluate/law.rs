@@ -3,9 +3,9 @@ use crate::{
     data::{Facts, Set},
     dyn_model::{DynModel, generate},
     messages,
-    needs::{self, Needs},
+    needs::Needs,
     output::{conditioned, picture, progress::Progress},
-    recipe::{Recipe, plan::Plan},
+    recipe::{memory, plan::Plan},
 };
 use burn::tensor::{Device, Tensor};
 use serde_json::{Value, json};
@@ -49,7 +49,6 @@ pub(super) fn of<const D: usize>(set: &dyn Set<D>, facts: &Facts) -> Result<Arc<
 
 /// What samples are generated and measured with.
 pub(super) struct Request<'a, const D: usize> {
-    pub recipe: &'a Recipe,
     pub plan: &'a Plan<D>,
     pub model: &'a dyn DynModel<D>,
     pub held_out: &'a dyn Set<D>,
@@ -62,9 +61,10 @@ pub(super) struct Request<'a, const D: usize> {
 impl<const D: usize> Request<'_, D> {
     /// Generates samples with the conditions of held-out data, and measures them and as many of the data.
     pub fn measure(&self, law: Arc<Law>) -> Result<LawOf> {
-        let Self { recipe, plan, model, held_out, n, .. } = *self;
+        let Self { plan, model, held_out, n, .. } = *self;
         let facts = &plan.facts;
-        needs::check_sampling(recipe, plan, &Needs::of(plan), n, 1)?;
+        let needs = Needs::of(plan);
+        memory::check_flag("--samples", n, &|n| needs.sampling(n, plan.sample.batch.min(n), 1))?;
         let known = n.min(held_out.len());
         let rows: Vec<usize> = (0..known).map(|i| i * held_out.len() / known).collect();
         let (x, given) = held_out.batch(&rows, &Rng::new(self.seed).stream("evaluate").stream("data"), self.device);
