@@ -140,6 +140,9 @@ pub struct Sample {
     /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
+    /// Precision of the network's matrix products: f32, or bf16 or f16 on a device that has it [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
     /// Output folder; existing files in it are overwritten [default: RUN/samples, or RUN/samples-NAME of a checkpoint; if
     /// it exists, the first free of RUN/samples-2, …]
     #[arg(long, short, value_name = "DIR")]

@@ -8,6 +8,7 @@
 mod activation;
 mod affine;
 mod attention;
+mod autocast;
 mod combine;
 mod conv;
 mod cross;
@@ -23,6 +24,7 @@ mod softmax;
 
 pub use activation::{gelu, gelu_tanh, silu};
 pub use attention::{attention, attention_fused, attention_pixels};
+pub use autocast::{autocast, autocast_dtype, matmul};
 pub use combine::{Sum, Terms, combine};
 pub use conv::{conv2d, conv2d_modulated, conv3d};
 pub use cross::cross_attention;

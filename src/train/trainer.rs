@@ -1,6 +1,7 @@
 //! The state of a training run.
 use super::{Checkpoint, Moments, Parameters, Train, probe::probe};
 use crate::{
+    Precision,
     data::Data,
     error::{Error, Result},
     loss::Objective,
@@ -39,6 +40,8 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) times: Arc<dyn Spacing>,
     pub(super) history: LossHistory,
     pub(super) settings: Train,
+    /// That of the model outside of training.
+    pub(super) precision: Precision,
     pub(super) device: Device,
     /// The weights in one buffer, of which the model's are views; `None` on the processor.
     pub(super) packed: Option<Parameters>,
@@ -78,8 +81,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data, data of another shape than
-    /// the net's, a class without an embedding, an output of another shape than the noise reads, or no parameter to train.
+    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, a precision that the device does not
+    /// have, no data, data of another shape than the net's, a class without an embedding, an output of another shape than the noise
+    /// reads, or no parameter to train.
     pub fn new(
         model: Model<D, N, T>,
         data: &'a dyn Data<T::Raw, N::Condition>,
@@ -103,7 +107,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             true => net::seeded(&Rng::new(settings.seed).stream("weights"), &device, |_| model),
             false => model,
         };
-        let mut model = Module::train(model);
+        settings.precision.check(&device)?;
+        let precision = model.precision();
+        let mut model = Module::train(model.with_precision(settings.precision));
         model.net = model.net.with_checkpointing(settings.checkpointing)?;
         let device = model.devices().first().cloned().unwrap_or_default();
         if !Parameters::is_trained(&model) {
@@ -133,6 +139,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             times,
             history,
             settings,
+            precision,
             device,
             packed,
             moments,
@@ -158,10 +165,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         &self.settings
     }
 
-    /// The model to sample from: with averaged weights if there are any.
+    /// The model to sample from: with averaged weights if there are any, in the precision that the model was given.
     #[doc(alias("ema_model", "EMAModel"))]
     pub fn model(&self) -> Model<D, N, T> {
-        let model = self.model.valid();
+        let model = self.raw_model();
         match &self.average {
             Some(average) => average.clone().into_module(model),
             None => model,
@@ -170,7 +177,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
 
     /// The model with the weights as they are trained.
     pub fn raw_model(&self) -> Model<D, N, T> {
-        self.model.valid()
+        self.model.valid().with_precision(self.precision)
     }
 
     /// The relative distance of the averaged weights from those that are trained, `‖average − weights‖ / ‖weights‖`; `None` without

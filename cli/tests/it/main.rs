@@ -13,6 +13,7 @@ mod memory;
 mod older;
 mod own;
 mod pictures;
+mod precision;
 mod readme;
 mod recipes;
 mod resumed;
