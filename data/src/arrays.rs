@@ -66,6 +66,9 @@ const ELEMENTS: [(&str, usize, Reader); 9] = [
     ("<i8", 8, |b| i64::from_le_bytes(b.try_into().expect("8 bytes")) as f64),
 ];
 
+/// The largest value: its square is finite, and so is it in single precision.
+const LARGEST: f64 = 1e29;
+
 /// Standard deviations below this share of the largest value are those of rounding.
 const CONSTANT: f64 = 1e-7;
 
@@ -128,7 +131,7 @@ impl Arrays {
                 .with_remedy("set 10, for example, or 0 to hold out none"));
         }
         match self.range {
-            Some([low, high]) if !(low < high && low.is_finite() && high.is_finite()) => {
+            Some([low, high]) if !(low < high && low >= -LARGEST && high <= LARGEST) => {
                 Err(Error::invalid(format!("must be two numbers, the lower one first, got [{low}, {high}]"))
                     .with_field("range")
                     .with_remedy("set [0, 255], for example, or leave it out to standardize the values"))
@@ -194,8 +197,13 @@ impl Arrays {
             return Err(Error::truncated(path, (start + n * each * size) as u64, bytes.len() as u64, false));
         }
         drop(bytes);
-        if let Some(at) = numbers.iter().position(|x| !x.is_finite()) {
-            let problem = format!("holds the value {} in sample {} (from 0)", numbers[at], at / each);
+        if let Some(at) = numbers.iter().position(|x| x.is_nan() || x.abs() > LARGEST) {
+            let (value, row) = (numbers[at], at / each);
+            let problem = if value.is_finite() {
+                format!("holds the value {value:e} in sample {row} (from 0), and must hold none beyond {LARGEST:e}")
+            } else {
+                format!("holds the value {value} in sample {row} (from 0)")
+            };
             return Err(Error::format(path, problem).with_remedy("leave out that sample, or replace the value"));
         }
         let held = |row: usize| self.held_out > 0 && (row + 1).is_multiple_of(self.held_out);
@@ -254,7 +262,15 @@ impl Arrays {
                 (2.0 * (numbers[row * each + i] - low) / (high - low) - 1.0) as f32
             })
         };
-        let values = rows.iter().flat_map(|row| scaled(*row)).collect();
+        let values: Vec<f32> = rows.iter().flat_map(|row| scaled(*row)).collect();
+        if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            let row = rows[at / each];
+            let problem = format!(
+                "holds the value {:e} in held-out sample {row} (from 0), too far from those of the training part",
+                numbers[row * each + at % each]
+            );
+            return Err(Error::format(path, problem).with_remedy("leave out that sample, or replace the value"));
+        }
         Ok((ArraySet { n: rows.len(), shape, values, scales, columns: Columns::default() }, rows, n))
     }
 }

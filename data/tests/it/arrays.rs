@@ -134,7 +134,7 @@ fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
     fs::write(&path, &whole).unwrap();
     assert!(refused(1, None, Split::Train).starts_with("`held_out` must be 0 or at least 2, got 1"));
     assert!(refused(5, None, Split::Test).starts_with("`held_out` is 5, more than the 4 samples"));
-    for range in [[1.0, 1.0], [2.0, 1.0], [f64::NAN, 1.0], [0.0, f64::INFINITY]] {
+    for range in [[1.0, 1.0], [2.0, 1.0], [f64::NAN, 1.0], [0.0, f64::INFINITY], [0.0, 1e300]] {
         assert!(refused(0, Some(range), Split::Train).starts_with("`range` must be two numbers, the lower one first"));
     }
     let found = refused(0, Some([0.0, 6.5]), Split::Train);
@@ -142,11 +142,15 @@ fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
         found.starts_with("`range` is [0, 6.5], and sample 3 (from 0) holds the value 7; set a wider one"),
         "{found}"
     );
-    for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+    for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-2e30, "-2e30")] {
         numbers[5] = value;
         npy::save(&path, &[4, 2], &numbers).unwrap();
-        wrong(&format!("holds the value {name} in sample 2 (from 0)"));
+        wrong(&format!("holds the value {name}"));
+        wrong("in sample 2 (from 0)");
     }
+    npy::save(&path, &[2, 2], &[0.0f64, 1e-12, 1e29, 0.0]).unwrap();
+    let found = refused(2, None, Split::Test);
+    assert!(found.contains("1e29 in held-out sample 1 (from 0), too far from"), "{found}");
     npy::save(&path, &[4, 2, 1], &[7.0f32, 1.0, 7.0, 2.0, 7.0, 3.0, 7.0, 4.0]).unwrap();
     wrong("holds the value 7 in every sample in channel 0 (from 0): there is nothing to learn");
     npy::save(&path, &[4, 2], &[0.1f32; 8]).unwrap();
