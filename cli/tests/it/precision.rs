@@ -38,6 +38,40 @@ fn a_run_is_trained_resumed_and_sampled_in_bf16() {
 }
 
 #[test]
+fn a_run_in_f16_resumes_with_its_loss_scale() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), MOONS.replace("[train]", "[train]\nprecision = \"f16\"")).unwrap();
+    done(at, "train r.toml --out whole -q");
+    done(at, "train r.toml --out part -q --steps 2");
+    let scale = |run: &str, step: u64| {
+        let bytes = fs::read(at.join(run).join(format!("checkpoints/step-{step:08}.safetensors"))).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        header.metadata().as_ref().unwrap()["loss_scale"].clone()
+    };
+    assert_eq!([scale("whole", 6), scale("part", 2)], ["65536 6", "65536 2"]);
+    done(at, "train r.toml --out part -q --resume --steps 6");
+    let [whole, part] =
+        ["whole", "part"].map(|run| tensors(&at.join(run).join("checkpoints/step-00000006.safetensors")));
+    assert_eq!((whole, scale("whole", 6)), (part, scale("part", 6)));
+}
+
+#[test]
+fn modules_are_verified_in_half_precision() {
+    let folder = tempdir().unwrap();
+    for precision in ["bf16", "f16"] {
+        let verified = text(&done(folder.path(), &format!("verify --precision {precision} --brief")).stdout);
+        println!("{verified}");
+        for module in ["net unet", "net transformer", "sampler ddim", "sampler dormand-prince", "training adamw"] {
+            let words: Vec<&str> = module.split(' ').collect();
+            assert!(verified.lines().any(|line| words.iter().all(|word| line.contains(word))), "{module}: {verified}");
+        }
+    }
+    let table = text(&done(folder.path(), "verify sampler --precision bf16 --json").stdout);
+    println!("{table}");
+}
+
+#[test]
 fn unknown_precisions_are_refused_with_what_is_meant() {
     let folder = tempdir().unwrap();
     let at = folder.path();
@@ -48,7 +82,8 @@ fn unknown_precisions_are_refused_with_what_is_meant() {
         ("train r.toml --set train.precision=bfloat16", "did you mean `bf16`?"),
         ("train r.toml --set train.mixed_precision=bf16", "did you mean `precision`?"),
         ("train r.toml --set train.precision=f64", "`f32`, `bf16` and `f16`"),
-        ("train r.toml --set train.precision=f16", "must be \"f32\" or \"bf16\" in training"),
+        ("verify --precision half", "did you mean `f16`?"),
+        ("verify schedule --precision bf16", "`schedule` is not verified on another device or in another precision"),
     ] {
         let message = refused(at, line);
         assert!(message.contains(expected) && message.lines().count() <= 4, "{line}: {message}");
