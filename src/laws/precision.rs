@@ -12,7 +12,7 @@ use crate::{
     loss::Simple,
     model::Model,
     net::{Mlp, MlpConfig, Net},
-    noise::Gaussian,
+    noise::{Gaussian, Prediction},
     rng::Rng,
     sample::Sampler,
     schedule::VariancePreserving,
@@ -83,7 +83,9 @@ pub fn precision<const D: usize, N: Net<D>>(
 /// A model of points in the plane.
 fn small(device: &Device, precision: Precision) -> Result<Model<2, Mlp>> {
     let net = perturbed(&MlpConfig::new(2).with_num_classes(3).init(&Rng::new(0), &Device::flex())?, 0);
-    Ok(Model::new(Gaussian::new(VariancePreserving::default()), moved(&net, device))?.with_precision(precision))
+    // Of v, so that states stay of the size of data whatever the net computes.
+    let noise = Gaussian::new(VariancePreserving::default()).with_prediction(Prediction::V);
+    Ok(Model::new(noise, moved(&net, device))?.with_precision(precision))
 }
 
 /// Laws of a sampler whose network computes matrix products in half precision on a device: with the same seed, samples of a small
@@ -112,7 +114,7 @@ pub fn sampler_in_precision(
 }
 
 /// Laws of training in half precision on a device: the losses of 20 steps of a small net differ from those in single precision by at
-/// most 4 u in the mean, and its weights by at most 4 u of their norm, u the unit roundoff as for [`precision`](precision()).
+/// most 8 u in the mean, and its weights by at most 8 u of their norm, u the unit roundoff as for [`precision`](precision()).
 ///
 /// # Errors
 ///
@@ -130,7 +132,7 @@ pub fn training_in_precision(precision: Precision, device: &Device) -> Result<Ve
     };
     let ((single, weights), (half, own)) = (run(Precision::F32)?, run(precision)?);
     let apart = single.iter().zip(&half).map(|(a, b)| (a - b).abs() / a.abs()).sum::<f64>() / single.len() as f64;
-    let (place, allowed) = (format!("20 steps in {}", precision.name()), 4.0 * roundoff(precision));
+    let (place, allowed) = (format!("20 steps in {}", precision.name()), 8.0 * roundoff(precision));
     checks.note("losses in half precision are near those in single precision", &place, apart, allowed);
     checks.note("weights trained in half precision are near those in single", &place, gap(&own, &weights), allowed);
     Ok(checks.done())

@@ -33,7 +33,6 @@ fn random(rows: usize) -> Conditions {
 fn obeys<const D: usize, N: Net<D, Condition = Conditions>>(name: &str, net: N, z: Tensor<D>, y: &Conditions) {
     for precision in [Precision::Bf16, Precision::F16] {
         let checks = laws::precision(&net, &z, y, precision);
-        checks.iter().for_each(|check| println!("{name}: {check}"));
         let near = checks.iter().find(|check| check.law.starts_with("output in half precision is near")).unwrap();
         // It is in half precision.
         assert!(near.measured > 1e-5, "{name}: {near}");
@@ -205,7 +204,6 @@ fn numbers_that_f16_does_not_have_stop_the_run_at_their_step() {
 fn training_obeys_the_laws_of_half_precision() {
     for precision in [Precision::Bf16, Precision::F16] {
         let checks = laws::training_in_precision(precision, &device()).unwrap();
-        checks.iter().for_each(|check| println!("{check}"));
         all_hold(precision.name(), checks);
     }
 }

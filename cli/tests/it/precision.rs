@@ -57,18 +57,34 @@ fn a_run_in_f16_resumes_with_its_loss_scale() {
 }
 
 #[test]
+fn losses_of_the_built_in_recipe_stay_near_those_in_single_precision() {
+    let folder = tempdir().unwrap();
+    let losses = |precision: &str| -> Vec<f64> {
+        let rest = "--set run.evaluate_every=0 --set sample.n=1 --set sample.steps=1";
+        done(folder.path(), &format!("train -q --steps 40 --out {precision} --set train.precision={precision} {rest}"));
+        let metrics = fs::read_to_string(folder.path().join(precision).join("metrics.jsonl")).unwrap();
+        let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64();
+        metrics.lines().filter_map(loss).collect()
+    };
+    let single = losses("f32");
+    for (precision, mean, most) in [("bf16", 0.004, 0.02), ("f16", 0.001, 0.005)] {
+        let half = losses(precision);
+        let apart: Vec<f64> = single.iter().zip(&half).map(|(a, b)| (a - b).abs() / a).collect();
+        assert!(half.len() == 40 && half != single && apart.iter().all(|apart| *apart < most), "{apart:?}");
+        assert!(apart.iter().sum::<f64>() / 40.0 < mean, "{apart:?}");
+    }
+}
+
+#[test]
 fn modules_are_verified_in_half_precision() {
     let folder = tempdir().unwrap();
     for precision in ["bf16", "f16"] {
         let verified = text(&done(folder.path(), &format!("verify --precision {precision} --brief")).stdout);
-        println!("{verified}");
         for module in ["net unet", "net transformer", "sampler ddim", "sampler dormand-prince", "training adamw"] {
             let words: Vec<&str> = module.split(' ').collect();
             assert!(verified.lines().any(|line| words.iter().all(|word| line.contains(word))), "{module}: {verified}");
         }
     }
-    let table = text(&done(folder.path(), "verify sampler --precision bf16 --json").stdout);
-    println!("{table}");
 }
 
 #[test]
