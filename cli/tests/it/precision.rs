@@ -1,5 +1,5 @@
 //! Training and sampling in half precision.
-use super::{MOONS, done, refused, tensors, text};
+use super::{MOONS, done, refused, tensors, text, tweedie};
 use std::fs;
 use tempfile::tempdir;
 
@@ -72,6 +72,39 @@ fn losses_of_the_built_in_recipe_stay_near_those_in_single_precision() {
         let apart: Vec<f64> = single.iter().zip(&half).map(|(a, b)| (a - b).abs() / a).collect();
         assert!(half.len() == 40 && half != single && apart.iter().all(|apart| *apart < most), "{apart:?}");
         assert!(apart.iter().sum::<f64>() / 40.0 < mean, "{apart:?}");
+    }
+}
+
+/// Without the kernels the processor takes the way of other devices: parameters in one buffer, burn's own operations, and one
+/// reading of numbers a step.
+#[test]
+fn half_precision_on_the_way_of_other_devices() {
+    let folder = tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), MOONS.replace("dropout = 0.1", "")).unwrap();
+    let run = |name: &str, more: &str, kernels: &str| {
+        let line = format!("train r.toml -q --out {name} {more}");
+        let output = tweedie(at).args(line.split_whitespace()).env("TWEEDIE_KERNELS", kernels).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    };
+    let losses = |name: &str| -> Vec<f64> {
+        let metrics = fs::read_to_string(at.join(name).join("metrics.jsonl")).unwrap();
+        let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64();
+        metrics.lines().filter_map(loss).collect()
+    };
+    run("single", "", "on");
+    for precision in ["bf16", "f16"] {
+        let set = format!("--set train.precision={precision}");
+        run(precision, &set, "off");
+        for (single, half) in losses("single").iter().zip(losses(precision)) {
+            assert!((single - half).abs() < 0.02 * single && half != *single, "{single} and {half} in {precision}");
+        }
+        let part = format!("part-{precision}");
+        run(&part, &format!("{set} --steps 2"), "off");
+        run(&part, &format!("{set} --steps 6 --resume"), "off");
+        let [whole, part] =
+            [precision, &part].map(|run| tensors(&at.join(run).join("checkpoints/step-00000006.safetensors")));
+        assert!(whole == part, "{precision}");
     }
 }
 
