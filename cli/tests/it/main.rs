@@ -18,6 +18,7 @@ mod readme;
 mod recipes;
 mod resumed;
 mod runs;
+mod signals;
 mod text;
 mod transcripts;
 mod tuned;
