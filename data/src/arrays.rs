@@ -199,8 +199,13 @@ impl Arrays {
         drop(bytes);
         if let Some(at) = numbers.iter().position(|x| x.is_nan() || x.abs() > LARGEST) {
             let (value, row) = (numbers[at], at / each);
+            // As short as in the file: single precision is not written out in double precision.
+            let shown = match f64::from(value as f32) == value {
+                true => format!("{:e}", value as f32),
+                false => format!("{value:e}"),
+            };
             let problem = if value.is_finite() {
-                format!("holds the value {value:e} in sample {row} (from 0), and must hold none beyond {LARGEST:e}")
+                format!("holds the value {shown} in sample {row} (from 0), and must hold none beyond {LARGEST:e}")
             } else {
                 format!("holds the value {value} in sample {row} (from 0)")
             };
