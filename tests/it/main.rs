@@ -25,6 +25,7 @@ mod planted;
 mod probabilities;
 mod processes;
 mod purposes;
+mod read;
 mod renamed;
 mod samplers;
 mod seeded;
