@@ -6,6 +6,7 @@ mod corpus;
 mod data;
 mod faults;
 mod files;
+mod images;
 mod interrupted;
 mod measures;
 mod memory;
