@@ -1,5 +1,5 @@
 # What is typed often. `make check` is what a change must pass.
-.PHONY: check test schema doc book deny race fuzz faults mutants
+.PHONY: check test schema doc book deny race gpu-check fuzz faults mutants
 
 check:
 	bash .ci/run
@@ -32,6 +32,17 @@ deny:
 # Beside PyTorch: make race PYTHON=/path/to/python (one that has torch). RACE="--only nets --rounds 5" says what and how often.
 race:
 	OMP_WAIT_POLICY=passive python3 bench/race.py $(PYTHON) $(RACE)
+
+# A GPU: whether it computes what the processor does, and its speed beside PyTorch's: make gpu-check, or make gpu-check DEVICE=wgpu.
+# Where there is none, the programs are left in .gpu/, to be carried with this folder to a machine that has one: there, run
+# bash bench/gpu_check.sh.
+DEVICE = cuda
+gpu-check:
+	cargo build --release --workspace --bin tweedie --bin gpu --features $(DEVICE) --target-dir target/gpu
+	mkdir -p .gpu
+	for program in tweedie gpu; do strip -o .gpu/$$program target/gpu/release/$$program && xz -T2 -f .gpu/$$program; done
+	if target/gpu/release/tweedie devices | grep -q '^$(DEVICE)'; then DEVICE=$(DEVICE) bash bench/gpu_check.sh; \
+	else echo "there is no $(DEVICE) device here: carry .gpu/ along and run bash bench/gpu_check.sh where there is one"; fi
 
 # Trainings that are killed, signalled, or find their disk full or read-only at random moments: make faults ROUNDS=1000. As root,
 # small disks are mounted.

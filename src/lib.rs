@@ -78,6 +78,7 @@
 pub mod condition;
 pub mod data;
 pub mod denoise;
+pub mod device;
 pub mod distance;
 pub mod distribution;
 pub mod dual;
@@ -89,6 +90,7 @@ pub mod loss;
 pub mod model;
 pub mod net;
 pub mod noise;
+mod precision;
 pub mod process;
 pub mod rng;
 pub mod sample;
@@ -103,12 +105,13 @@ pub mod tutorial;
 pub use burn;
 pub use dual::Dual;
 pub use error::{Error, Result};
+pub use precision::Precision;
 pub use rng::Rng;
 
 /// What a program and most custom modules need.
 pub mod prelude {
     pub use crate::{
-        Dual, Error, Result, Rng,
+        Dual, Error, Precision, Result, Rng,
         condition::{Classes, Condition, ConditionKind, ConditionSpec, Conditions},
         data::{Data, Samples},
         denoise::{Clamped, Denoiser, Guided, Thresholded, Truncated, Truncation},

@@ -1,5 +1,6 @@
 //! The model: a noise process, a network and a data transform.
 use crate::{
+    Precision,
     denoise::{Clamped, Denoiser, Guided},
     error::{Error, Result},
     loss::{Batch, Objective, Uncertainty},
@@ -33,6 +34,8 @@ pub struct Model<const D: usize, N: Module + ModuleDisplay, T: Module + ModuleDi
     noise: Arc<dyn Noise<D>>,
     #[module(skip)]
     range: Option<[f64; 2]>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl<const D: usize, N: Net<D>> Model<D, N> {
@@ -47,12 +50,13 @@ impl<const D: usize, N: Net<D>> Model<D, N> {
         if noise.categorical() && net.gives_probabilities() && !noise.takes_probabilities() {
             return Err(softmax_twice());
         }
-        Ok(Self { net, transform: Identity {}, uncertainty: None, noise: Arc::new(noise), range: None })
+        let (transform, noise) = (Identity {}, Arc::new(noise));
+        Ok(Self { net, transform, uncertainty: None, noise, range: None, precision: Precision::F32 })
     }
     /// Sets the data transform.
     pub fn with_transform<T: Transform<D>>(self, transform: T) -> Model<D, N, T> {
-        let Self { net, uncertainty, noise, range, .. } = self;
-        Model { net, transform, uncertainty, noise, range }
+        let Self { net, uncertainty, noise, range, precision, .. } = self;
+        Model { net, transform, uncertainty, noise, range, precision }
     }
 }
 
@@ -67,6 +71,16 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     pub fn with_uncertainty(self) -> Self {
         let device = self.devices().first().cloned().unwrap_or_default();
         Self { uncertainty: Some(Uncertainty::new(&device)), ..self }
+    }
+    /// Sets the precision of the network's matrix products. Training sets its own ([`Train::precision`](crate::train::Train)).
+    /// Default: single precision.
+    #[doc(alias("autocast", "half", "to_dtype"))]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+    /// The precision of the network's matrix products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
     /// The noise process.
     pub fn noise(&self) -> &Arc<dyn Noise<D>> {
@@ -83,9 +97,13 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
     ///
     /// # Errors
     ///
-    /// If it cannot: the data have another width or number of channels than the net, a class has no embedding, or the output has
-    /// another shape than the noise reads, such as one without the learned variance.
+    /// If it cannot: the data have another width or number of channels than the net, a class has no embedding, the output has
+    /// another shape than the noise reads, such as one without the learned variance, or the device does not have the
+    /// [precision](Self::with_precision).
     pub fn check(&self, x: [usize; D], y: &N::Condition) -> Result<()> {
+        if self.precision != Precision::F32 {
+            self.precision.check(&self.devices().first().cloned().unwrap_or_default())?;
+        }
         let mut expected = x;
         match self.noise.categories() {
             None => expected[1.min(D - 1)] *= self.noise.outputs(),
@@ -132,10 +150,10 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Model<D, N, T> {
         let times: Vec<f32> = (0..batch).map(|i| t[i % t.len()] as f32).collect();
         let times = Tensor::from_data(TensorData::new(times, [batch]), &z.device());
         let input = self.noise.input(z, t);
-        match dropout {
+        self.precision.scope(|| match dropout {
             Some(rng) => self.net.forward_train(input, times, y, rng),
             None => self.net.forward(input, times, y),
-        }
+        })
     }
 
     /// The terms of `objective` at times `t`: x_t is sampled from q(x_t | x) with `rng`, and the network drops out units if
@@ -281,6 +299,14 @@ pub struct Losses<const D: usize> {
     pub terms: Vec<Tensor<1>>,
 }
 impl<const D: usize> Losses<D> {
+    /// The same numbers, detached from the gradient.
+    pub(crate) fn untracked(&self) -> Self {
+        fn inner<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
+            if x.device().is_autodiff() { x.clone().inner() } else { x.clone() }
+        }
+        let [x, z, output] = [&self.x, &self.z, &self.output].map(inner);
+        Self { x, z, output, terms: self.terms.iter().map(inner).collect() }
+    }
     /// The sum of the terms: `[batch]`.
     pub fn total(&self) -> Tensor<1> {
         self.terms.iter().cloned().reduce(|a, b| a + b).expect("an objective has a term")

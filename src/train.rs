@@ -8,6 +8,7 @@ mod coupling;
 mod evaluation;
 mod names;
 mod optimizer;
+mod packed;
 mod parameters;
 mod probe;
 mod step;

@@ -25,6 +25,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// List the modules that a recipe can name and explain their fields
     List(List),
+    /// List the devices that this build can compute on
+    Devices,
     /// Print the JSON schema of recipes, from which editors complete and check them
     Schema,
     /// Plot Gaussians, forward processes, schedules, point clouds and training runs
@@ -65,7 +67,7 @@ pub struct Train {
     /// Set any field of the recipe, as in train.lr=0.001; repeatable
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Device: cpu, or a GPU back end that the tool was built with
+    /// Device: cpu, or one that `tweedie devices` lists, as cuda or cuda:1
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
     /// Print errors only
@@ -138,11 +140,14 @@ pub struct Sample {
     /// Batch size; changes the memory needed, not the samples [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub batch: Option<usize>,
+    /// Precision of the network's matrix products: f32, or bf16 or f16 on a device that has it [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
     /// Output folder; existing files in it are overwritten [default: RUN/samples, or RUN/samples-NAME of a checkpoint; if
     /// it exists, the first free of RUN/samples-2, …]
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Device: cpu, or a GPU back end that the tool was built with
+    /// Device: cpu, or one that `tweedie devices` lists, as cuda or cuda:1
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
     /// Print errors only
@@ -171,7 +176,7 @@ pub struct Evaluate {
     /// Random seed of timesteps and noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,
-    /// Device: cpu, or a GPU back end that the tool was built with
+    /// Device: cpu, or one that `tweedie devices` lists, as cuda or cuda:1
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,
     /// Print JSON
@@ -202,6 +207,9 @@ pub struct Verify {
     /// One module of that kind
     #[arg(requires = "what")]
     pub name: Option<String>,
+    /// Device to compare with the processor: nets, samplers and a training
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub device: String,
     /// Print one line per module, and the laws that failed
     #[arg(long, conflicts_with = "json")]
     pub brief: bool,

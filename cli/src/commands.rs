@@ -1,5 +1,6 @@
 //! The commands of the tool, one file each.
 pub(crate) mod compare;
+pub(crate) mod devices;
 pub(crate) mod evaluate;
 pub(crate) mod list;
 pub(crate) mod plot;

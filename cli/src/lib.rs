@@ -66,7 +66,7 @@ pub fn run_from(modules: Modules, arguments: impl IntoIterator<Item = impl Into<
             };
         }
     };
-    let done = command(&cli.command, &modules);
+    let done = device::guarded(|| command(&cli.command, &modules));
     let written = output::console::written(Ok(()));
     match done.and_then(|done| written.map(|()| done)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -83,6 +83,10 @@ fn command(command: &args::Command, modules: &Modules) -> tweedie::Result<bool> 
         args::Command::Evaluate(args) => commands::evaluate::run(args, modules).map(|()| true),
         args::Command::Schema => {
             commands::schema::run(modules);
+            Ok(true)
+        }
+        args::Command::Devices => {
+            commands::devices::run();
             Ok(true)
         }
         args::Command::List(args) => commands::list::run(args, modules).map(|()| true),

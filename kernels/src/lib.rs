@@ -27,6 +27,8 @@ mod activation;
 mod attention;
 mod conv;
 mod cross_entropy;
+#[cfg(feature = "burn")]
+mod half;
 mod math;
 mod memory;
 mod norm;

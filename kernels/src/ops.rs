@@ -8,6 +8,7 @@
 mod activation;
 mod affine;
 mod attention;
+mod autocast;
 mod combine;
 mod conv;
 mod cross;
@@ -23,11 +24,12 @@ mod softmax;
 
 pub use activation::{gelu, gelu_tanh, silu};
 pub use attention::{attention, attention_fused, attention_pixels};
+pub use autocast::{autocast, autocast_dtype, matmul};
 pub use combine::{Sum, Terms, combine};
 pub use conv::{conv2d, conv2d_modulated, conv3d};
 pub use cross::cross_attention;
 pub use error_ratio::{max_error_ratio, max_error_ratios};
-pub use flex::from_vec;
+pub use flex::{from_vec, is_host};
 pub use linear::linear;
 pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use optimizer::{adamw, global_norm};

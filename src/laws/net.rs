@@ -125,7 +125,7 @@ pub fn net<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, y: &N::Condition, 
 }
 
 /// Adds random numbers to the parameters of a net, others for each k.
-fn perturbed<N: Module>(net: &N, k: u64) -> N {
+pub(super) fn perturbed<N: Module>(net: &N, k: u64) -> N {
     let parameters = Parameters::of(net);
     let rng = Rng::new(k).stream("stir");
     let perturb = |(i, (name, shape, mut values)): (usize, (&str, &[usize], Vec<f32>))| {
@@ -207,7 +207,7 @@ fn owned<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N:
 }
 
 /// Computes the gradient of each parameter in training.
-fn gradients<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition) -> Gradient {
+pub(super) fn gradients<const D: usize, N: Net<D>>(net: &N, z: &Tensor<D>, t: Tensor<1>, y: &N::Condition) -> Gradient {
     gradients_of(net, z, t, |net, z, t| net.forward_train(z, t, y, &Rng::new(0)))
 }
 

@@ -267,10 +267,10 @@ pub(super) fn attend(
     let width = wide / 3;
     let part = |x: Tensor<3>| x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2);
     let [q, k, v]: [Tensor<3>; 3] = qkv.chunk(3, 2).try_into().expect("three parts");
-    let scores = (part(q) * ((width / heads) as f64).powf(-0.5)).matmul(part(k).swap_dims(2, 3));
+    let scores = ops::matmul(part(q) * ((width / heads) as f64).powf(-0.5), part(k).swap_dims(2, 3));
     // The exponential of such a score is exactly zero.
     let scores = scores.mask_fill(mask.clone().expand([batch, heads, tokens, tokens]), -1e9);
-    ops::softmax(scores).matmul(part(v)).swap_dims(1, 2).reshape([batch, tokens, width])
+    ops::matmul(ops::softmax(scores), part(v)).swap_dims(1, 2).reshape([batch, tokens, width])
 }
 
 #[cfg(test)]

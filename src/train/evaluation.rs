@@ -25,14 +25,14 @@ impl<const D: usize, N: Net<D>, T: Transform<D>> Trainer<'_, D, N, T> {
     /// Evaluates the mean objective of the [model to sample from](Trainer::model) on the first `rows` rows of other data, with the
     /// same timesteps and the same noise on every call. Without conditions if the model was never trained with them
     /// (`cond_dropout = 1`). Noise is offset and paired with data as in training, in batches of as many rows; the input is not
-    /// perturbed.
+    /// perturbed. The precision is that of training.
     ///
     /// # Panics
     ///
     /// If the data are of another shape than those that the model is trained on, or have a class that the net does not have.
     #[doc(alias("validation_step", "validate"))]
     pub fn evaluate(&self, data: &dyn Data<T::Raw, N::Condition>, rows: usize) -> HeldOutLoss {
-        let (model, device) = (self.model(), self.device.clone().inner());
+        let (model, device) = (self.model().with_precision(self.settings.precision), self.device.clone().inner());
         let rng = Rng::new(self.settings.seed).stream("evaluate");
         let rows: Vec<usize> = (0..rows.min(data.len())).collect();
         let part = (self.settings.batch / self.settings.accumulate).max(1);

@@ -1,7 +1,7 @@
 //! AdamW over all parameters of a module.
 use super::Parameters;
 use crate::error::{Error, Result};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use tweedie_kernels::{AdamW as Rule, ops};
 
@@ -80,11 +80,11 @@ impl Moments {
     /// The state before the first update.
     pub fn new(like: &Parameters) -> Self {
         let zero = like.clone().map(|value| value.zeros_like());
-        let skipped = vec![0; zero.values().count()];
+        let skipped = vec![0; zero.len()];
         Self { first: zero.clone(), second: zero, updates: 0, skipped }
     }
     pub(crate) fn to_device(&self, device: &Device) -> Self {
-        let (first, second) = (self.first.clone().to_device(device), self.second.clone().to_device(device));
+        let [first, second] = [&self.first, &self.second].map(|moments| moments.clone().to_device(device).packed());
         Self { first, second, updates: self.updates, skipped: self.skipped.clone() }
     }
 
@@ -102,6 +102,48 @@ impl Moments {
         scale: f64,
         average: Option<(Parameters, f64)>,
     ) -> (Parameters, Option<Parameters>) {
+        self.step_if(None, adam, lr, weights, gradient, scale, average)
+    }
+
+    /// [`step`](Self::step) with the gradient scaled down to a norm of at most `clip`, if that is above 0; without waiting for the
+    /// device. Nothing changes if the norm, which is returned, or `loss`, a tensor of one element, is not finite.
+    pub(super) fn clipped_step(
+        &mut self,
+        adam: &AdamW,
+        lr: f64,
+        weights: Parameters,
+        gradient: Parameters,
+        clip: f64,
+        loss: Tensor<1>,
+        average: Option<(Parameters, f64)>,
+    ) -> (Parameters, Option<Parameters>, Tensor<1>) {
+        let norm = gradient.norm_on_device();
+        let gradient = match clip > 0.0 {
+            true => {
+                let scale = norm.clone().clamp_min(clip).recip() * clip;
+                gradient.map(|g| {
+                    let n = g.dims()[0];
+                    g * scale.clone().expand([n])
+                })
+            }
+            false => gradient,
+        };
+        let (weights, average) =
+            self.step_if(Some(&(norm.clone() + loss).is_finite()), adam, lr, weights, gradient, 1.0, average);
+        (weights, average, norm)
+    }
+
+    /// One step, where a tensor of one element is true.
+    fn step_if(
+        &mut self,
+        condition: Option<&Tensor<1, Bool>>,
+        adam: &AdamW,
+        lr: f64,
+        weights: Parameters,
+        gradient: Parameters,
+        scale: f64,
+        average: Option<(Parameters, f64)>,
+    ) -> (Parameters, Option<Parameters>) {
         self.updates += 1;
         self.skipped.iter_mut().zip(gradient.missing()).for_each(|(skipped, missing)| *skipped += u64::from(missing));
         let AdamW { beta1, beta2, eps, weight_decay } = *adam;
@@ -111,32 +153,52 @@ impl Moments {
         let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
         match average {
             None => {
-                let step = |i, state, gradient| match gradient {
-                    Some(g) => ops::adamw(&rule, count(i), state, g, None).0,
+                let step = |i, state: [Tensor<1>; 3], gradient| match gradient {
+                    Some(g) => {
+                        let old = condition.map(|_| state.clone());
+                        choose(condition, ops::adamw(&rule, count(i), state, g, None).0, old)
+                    }
                     None => state,
                 };
-                let [weights, first, second] = Parameters::zip([weights, first, second], gradient, step);
+                let [weights, first, second] = Parameters::zip([weights, first, second], gradient, count, step);
                 (self.first, self.second) = (first, second);
                 (weights, None)
             }
             Some((average, d)) => {
-                let step = |i, [w, m, v, average]: [Tensor<1>; 4], gradient| match gradient {
+                let step = |i, state: [Tensor<1>; 4], gradient| match gradient {
                     Some(g) => {
+                        let old = condition.map(|_| state.clone());
+                        let [w, m, v, average] = state;
                         let ([w, m, v], average) = ops::adamw(&rule, count(i), [w, m, v], g, Some((average, d)));
-                        [w, m, v, average.expect("an average was given")]
+                        choose(condition, [w, m, v, average.expect("an average was given")], old)
                     }
                     None => {
+                        let [w, m, v, average] = state;
                         let average = towards(average, &w, d);
                         [w, m, v, average]
                     }
                 };
                 let [weights, first, second, average] =
-                    Parameters::zip([weights, first, second, average], gradient, step);
+                    Parameters::zip([weights, first, second, average], gradient, count, step);
                 (self.first, self.second) = (first, second);
                 (weights, Some(average))
             }
         }
     }
+}
+
+/// The new values where the condition holds, else the old ones.
+fn choose<const N: usize>(
+    condition: Option<&Tensor<1, Bool>>,
+    new: [Tensor<1>; N],
+    old: Option<[Tensor<1>; N]>,
+) -> [Tensor<1>; N] {
+    let (Some(condition), Some(old)) = (condition, old) else { return new };
+    let mut new = new.into_iter();
+    old.map(|old| {
+        let condition = condition.clone().expand(old.dims());
+        old.mask_where(condition, new.next().expect("as many"))
+    })
 }
 
 /// `d average + (1 − d) weights`, and the same bits where the two are equal.

@@ -1,5 +1,5 @@
 //! One optimizer step.
-use super::{Parameters, Trainer, parameters::finite};
+use super::{Parameters, Train, Trainer, parameters::finite};
 use crate::{
     data::Data,
     error::{Error, Result},
@@ -18,6 +18,7 @@ use burn::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use tweedie_kernels::ops;
 
 /// The measurements of one optimizer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,17 +59,29 @@ struct StepBatch<'a, const D: usize, R, Y> {
 }
 
 /// A share of the batch: its terms, its gradient and, if the timesteps are importance-sampled, the loss of each row.
-struct Share {
+struct Share<const D: usize> {
     terms: Vec<f64>,
     gradient: Parameters,
     losses: Vec<f64>,
+    /// On a device whose numbers are read once a step: what terms and losses are read from, per part of the batch.
+    unread: Vec<Unread<D>>,
 }
-impl Share {
+impl<const D: usize> Share<D> {
     fn add(mut self, other: Self) -> Self {
         self.terms.iter_mut().zip(other.terms).for_each(|(sum, term)| *sum += term);
         self.losses.extend(other.losses);
+        self.unread.extend(other.unread);
         Self { gradient: self.gradient.add(other.gradient), ..self }
     }
+}
+
+/// Terms and losses of a part of the batch that are still on the device, and what they come from.
+struct Unread<const D: usize> {
+    /// The sum of each term.
+    terms: Vec<Tensor<1>>,
+    /// The loss of each row.
+    losses: Option<Tensor<1>>,
+    sources: Losses<D>,
 }
 
 impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
@@ -89,9 +102,12 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// ```
     fn step(&mut self) -> Result<Step> {
         let batch = self.draw_batch();
-        let Share { terms, gradient, losses } = self.accumulate(&batch)?;
+        let share = self.accumulate(&batch)?;
         let lr = self.settings.lr_at(self.done);
-        let grad_norm = self.update(gradient, lr)?;
+        let (terms, losses, grad_norm) = match self.packed.take() {
+            None => (share.terms, share.losses, self.update(share.gradient, lr)?),
+            Some(weights) => self.update_on_device(weights, share, batch.rows.len() as f64, lr)?,
+        };
         self.history.record(&batch.times.strata, &losses);
         self.done += 1;
         let epoch = (self.done * self.settings.batch as u64) as f64 / self.data.len() as f64;
@@ -146,10 +162,11 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
 
     /// Sums the shares of the batch: part after part, the shards of a part on threads of their own, in their order whichever was
     /// ready first.
-    fn accumulate(&self, batch: &StepBatch<D, T::Raw, N::Condition>) -> Result<Share> {
-        let (n, shards) = (batch.rows.len(), self.settings.shards);
+    fn accumulate(&self, batch: &StepBatch<D, T::Raw, N::Condition>) -> Result<Share<D>> {
+        // Other devices compute a part as a whole: they are not faster with threads that share them.
+        let (n, shards) = (batch.rows.len(), if self.packed.is_none() { self.settings.shards } else { 1 });
         let count = self.settings.accumulate * shards;
-        let mut total: Option<Share> = None;
+        let mut total: Option<Share<D>> = None;
         for part in 0..self.settings.accumulate {
             let shards: Vec<_> = (part * shards..(part + 1) * shards)
                 .map(|shard| shard * n / count..(shard + 1) * n / count)
@@ -187,11 +204,49 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         self.model = weights.into_module(self.model.clone());
         Ok(grad_norm)
     }
+
+    /// [`update`](Self::update) on a device: the update is queued before anything is read, then terms, losses and the gradient's norm
+    /// are read at once. A step that is not finite changes nothing.
+    fn update_on_device(
+        &mut self,
+        weights: Parameters,
+        share: Share<D>,
+        n: f64,
+        lr: f64,
+    ) -> Result<(Vec<f64>, Vec<f64>, f64)> {
+        let average = self.average.take().map(|average| (average, self.settings.ema_decay_at(self.done)));
+        let Train { adam, clip, .. } = &self.settings;
+        let gradient = share.gradient.clone();
+        let sums = share.unread.iter().flat_map(|part| part.terms.iter().cloned()).reduce(|a, b| a + b);
+        let sum = sums.expect("a batch has a loss");
+        let (weights, average, norm) = self.moments.clipped_step(adam, lr, weights, gradient, *clip, sum, average);
+        (self.average, self.packed) = (average, Some(weights.clone()));
+        self.model = weights.into_module(self.model.clone());
+        let parts = share.unread.iter().flat_map(|part| part.terms.iter().chain(&part.losses));
+        let mut numbers = read(Tensor::cat([&norm].into_iter().chain(parts).cloned().collect(), 0)).into_iter();
+        let grad_norm = numbers.next().expect("the norm was read");
+        let (mut terms, mut losses) = (vec![], vec![]);
+        for part in &share.unread {
+            let sums: Vec<f64> = numbers.by_ref().take(part.terms.len()).map(|sum| sum / n).collect();
+            if !sums.iter().all(|term| term.is_finite()) {
+                let name = first_not_finite(&self.model, &part.sources, &self.objective);
+                return Err(Error::not_finite(self.done + 1, name));
+            }
+            losses.extend(numbers.by_ref().take(part.losses.as_ref().map_or(0, |losses| losses.dims()[0])));
+            terms.resize(sums.len(), 0.0);
+            terms.iter_mut().zip(sums).for_each(|(total, sum): (&mut f64, f64)| *total += sum);
+        }
+        if !grad_norm.is_finite() {
+            let name = share.gradient.first_not_finite().unwrap_or("all parameters together");
+            return Err(Error::not_finite(self.done + 1, format!("the gradient of {name}")));
+        }
+        Ok((terms, losses, grad_norm))
+    }
 }
 
 impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
     /// [`loss_and_gradient`](Self::loss_and_gradient) with the device's own generator seeded for this share.
-    fn seeded<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share>
+    fn seeded<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share<D>>
     where
         N: Net<D, Condition = Y>,
         T: Transform<D, Raw = R>,
@@ -201,7 +256,7 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
     }
 
     /// The loss of some rows, as a share of the batch's mean, and its gradient.
-    fn loss_and_gradient<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share>
+    fn loss_and_gradient<N, T>(&self, rows: Range<usize>, model: &Model<D, N, T>) -> Result<Share<D>>
     where
         N: Net<D, Condition = Y>,
         T: Transform<D, Raw = R>,
@@ -219,24 +274,35 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
             input_perturbation: *input_perturbation,
         });
         let mut losses = model.losses_of(raw, t, &y, &self.objective, &rng, true, corruption.as_ref());
-        let unweighted = if self.times.strata.is_empty() { vec![] } else { read(losses.total()) };
+        let unweighted = (!self.times.strata.is_empty()).then(|| losses.total());
         if let Some(weights) = &self.times.weights {
             let weights = TensorData::new(weights[rows.clone()].to_vec(), [rows.len()]);
             let weights = Tensor::<1>::from_data(weights, (&self.device, losses.terms[0].dtype()));
             losses.terms.iter_mut().for_each(|term| *term = term.clone() * weights.clone());
         }
-        let share = |term: &Tensor<1>| f64::from(term.clone().inner().sum().into_scalar::<f32>()) / n;
-        let terms: Vec<f64> = losses.terms.iter().map(share).collect();
-        if !terms.iter().all(|term| term.is_finite()) {
-            return Err(Error::not_finite(self.step + 1, first_not_finite(model, &losses, &self.objective)));
+        let sum = |term: &Tensor<1>| term.clone().inner().sum();
+        let (mut terms, mut read_losses, mut unread) = (vec![], vec![], vec![]);
+        if ops::is_host(&self.device) {
+            read_losses = unweighted.map_or(vec![], |losses| read(losses.inner()));
+            terms = losses.terms.iter().map(|term| f64::from(sum(term).into_scalar::<f32>()) / n).collect();
+            if !terms.iter().all(|term: &f64| term.is_finite()) {
+                return Err(Error::not_finite(self.step + 1, first_not_finite(model, &losses, &self.objective)));
+            }
+        } else {
+            let unweighted = unweighted.map(Tensor::inner);
+            unread.push(Unread {
+                terms: losses.terms.iter().map(sum).collect(),
+                losses: unweighted,
+                sources: losses.untracked(),
+            });
         }
         let mut gradients = (losses.total().sum() / n).backward();
-        Ok(Share { terms, gradient: Parameters::gradients(model, &mut gradients), losses: unweighted })
+        Ok(Share { terms, gradient: Parameters::gradients(model, &mut gradients), losses: read_losses, unread })
     }
 }
 
 fn read(x: Tensor<1>) -> Vec<f64> {
-    x.inner().try_into_vec_as().expect("a tensor can be read back")
+    x.try_into_vec_as().expect("a tensor can be read back")
 }
 
 /// Names the tensor in which a value that is not finite arose first.
@@ -248,15 +314,16 @@ fn first_not_finite<const D: usize, N: Net<D>, T: Transform<D>>(
     if let Some(name) = Parameters::of(model).first_not_finite() {
         return format!("the parameter {name}");
     }
+    let losses = losses.untracked();
     for (tensor, name) in
-        [(&losses.x, "the data x"), (&losses.z, "the noisy data x_t"), (&losses.output, "the output of the network")]
+        [(losses.x, "the data x"), (losses.z, "the noisy data x_t"), (losses.output, "the output of the network")]
     {
-        if !finite(tensor.clone().inner()) {
+        if !finite(tensor) {
             return name.into();
         }
     }
-    for (term, (_, loss)) in losses.terms.iter().zip(objective.terms()) {
-        if !finite(term.clone().inner()) {
+    for (term, (_, loss)) in losses.terms.into_iter().zip(objective.terms()) {
+        if !finite(term) {
             return format!("the loss {loss:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! The state of a training run.
 use super::{Checkpoint, Moments, Parameters, Train, probe::probe};
 use crate::{
+    Precision,
     data::Data,
     error::{Error, Result},
     loss::Objective,
@@ -15,6 +16,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use std::sync::Arc;
+use tweedie_kernels::ops;
 
 /// A training run: an iterator that takes one optimizer step per item.
 ///
@@ -38,7 +40,11 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) times: Arc<dyn Spacing>,
     pub(super) history: LossHistory,
     pub(super) settings: Train,
+    /// That of the model outside of training.
+    pub(super) precision: Precision,
     pub(super) device: Device,
+    /// The weights in one buffer, of which the model's are views; `None` on the processor.
+    pub(super) packed: Option<Parameters>,
     pub(super) moments: Moments,
     pub(super) average: Option<Parameters>,
     pub(super) done: u64,
@@ -75,8 +81,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     ///
     /// # Errors
     ///
-    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, no data, data of another shape than
-    /// the net's, a class without an embedding, an output of another shape than the noise reads, or no parameter to train.
+    /// If the parts do not fit: a loss that is not defined for the noise, settings out of range, a precision that the device does not
+    /// have, no data, data of another shape than the net's, a class without an embedding, an output of another shape than the noise
+    /// reads, or no parameter to train.
     pub fn new(
         model: Model<D, N, T>,
         data: &'a dyn Data<T::Raw, N::Condition>,
@@ -100,7 +107,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             true => net::seeded(&Rng::new(settings.seed).stream("weights"), &device, |_| model),
             false => model,
         };
-        let mut model = Module::train(model);
+        settings.precision.check(&device)?;
+        let precision = model.precision();
+        let mut model = Module::train(model.with_precision(settings.precision));
         model.net = model.net.with_checkpointing(settings.checkpointing)?;
         let device = model.devices().first().cloned().unwrap_or_default();
         if !Parameters::is_trained(&model) {
@@ -114,7 +123,12 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             true => net::with_generator(&Rng::new(settings.seed).stream("probe"), &device, pass).map(|_| true)?,
             false => pass()?,
         };
-        let parameters = Parameters::of(&model);
+        let parameters = Parameters::of(&model).packed();
+        let packed = (!ops::is_host(&device)).then(|| parameters.clone());
+        let model = match &packed {
+            Some(packed) => packed.clone().into_module(model),
+            None => model,
+        };
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
         let history = times.loss_history();
@@ -125,7 +139,9 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             times,
             history,
             settings,
+            precision,
             device,
+            packed,
             moments,
             average,
             done: 0,
@@ -149,10 +165,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         &self.settings
     }
 
-    /// The model to sample from: with averaged weights if there are any.
+    /// The model to sample from: with averaged weights if there are any, in the precision that the model was given.
     #[doc(alias("ema_model", "EMAModel"))]
     pub fn model(&self) -> Model<D, N, T> {
-        let model = self.model.valid();
+        let model = self.raw_model();
         match &self.average {
             Some(average) => average.clone().into_module(model),
             None => model,
@@ -161,15 +177,20 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
 
     /// The model with the weights as they are trained.
     pub fn raw_model(&self) -> Model<D, N, T> {
-        self.model.valid()
+        self.model.valid().with_precision(self.precision)
     }
 
     /// The relative distance of the averaged weights from those that are trained, `‖average − weights‖ / ‖weights‖`; `None` without
     /// an average.
     pub fn ema_distance(&self) -> Option<f64> {
-        let weights = Parameters::of(&self.model);
+        let weights = self.weights();
         let gap = self.average.clone()?.add(weights.clone().map(Tensor::neg));
         Some(gap.norm() / weights.norm().max(f64::MIN_POSITIVE))
+    }
+
+    /// The weights as they are trained.
+    pub(super) fn weights(&self) -> Parameters {
+        self.packed.clone().unwrap_or_else(|| Parameters::of(&self.model))
     }
 
     /// The state of the run, to resume from.
@@ -178,7 +199,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         Checkpoint {
             step: self.done,
             seed: self.settings.seed,
-            weights: Parameters::of(&self.model),
+            weights: self.weights(),
             average: self.average.clone(),
             moments: self.moments.clone(),
             losses: self.history.losses().to_vec(),
@@ -215,8 +236,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         }
         self.history = self.history.with_losses(checkpoint.losses)?;
         let inner = self.device.clone().inner();
-        self.model = checkpoint.weights.to_device(&inner).into_module(self.model);
-        self.average = checkpoint.average.map(|average| average.to_device(&inner));
+        let weights = checkpoint.weights.to_device(&inner).packed();
+        self.packed = self.packed.map(|_| weights.clone());
+        self.model = weights.into_module(self.model);
+        self.average = checkpoint.average.map(|average| average.to_device(&inner).packed());
         self.moments = checkpoint.moments.to_device(&inner);
         self.done = checkpoint.step;
         Ok(self)

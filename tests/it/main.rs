@@ -22,6 +22,7 @@ mod memory;
 mod nets;
 mod networks;
 mod planted;
+mod precision;
 mod probabilities;
 mod processes;
 mod purposes;

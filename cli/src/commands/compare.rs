@@ -11,7 +11,9 @@ use crate::{
     args,
     commands::{of_rank, sample},
     data::{Facts, Set, Split},
-    device, dyn_model, messages,
+    device,
+    dyn_model::{self, ModelParts},
+    messages,
     needs::Needs,
     recipe::Recipe,
     recipe::memory,
@@ -24,7 +26,7 @@ use case::Case;
 use measurement::Own;
 use std::{path::Path, sync::Arc};
 use tweedie::{
-    Error, Result, Rng,
+    Error, Precision, Result, Rng,
     condition::Conditions,
     laws,
     schedule::{Edm, OrnsteinUhlenbeck, Schedule, VariancePreserving},
@@ -194,7 +196,9 @@ impl Of<'_> {
         let args = &args;
         memory_of(args, &Needs::of(&plan))?;
         let read = |like: &Parameters| tweedie::train::Checkpoint::load_weights(self.weights, like, self.device);
-        let model = plan.net.model(plan.model_parts(), self.device, &read)?;
+        // Rounding would be measured as an error of the samplers.
+        let parts = ModelParts { precision: Precision::F32, ..plan.model_parts() };
+        let model = plan.net.model(parts, self.device, &read)?;
         let mut shape = [self.args.n; D];
         shape[1..].copy_from_slice(&plan.x.shape);
         if plan.transform.is_some() && self.args.samples.is_some() {

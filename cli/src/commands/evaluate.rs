@@ -92,6 +92,7 @@ impl Case<'_> {
                 .check(self.recipe, memory::available()?)?;
         }
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
+        plan.check_precision(self.recipe, self.device, false)?;
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let bar = Progress::new(args.json, "evaluating");
         let set = EvaluationSet {

@@ -157,6 +157,9 @@ fn flags(recipe: &mut Recipe, args: &args::Sample) -> Result<()> {
             )?;
         }
     }
+    if let Some(name) = &args.precision {
+        recipe.put("sample.precision", Value::String(name.clone()), format!("--precision {name}"))?;
+    }
     for (field, value) in [("sampler", &args.sampler), ("times", &args.times)] {
         let Some(value) = value else { continue };
         let path = format!("sample.{field}");
@@ -278,6 +281,7 @@ impl Case<'_> {
             needs::check_sampling(self.recipe, &plan, &needs, plan.sample.n, recorded.len())?;
         }
         let read = |like: &Parameters| Checkpoint::load_weights(&self.weights, like, self.device);
+        plan.check_precision(self.recipe, self.device, false)?;
         let model = plan.net.model(plan.model_parts(), self.device, &read)?;
         let request = SampleRequest {
             known: known.as_ref(),

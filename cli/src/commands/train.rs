@@ -161,6 +161,7 @@ impl Setting<'_> {
             train: plan.train.clone(),
             device: device.clone(),
         };
+        plan.check_precision(recipe, device, true)?;
         let mut trainer = plan.net.trainer(parts).map_err(|error| recipe.at_field("net", error))?;
         let mut labels = Labels::new(&plan, &fingerprint, None);
         let (folder, _lock) = match origin {

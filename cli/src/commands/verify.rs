@@ -7,7 +7,7 @@ use crate::{
     commands::list::{pretty, unfit, unfit_sentence},
     data::categories::Categories,
     data::{ConditionFacts, ConditionReader, Facts},
-    messages,
+    device, messages,
     output::{
         console::{note, say},
         progress::Progress,
@@ -39,11 +39,30 @@ use tweedie_data::Vocabulary;
 const KINDS: [&str; 7] = ["schedule", "noise", "net", "loss", "weight", "spacing", "sampler"];
 
 pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
+    let device = match &*args.device {
+        "cpu" => None,
+        name => Some((device::named(name)?, tolerance(name))),
+    };
+    let device = device.as_ref().map(|(device, tolerance)| (device, *tolerance));
+    if let Some(what) = args.what.as_ref().filter(|_| device.is_some())
+        && !ON_DEVICE.contains(&&**what)
+    {
+        let problem = format!("`{what}` is not verified on another device");
+        return Err(
+            Error::invalid(problem).with_remedy(format!("choose {}, or none for all", messages::list(&ON_DEVICE)))
+        );
+    }
     let kind = |what: &String| KINDS.iter().find(|known| *known == what || format!("{known}s") == *what);
     let verified = match &args.what {
-        None => by_name(&KINDS, args, modules)?,
+        None if device.is_some() => by_name(&ON_DEVICE, args, modules, device)?,
+        None => by_name(&KINDS, args, modules, None)?,
+        Some(_) if device.is_some() => {
+            let wanted: Vec<&'static str> =
+                ON_DEVICE.into_iter().filter(|known| Some(*known) == args.what.as_deref()).collect();
+            by_name(&wanted, args, modules, device)?
+        }
         Some(what) => match kind(what) {
-            Some(kind) => by_name(&[kind], args, modules)?,
+            Some(kind) => by_name(&[kind], args, modules, None)?,
             // The folder of a run contains its recipe.
             None if Path::new(what).is_dir() => {
                 let folder = RunDir::open(Path::new(what), "give the folder of a run, or the TOML file of a recipe")?;
@@ -55,7 +74,7 @@ pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
             // A module by its name alone, of each kind that has one of that name.
             None if args.name.is_none() && !kinds_of(what, modules).is_empty() => {
                 let named = args::Verify { what: None, name: Some(what.clone()), ..args.clone() };
-                by_name(&kinds_of(what, modules), &named, modules)?
+                by_name(&kinds_of(what, modules), &named, modules, None)?
             }
             None => {
                 return Err(Error::invalid(format!(
@@ -90,7 +109,12 @@ fn known(modules: &Modules) -> Vec<&str> {
 }
 
 /// The laws of all modules of some kinds, with default settings.
-fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Result<Vec<Module>> {
+fn by_name(
+    kinds: &[&'static str],
+    args: &args::Verify,
+    modules: &Modules,
+    device: Option<(&Device, f64)>,
+) -> Result<Vec<Module>> {
     let (mut verified, mut wanted) = (vec![], vec![]);
     for kind in kinds {
         let names: Vec<String> =
@@ -115,12 +139,48 @@ fn by_name(kinds: &[&'static str], args: &args::Verify, modules: &Modules) -> Re
     let count = wanted.len() as f64;
     for (i, (kind, name)) in wanted.into_iter().enumerate() {
         bar.doing(format!("{kind} {name}"));
-        let checks = checks(kind, &name, modules)?;
+        let checks = match device {
+            None => checks(kind, &name, modules)?,
+            Some(device) => checks_on(kind, &name, modules, device)?,
+        };
         verified.push((kind, name, checks));
         bar.at((i + 1) as f64 / count);
     }
     bar.clear();
+    if let Some((device, tolerance)) = device.filter(|_| args.what.is_none()) {
+        verified.push(("training", "adamw".into(), laws::training_on_device(device, tolerance)?));
+    }
     Ok(verified)
+}
+
+/// The kinds that have laws on another device.
+const ON_DEVICE: [&str; 2] = ["net", "sampler"];
+
+/// The deviation from the processor that is allowed on a device: where CUDA and ROCm multiply matrices of single precision on tensor
+/// cores, they keep 10 bits after the point.
+fn tolerance(device: &str) -> f64 {
+    if device.starts_with("cuda") || device.starts_with("rocm") { 1e-2 } else { 1e-3 }
+}
+
+/// The laws of one module on another device.
+fn checks_on(kind: &str, name: &str, modules: &Modules, device: (&Device, f64)) -> Result<Vec<Check>> {
+    if kind == "net" {
+        return net_of_any_rank(name, modules, Some(device));
+    }
+    let sampler = default_of(kind, name, &Rank::<2>::ranked(modules).samplers)?;
+    match sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok() && !sampler.properties().consistency {
+        true => laws::sampler_on_device(&*sampler, device.0, 6, device.1),
+        false => Ok(vec![]),
+    }
+}
+
+/// The laws of a net, for data of the first rank that it takes.
+fn net_of_any_rank(name: &str, modules: &Modules, device: Option<(&Device, f64)>) -> Result<Vec<Check>> {
+    match modules.ranks(Kind::Net, name) {
+        ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8], device),
+        ranks if ranks.contains(&2) => net::<2>(name, modules, &[2], device),
+        _ => net::<3>(name, modules, &[6, 4], device),
+    }
 }
 
 /// A module with its default settings.
@@ -188,11 +248,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let of = |(name, schedule)| (format!("schedule {name}"), laws::weight(weight.clone(), schedule));
             worst(laws::schedules().into_iter().map(of))
         }
-        "net" => match modules.ranks(Kind::Net, name) {
-            ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8])?,
-            ranks if ranks.contains(&2) => net::<2>(name, modules, &[2])?,
-            _ => net::<3>(name, modules, &[6, 4])?,
-        },
+        "net" => net_of_any_rank(name, modules, None)?,
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
             // Some noises need a schedule that is a table of steps.
@@ -316,7 +372,12 @@ fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
 }
 
 /// The laws of a network with its default settings, for data of a shape with three classes and a condition of each kind that it takes.
-fn net<const D: usize>(name: &str, modules: &Modules, shape: &[usize]) -> Result<Vec<Check>>
+fn net<const D: usize>(
+    name: &str,
+    modules: &Modules,
+    shape: &[usize],
+    device: Option<(&Device, f64)>,
+) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
@@ -348,7 +409,7 @@ where
         ConditionFacts { spec, reader, dropout: 0.0 }
     });
     let facts = Facts { shape: shape.to_vec(), classes, conditions: conditions.collect(), ..Facts::default() };
-    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()))
+    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()), device)
 }
 
 /// The laws of a loss that bounds the likelihood of categorical data, in continuous time if possible.

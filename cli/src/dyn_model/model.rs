@@ -8,7 +8,7 @@ use crate::{
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use tweedie::{
-    Result, Rng,
+    Precision, Result, Rng,
     condition::{ConditionSpec, Conditions},
     denoise::{Denoiser, Truncated, Truncation},
     likelihood,
@@ -32,6 +32,8 @@ pub(crate) struct ModelParts<'a, const D: usize> {
     pub noise: Arc<dyn Noise<D>>,
     /// Whether a loss learns an uncertainty.
     pub uncertainty: bool,
+    /// The precision of sampling.
+    pub precision: Precision,
 }
 
 /// The task of a network: the shapes of its input, condition and output.
@@ -53,7 +55,7 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     rng: &Rng,
     device: &Device,
 ) -> Result<Model<D, C::Net, DynTransform<D>>> {
-    let ModelParts { data, x, transform, noise, uncertainty } = parts;
+    let ModelParts { data, x, transform, noise, uncertainty, precision } = parts;
     // Layers of `burn::nn` would draw their weights from the device's own generator.
     let specs = x.specs();
     let net = net::try_seeded(rng, device, |device| config.init(&task(x, &specs, &*noise), rng, device))?;
@@ -61,7 +63,7 @@ pub(super) fn build<const D: usize, C: NetConfig<D>>(
     let transform = transform.unwrap_or(&Untransformed {});
     let own = rng.stream("transform");
     let transform = net::try_seeded(&own, device, |device| transform.init(data, &own, device))?;
-    let model = Model::new(noise, net)?.with_transform(transform);
+    let model = Model::new(noise, net)?.with_transform(transform).with_precision(precision);
     let model = if x.bounded { model.with_range(-1.0, 1.0) } else { model };
     Ok(if uncertainty { model.with_uncertainty() } else { model })
 }

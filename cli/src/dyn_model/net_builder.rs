@@ -32,8 +32,8 @@ pub(crate) trait NetBuilder<const D: usize> {
     fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint>;
     /// Remarks on settings that may not be meant.
     fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String>;
-    /// Runs the laws of networks on one with initial weights.
-    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>>;
+    /// Runs the laws of networks on one with initial weights: those on the processor, or those of another device with its tolerance.
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, device: Option<(&Device, f64)>) -> Result<Vec<Check>>;
 }
 
 impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
@@ -61,7 +61,7 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         let specs = facts.specs();
         NetConfig::remarks(self, &model::task(facts, &specs, noise))
     }
-    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>) -> Result<Vec<Check>> {
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, other: Option<(&Device, f64)>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;
         let device = Device::flex();
         let rng = Rng::new(0);
@@ -92,6 +92,9 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
             y.with(&spec.name, values)
         };
         let y = specs.iter().fold(class, given);
+        if let Some((other, tolerance)) = other {
+            return Ok(laws::net_on_device(&net, &z, &y, other, tolerance));
+        }
         let mut checks = laws::net(&net, &z, &y, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
             // The number of masks determines the noise level, so the network need not depend on t.

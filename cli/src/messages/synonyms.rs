@@ -77,6 +77,29 @@ const NAMES: &[(&str, &str)] = &[
     ("ot-cfm", "optimal-transport"),
     ("exact", "optimal-transport"),
     ("epsilon", "eps"),
+    ("mixed-precision", "precision"),
+    ("amp", "precision"),
+    ("use-amp", "precision"),
+    ("autocast", "precision"),
+    ("fp16", "precision"),
+    ("use-fp16", "precision"),
+    ("bf16", "precision"),
+    ("half", "precision"),
+    ("dtype", "precision"),
+    ("torch-dtype", "precision"),
+    ("weight-dtype", "precision"),
+    ("no", "f32"),
+    ("fp32", "f32"),
+    ("float32", "f32"),
+    ("32-true", "f32"),
+    ("single", "f32"),
+    ("full", "f32"),
+    ("bfloat16", "bf16"),
+    ("bf16-mixed", "bf16"),
+    ("fp16", "f16"),
+    ("float16", "f16"),
+    ("16-mixed", "f16"),
+    ("half", "f16"),
     // [sample]
     ("num-inference-steps", "steps"),
     ("guidance-scale", "guidance"),
@@ -300,6 +323,8 @@ mod tests {
         assert_eq!(ours("sample_dpmpp_2m", &["dpm-solver++"]), Some("dpm-solver++"));
         assert_eq!(ours("EulerAncestralDiscreteScheduler", &["euler-ancestral"]), Some("euler-ancestral"));
         assert_eq!(ours("lr_scheduler", &["lr_schedule"]), Some("lr_schedule"));
+        assert_eq!(ours("mixed_precision", &["precision", "lr"]), Some("precision"));
+        assert_eq!(ours("fp16", &["f32", "bf16", "f16"]), Some("f16"));
         assert_eq!(ours("Scheduler", &["data"]), None);
         assert_eq!(ours("num_inference_steps", &["steps", "sampler"]), Some("steps"));
         assert_eq!(ours("num_inference_steps", &["steps", "batch"]), None);

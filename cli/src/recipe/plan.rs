@@ -23,6 +23,7 @@ use crate::{
         module::{Kind, written},
     },
 };
+use burn::tensor::Device;
 use std::{cell::OnceCell, sync::Arc};
 use toml::{Table, Value};
 use tweedie::{Error, Result, loss::Objective, noise::Noise, sample::Sampler, spacing::Spacing, train::Train};
@@ -278,6 +279,14 @@ impl<const D: usize> Plan<D> {
         })
     }
 
+    /// Checks that a device has the precision of sampling and, if the model is `trained`, of training.
+    pub fn check_precision(&self, recipe: &Recipe, device: &Device, trained: bool) -> Result<()> {
+        let sections = [("train", self.train.precision), ("sample", self.sample.precision)];
+        let asked = sections.into_iter().filter(|(section, _)| trained || *section == "sample");
+        asked.into_iter().try_for_each(|(section, precision)| {
+            precision.check(device).map_err(|error| recipe.at_field(section, error))
+        })
+    }
     /// What a model is made of beside its net.
     pub fn model_parts(&self) -> ModelParts<'_, D> {
         ModelParts {
@@ -286,6 +295,7 @@ impl<const D: usize> Plan<D> {
             transform: self.transform.as_deref(),
             noise: self.noise.clone(),
             uncertainty: self.objective.learns_uncertainty(),
+            precision: self.sample.precision,
         }
     }
     /// The resolved recipe as a file.

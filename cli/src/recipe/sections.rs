@@ -7,7 +7,7 @@ use crate::registry::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::LazyLock};
-use tweedie::{denoise::Truncation, train::Train};
+use tweedie::{Precision, denoise::Truncation, train::Train};
 
 /// Checkpoints and evaluations of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,9 @@ pub(crate) struct SampleSettings {
     /// Batch size of sampling; does not change the samples.
     #[schemars(range(min = 1))]
     pub batch: usize,
+    /// Precision of the network's matrix products, convolutions and attention in `tweedie sample` and `evaluate`: f32, or bf16 or
+    /// f16 on a device that has it.
+    pub precision: Precision,
     /// Temperature of categorical predictions: below 1 sharpens them, 0 takes the most likely category.
     #[schemars(range(min = 0.0))]
     pub temperature: f64,
@@ -77,6 +80,7 @@ impl Default for SampleSettings {
             steps: 50,
             guidance: 1.0,
             batch: 100,
+            precision: Precision::F32,
             temperature: 1.0,
             top_k: None,
             top_p: 1.0,

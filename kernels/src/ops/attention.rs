@@ -1,5 +1,6 @@
 //! Attention of tokens and of pixels.
-use super::graph::{Context, Forward, Operation, apply, is_supported};
+use super::autocast::{apply_product, matmul};
+use super::graph::{Context, Forward, Operation, is_supported};
 use crate::memory::unwritten;
 use crate::{Attention, AttentionGradients};
 use burn::tensor::{Tensor, activation};
@@ -73,7 +74,7 @@ impl Operation<3> for AttentionOp {
 /// Computes `softmax(q kᵀ / √d) v` with burn's own operations.
 fn decomposed_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let scale = 1.0 / (q.dims()[3] as f64).sqrt();
-    activation::softmax((q * scale).matmul(k.swap_dims(2, 3)), 3).matmul(v)
+    matmul(activation::softmax(matmul(q * scale, k.swap_dims(2, 3)), 3), v)
 }
 
 /// Computes the attention `softmax(q kᵀ / √d) v` of every head.
@@ -97,7 +98,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let sizes = vec![q.dims().to_vec(), key.to_vec(), value.to_vec(), vec![batch, heads, tokens, e]];
     let inputs = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()];
     if inputs.iter().all(is_supported) {
-        return Tensor::from_dispatch(apply::<_, 3>(AttentionOp { shape, sizes }, inputs));
+        return Tensor::from_dispatch(apply_product::<_, 3>(AttentionOp { shape, sizes }, inputs));
     }
     let [q, k, v] = inputs.map(Tensor::from_dispatch);
     decomposed_attention(q, k, v)
@@ -122,7 +123,7 @@ pub fn attention_fused(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     let qkv = qkv.into_dispatch();
     if is_supported(&qkv) {
         let shape = Attention::fused(batch, tokens, heads, d);
-        return Tensor::from_dispatch(apply::<_, 1>(AttentionOp { shape, sizes }, [qkv]));
+        return Tensor::from_dispatch(apply_product::<_, 1>(AttentionOp { shape, sizes }, [qkv]));
     }
     let parts = Tensor::<3>::from_dispatch(qkv).chunk(3, 2).into_iter();
     let [q, k, v]: [Tensor<4>; 3] = parts
@@ -152,7 +153,7 @@ pub fn attention_pixels(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
     let qkv = qkv.into_dispatch();
     if is_supported(&qkv) {
         let shape = Attention::channels(batch, pixels, heads, d);
-        return Tensor::from_dispatch(apply::<_, 1>(AttentionOp { shape, sizes }, [qkv]));
+        return Tensor::from_dispatch(apply_product::<_, 1>(AttentionOp { shape, sizes }, [qkv]));
     }
     let parts = Tensor::<4>::from_dispatch(qkv).chunk(3, 1).into_iter();
     let [q, k, v]: [Tensor<4>; 3] = parts

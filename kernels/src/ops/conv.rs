@@ -1,10 +1,11 @@
 //! Convolutions.
 use super::affine::{Affine, AffineOp};
-use super::graph::{Operation, apply, is_supported};
+use super::autocast::{apply_product, autocast, autocast_dtype, is_half, lowered, raised};
+use super::graph::{Operation, is_supported};
 use crate::memory::unwritten;
 use crate::{Conv2d, Conv3d};
 use burn::backend::TensorMetadata;
-use burn::tensor::{Tensor, module, ops::ConvOptions};
+use burn::tensor::{DType, Tensor, module, ops::ConvOptions};
 
 /// A convolution, and the shape of its bias.
 #[derive(Clone, Debug)]
@@ -59,17 +60,36 @@ fn convolve<C, const D: usize>(
 where
     AffineOp<Convolution<C>>: Operation<2> + Operation<3>,
 {
+    let bias = match bias {
+        Some(bias) if is_half(x.dtype()) => {
+            let mut shape = [1; D];
+            shape[1] = bias.dims()[0];
+            return convolve(conv, [x, weight], None, otherwise) + bias.reshape(shape);
+        }
+        bias => bias,
+    };
     let (x, w) = (x.into_dispatch(), weight.into_dispatch());
     match bias.map(Tensor::into_dispatch) {
         None if is_supported(&x) && is_supported(&w) => {
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
+            Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias: vec![] }), [x, w]))
         }
         Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
             let bias = b.shape().iter().copied().collect();
-            Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias }), [x, w, b]))
+            Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias }), [x, w, b]))
         }
-        b => otherwise(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch)),
+        b => {
+            let (x, w) = (lowered(Tensor::from_dispatch(x)), lowered(Tensor::from_dispatch(w)));
+            raised(otherwise(x, w, b.map(Tensor::from_dispatch)))
+        }
     }
+}
+
+/// Whether a convolution with a weight of this shape, `[out, in, …]`, stays in single precision in the scope of
+/// [`autocast`]: with so few channels, as the first and the last of a net have, half precision gains nothing, and GPU
+/// back ends compute it by kernels that accumulate in the type of the operands.
+fn is_thin(weight: &[usize]) -> bool {
+    const FEWEST: usize = 8;
+    autocast_dtype() != DType::F32 && weight[0].min(weight[1]) < FEWEST
 }
 
 /// Computes a two-dimensional convolution.
@@ -89,6 +109,9 @@ pub fn conv2d(
     stride: [usize; 2],
     padding: [usize; 2],
 ) -> Tensor<4> {
+    if is_thin(&weight.dims()) {
+        return autocast(DType::F32, || conv2d(x, weight, bias, stride, padding));
+    }
     let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
     convolve(conv, [x, weight], bias, |x, w, b| module::conv2d(x, w, b, ConvOptions::new(stride, padding, [1, 1], 1)))
 }
@@ -113,9 +136,15 @@ pub fn conv2d_modulated(
     let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
     let (batch, out) = (x.dims()[0], weight.dims()[0]);
     assert_eq!(bias.dims(), [batch, out], "a bias per sample must be [batch, out]");
+    if is_thin(&weight.dims()) {
+        return autocast(DType::F32, || conv2d_modulated(x, weight, bias, stride, padding));
+    }
+    if is_half(x.dtype()) {
+        return conv2d(x, weight, None, stride, padding) + bias.reshape([batch, out, 1, 1]);
+    }
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     if inputs.iter().all(is_supported) {
-        return Tensor::from_dispatch(apply(AffineOp(Convolution { conv, bias: vec![batch, out] }), inputs));
+        return Tensor::from_dispatch(apply_product(AffineOp(Convolution { conv, bias: vec![batch, out] }), inputs));
     }
     let [x, w, b] = inputs;
     let options = ConvOptions::new(stride, padding, [1, 1], 1);
@@ -133,6 +162,9 @@ pub fn conv2d_modulated(
 /// # Panics
 /// If the shapes do not match.
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>, stride: usize) -> Tensor<5> {
+    if is_thin(&weight.dims()) {
+        return autocast(DType::F32, || conv3d(x, weight, bias, stride));
+    }
     let [_, _, kd, kh, kw] = weight.dims();
     let padding = [kd / 2, kh / 2, kw / 2];
     let conv = Conv3d::new(x.dims(), weight.dims(), [stride; 3], padding);

@@ -1,5 +1,6 @@
 //! Attention to the tokens of another sequence, without those that are padding.
-use super::graph::{Context, Forward, Operation, apply, is_supported};
+use super::autocast::{apply_product, matmul};
+use super::graph::{Context, Forward, Operation, is_supported};
 use super::softmax::softmax;
 use crate::memory::unwritten;
 use crate::{Attention, AttentionGradients, Strides};
@@ -125,13 +126,13 @@ pub fn cross_attention(q: Tensor<3>, kv: Tensor<3>, padding: Tensor<2, Bool>, he
         };
         let kept = Arc::new(padding.chunks(tokens).map(kept).collect());
         let operation = CrossOp { query: [batch, places, width], tokens, heads, kept };
-        return Tensor::from_dispatch(apply::<_, 2>(operation, [q, kv]));
+        return Tensor::from_dispatch(apply_product::<_, 2>(operation, [q, kv]));
     }
     let part = |x: Tensor<3>, n: usize| x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2);
     let q = part(Tensor::<3>::from_dispatch(q) * ((width / heads) as f64).powf(-0.5), places);
     let [k, v]: [Tensor<3>; 2] = Tensor::<3>::from_dispatch(kv).chunk(2, 2).try_into().expect("keys and values");
     let padding = padding.reshape([batch, 1, 1, tokens]).expand([batch, heads, places, tokens]);
     // The exponential of such a score is exactly zero.
-    let scores = q.matmul(part(k, tokens).swap_dims(2, 3)).mask_fill(padding, -1e9);
-    softmax(scores).matmul(part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width])
+    let scores = matmul(q, part(k, tokens).swap_dims(2, 3)).mask_fill(padding, -1e9);
+    matmul(softmax(scores), part(v, tokens)).swap_dims(1, 2).reshape([batch, places, width])
 }

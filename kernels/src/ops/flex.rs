@@ -92,3 +92,14 @@ pub fn from_vec<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &De
         _ => Tensor::from_data(data, (device, DType::F32)),
     }
 }
+
+/// Whether the kernels of this crate run on a device: the processor, unless they are switched off.
+///
+/// On other devices an operation costs a launch, and reading a number waits for all that was launched before.
+pub fn is_host(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Flex(_) => kernels_enabled(),
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}

@@ -1,6 +1,7 @@
 //! Linear layers.
 use super::affine::{Affine, AffineOp};
-use super::graph::{apply, is_supported};
+use super::autocast::{apply_product, is_half, lowered, raised};
+use super::graph::is_supported;
 use crate::memory::unwritten;
 use crate::{Matrix, column_sums, matmul};
 use burn::tensor::{Tensor, module};
@@ -66,14 +67,21 @@ impl Affine for Linear {
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let ([inputs, outputs], dims) = (weight.dims(), x.dims());
     assert_eq!(dims[D - 1], inputs, "the last dimension of the input must be {inputs} as in the weight, got {dims:?}");
+    let bias = match bias {
+        Some(bias) if is_half(x.dtype()) => return linear(x, weight, None) + bias.unsqueeze(),
+        bias => bias,
+    };
     let shape = [&dims[..D - 1], &[outputs]].concat();
     let operation = AffineOp(Linear { shape, rows: dims[..D - 1].iter().product(), inputs, outputs });
     let (x, w) = (x.into_dispatch(), weight.into_dispatch());
     match bias.map(Tensor::into_dispatch) {
-        None if is_supported(&x) && is_supported(&w) => Tensor::from_dispatch(apply(operation, [x, w])),
+        None if is_supported(&x) && is_supported(&w) => Tensor::from_dispatch(apply_product(operation, [x, w])),
         Some(b) if is_supported(&x) && is_supported(&w) && is_supported(&b) => {
-            Tensor::from_dispatch(apply(operation, [x, w, b]))
+            Tensor::from_dispatch(apply_product(operation, [x, w, b]))
         }
-        b => module::linear(Tensor::from_dispatch(x), Tensor::from_dispatch(w), b.map(Tensor::from_dispatch)),
+        b => {
+            let (x, w) = (lowered(Tensor::from_dispatch(x)), lowered(Tensor::from_dispatch(w)));
+            raised(module::linear(x, w, b.map(Tensor::from_dispatch)))
+        }
     }
 }

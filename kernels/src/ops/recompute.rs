@@ -1,4 +1,5 @@
 //! Parts of a net whose activations are computed again in the backward pass.
+use super::autocast::{autocast, autocast_dtype};
 use super::graph::{FlexTensor, contiguous, is_supported};
 use burn::backend::{
     Autodiff, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex, TensorMetadata,
@@ -253,12 +254,13 @@ pub fn recompute<M: Module + 'static, const D: usize, const E: usize>(
     // Of the module nothing is kept that burn's graph counts as a use of its parameters.
     let inner = own.iter().map(|x| plain(into_autodiff(x.clone()).into_primitive())).collect();
     let skeleton = Mutex::new(with_parameters(module.clone(), inner));
-    let count = inputs.len();
+    // The backward pass may run outside of the scope, and on another thread.
+    let (count, dtype) = (inputs.len(), autocast_dtype());
     let part: Arc<Part> = Arc::new(move |mut tensors| {
         let parameters = tensors.split_off(count);
         let module = with_parameters(skeleton.lock().expect("no part panics twice").clone(), parameters);
         let (x, vectors) = arguments(tensors);
-        f(&module, x, vectors).into_dispatch()
+        autocast(dtype, || f(&module, x, vectors)).into_dispatch()
     });
     let all: Vec<DispatchTensor> = inputs.into_iter().chain(own).collect();
     Tensor::from_dispatch(match all.len() {

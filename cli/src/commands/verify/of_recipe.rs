@@ -56,7 +56,7 @@ where
         ("data", name(&["data"]), split),
         ("schedule", name(&["schedule"]), schedule),
         ("noise", name(&["noise"]), [laws::noise(&*plan.noise, &x), laws::estimates(&*plan.noise, &x)].concat()),
-        ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise)?),
+        ("net", name(&["net"]), plan.net.laws(&plan.x, &*plan.noise, None)?),
     ];
     for (i, (_, loss)) in plan.objective.terms().iter().enumerate() {
         let i = i.to_string();
