@@ -180,8 +180,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if samples.shape[1..] != shape {
             return Err(format!("{folder}: samples of shape {:?}, where digits have {shape:?}", samples.shape).into());
         }
-        let clipped: Vec<f32> = samples.data.iter().map(|x| x.clamp(-1.0, 1.0)).collect();
-        report(folder, &Reading::new(&net.read(&clipped, shape), &classes.data));
+        // The tool writes levels: of pixels 0 to 255, of the built-in digits 0 to 16.
+        let values: Vec<f32> = samples.data.iter().map(|level| real.value(level.round() as u8)).collect();
+        report(folder, &Reading::new(&net.read(&values, shape), &classes.data));
     }
     Ok(())
 }
