@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tweedie::{
-    Rng,
+    Precision, Rng,
     condition::Conditions,
     data::Samples,
     device,
@@ -28,7 +28,7 @@ use tweedie::{
 /// A net and the size of its work.
 struct Work {
     name: String,
-    precision: String,
+    precision: Precision,
     /// `[channels, side, side]`.
     shape: [usize; 3],
     batch: usize,
@@ -43,14 +43,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let number = |i: usize, otherwise: f64| arguments.get(i).map_or(Ok(otherwise), |text| text.parse::<f64>());
     let (seconds, scale) = (number(3, 5.0)?, number(4, 1.0)? as usize);
-    let precision = precision.clone();
-    if precision != "f32" {
-        return Err("only f32".into());
-    }
+    let known = Precision::ALL.into_iter().find(|known| known.name() == precision);
+    let precision = known.ok_or_else(|| format!("the precision must be f32, bf16 or f16, got `{precision}`"))?;
     let device = device::named(device)?;
     let work = |shape: [usize; 3], batch: usize| Work {
         name: name.clone(),
-        precision: precision.clone(),
+        precision,
         shape,
         batch: (batch / scale).max(2),
         device: device.clone(),
@@ -72,7 +70,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-fn measure<N: Net<4, Condition = Conditions> + 'static>(work: &Work, net: N) -> Result<(), Box<dyn std::error::Error>> {
+fn measure<N: Net<4, Condition = Conditions> + 'static>(
+    work: &Work,
+    net: N,
+) -> Result<(), Box<dyn std::error::Error>> {
     let Work { name, precision, shape: [channels, side, _], batch, device, limit } = work;
     let parameters = Module::num_params(&net);
     let length = channels * side * side;
@@ -80,13 +81,15 @@ fn measure<N: Net<4, Condition = Conditions> + 'static>(work: &Work, net: N) -> 
     let numbers = Rng::new(1).normals(rows, length).into_iter().map(|x| x as f32).collect();
     let data = Samples::new(numbers, [rows, *channels, *side, *side]);
     let noise: Arc<dyn Noise<4>> = Arc::new(Gaussian::new(Cosine::new(1000)));
-    let settings = Train { steps: u64::MAX, batch: *batch, shards: 1, ..Train::default() };
+    let settings =
+        Train { steps: u64::MAX, batch: *batch, shards: 1, precision: *precision, ..Train::default() };
     let mut trainer = Model::new(noise, net)?.train(&data, Simple {}, settings)?;
-    let mut print = |mode: &str, batch: usize, first: f64, mut times: Vec<f64>, loss: f64| {
+    let print = |mode: &str, batch: usize, first: f64, mut times: Vec<f64>, loss: f64| {
         times.sort_by(f64::total_cmp);
         let memory = device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved >> 20);
         println!(
-            r#"{{"side":"tweedie","net":"{name}","mode":"{mode}","precision":"{precision}","batch":{batch},"parameters":{parameters},"first_s":{first:.2},"median_ms":{:.3},"least_ms":{:.3},"runs":{},"reserved_mb":{memory},"loss":{loss:.4}}}"#,
+            r#"{{"side":"tweedie","net":"{name}","mode":"{mode}","precision":"{}","batch":{batch},"parameters":{parameters},"first_s":{first:.2},"median_ms":{:.3},"least_ms":{:.3},"runs":{},"reserved_mb":{memory},"loss":{loss:.4}}}"#,
+            precision.name(),
             times[times.len() / 2] * 1e3,
             times[0] * 1e3,
             times.len(),
@@ -98,7 +101,7 @@ fn measure<N: Net<4, Condition = Conditions> + 'static>(work: &Work, net: N) -> 
         Ok(())
     })?;
     print("train", *batch, first, times, loss);
-    let model = trainer.model();
+    let model = trainer.model().with_precision(*precision);
     drop(trainer);
     let y = Conditions::none();
     for rows in [*batch, 1] {
@@ -106,7 +109,7 @@ fn measure<N: Net<4, Condition = Conditions> + 'static>(work: &Work, net: N) -> 
         let t = Tensor::<1>::full([rows], 0.5, (device, DType::F32));
         let mut out = None;
         let (first, times) = repeat(*limit, || {
-            out = Some(model.net.forward(z.clone(), t.clone(), &y));
+            out = Some(precision.scope(|| model.net.forward(z.clone(), t.clone(), &y)));
             device.sync().map_err(|error| error.to_string())
         })?;
         let mean = out.expect("it ran").mean().into_scalar::<f32>();

@@ -27,6 +27,8 @@ mod activation;
 mod attention;
 mod conv;
 mod cross_entropy;
+#[cfg(feature = "gpu")]
+mod gpu;
 #[cfg(feature = "burn")]
 mod half;
 mod math;

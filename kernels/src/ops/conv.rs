@@ -2,8 +2,12 @@
 use super::affine::{Affine, AffineOp};
 use super::autocast::{apply_product, autocast, autocast_dtype, is_half, lowered, raised};
 use super::graph::{Operation, is_supported};
+#[cfg(feature = "gpu")]
+use super::graph::kernels_enabled;
 use crate::memory::unwritten;
 use crate::{Conv2d, Conv3d};
+#[cfg(feature = "gpu")]
+use burn::backend::DispatchTensor;
 use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Tensor, module, ops::ConvOptions};
 
@@ -62,9 +66,7 @@ where
 {
     let bias = match bias {
         Some(bias) if is_half(x.dtype()) => {
-            let mut shape = [1; D];
-            shape[1] = bias.dims()[0];
-            return convolve(conv, [x, weight], None, otherwise) + bias.reshape(shape);
+            return add_bias(convolve(conv, [x, weight], None, otherwise), Some(bias));
         }
         bias => bias,
     };
@@ -82,6 +84,42 @@ where
             raised(otherwise(x, w, b.map(Tensor::from_dispatch)))
         }
     }
+}
+
+/// Computes a convolution without a bias on a GPU; `None` elsewhere.
+#[cfg(feature = "gpu")]
+fn on_gpu<const D: usize, const N: usize>(
+    x: &Tensor<D>,
+    weight: &Tensor<D>,
+    output: &[usize],
+    stride: [usize; N],
+    padding: [usize; N],
+) -> Option<Tensor<D>> {
+    let shapes = [x.dims().to_vec(), weight.dims().to_vec(), output.to_vec()];
+    let inputs = [x, weight].map(|x| x.clone().into_dispatch());
+    let supported = |x: &DispatchTensor| crate::gpu::is_gpu(x) && x.dtype() == DType::F32;
+    (inputs.iter().all(supported) && kernels_enabled()).then(|| {
+        let convolution = crate::gpu::Convolution { shapes, stride, padding, dtype: autocast_dtype() };
+        Tensor::from_dispatch(crate::gpu::convolve(convolution, inputs))
+    })
+}
+#[cfg(not(feature = "gpu"))]
+fn on_gpu<const D: usize, const N: usize>(
+    _: &Tensor<D>,
+    _: &Tensor<D>,
+    _: &[usize],
+    _: [usize; N],
+    _: [usize; N],
+) -> Option<Tensor<D>> {
+    None
+}
+
+/// Adds a bias of channels.
+fn add_bias<const D: usize>(y: Tensor<D>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let Some(bias) = bias else { return y };
+    let mut shape = [1; D];
+    shape[1] = bias.dims()[0];
+    y + bias.reshape(shape)
 }
 
 /// Whether a convolution with a weight of this shape, `[out, in, …]`, stays in single precision in the scope of
@@ -113,6 +151,9 @@ pub fn conv2d(
         return autocast(DType::F32, || conv2d(x, weight, bias, stride, padding));
     }
     let conv = Conv2d::new(x.dims(), weight.dims(), stride, padding);
+    if let Some(y) = on_gpu(&x, &weight, &conv.shapes()[2], stride, padding) {
+        return add_bias(y, bias);
+    }
     convolve(conv, [x, weight], bias, |x, w, b| module::conv2d(x, w, b, ConvOptions::new(stride, padding, [1, 1], 1)))
 }
 
@@ -138,6 +179,9 @@ pub fn conv2d_modulated(
     assert_eq!(bias.dims(), [batch, out], "a bias per sample must be [batch, out]");
     if is_thin(&weight.dims()) {
         return autocast(DType::F32, || conv2d_modulated(x, weight, bias, stride, padding));
+    }
+    if let Some(y) = on_gpu(&x, &weight, &conv.shapes()[2], stride, padding) {
+        return y + bias.reshape([batch, out, 1, 1]);
     }
     if is_half(x.dtype()) {
         return conv2d(x, weight, None, stride, padding) + bias.reshape([batch, out, 1, 1]);
@@ -168,6 +212,9 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>, stride: 
     let [_, _, kd, kh, kw] = weight.dims();
     let padding = [kd / 2, kh / 2, kw / 2];
     let conv = Conv3d::new(x.dims(), weight.dims(), [stride; 3], padding);
+    if let Some(y) = on_gpu(&x, &weight, &conv.shapes()[2], [stride; 3], padding) {
+        return add_bias(y, bias);
+    }
     convolve(conv, [x, weight], bias, |x, w, b| {
         module::conv3d(x, w, b, ConvOptions::new([stride; 3], padding, [1; 3], 1))
     })

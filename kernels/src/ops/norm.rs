@@ -2,6 +2,10 @@
 use super::graph::{Context, Forward, Operation, apply, is_supported};
 use crate::memory::unwritten;
 use crate::{GroupNorm, LayerNorm};
+#[cfg(feature = "gpu")]
+use super::graph::kernels_enabled;
+#[cfg(feature = "gpu")]
+use burn::backend::DispatchTensor;
 use burn::tensor::{Tensor, activation};
 
 /// A normalization with gain and offset.
@@ -14,6 +18,9 @@ trait Normalization: Clone + std::fmt::Debug + Send + Sync + 'static {
     fn forward(&self, x: &[f32], gain: &[f32], offset: &[f32], y: &mut [f32], stats: &mut [f32]);
     /// Computes the gradients with respect to `[x, gain, offset]`.
     fn backward(&self, inputs: [&[f32]; 3], stats: &[f32], dy: &[f32], gradients: [&mut [f32]; 3]);
+    /// Runs the kernels of GPUs, for gain and offset of so many rows.
+    #[cfg(feature = "gpu")]
+    fn on_gpu(self, shape: Vec<usize>, rows: usize, inputs: [DispatchTensor; 3]) -> DispatchTensor;
 }
 
 impl Normalization for GroupNorm {
@@ -28,6 +35,10 @@ impl Normalization for GroupNorm {
         let ([x, gain, offset], [dx, d_gain, d_offset]) = (inputs, gradients);
         self.backward(x, gain, offset, stats, dy, dx, d_gain, d_offset);
     }
+    #[cfg(feature = "gpu")]
+    fn on_gpu(self, shape: Vec<usize>, rows: usize, inputs: [DispatchTensor; 3]) -> DispatchTensor {
+        crate::gpu::group_norm(self, shape, rows, inputs)
+    }
 }
 
 impl Normalization for LayerNorm {
@@ -41,6 +52,10 @@ impl Normalization for LayerNorm {
     fn backward(&self, inputs: [&[f32]; 3], stats: &[f32], dy: &[f32], gradients: [&mut [f32]; 3]) {
         let ([x, gain, _], [dx, d_gain, d_offset]) = (inputs, gradients);
         self.backward(x, gain, stats, dy, dx, d_gain, d_offset);
+    }
+    #[cfg(feature = "gpu")]
+    fn on_gpu(self, shape: Vec<usize>, rows: usize, inputs: [DispatchTensor; 3]) -> DispatchTensor {
+        crate::gpu::layer_norm(self, shape, rows, inputs)
     }
 }
 
@@ -92,6 +107,10 @@ fn normalize<N: Normalization, const D: usize>(
     let inputs = [x.into_dispatch(), gain.into_dispatch(), offset.into_dispatch()];
     if inputs.iter().all(is_supported) {
         return Tensor::from_dispatch(apply(NormOp { norm, shape: dims.to_vec(), gain: vec![rows, columns] }, inputs));
+    }
+    #[cfg(feature = "gpu")]
+    if inputs.iter().all(crate::gpu::is_gpu) && kernels_enabled() {
+        return Tensor::from_dispatch(norm.on_gpu(dims.to_vec(), rows, inputs));
     }
     let [x, gain, offset] = inputs;
     fallback(Tensor::from_dispatch(x), Tensor::from_dispatch(gain), Tensor::from_dispatch(offset))

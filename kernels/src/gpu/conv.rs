@@ -1,0 +1,117 @@
+//! Convolutions by implicit matrix products, and directly where those do not fit.
+use super::{
+    graph::{Operation, apply},
+    queue::{Kernel, Lazy, queue},
+};
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::tensor::{DType, ops::ConvOptions};
+use burn_cubecl::{
+    kernel::{
+        cast,
+        conv::{ConvStrategy, conv_data_backward, conv_forward, conv_weight_backward},
+    },
+    tensor::CubeTensor,
+};
+
+/// A convolution over N axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution<const N: usize> {
+    /// Shapes of input, weight and output.
+    pub(crate) shapes: [Vec<usize>; 3],
+    pub(crate) stride: [usize; N],
+    pub(crate) padding: [usize; N],
+    /// Type of the operands of its products.
+    pub(crate) dtype: DType,
+}
+
+impl<const N: usize> Convolution<N> {
+    fn options(&self) -> ConvOptions<N> {
+        ConvOptions::new(self.stride, self.padding, [1; N], 1)
+    }
+    /// Whether the product is worth tensor cores, which take blocks of 8 channels.
+    fn strategies(&self) -> Vec<ConvStrategy> {
+        let [x, w, _] = &self.shapes;
+        match x[1].is_multiple_of(8) && w[0].is_multiple_of(8) {
+            true => vec![ConvStrategy::ImplicitGemm, ConvStrategy::Direct],
+            false => vec![ConvStrategy::Direct],
+        }
+    }
+    /// Runs the first strategy that fits, and gives the result in single precision.
+    fn first<E: std::fmt::Debug>(&self, run: impl Fn(ConvStrategy) -> Result<CubeTensor, E>) -> CubeTensor {
+        let found = self.strategies().into_iter().find_map(|strategy| run(strategy).ok());
+        cast(found.expect("a direct convolution always fits"), DType::F32)
+    }
+}
+
+/// `y = w ∗ x`.
+#[derive(Clone, Debug)]
+struct Forward<const N: usize>(Convolution<N>);
+impl<const N: usize> Kernel<2, 1> for Forward<N> {
+    fn outputs(&self, _: [DType; 2]) -> [(Vec<usize>, DType); 1] {
+        [(self.0.shapes[2].clone(), DType::F32)]
+    }
+    fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
+        let [x, w] = inputs.map(|x| cast(x, self.0.dtype));
+        [self.0.first(|strategy| conv_forward(x.clone(), w.clone(), None, self.0.options(), strategy))]
+    }
+}
+
+/// The gradient with respect to x, of w and dy.
+#[derive(Clone, Debug)]
+struct DataGradient<const N: usize>(Convolution<N>);
+impl<const N: usize> Kernel<2, 1> for DataGradient<N> {
+    fn outputs(&self, _: [DType; 2]) -> [(Vec<usize>, DType); 1] {
+        [(self.0.shapes[0].clone(), DType::F32)]
+    }
+    fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
+        let [w, dy] = inputs.map(|x| cast(x, self.0.dtype));
+        let shape = || self.0.shapes[0].clone().into();
+        [self.0.first(|strategy| conv_data_backward(dy.clone(), w.clone(), shape(), self.0.options(), strategy))]
+    }
+}
+
+/// The gradient with respect to w, of x and dy.
+#[derive(Clone, Debug)]
+struct WeightGradient<const N: usize>(Convolution<N>);
+impl<const N: usize> Kernel<2, 1> for WeightGradient<N> {
+    fn outputs(&self, _: [DType; 2]) -> [(Vec<usize>, DType); 1] {
+        [(self.0.shapes[1].clone(), DType::F32)]
+    }
+    fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
+        let [x, dy] = inputs.map(|x| cast(x, self.0.dtype));
+        let shape = || self.0.shapes[1].clone().into();
+        [self.0.first(|strategy| conv_weight_backward(x.clone(), dy.clone(), shape(), self.0.options(), strategy))]
+    }
+}
+
+impl<const N: usize> Operation<2> for Convolution<N> {
+    const SAVES_INPUT: [bool; 2] = [true; 2];
+    fn forward(&self, inputs: [Lazy; 2]) -> (Lazy, Vec<Lazy>) {
+        let [y] = queue(Forward(self.clone()), inputs);
+        (y, vec![])
+    }
+    fn backward(
+        &self,
+        inputs: [Option<Lazy>; 2],
+        _: Vec<Lazy>,
+        dy: Lazy,
+        [of_x, of_w]: [bool; 2],
+    ) -> [Option<Lazy>; 2] {
+        let [x, w] = inputs.map(|x| x.expect("both inputs are saved"));
+        let dx = of_x.then(|| {
+            let [dx] = queue(DataGradient(self.clone()), [w, dy.clone()]);
+            dx
+        });
+        let dw = of_w.then(|| {
+            let [dw] = queue(WeightGradient(self.clone()), [x, dy]);
+            dw
+        });
+        [dx, dw]
+    }
+}
+
+/// A convolution of tensors on a GPU, without a bias.
+pub(crate) fn convolve<const N: usize>(convolution: Convolution<N>, inputs: [DispatchTensor; 2]) -> DispatchTensor {
+    debug_assert!(inputs.iter().all(|x| x.dtype() == DType::F32));
+    apply(convolution, inputs)
+}
