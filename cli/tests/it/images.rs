@@ -93,7 +93,8 @@ fn the_recipe_and_the_commands_of_the_chapter_on_images_run() {
         };
         // Other recipes read data that may be missing here.
         if line.contains("pictures") || data.is_some() {
-            run(line);
+            let out = run(line);
+            assert!(!out.contains("left out"), "the table is read, and so are all pictures\n{out}");
         }
     }
     for i in 0..recipes.len() - 1 {
@@ -123,7 +124,7 @@ fn the_pictures_of_the_chapter_on_images_are_in_the_documentation() {
         assert!(bytes.len() < 100_000, "{path} has {} bytes", bytes.len());
         definitions += &format!("[{name}]: data:image/png;base64,{}\n", STANDARD.encode(bytes));
     }
-    assert!(definitions.lines().count() >= 4, "the chapter has pictures");
+    assert!(definitions.lines().count() >= 1, "the chapter has pictures");
     for picture in fs::read_dir(root().join("docs/images")).unwrap() {
         let name = picture.unwrap().file_name().into_string().unwrap();
         assert!(CHAPTER.contains(&format!("../../docs/images/{name}\n")), "{name} is not in the chapter");
