@@ -138,6 +138,7 @@ fn of_kind(kind: &str) -> Vec<Found> {
     if kind == "cpu" {
         return vec![cpu()];
     }
+    tweedie_kernels::ops::prepare_gpus();
     let listed = quietly(|| gpus(kind)).unwrap_or_default();
     listed
         .into_iter()
@@ -199,7 +200,7 @@ fn describe(device: &Device) -> (String, Option<u64>) {
     ("unknown".into(), None)
 }
 
-/// Checks a device by a matrix product and a sum whose results are known: some drivers give zeros without an error.
+/// Checks a device by a matrix product and sums whose results are known: some drivers give zeros without an error.
 ///
 /// # Errors
 ///
@@ -214,16 +215,22 @@ pub fn probe(device: &Device) -> std::result::Result<(), String> {
         let tensor = |x: &[f32]| Tensor::<2>::from_data(TensorData::new(x.to_vec(), [N, N]), (&device, DType::F32));
         let product = tensor(&a).matmul(tensor(&b));
         let sums = product.clone().sum_dim(1);
+        // Operations that a back end may fuse with a sum.
+        let fused = (tensor(&a) + tensor(&b)).mul_scalar(64.0).mean_dim(1);
         let product: Vec<f32> = product.try_into_vec_as().map_err(|error| error.to_string())?;
         let sums: Vec<f32> = sums.try_into_vec_as().map_err(|error| error.to_string())?;
+        let fused: Vec<f32> = fused.try_into_vec_as().map_err(|error| error.to_string())?;
         let entry = |i: usize, j: usize| (0..N).map(|k| a[i * N + k] * b[k * N + j]).sum::<f32>();
         let right = (0..N).all(|i| (0..N).all(|j| product[i * N + j] == entry(i, j)))
-            && (0..N).all(|i| sums[i] == (0..N).map(|j| entry(i, j)).sum::<f32>());
+            && (0..N).all(|i| sums[i] == (0..N).map(|j| entry(i, j)).sum::<f32>())
+            && (0..N).all(|i| fused[i] == (0..N).map(|j| a[i * N + j] + b[i * N + j]).sum::<f32>());
         Ok(right)
     });
     match computed {
         Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err("it computes matrix products wrong; update its driver, or use another back end".into()),
+        Ok(Ok(false)) => {
+            Err("it computes matrix products or sums wrong; update its driver, or use another back end".into())
+        }
         Ok(Err(problem)) | Err(problem) => Err(problem),
     }
 }

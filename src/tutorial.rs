@@ -30,6 +30,11 @@ pub mod images {}
 #[doc = include_str!("tutorial/conditions.md")]
 pub mod conditions {}
 
+#[doc = include_str!("tutorial/signals.md")]
+#[doc = concat!("<div>\n", include_str!("../docs/waves.svg"), "\n</div>\n")]
+#[doc = concat!("<div>\n", include_str!("../docs/spheres.svg"), "\n</div>\n")]
+pub mod signals {}
+
 #[doc = include_str!("tutorial/text.md")]
 pub mod text {}
 

@@ -70,10 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-fn measure<N: Net<4, Condition = Conditions> + 'static>(
-    work: &Work,
-    net: N,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn measure<N: Net<4, Condition = Conditions> + 'static>(work: &Work, net: N) -> Result<(), Box<dyn std::error::Error>> {
     let Work { name, precision, shape: [channels, side, _], batch, device, limit } = work;
     let parameters = Module::num_params(&net);
     let length = channels * side * side;
@@ -81,8 +78,7 @@ fn measure<N: Net<4, Condition = Conditions> + 'static>(
     let numbers = Rng::new(1).normals(rows, length).into_iter().map(|x| x as f32).collect();
     let data = Samples::new(numbers, [rows, *channels, *side, *side]);
     let noise: Arc<dyn Noise<4>> = Arc::new(Gaussian::new(Cosine::new(1000)));
-    let settings =
-        Train { steps: u64::MAX, batch: *batch, shards: 1, precision: *precision, ..Train::default() };
+    let settings = Train { steps: u64::MAX, batch: *batch, shards: 1, precision: *precision, ..Train::default() };
     let mut trainer = Model::new(noise, net)?.train(&data, Simple {}, settings)?;
     let print = |mode: &str, batch: usize, first: f64, mut times: Vec<f64>, loss: f64| {
         times.sort_by(f64::total_cmp);

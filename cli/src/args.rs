@@ -173,6 +173,13 @@ pub struct Evaluate {
     /// Path of the data, overriding the recipe's
     #[arg(long, value_name = "PATH")]
     pub data: Option<String>,
+    /// Also generate N samples with the conditions of held-out data and measure a statistic of both: the power spectrum of
+    /// signals, what is known exactly of `waves` and `spheres`, the mean values of other volumes
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub samples: Option<usize>,
+    /// Folder for evaluate.html, evaluate.png and evaluate.svg, the figure of that statistic; existing ones are overwritten
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// Random seed of timesteps and noise
     #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub seed: u64,

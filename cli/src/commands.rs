@@ -19,6 +19,7 @@ macro_rules! for_rank {
             $crate::data::Loaded::Two($set) => $body,
             $crate::data::Loaded::Three($set) => $body,
             $crate::data::Loaded::Four($set) => $body,
+            $crate::data::Loaded::Five($set) => $body,
         }
     };
 }

@@ -8,7 +8,7 @@ mod trainer;
 
 pub(crate) use evaluation::EvaluationSet;
 pub(crate) use known::Known;
-pub(crate) use model::ModelParts;
+pub(crate) use model::{DynModel, ModelParts};
 pub(crate) use net_builder::NetBuilder;
 pub(crate) use sampling::{SampleRequest, Samples, generate, thresholded, timesteps};
 pub(crate) use trainer::{DynTrainer, TrainingParts};

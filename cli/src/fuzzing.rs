@@ -61,6 +61,14 @@ fn resolved(text: &str, settings: &[&str], modules: &Modules) -> Result<String> 
             let facts = Facts { shape: vec![2], bounded: false, ..facts };
             Plan::<2>::new(&recipe, modules, &data, &facts)?.text()
         }
+        Some("waves") => {
+            let facts = Facts { shape: vec![1, 16], signal: true, classes: vec![], bounded: false, ..facts };
+            Plan::<3>::new(&recipe, modules, &data, &facts)?.text()
+        }
+        Some("spheres") => {
+            let facts = Facts { shape: vec![1, 4, 4, 4], classes: vec![], ..facts };
+            Plan::<5>::new(&recipe, modules, &data, &facts)?.text()
+        }
         Some("text") => {
             let codec = Codec { vocabulary: Vocabulary::characters("abc"), ends: true, length: 12 };
             let categories = Categories { count: 4, frequencies: vec![0.25; 4], shown: Shown::Text(codec) };

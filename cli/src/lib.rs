@@ -29,7 +29,9 @@ mod run_dir;
 pub mod registering {}
 
 pub use data::categories::{Categories, Shown};
-pub use data::{Digest, Facts, ImageSet, Loaded, PointSource, Set, Source, Split, TextSet};
+pub use data::{
+    DataKind, Digest, Facts, ImageSet, Loaded, PointSource, Set, Source, SphereSource, Split, TextSet, WaveSource,
+};
 pub use registry::settings::{
     LossOf, NetConfig, NoiseConfig, Part, ScheduleOf, Settings, SpacingOf, TransformConfig, WeightOf,
 };

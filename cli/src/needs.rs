@@ -56,6 +56,8 @@ impl Needs {
         let image = plan.facts.categories.as_ref().and_then(|categories| categories.image());
         let picture = match (image, &*plan.facts.shape) {
             (Some([_, height, width]), _) | (None, &[_, height, width]) => picture(height, width),
+            // The picture of signals and of volumes is of a few of them.
+            (None, _) if plan.facts.signal || plan.facts.shape.len() == 4 => 0.0,
             // The marks of a scatter plot, or a line of text.
             _ => 100.0 + size(&plan.facts.shape),
         };

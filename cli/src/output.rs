@@ -5,4 +5,5 @@ pub(crate) mod picture;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod sample_files;
+mod signals;
 pub(crate) mod text;

@@ -36,6 +36,7 @@ pub(crate) mod module;
 mod nets;
 mod noises;
 pub(crate) mod prose;
+mod ranked;
 mod schedules;
 pub(crate) mod schema;
 pub(crate) mod settings;
@@ -44,9 +45,11 @@ mod transforms;
 mod weights;
 
 pub use any_schedule::AnySchedule;
+pub use ranked::Rank;
+pub(crate) use ranked::Ranked;
 
 use crate::{
-    data::{Facts, Source, conditions::ConditionBuilder},
+    data::{DataKind, Facts, Source, conditions::ConditionBuilder},
     dyn_model::NetBuilder,
     dyn_transform::TransformBuilder,
     registry::{
@@ -78,76 +81,6 @@ pub(crate) type LossOn<const D: usize> = Box<dyn Fn(&Registry<WeightMade>) -> Re
 /// A weight over noise levels, if its settings describe one.
 pub(crate) type WeightMade = Result<Arc<dyn Weight>>;
 
-/// The modules for data of one rank.
-pub(crate) struct Ranked<const D: usize> {
-    pub noises: Registry<NoiseOn<D>>,
-    pub losses: Registry<LossOn<D>>,
-    pub samplers: Registry<Box<dyn Sampler<D>>>,
-    pub nets: Registry<Box<dyn NetBuilder<D>>>,
-    pub transforms: Registry<Box<dyn TransformBuilder<D>>>,
-}
-impl<const D: usize> Default for Ranked<D> {
-    fn default() -> Self {
-        Self {
-            noises: Registry::of_rank(D),
-            losses: Registry::of_rank(D),
-            samplers: Registry::of_rank(D),
-            nets: Registry::of_rank(D),
-            transforms: Registry::of_rank(D),
-        }
-    }
-}
-impl<const D: usize> Ranked<D> {
-    fn of_kind(&self, kind: Kind) -> Vec<&Description> {
-        match kind {
-            Kind::Noise => self.noises.descriptions().collect(),
-            Kind::Loss => self.losses.descriptions().collect(),
-            Kind::Sampler => self.samplers.descriptions().collect(),
-            Kind::Net => self.nets.descriptions().collect(),
-            Kind::Transform => self.transforms.descriptions().collect(),
-            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => vec![],
-        }
-    }
-    fn description_mut(&mut self, kind: Kind, name: &str) -> Option<&mut Description> {
-        match kind {
-            Kind::Noise => self.noises.description_mut(name),
-            Kind::Loss => self.losses.description_mut(name),
-            Kind::Sampler => self.samplers.description_mut(name),
-            Kind::Net => self.nets.description_mut(name),
-            Kind::Transform => self.transforms.description_mut(name),
-            Kind::Data | Kind::Condition | Kind::Schedule | Kind::Weight | Kind::Spacing => None,
-        }
-    }
-}
-
-/// Access to the modules for data of one rank, the batch axis included: 2 for points, 3 for sequences, 4 for images.
-pub trait Rank<const D: usize>: sealed::Sealed {
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    fn ranked(&self) -> &Ranked<D>;
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    fn ranked_mut(&mut self) -> &mut Ranked<D>;
-}
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Modules {}
-}
-macro_rules! ranks {
-    ($($rank:literal $field:ident),*) => {$(
-        #[allow(private_interfaces)]
-        impl Rank<$rank> for Modules {
-            fn ranked(&self) -> &Ranked<$rank> {
-                &self.$field
-            }
-            fn ranked_mut(&mut self) -> &mut Ranked<$rank> {
-                &mut self.$field
-            }
-        }
-    )*};
-}
-ranks!(2 points, 3 sequences, 4 images);
-
 /// Every module that a recipe can name. [`Modules::default`] holds the built-in ones; each method adds one of yours,
 /// or replaces the one of that name.
 pub struct Modules {
@@ -158,7 +91,9 @@ pub struct Modules {
     pub(crate) conditions: Registry<Box<dyn ConditionBuilder>>,
     points: Ranked<2>,
     sequences: Ranked<3>,
+    signals: Ranked<3>,
     images: Ranked<4>,
+    volumes: Ranked<5>,
     /// The noises and transforms for categorical data.
     categorical: Vec<(Kind, String)>,
     last: Option<(Kind, String)>,
@@ -173,9 +108,11 @@ impl Modules {
             weights: Registry::default(),
             data: Registry::default(),
             conditions: Registry::default(),
-            points: Ranked::default(),
-            sequences: Ranked::default(),
-            images: Ranked::default(),
+            points: Ranked::of(DataKind::Points),
+            sequences: Ranked::of(DataKind::Sequences),
+            signals: Ranked::of(DataKind::Signals),
+            images: Ranked::of(DataKind::Images),
+            volumes: Ranked::of(DataKind::Volumes),
             categorical: vec![],
             last: None,
         }
@@ -195,7 +132,9 @@ impl Modules {
                 self.conditions.description_mut(&name).filter(|_| kind == Kind::Condition),
                 self.points.description_mut(kind, &name),
                 self.sequences.description_mut(kind, &name),
+                self.signals.description_mut(kind, &name),
                 self.images.description_mut(kind, &name),
+                self.volumes.description_mut(kind, &name),
             ];
             all.into_iter().flatten().for_each(|description| description.summary = summary.to_owned());
         }
@@ -217,8 +156,11 @@ impl Modules {
     where
         Self: Rank<D>,
     {
-        let transforms = &mut Rank::<D>::ranked_mut(&mut self).transforms;
-        transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformBuilder<D>>);
+        // Categories are never signals.
+        let kinds = if C::CATEGORICAL { 1 } else { usize::MAX };
+        for ranked in Rank::<D>::all_ranked_mut(&mut self).into_iter().take(kinds) {
+            ranked.transforms.register(name, |config: C| Box::new(config) as Box<dyn TransformBuilder<D>>);
+        }
         self.mark(Kind::Transform, name, C::CATEGORICAL).registered(Kind::Transform, name)
     }
     /// Adds a schedule of α and σ, for continuous data: `[schedule]`.
@@ -255,32 +197,41 @@ impl Modules {
         }
         self.points.noises.register(name, on::<2, C>);
         self.sequences.noises.register(name, on::<3, C>);
+        self.signals.noises.register(name, on::<3, C>);
         self.images.noises.register(name, on::<4, C>);
+        self.volumes.noises.register(name, on::<5, C>);
         self.mark(Kind::Noise, name, C::CATEGORICAL).registered(Kind::Noise, name)
     }
-    /// Adds a net for data of rank `D`, the batch axis included (2 points, 3 sequences, 4 images): `[net]`.
+    /// Adds a net for data of rank `D`, the batch axis included (2 points, 3 sequences, 4 images, 5 volumes): `[net]`.
     pub fn net<const D: usize, C: NetConfig<D>>(mut self, name: &str) -> Self
     where
         Self: Rank<D>,
     {
-        Rank::<D>::ranked_mut(&mut self).nets.register(name, |config: C| Box::new(config) as Box<dyn NetBuilder<D>>);
+        let first = Rank::<D>::all_ranked_mut(&mut self).remove(0);
+        first.nets.register(name, |config: C| Box::new(config) as Box<dyn NetBuilder<D>>);
+        self.registered(Kind::Net, name)
+    }
+    /// Adds a net for signals `[batch, channels, length]`, whose rank is that of sequences `[batch, length, channels]`: `[net]`.
+    pub fn signal_net<C: NetConfig<3>>(mut self, name: &str) -> Self {
+        self.signals.nets.register(name, |config: C| Box::new(config) as Box<dyn NetBuilder<3>>);
         self.registered(Kind::Net, name)
     }
     /// Adds a loss: `[[loss]]`.
-    pub fn loss<L: Loss<2> + Loss<3> + Loss<4> + Settings>(self, name: &str) -> Self {
-        self.loss_for::<2, L>(name).loss_for::<3, L>(name).loss_for::<4, L>(name)
+    pub fn loss<L: Loss<2> + Loss<3> + Loss<4> + Loss<5> + Settings>(self, name: &str) -> Self {
+        self.loss_for::<2, L>(name).loss_for::<3, L>(name).loss_for::<4, L>(name).loss_for::<5, L>(name)
     }
     /// Adds a loss for data of rank `D` alone, the batch axis included: `[[loss]]`.
     pub fn loss_for<const D: usize, L: Loss<D> + Settings>(mut self, name: &str) -> Self
     where
         Self: Rank<D>,
     {
-        let losses = &mut Rank::<D>::ranked_mut(&mut self).losses;
-        let description = losses.register(name, |loss: L| {
-            let loss: Arc<dyn Loss<D>> = Arc::new(loss);
-            Box::new(move |_: &Registry<WeightMade>| Ok((loss.clone(), Table::new()))) as LossOn<D>
-        });
-        description.fields.push(weight());
+        for ranked in Rank::<D>::all_ranked_mut(&mut self) {
+            let description = ranked.losses.register(name, |loss: L| {
+                let loss: Arc<dyn Loss<D>> = Arc::new(loss);
+                Box::new(move |_: &Registry<WeightMade>| Ok((loss.clone(), Table::new()))) as LossOn<D>
+            });
+            description.fields.push(weight());
+        }
         self.registered(Kind::Loss, name)
     }
     /// Adds a loss that is weighted over noise levels by weights which are named in fields of its own: `[[loss]]`.
@@ -312,7 +263,9 @@ impl Modules {
         }
         self.points.losses.register(name, on::<2, C>).fields.push(weight());
         self.sequences.losses.register(name, on::<3, C>).fields.push(weight());
+        self.signals.losses.register(name, on::<3, C>).fields.push(weight());
         self.images.losses.register(name, on::<4, C>).fields.push(weight());
+        self.volumes.losses.register(name, on::<5, C>).fields.push(weight());
         self.registered(Kind::Loss, name)
     }
     /// Adds a weight over noise levels: `weighting` of a loss.
@@ -355,10 +308,15 @@ impl Modules {
         self.registered(Kind::Spacing, name)
     }
     /// Adds a sampler: `sampler` in `[sample]`.
-    pub fn sampler<S: Sampler<2> + Sampler<3> + Sampler<4> + Settings>(mut self, name: &str) -> Self {
+    pub fn sampler<S>(mut self, name: &str) -> Self
+    where
+        S: Sampler<2> + Sampler<3> + Sampler<4> + Sampler<5> + Settings,
+    {
         self.points.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<2>>);
         self.sequences.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<3>>);
+        self.signals.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<3>>);
         self.images.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<4>>);
+        self.volumes.samplers.register(name, |sampler: S| Box::new(sampler) as Box<dyn Sampler<5>>);
         self.registered(Kind::Sampler, name)
     }
 
@@ -384,9 +342,14 @@ impl Modules {
             Kind::Spacing => self.spacings.descriptions().collect(),
             _ => vec![],
         };
-        for description in
-            [self.images.of_kind(kind), self.sequences.of_kind(kind), self.points.of_kind(kind)].into_iter().flatten()
-        {
+        let by_data = [
+            self.images.of_kind(kind),
+            self.sequences.of_kind(kind),
+            self.points.of_kind(kind),
+            self.signals.of_kind(kind),
+            self.volumes.of_kind(kind),
+        ];
+        for description in by_data.into_iter().flatten() {
             if !all.contains(&description) {
                 all.push(description);
             }
@@ -407,15 +370,17 @@ impl Modules {
     pub(crate) fn names(&self, kind: Kind) -> Vec<&str> {
         self.of_kind(kind).into_iter().map(|description| &*description.name).collect()
     }
-    /// The ranks of data for which there is a module of that kind and name.
-    pub(crate) fn ranks(&self, kind: Kind, name: &str) -> Vec<usize> {
-        let has = |all: Vec<&Description>| all.iter().any(|description| description.name == name);
-        let ranks = [
-            (2, has(self.points.of_kind(kind))),
-            (3, has(self.sequences.of_kind(kind))),
-            (4, has(self.images.of_kind(kind))),
-        ];
-        ranks.into_iter().filter(|(_, has)| *has).map(|(rank, _)| rank).collect()
+    /// The kinds of data for which there is a module of that kind and name.
+    pub(crate) fn data_kinds(&self, kind: Kind, name: &str) -> Vec<DataKind> {
+        let known = |data: DataKind| match data {
+            DataKind::Points => self.points.of_kind(kind),
+            DataKind::Sequences => self.sequences.of_kind(kind),
+            DataKind::Signals => self.signals.of_kind(kind),
+            DataKind::Images => self.images.of_kind(kind),
+            DataKind::Volumes => self.volumes.of_kind(kind),
+        };
+        let has = |data: &DataKind| known(*data).iter().any(|description| description.name == name);
+        DataKind::ALL.into_iter().filter(has).collect()
     }
 }
 

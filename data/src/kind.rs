@@ -51,7 +51,7 @@ const STARTS: &[(&[u8], &str, &str)] = &[
     (b"Obj\x01", "an Avro file", TABLE),
     (b"SQLite format 3\0", "an SQLite database", TABLE),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", TABLE),
-    (b"\x93NUMPY", "a NumPy array", "write it as IDX, or as images"),
+    (b"\x93NUMPY", "a NumPy array", "use the data source `npy` for signals and volumes; write images as IDX or PNG"),
     (b"%PDF-", "a PDF document", CONVERT),
     (b"{\\rtf", "an RTF document", CONVERT),
     (b"\xd0\xcf\x11\xe0", "a document of an office program", CONVERT),

@@ -110,52 +110,90 @@ pub fn load<T: Element>(path: impl AsRef<Path>) -> Result<Array<T>, Error> {
     let file = path.as_ref();
     let mut bytes = Vec::new();
     limits::open(file)?.0.read_to_end(&mut bytes).map_err(Error::io(file, "read"))?;
-    let wrong = |found: &str, expected: &str, remedy: &'static str| {
-        Err(Error::unexpected(file, found, expected).with_remedy(remedy))
-    };
-    if !bytes.starts_with(b"\x93NUMPY") {
-        let start = &bytes[..bytes.len().min(6)];
-        return wrong(
-            &format!("the bytes {start:02x?}"),
-            "the magic bytes of a NumPy array",
-            "give a file written by numpy.save",
-        );
+    let Header { name, c_order, shape, start } = Header::of(file, &bytes)?;
+    if name != T::NAME || !c_order {
+        return Err(other_elements(file, &name, c_order, T::NAME));
     }
-    let cut = |expected: usize| Error::truncated(file, expected as u64, bytes.len() as u64, false);
-    let word = |at: usize, size: usize| -> Result<usize, Error> {
-        let bytes = bytes.get(at..at + size).ok_or_else(|| cut(at + size))?;
-        Ok(bytes.iter().rev().fold(0, |word, &byte| word << 8 | usize::from(byte)))
-    };
-    let (length, from) = match word(6, 1)? {
-        1 => (word(8, 2)?, 10),
-        2 | 3 => (word(8, 4)?, 12),
-        version => {
-            return wrong(&format!("version {version}"), "version 1, 2 or 3 of the format", "save it with numpy.save");
-        }
-    };
-    let start = from + length;
-    let text = String::from_utf8_lossy(bytes.get(from..start).ok_or_else(|| cut(start))?);
-    let field = |name: &str| text.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
-    let order = field("fortran_order").is_some_and(|rest| rest.starts_with("False"));
-    let kind = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("unknown type");
-    if kind != T::NAME || !order {
-        let order = if order { "C" } else { "Fortran" };
-        let found = format!("the header of an array of `{kind}` in {order} order");
-        let expected = format!("`{}` in C order", T::NAME);
-        return wrong(&found, &expected, "convert it with numpy.ascontiguousarray(array, dtype)");
-    }
-    let sizes = field("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).map(|(sizes, _)| sizes);
-    let shape: Option<Vec<usize>> = sizes.and_then(|sizes| {
-        sizes.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|s| s.parse().ok()).collect()
-    });
-    let count = shape.as_ref().and_then(|shape| shape.iter().try_fold(T::SIZE, |n, &size| n.checked_mul(size)));
-    let (Some(shape), Some(end)) = (shape, count.and_then(|count| count.checked_add(start))) else {
-        let found = format!("the header `{}`", text.trim());
-        return wrong(&found, "one with a shape", "save it with numpy.save");
-    };
+    let count = shape.iter().try_fold(T::SIZE, |n, &size| n.checked_mul(size));
+    let end = count.and_then(|count| count.checked_add(start)).ok_or_else(|| without_shape(file, &shape))?;
     match bytes.len() {
-        length if length < end => Err(cut(end)),
+        length if length < end => Err(Error::truncated(file, end as u64, bytes.len() as u64, false)),
         length if length > end => Err(Error::trailing(file, end as u64)),
         _ => Ok(Array { shape, data: bytes[start..].chunks_exact(T::SIZE).map(T::get).collect() }),
+    }
+}
+
+/// What the header of an array says.
+pub(crate) struct Header {
+    /// NumPy's name of the elements, as "<f4".
+    pub name: String,
+    /// Whether the last index varies fastest.
+    pub c_order: bool,
+    pub shape: Vec<usize>,
+    /// Where the elements start.
+    pub start: usize,
+}
+
+/// The error for elements that are not what is `expected`.
+pub(crate) fn other_elements(file: &Path, name: &str, c_order: bool, expected: &str) -> Error {
+    let order = if c_order { "C" } else { "Fortran" };
+    let found = format!("the header of an array of `{name}` in {order} order");
+    Error::unexpected(file, found, format!("`{expected}` in C order"))
+        .with_remedy("convert it with numpy.ascontiguousarray(array, dtype)")
+}
+
+fn without_shape(file: &Path, header: impl std::fmt::Debug) -> Error {
+    Error::unexpected(file, format!("the header `{header:?}`"), "one with a shape")
+        .with_remedy("save it with numpy.save")
+}
+
+impl Header {
+    /// The most bytes of a header that is read; NumPy itself writes less.
+    pub const MOST: u64 = 1 << 16;
+
+    /// Reads the header at the start of a file, which may be cut off after it.
+    pub fn of(file: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let wrong = |found: &str, expected: &str, remedy: &'static str| {
+            Err(Error::unexpected(file, found, expected).with_remedy(remedy))
+        };
+        if !bytes.starts_with(b"\x93NUMPY") {
+            let start = &bytes[..bytes.len().min(6)];
+            return wrong(
+                &format!("the bytes {start:02x?}"),
+                "the magic bytes of a NumPy array",
+                "give a file written by numpy.save",
+            );
+        }
+        let cut = |expected: usize| Error::truncated(file, expected as u64, bytes.len() as u64, false);
+        let word = |at: usize, size: usize| -> Result<usize, Error> {
+            let bytes = bytes.get(at..at + size).ok_or_else(|| cut(at + size))?;
+            Ok(bytes.iter().rev().fold(0, |word, &byte| word << 8 | usize::from(byte)))
+        };
+        let (length, from) = match word(6, 1)? {
+            1 => (word(8, 2)?, 10),
+            2 | 3 => (word(8, 4)?, 12),
+            version => {
+                return wrong(
+                    &format!("version {version}"),
+                    "version 1, 2 or 3 of the format",
+                    "save it with numpy.save",
+                );
+            }
+        };
+        let start = from + length;
+        let text = String::from_utf8_lossy(bytes.get(from..start).ok_or_else(|| cut(start))?);
+        let field = |name: &str| text.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
+        let c_order = field("fortran_order").is_some_and(|rest| rest.starts_with("False"));
+        let name = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("unknown type");
+        let sizes = field("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).map(|(sizes, _)| sizes);
+        let shape: Option<Vec<usize>> = sizes.and_then(|sizes| {
+            sizes.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|s| s.parse().ok()).collect()
+        });
+        let Some(shape) = shape.filter(|shape| shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).is_some())
+        else {
+            let found = format!("the header `{}`", text.trim());
+            return wrong(&found, "one with a shape", "save it with numpy.save");
+        };
+        Ok(Self { name: name.to_owned(), c_order, shape, start })
     }
 }

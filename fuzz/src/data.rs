@@ -3,8 +3,8 @@
 //! This file is compiled twice: into the fuzz targets, and into the tests of the data crate, which run the kept corpus.
 use std::{fs, path::PathBuf};
 use tweedie_data::{
-    Codec, Error, Folder, Idx, Images, Parquet, Sample, Source, Split, Text, Tokens, TooLong, Vocabulary, image, npy,
-    picture,
+    Arrays, Codec, Error, Folder, Idx, Images, Parquet, Sample, Source, Split, Text, Tokens, TooLong, Vocabulary,
+    image, npy, picture,
 };
 
 /// A target: its name, which is that of its folder of the corpus, and what it does.
@@ -218,4 +218,14 @@ pub fn npy(bytes: &[u8]) {
     check(npy::load::<f32>(&path));
     check(npy::load::<u8>(&path));
     check(npy::load::<i64>(&path));
+    for (range, split) in
+        [None, Some([-1e3, 1e3])].into_iter().flat_map(|range| [Split::Train, Split::Test].map(|split| (range, split)))
+    {
+        let source = Arrays { path: path.clone(), held_out: 2, range, ..Arrays::default() };
+        if let Ok(Some(set)) = source.load(split) {
+            assert_eq!(set.values.len(), set.n * set.shape.iter().product::<usize>(), "a value for each place");
+            assert!(set.values.iter().all(|x| x.is_finite()), "values are finite");
+            assert!(source.memory().is_ok_and(|bytes| bytes >= set.values.len() as u64 * 4), "memory is estimated");
+        }
+    }
 }

@@ -275,7 +275,7 @@ impl Parameters {
     }
     /// [`norm`](Self::norm) as a tensor of one element, in single precision.
     pub(super) fn norm_on_device(&self) -> Tensor<1> {
-        let square = |value: &Tensor<1>| value.clone().square().sum();
+        let square = |value: &Tensor<1>| ops::sum_of_squares(value.clone());
         match &self.values {
             Values::Each(values) => Tensor::cat(values.iter().map(square).collect(), 0).sum().sqrt(),
             Values::Packed(all) => square(all).sqrt(),

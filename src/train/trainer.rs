@@ -103,6 +103,10 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         }
         let times = training_times(&**model.noise());
         let device = model.devices().first().cloned().unwrap_or_default();
+        if !ops::is_host(&device) {
+            let wrong = |problem| Error::invalid(format!("the device cannot be trained on: {problem}"));
+            crate::device::probe(&device).map_err(wrong)?;
+        }
         let model = match net::is_lazy(&model) {
             true => net::seeded(&Rng::new(settings.seed).stream("weights"), &device, |_| model),
             false => model,

@@ -2,7 +2,7 @@
 mod case;
 mod entrant;
 mod measurement;
-mod output;
+pub(crate) mod output;
 mod picture;
 
 pub(crate) use entrant::short;
@@ -10,7 +10,7 @@ pub(crate) use entrant::short;
 use crate::{
     args,
     commands::{of_rank, sample},
-    data::{Facts, Set, Split},
+    data::{DataKind, Facts, Set, Split},
     device,
     dyn_model::{self, ModelParts},
     messages,
@@ -93,11 +93,11 @@ pub(crate) fn run(args: &args::Compare, modules: &Modules) -> Result<()> {
     let sample::Opened { weights, facts, recipe, .. } = sample::open(&args.model)?;
     let data = DataSpec::new(&recipe, modules)?.knowing(&facts).quiet(args.quiet);
     let from = Of { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights: &weights };
-    match facts.shape.len() {
-        1 => from.compare::<2>(),
-        2 => from.compare::<3>(),
-        3 => from.compare::<4>(),
-        n => Err(Error::invalid(format!("a sample must have 1 to 3 axes, and those of this run have {n}"))),
+    match facts.kind()? {
+        DataKind::Points => from.compare::<2>(),
+        DataKind::Sequences | DataKind::Signals => from.compare::<3>(),
+        DataKind::Images => from.compare::<4>(),
+        DataKind::Volumes => from.compare::<5>(),
     }
 }
 

@@ -4,10 +4,12 @@
 //! training. For categorical data the bits are an upper bound on −log₂ p(x) (NELBO), in continuous time if the noise has
 //! such a bound, of the model as the recipe samples it, or of the network's predictions with `--no-clip`. The bits of a line of text include its end token, and bits per character divide them by its characters plus
 //! one; the n-gram baselines are measured in the same way.
+mod law;
+
 use crate::{
     args,
     commands::list::pretty,
-    commands::{for_rank, sample},
+    commands::{compare, for_rank, sample},
     data::{Facts, Loaded, Set, Split},
     device,
     dyn_model::EvaluationSet,
@@ -40,6 +42,17 @@ pub(crate) fn run(args: &args::Evaluate, modules: &Modules) -> Result<()> {
             messages::grouped(MAX_STEPS),
             args.times
         )));
+    }
+    if args.samples == Some(0) {
+        return Err(Error::invalid("`--samples` must be 1 or more"));
+    }
+    if let Some(out) = &args.out {
+        if args.samples.is_none() {
+            return Err(Error::invalid(
+                "`--out` is the folder of the figure that `--samples` makes: add `--samples 512`",
+            ));
+        }
+        compare::output::make(out)?;
     }
     let device = device::named(&args.device)?;
     let sample::Opened { weights, facts, mut recipe, .. } = sample::open(&args.run)?;
@@ -76,6 +89,7 @@ impl Case<'_> {
         let (args, facts) = (self.args, self.facts);
         facts.fit(&held_out.facts())?;
         let plan = Plan::<D>::new(self.recipe, self.modules, self.data, facts)?;
+        let measured = args.samples.map(|n| law::of(held_out, facts).map(|law| (n, law))).transpose()?;
         // Evenly over the held-out data, whatever their order.
         let n = args.rows.unwrap_or(plan.run.evaluate_rows).min(held_out.len());
         if n == 0 {
@@ -105,7 +119,7 @@ impl Case<'_> {
             device: self.device,
         };
         let loss = model.mean_loss(&set, &plan.objective, plan.times.as_deref());
-        let mut results = Results { rows: n, of: held_out.len(), loss, bits: None };
+        let mut results = Results { rows: n, of: held_out.len(), loss, bits: None, law: None };
         if plan.noise.categorical() {
             let (guidance, truncation) = match args.no_clip {
                 true => (1.0, Truncation::default()),
@@ -132,7 +146,19 @@ impl Case<'_> {
             results.bits = Some(measured);
         }
         bar.clear();
+        if let Some((n, law)) = measured {
+            let (model, quiet, device) = (&*model, args.json, self.device);
+            let request = law::Request { plan: &plan, model, held_out, n, seed: args.seed, quiet, device };
+            let law = request.measure(law)?;
+            if let Some(out) = &args.out {
+                law.write(out, &args.run.display().to_string())?;
+            }
+            results.law = Some(law);
+        }
         results.show(args.json, &held_out.facts());
+        if let (Some(out), false) = (&args.out, args.json) {
+            say(&format!("{}: evaluate.html, evaluate.png and evaluate.svg", out.display()));
+        }
         Ok(())
     }
 
@@ -151,6 +177,7 @@ struct Results {
     of: usize,
     loss: Mean,
     bits: Option<Bits>,
+    law: Option<law::LawOf>,
 }
 struct Bits {
     /// The model that they are of.
@@ -193,6 +220,7 @@ impl Results {
         };
         let not_clipped = if facts.bounded { ", of x̂ as it is predicted, not clipped" } else { "" };
         say(&format!("loss        {}{not_clipped}", mean(&self.loss)));
+        self.law.iter().flat_map(law::LawOf::lines).for_each(|line| say(&line));
         let Some(bits) = &self.bits else { return };
         say(&format!("bits of     {}", bits.of));
         if bits.excluded > 0 {
@@ -223,6 +251,9 @@ impl Results {
             "loss": self.loss.value,
             "loss_error": self.loss.error,
         });
+        if let Some(law) = &self.law {
+            all["law"] = law.json();
+        }
         let Some(bits) = &self.bits else { return all };
         all["bits_of"] = json!(bits.of);
         all["rows_excluded"] = json!(bits.excluded);

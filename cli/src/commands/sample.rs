@@ -5,7 +5,7 @@ pub(crate) mod conditions;
 use crate::{
     args,
     commands::of_rank,
-    data::{Facts, Split, data_error},
+    data::{DataKind, Facts, Split, data_error},
     device,
     dyn_model::{Known, SampleRequest, generate},
     messages,
@@ -44,11 +44,11 @@ pub(crate) fn run(args: &args::Sample, modules: &Modules) -> Result<()> {
     let data = DataSpec::new(&recipe, modules)?.knowing(&facts).quiet(args.quiet);
     let case =
         Case { args, modules, recipe: &recipe, data: &data, facts: &facts, device: &device, weights, base, name };
-    match facts.shape.len() {
-        1 => case.sample::<2>(),
-        2 => case.sample::<3>(),
-        3 => case.sample::<4>(),
-        n => Err(Error::invalid(format!("a sample must have 1 to 3 axes, and those of this run have {n}"))),
+    match facts.kind()? {
+        DataKind::Points => case.sample::<2>(),
+        DataKind::Sequences | DataKind::Signals => case.sample::<3>(),
+        DataKind::Images => case.sample::<4>(),
+        DataKind::Volumes => case.sample::<5>(),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     args,
     commands::list::{pretty, unfit, unfit_sentence},
     data::categories::Categories,
-    data::{ConditionFacts, ConditionReader, Facts},
+    data::{ConditionFacts, ConditionReader, DataKind, Facts},
     device, messages,
     output::{
         console::{note, say},
@@ -165,7 +165,7 @@ fn tolerance(device: &str) -> f64 {
 /// The laws of one module on another device.
 fn checks_on(kind: &str, name: &str, modules: &Modules, device: (&Device, f64)) -> Result<Vec<Check>> {
     if kind == "net" {
-        return net_of_any_rank(name, modules, Some(device));
+        return net_of_any_kind(name, modules, Some(device));
     }
     let sampler = default_of(kind, name, &Rank::<2>::ranked(modules).samplers)?;
     match sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok() && !sampler.properties().consistency {
@@ -174,13 +174,22 @@ fn checks_on(kind: &str, name: &str, modules: &Modules, device: (&Device, f64)) 
     }
 }
 
-/// The laws of a net, for data of the first rank that it takes.
-fn net_of_any_rank(name: &str, modules: &Modules, device: Option<(&Device, f64)>) -> Result<Vec<Check>> {
-    match modules.ranks(Kind::Net, name) {
-        ranks if ranks.contains(&4) => net::<4>(name, modules, &[1, 8, 8], device),
-        ranks if ranks.contains(&2) => net::<2>(name, modules, &[2], device),
-        _ => net::<3>(name, modules, &[6, 4], device),
+/// The laws of a net, for data of each kind that it takes; of sequences not if it is for images, whose levels are categories then.
+fn net_of_any_kind(name: &str, modules: &Modules, device: Option<(&Device, f64)>) -> Result<Vec<Check>> {
+    let kinds = modules.data_kinds(Kind::Net, name);
+    let mut all = vec![];
+    for data in &kinds {
+        let checks = match *data {
+            DataKind::Points => net::<2>(name, modules, *data, &[2], device)?,
+            DataKind::Sequences if kinds.contains(&DataKind::Images) => continue,
+            DataKind::Sequences => net::<3>(name, modules, *data, &[6, 4], device)?,
+            DataKind::Signals => net::<3>(name, modules, *data, &[1, 12], device)?,
+            DataKind::Images => net::<4>(name, modules, *data, &[1, 8, 8], device)?,
+            DataKind::Volumes => net::<5>(name, modules, *data, &[1, 4, 5, 6], device)?,
+        };
+        all.push((if kinds.len() == 1 { String::new() } else { data.to_string() }, checks));
     }
+    Ok(worst(all))
 }
 
 /// A module with its default settings.
@@ -248,7 +257,7 @@ fn checks(kind: &str, name: &str, modules: &Modules) -> Result<Vec<Check>> {
             let of = |(name, schedule)| (format!("schedule {name}"), laws::weight(weight.clone(), schedule));
             worst(laws::schedules().into_iter().map(of))
         }
-        "net" => net_of_any_rank(name, modules, None)?,
+        "net" => net_of_any_kind(name, modules, None)?,
         _ => {
             let facts = facts(3, modules.is_categorical(Kind::Noise, name));
             // Some noises need a schedule that is a table of steps.
@@ -375,13 +384,14 @@ fn say_unfit(name: &str, sampler: &dyn Sampler<2>) {
 fn net<const D: usize>(
     name: &str,
     modules: &Modules,
+    data: DataKind,
     shape: &[usize],
     device: Option<(&Device, f64)>,
 ) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
 {
-    let builder = default_of("net", name, &Rank::<D>::ranked(modules).nets)?;
+    let builder = default_of("net", name, &Rank::<D>::for_data(modules, data).nets)?;
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     let kinds = [
         (
@@ -408,7 +418,9 @@ where
         let spec = ConditionSpec::new(name, kind);
         ConditionFacts { spec, reader, dropout: 0.0 }
     });
-    let facts = Facts { shape: shape.to_vec(), classes, conditions: conditions.collect(), ..Facts::default() };
+    let signal = data == DataKind::Signals;
+    let conditions = conditions.collect();
+    let facts = Facts { shape: shape.to_vec(), signal, classes, conditions, ..Facts::default() };
     builder.laws(&facts, &Gaussian::new(VariancePreserving::default()), device)
 }
 

@@ -3,6 +3,7 @@ use crate::{
     data::{
         categories::{Categories, Shown},
         conditions::ConditionFacts,
+        data_kind::DataKind,
     },
     messages,
 };
@@ -15,8 +16,12 @@ use tweedie::{
 /// The properties of the training data that a checkpoint stores beside the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Sizes of one sample: channels, height and width of an image; the numbers of a point.
+    /// Sizes of one sample: the numbers of a point; length and channels of a sequence; channels and length of a signal; channels,
+    /// height and width of an image; channels, depth, height and width of a volume.
     pub shape: Vec<usize>,
+    /// Whether samples of two axes are signals `[channels, length]`, and not sequences `[length, channels]`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signal: bool,
     /// Names of the classes; none where there are none.
     pub classes: Vec<String>,
     /// Conditions besides the class.
@@ -24,6 +29,9 @@ pub struct Facts {
     pub conditions: Vec<ConditionFacts>,
     /// What −1 and 1 mean in the data's own scale, as 0 and 255.
     pub scale: [f64; 2],
+    /// The same for each channel of signals and volumes, if they differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channel_scales: Vec<[f64; 2]>,
     /// Whether x lies within [−1, 1], so that the denoised estimate can be clipped to that range.
     pub bounded: bool,
     /// How many samples there are to learn from.
@@ -33,6 +41,21 @@ pub struct Facts {
     pub categories: Option<Categories>,
 }
 impl Facts {
+    /// What the samples are.
+    ///
+    /// # Errors
+    ///
+    /// If a sample has no axis, or more than four.
+    pub fn kind(&self) -> Result<DataKind> {
+        match self.shape.len() {
+            1 => Ok(DataKind::Points),
+            2 if self.signal => Ok(DataKind::Signals),
+            2 => Ok(DataKind::Sequences),
+            3 => Ok(DataKind::Images),
+            4 => Ok(DataKind::Volumes),
+            n => Err(Error::invalid(format!("a sample must have 1 to 4 axes, and those of these data have {n}"))),
+        }
+    }
     /// The conditions besides the class.
     pub(crate) fn named(&self) -> impl Iterator<Item = &ConditionFacts> {
         self.conditions.iter().filter(|condition| condition.spec.name != CLASS)
@@ -43,8 +66,16 @@ impl Facts {
     }
     /// From x to the data's own scale.
     pub fn own(&self, x: f32) -> f32 {
-        let [low, high] = self.scale;
-        (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
+        scaled(self.scale, x)
+    }
+    /// Samples, row after row, from x to the data's own scale, that of each channel.
+    pub fn own_values(&self, values: &[f32]) -> Vec<f32> {
+        let channels = self.channel_scales.len();
+        if channels == 0 {
+            return values.iter().map(|x| self.own(*x)).collect();
+        }
+        let size = self.shape.iter().product::<usize>() / channels;
+        values.iter().enumerate().map(|(i, x)| scaled(self.channel_scales[i / size % channels], *x)).collect()
     }
     /// Checks that the properties fit one another, as those of a damaged file may not.
     ///
@@ -60,8 +91,13 @@ impl Facts {
         let size = |shape: &[usize]| shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis));
         let Self { shape, classes, scale, categories, .. } = self;
         let values = size(shape).filter(|values| (1..=MOST).contains(values));
-        rule((1..=3).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
+        rule((1..=4).contains(&shape.len()) && values.is_some(), format!("no sample has the shape {shape:?}"))?;
+        let signal = !self.signal || shape.len() == 2 && categories.is_none();
+        rule(signal, format!("signals of numbers do not have the shape {shape:?}"))?;
         rule(scale.iter().all(|end| end.abs() < LARGE), format!("no scale has the ends {scale:?}"))?;
+        let known = &self.channel_scales;
+        let fits = known.is_empty() || known.len() == shape[0] && known.iter().flatten().all(|end| end.abs() < LARGE);
+        rule(fits, format!("{} scales of channels do not fit the shape {shape:?}", known.len()))?;
         rule(classes.len() <= MOST, format!("{} classes are too many", classes.len()))?;
         let Some(Categories { count, frequencies, shown }) = categories else { return Ok(()) };
         rule((1..=MOST).contains(count), format!("{count} is not a number of categories"))?;
@@ -112,7 +148,23 @@ impl Facts {
                 known.spec.kind.describe()
             )));
         }
-        if self.shape != data.shape || self.categories.is_some() != data.categories.is_some() {
+        let scales = |facts: &Facts| match facts.channel_scales.as_slice() {
+            [] => vec![facts.scale],
+            scales => scales.to_vec(),
+        };
+        let (own, other) = (scales(self).concat(), scales(data).concat());
+        // Images have the scale of their levels, whatever the data.
+        let scaled = self.signal || self.shape.len() == 4;
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+        if self.shape == data.shape && scaled && !(own.len() == other.len() && own.iter().zip(&other).all(near)) {
+            return Err(Error::invalid(
+                "the model was trained on values of another mean and standard deviation than these data have: use the                  data that it was trained on, or train a new model with a `range` of values, which other data can share",
+            ));
+        }
+        if self.shape != data.shape
+            || self.signal != data.signal
+            || self.categories.is_some() != data.categories.is_some()
+        {
             return Err(Error::invalid(format!(
                 "the model was made for {}, and the data are {}: use the data that it was trained on, or train a new model",
                 self.describe(),
@@ -139,7 +191,14 @@ impl Facts {
             };
             return format!("{} {}{classes}", messages::grouped(self.samples), categories.describe(&self.shape));
         }
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
         let what = match *self.shape.as_slice() {
+            [channels, length] if self.signal => {
+                format!("signals of {length} value{}, {channels} channel{}", plural(length), plural(channels))
+            }
+            [channels, depth, height, width] => {
+                format!("volumes of {width} × {height} × {depth} voxels, {channels} channel{}", plural(channels))
+            }
             [channels, height, width] => {
                 let color = match channels {
                     1 => "gray",
@@ -147,10 +206,7 @@ impl Facts {
                     4 => "color and alpha",
                     _ => "",
                 };
-                format!(
-                    "images of {width} × {height} pixels, {channels} channel{} ({color})",
-                    if channels == 1 { "" } else { "s" }
-                )
+                format!("images of {width} × {height} pixels, {channels} channel{} ({color})", plural(channels))
             }
             [numbers] => format!("points of {numbers} numbers"),
             _ => format!("samples of shape {:?}", self.shape),
@@ -162,6 +218,10 @@ impl Facts {
         };
         format!("{} {what}, {classes}", messages::grouped(self.samples))
     }
+}
+
+fn scaled([low, high]: [f64; 2], x: f32) -> f32 {
+    (low + (f64::from(x) + 1.0) * 0.5 * (high - low)) as f32
 }
 
 /// Images of categories as what they show: the facts of images, and their numbers in [−1, 1], a mask in the middle.
@@ -195,9 +255,13 @@ mod tests {
             assert_eq!(whole.check(), Ok(()));
         }
         let wrong = |facts: Facts| facts.check().unwrap_err();
-        for shape in [vec![], vec![0], vec![1 << 40, 1 << 40], vec![1, 1, 1, 1], vec![usize::MAX]] {
+        for shape in [vec![], vec![0], vec![1 << 40, 1 << 40], vec![1, 1, 1, 1, 1], vec![usize::MAX]] {
             assert!(wrong(Facts { shape, ..points.clone() }).starts_with("no sample has the shape ["));
         }
+        let signals = Facts { shape: vec![1, 8], signal: true, ..points.clone() };
+        assert_eq!((signals.check(), signals.kind().unwrap()), (Ok(()), DataKind::Signals));
+        assert!(wrong(Facts { signal: true, ..points.clone() }).starts_with("signals of numbers do not have"));
+        assert!(wrong(Facts { signal: true, ..of(text.clone()) }).starts_with("signals of numbers do not have"));
         assert_eq!(wrong(Facts { scale: [0.0, f64::NAN], ..points.clone() }), "no scale has the ends [0.0, NaN]");
         assert_eq!(wrong(Facts { scale: [0.0, 1e30], ..points.clone() }), "no scale has the ends [0.0, 1e30]");
         assert!(wrong(Facts { shape: vec![4], ..of(text.clone()) }).contains("do not have the shape [4]"));

@@ -35,11 +35,10 @@ impl Set<4> for ImageSet {
         Facts {
             shape: self.0.shape().to_vec(),
             classes: self.0.classes.clone(),
-            conditions: vec![],
             scale: [0.0, f64::from(self.0.levels - 1)],
             bounded: true,
             samples: self.0.len(),
-            categories: None,
+            ..Facts::default()
         }
     }
     fn digest(&self) -> Digest {

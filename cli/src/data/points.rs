@@ -104,11 +104,10 @@ impl Set<2> for PointSet {
         Facts {
             shape: vec![2],
             classes: (0..self.classes).map(|class| class.to_string()).collect(),
-            conditions: vec![],
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.n,
-            categories: None,
+            ..Facts::default()
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Data of any rank, and where they come from.
 use crate::data::{digest::Digest, facts::Facts};
 use burn::tensor::{Device, Tensor};
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 use tweedie::{
     Error, Result, Rng,
     condition::{Classes, Conditions},
     data::Data,
 };
-use tweedie_data::Split;
+use tweedie_data::{Law, Split};
 
 /// A set of data of rank `D`, the batch included.
 pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
@@ -23,6 +23,11 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
     }
     /// The text, where it is such.
     fn texts(&self) -> Option<&tweedie_data::Texts> {
+        None
+    }
+    /// A statistic of the samples whose expectation is known: `tweedie evaluate --samples` measures it on generated samples. Default:
+    /// `None`.
+    fn law(&self) -> Option<Arc<Law>> {
         None
     }
     /// A digest of all samples in their order, by which a run that is resumed recognizes its data. Default: that of every value
@@ -45,10 +50,12 @@ pub trait Set<const D: usize>: Data<Tensor<D>, Conditions> {
 pub enum Loaded {
     /// Points: `[batch, numbers]`.
     Two(Box<dyn Set<2>>),
-    /// Sequences: `[batch, length, channels]`.
+    /// Sequences, `[batch, length, channels]`, or signals, `[batch, channels, length]`, as [`Facts::signal`] says.
     Three(Box<dyn Set<3>>),
     /// Images: `[batch, channels, height, width]`.
     Four(Box<dyn Set<4>>),
+    /// Volumes: `[batch, channels, depth, height, width]`.
+    Five(Box<dyn Set<5>>),
 }
 impl Loaded {
     /// The rank.
@@ -57,6 +64,7 @@ impl Loaded {
             Self::Two(_) => 2,
             Self::Three(_) => 3,
             Self::Four(_) => 4,
+            Self::Five(_) => 5,
         }
     }
 }

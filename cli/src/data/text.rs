@@ -41,8 +41,6 @@ impl Set<3> for TextSet {
         let codec = &self.0.codec;
         Facts {
             shape: vec![codec.length, 1],
-            classes: vec![],
-            conditions: vec![],
             scale: [-1.0, 1.0],
             bounded: false,
             samples: self.0.len(),
@@ -51,6 +49,7 @@ impl Set<3> for TextSet {
                 frequencies: self.0.frequencies(),
                 shown: Shown::Text(codec.clone()),
             }),
+            ..Facts::default()
         }
     }
     fn columns(&self) -> Option<&Columns> {

@@ -59,6 +59,9 @@ pub(crate) fn picture(facts: &Facts, values: &[f32], conditions: &Conditions) ->
     if let Some((facts, values)) = pictured(facts, values) {
         return picture(&facts, &values, conditions);
     }
+    if let Some(picture) = picture::labeled(facts, values, |i| describe(facts, conditions, i))? {
+        return Ok(Some(picture));
+    }
     let &[channels @ (1 | 3 | 4), height, width] = &facts.shape[..] else {
         return picture::samples(facts, values, &conditions.to_classes());
     };
@@ -99,7 +102,7 @@ pub(crate) fn picture(facts: &Facts, values: &[f32], conditions: &Conditions) ->
 }
 
 /// The conditions of a sample in a few words: `red, age 30`.
-fn describe(facts: &Facts, conditions: &Conditions, i: usize) -> String {
+pub(crate) fn describe(facts: &Facts, conditions: &Conditions, i: usize) -> String {
     let classes = conditions.to_classes();
     let class = classes.0.get(i).copied().flatten().and_then(|class| facts.classes.get(class as usize).cloned());
     let others = facts.named().filter_map(|known| {

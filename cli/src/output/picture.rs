@@ -1,4 +1,6 @@
-//! Pictures of samples: images in a grid, points as a scatter plot, and sampling trajectories of both.
+//! Pictures of samples: images in a grid, points as a scatter plot, signals as lines, volumes as rows of slices, and sampling
+//! trajectories of all.
+use super::signals::Cells;
 use crate::{
     data::pictured,
     data::{Facts, data_error},
@@ -9,7 +11,7 @@ use tweedie_data::{
     RgbImage,
     picture::{Layout, grid, strip},
 };
-use tweedie_plot::{Axis, Figure, Mark, Panel, Theme, gallery};
+use tweedie_plot::{Axis, Figure, Mark, Panel, Pixels, Theme, gallery};
 
 /// Number of samples in a picture of trajectories of images.
 const STRIP: usize = 10;
@@ -28,17 +30,105 @@ pub(crate) fn draw(pictures: bool) {
     DRAWN.set(pictures);
 }
 
+/// Signals in a picture, and in a row of it.
+const SIGNALS: [usize; 2] = [32, 4];
+/// Volumes in a picture, and slices of each.
+const VOLUMES: [usize; 2] = [12, 12];
+
 enum Kind {
     Images([usize; 3]),
     Cloud,
+    Signals([usize; 2]),
+    Volumes([usize; 4]),
 }
 fn kind(facts: &Facts) -> Option<Kind> {
     match *facts.shape.as_slice() {
         _ if facts.categories.is_some() || !DRAWN.get() => None,
         [channels @ (1 | 3 | 4), height, width] => Some(Kind::Images([channels, height, width])),
         [2] => Some(Kind::Cloud),
+        [channels, length] if facts.signal => Some(Kind::Signals([channels, length])),
+        [channels, depth, height, width] => Some(Kind::Volumes([channels, depth, height, width])),
         _ => None,
     }
+}
+
+/// Samples with what describes each, of signals and of volumes; `None` for other data.
+pub(super) fn labeled(facts: &Facts, values: &[f32], label: impl Fn(usize) -> String) -> Result<Option<RgbImage>> {
+    match kind(facts) {
+        Some(Kind::Signals(_)) => {
+            Ok(signals(facts, values, label).map(|panel| drawn(&Figure::new("", 1).panel(panel))))
+        }
+        Some(Kind::Volumes(shape)) => volumes(facts, shape, values, label).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Half as many signals or volumes as in a picture of their own, as a panel of a figure; `None` for other data.
+pub(crate) fn panel(
+    facts: &Facts,
+    values: &[f32],
+    title: &str,
+    label: impl Fn(usize) -> String,
+) -> Result<Option<Panel>> {
+    let some = |most: usize| &values[..values.len().min(most / 2 * facts.shape.iter().product::<usize>())];
+    Ok(match kind(facts) {
+        Some(Kind::Signals(_)) => {
+            signals(facts, some(SIGNALS[0]), label).map(|panel| Panel { title: title.to_owned(), ..panel })
+        }
+        Some(Kind::Volumes(shape)) => {
+            let picture = volumes(facts, shape, some(VOLUMES[0]), label)?;
+            let (width, height) = (picture.width() as usize, picture.height() as usize);
+            Some(Panel::image(title, Pixels::rgb(width, height, picture.into_raw())))
+        }
+        _ => None,
+    })
+}
+
+/// Signals in a grid, a panel of a figure; `None` for other data.
+fn signals(facts: &Facts, values: &[f32], label: impl Fn(usize) -> String) -> Option<Panel> {
+    let Some(Kind::Signals(shape)) = kind(facts) else { return None };
+    let cells = values.chunks_exact(shape[0] * shape[1]).take(SIGNALS[0]).enumerate();
+    let cells = cells.map(|(i, values)| (values, label(i))).collect();
+    Some(Cells { shape, columns: SIGNALS[1], cells }.panel(""))
+}
+
+/// Slices of volumes, a row each, evenly along their depth.
+fn volumes(facts: &Facts, shape: [usize; 4], values: &[f32], label: impl Fn(usize) -> String) -> Result<RgbImage> {
+    let [channels, depth, height, width] = shape;
+    let n = (values.len() / shape.iter().product::<usize>()).min(VOLUMES[0]);
+    let slices = depth.min(VOLUMES[1]);
+    let places: Vec<usize> = (0..slices).map(|i| (2 * i + 1) * depth / (2 * slices)).collect();
+    let values = gray(facts, values);
+    let cells = (0..n).flat_map(|i| places.iter().flat_map(move |z| [i, *z]).collect::<Vec<_>>());
+    let cells: Vec<usize> = cells.collect();
+    let cells: Vec<f32> = cells.chunks_exact(2).flat_map(|at| slice(shape, &values, at[0], at[1])).collect();
+    let labels: Vec<String> = (0..n).map(label).collect();
+    let row_labels = if labels.iter().all(String::is_empty) { vec![] } else { labels };
+    let layout = Layout { columns: slices, row_labels, ..Layout::default() };
+    grid(&cells, [n * slices, colors(channels), height, width], &layout).map_err(data_error)
+}
+
+/// The channels of a slice of a volume that are shown: all if they are colors, else the first.
+fn colors(channels: usize) -> usize {
+    if matches!(channels, 3 | 4) { channels } else { 1 }
+}
+
+/// Slice `z` of volume `i`, `[channels, height, width]`.
+fn slice([channels, depth, height, width]: [usize; 4], values: &[f32], i: usize, z: usize) -> Vec<f32> {
+    let of = |channel: usize| {
+        let first = ((i * channels + channel) * depth + z) * height * width;
+        values[first..first + height * width].iter().copied()
+    };
+    (0..colors(channels)).flat_map(of).collect()
+}
+
+/// Values as grays: within [−1, 1] as they are, and others from the least to the greatest, but for a few.
+fn gray(facts: &Facts, values: &[f32]) -> Vec<f32> {
+    if facts.bounded {
+        return values.to_vec();
+    }
+    let [low, high] = super::signals::range(values.iter()).map(|end| end as f32);
+    values.iter().map(|x| 2.0 * (x - low) / (high - low) - 1.0).collect()
 }
 
 /// All samples, one row per class if there are classes; `None` if the data have no picture.
@@ -53,6 +143,7 @@ pub fn samples(facts: &Facts, values: &[f32], classes: &Classes) -> Result<Optio
             let (axes, note) = axes(&points);
             Ok(Some(drawn(&Figure::new("", 1).panel(cloud(facts, &points, classes, axes).note(note)))))
         }
+        Some(Kind::Signals(_) | Kind::Volumes(_)) => labeled(facts, values, |i| class_of(facts, classes, i)),
         None => Ok(None),
     }
 }
@@ -120,9 +211,7 @@ pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &C
             let each = channels * height * width;
             let n = (frames[0].len() / each).min(STRIP);
             let values: Vec<f32> = frames.iter().flat_map(|frame| &frame[..n * each]).copied().collect();
-            let name =
-                |i: usize| classes.0.get(i).copied().flatten().map(|class| facts.classes[class as usize].clone());
-            let rows = (0..n).map(|i| name(i).unwrap_or_default()).collect::<Vec<_>>();
+            let rows = (0..n).map(|i| class_of(facts, classes, i)).collect::<Vec<_>>();
             let rows = if rows.iter().all(String::is_empty) { vec![] } else { rows };
             let layout = Layout { row_labels: rows, ..Layout::default() };
             strip(&values, [frames.len(), n, channels, height, width], times, &layout).map(Some).map_err(data_error)
@@ -136,8 +225,36 @@ pub fn trajectory(facts: &Facts, frames: &[Vec<f32>], times: &[f64], classes: &C
             });
             Ok(Some(drawn(&panels.fold(Figure::new("", 4), Figure::panel))))
         }
+        Some(Kind::Signals(shape)) => {
+            let each = shape[0] * shape[1];
+            let n = (frames[0].len() / each).min(STRIP);
+            let cell = |i: usize, (frame, t): (usize, &f64)| {
+                let label = if i == 0 { format!("t = {}", gallery::fixed(*t, 2)) } else { String::new() };
+                (&frames[frame][i * each..(i + 1) * each], label)
+            };
+            let cells = (0..n).flat_map(|i| times.iter().enumerate().map(move |at| cell(i, at))).collect();
+            let panel = Cells { shape, columns: times.len(), cells }.panel("");
+            Ok(Some(drawn(&Figure::new("", 1).panel(panel))))
+        }
+        Some(Kind::Volumes(shape)) => {
+            let n = (frames[0].len() / shape.iter().product::<usize>()).min(STRIP);
+            let [channels, depth, height, width] = shape;
+            let values = frames.iter().flat_map(|frame| {
+                let frame = gray(facts, frame);
+                (0..n).flat_map(move |i| slice(shape, &frame, i, depth / 2)).collect::<Vec<_>>()
+            });
+            let values: Vec<f32> = values.collect();
+            let shape = [frames.len(), n, colors(channels), height, width];
+            strip(&values, shape, times, &Layout::default()).map(Some).map_err(data_error)
+        }
         None => Ok(None),
     }
+}
+
+/// The name of the class of a sample; empty if it has none.
+fn class_of(facts: &Facts, classes: &Classes, i: usize) -> String {
+    let class = classes.0.get(i).copied().flatten();
+    class.map_or(String::new(), |class| facts.classes[class as usize].clone())
 }
 
 /// Points in the scale of the data.
@@ -204,7 +321,7 @@ fn cloud(facts: &Facts, points: &[f64], classes: &Classes, [x, y]: [Axis; 2]) ->
 }
 
 /// A figure as pixels.
-fn drawn(figure: &Figure) -> RgbImage {
+pub(super) fn drawn(figure: &Figure) -> RgbImage {
     let pixels = figure.pixels(Theme::Light, DENSITY);
     RgbImage::from_raw(pixels.width as u32, pixels.height as u32, pixels.rgb).expect("three bytes per pixel")
 }

@@ -80,7 +80,7 @@ pub(crate) fn values(path: &Path, facts: &Facts, rows: &[usize], values: &[f32])
     match pictured(facts, &[]) {
         // Category index = gray level; the largest index is the mask.
         Some((image, _)) => npy::save(path, &shape(&image), values),
-        None => npy::save(path, &shape(facts), &values.iter().map(|x| facts.own(*x)).collect::<Vec<f32>>()),
+        None => npy::save(path, &shape(facts), &facts.own_values(values)),
     }
     .map_err(data_error)
 }

@@ -1,5 +1,6 @@
 //! From the tables of a recipe to the modules that they name.
 use crate::{
+    data::DataKind,
     recipe::{
         check,
         file::{Part, Recipe},
@@ -47,26 +48,24 @@ fn of_other_rank<T: 'static>(
     path: &str,
     registry: &Registry<T>,
 ) -> Error {
-    let data = |rank| match rank {
-        2 => "points",
-        3 => "sequences",
-        _ => "images",
-    };
-    let mut is_for = modules.ranks(kind, name);
+    let mut is_for = modules.data_kinds(kind, name);
     // Images whose levels are categories are sequences of them.
-    if is_for.contains(&4) {
-        is_for.retain(|rank| *rank != 3);
+    if is_for.contains(&DataKind::Images) {
+        is_for.retain(|data| *data != DataKind::Sequences);
     }
-    let is_for: Vec<&str> = is_for.into_iter().map(data).collect();
-    let is_for = is_for.join(" and ");
+    let is_for: Vec<String> = is_for.iter().map(DataKind::to_string).collect();
+    let is_for = match is_for.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        all => all.concat(),
+    };
     let known = registry.names();
-    let message = match (known.as_slice(), registry.rank()) {
+    let message = match (known.as_slice(), registry.data_kind()) {
         ([], _) | (_, None) => {
             format!("the {kind} `{name}` is for {is_for}, and there is no {kind} for other data.")
         }
-        (known, Some(rank)) => format!(
+        (known, Some(data)) => format!(
             "the {kind} `{name}` is for {is_for}, and these data are {}, for which there {} {}.",
-            data(rank),
+            data,
             if known.len() == 1 { "is" } else { "are" },
             crate::messages::list(known)
         ),

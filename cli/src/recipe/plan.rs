@@ -130,6 +130,7 @@ impl DataSpec {
             Loaded::Two(set) => Conditioned::new(set, known).map(|set| Loaded::Two(Box::new(set))),
             Loaded::Three(set) => Conditioned::new(set, known).map(|set| Loaded::Three(Box::new(set))),
             Loaded::Four(set) => Conditioned::new(set, known).map(|set| Loaded::Four(Box::new(set))),
+            Loaded::Five(set) => Conditioned::new(set, known).map(|set| Loaded::Five(Box::new(set))),
         };
         made.map_err(failed)
     }
@@ -161,6 +162,7 @@ fn learned(
         Loaded::Two(set) => learn(builders, &**set, adopted),
         Loaded::Three(set) => learn(builders, &**set, adopted),
         Loaded::Four(set) => learn(builders, &**set, adopted),
+        Loaded::Five(set) => learn(builders, &**set, adopted),
     }
 }
 
@@ -191,7 +193,7 @@ impl<const D: usize> Plan<D> {
     where
         Modules: Rank<D>,
     {
-        let ranked: &Ranked<D> = modules.ranked();
+        let ranked: &Ranked<D> = modules.for_data(facts.kind()?);
         let mut resolved = Resolved(Table::new());
         resolved.push("data", Value::Table(data.table.clone()));
         if !data.condition_tables.is_empty() {

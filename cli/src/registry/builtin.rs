@@ -1,9 +1,10 @@
 //! The modules that come with tweedie.
 use crate::{
-    data::PointSource,
+    data::{PointSource, SphereSource, WaveSource},
     registry::{
         Modules,
         conditions::{ClassCondition, ImageCondition, LabelMapCondition, TokensCondition, VectorCondition},
+        nets::SignalUNet,
         noises::{Absorbing, DiscretizedGaussian, GaussianConfig, Marginal, NearestNeighbor, Uniform as UniformNoise},
         schedules::{BetweenConfig, ShiftedConfig, ZeroTerminalConfig},
         spacings::{
@@ -30,7 +31,7 @@ use tweedie::{
     },
     spacing::{Beta, CosineInterpolated, LogNormal, LogitNormal, Quadratic, Uniform},
 };
-use tweedie_data::{Digits, Folder, Idx, Parquet, Text};
+use tweedie_data::{Arrays, Digits, Folder, Idx, Parquet, Text};
 
 impl Default for Modules {
     /// The built-in modules.
@@ -42,6 +43,9 @@ impl Default for Modules {
             .data::<Parquet>("parquet")
             .data::<Text>("text")
             .data::<PointSource>("points")
+            .data::<Arrays>("npy")
+            .data::<WaveSource>("waves")
+            .data::<SphereSource>("spheres")
             .condition::<ClassCondition>("class")
             .condition::<VectorCondition>("vector")
             .condition::<TokensCondition>("tokens")
@@ -84,9 +88,10 @@ impl Default for Modules {
             .noise::<DiscretizedGaussian>("discretized-gaussian")
             .noise::<NearestNeighbor>("nearest-neighbor")
             .net::<4, UNetConfig>("unet")
-            .about("U-Net for images: residual blocks at several resolutions")
             .net::<3, UNetConfig>("unet")
-            .about("U-Net for images: residual blocks at several resolutions")
+            .signal_net::<SignalUNet>("unet")
+            .net::<5, UNetConfig>("unet")
+            .about("U-Net for images, signals and volumes: residual blocks at several resolutions")
             .net::<4, DitConfig>("dit")
             .about("Diffusion transformer (DiT) for images, which it reads as patches")
             .net::<4, Edm2Config>("edm2")

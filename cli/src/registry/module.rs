@@ -1,8 +1,11 @@
 //! The description of a module, and the registry of the modules of one kind.
-use crate::registry::{
-    prose,
-    schema::{self, Field, Type},
-    settings::Settings,
+use crate::{
+    data::DataKind,
+    registry::{
+        prose,
+        schema::{self, Field, Type},
+        settings::Settings,
+    },
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use std::fmt;
@@ -137,21 +140,22 @@ struct Entry<T> {
 /// The modules of one kind by name; `T` is what a table of settings becomes.
 pub(crate) struct Registry<T> {
     entries: Vec<Entry<T>>,
-    /// The rank of the data that they are for, the batch axis included; `None` if it does not matter.
-    rank: Option<usize>,
+    /// The data that they are for; `None` if it does not matter.
+    of: Option<DataKind>,
 }
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { entries: vec![], rank: None }
+        Self { entries: vec![], of: None }
     }
 }
 impl<T: 'static> Registry<T> {
-    /// No modules yet, for data of one rank.
-    pub fn of_rank(rank: usize) -> Self {
-        Self { rank: Some(rank), ..Self::default() }
+    /// No modules yet, for data of one kind.
+    pub fn of(kind: DataKind) -> Self {
+        Self { of: Some(kind), ..Self::default() }
     }
-    pub fn rank(&self) -> Option<usize> {
-        self.rank
+    /// The data that they are for; `None` if it does not matter.
+    pub fn data_kind(&self) -> Option<DataKind> {
+        self.of
     }
     /// Adds a module, or replaces the one of that name.
     pub fn register<S: Settings>(&mut self, name: &str, make: impl Fn(S) -> T + 'static) -> &mut Description {

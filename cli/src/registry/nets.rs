@@ -1,6 +1,8 @@
 //! The built-in nets: their configurations, completed by what the data and the noise determine.
 use crate::registry::settings::NetConfig;
 use burn::tensor::Device;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tweedie::{
     Result, Rng,
     net::{
@@ -42,6 +44,42 @@ impl NetConfig<4> for UNetConfig {
     }
     fn remarks(&self, task: &Task<'_>) -> Vec<String> {
         remarks(self, task)
+    }
+}
+
+impl NetConfig<5> for UNetConfig {
+    type Net = UNet<5>;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        SEQUENCE
+    }
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet<5>> {
+        self.clone().fit(task).init_rank(rng, device)
+    }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.footprint(task))
+    }
+    fn remarks(&self, task: &Task<'_>) -> Vec<String> {
+        remarks(self, task)
+    }
+}
+
+/// The same for signals, whose rank is that of sequences.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct SignalUNet(UNetConfig);
+impl NetConfig<3> for SignalUNet {
+    type Net = UNet<3>;
+    fn condition_kinds(&self) -> &'static [&'static str] {
+        SEQUENCE
+    }
+    fn init(&self, task: &Task<'_>, rng: &Rng, device: &Device) -> Result<UNet<3>> {
+        self.0.clone().fit(task).init_rank(rng, device)
+    }
+    fn footprint(&self, task: &Task<'_>) -> Option<Footprint> {
+        Some(self.0.footprint(task))
+    }
+    fn remarks(&self, task: &Task<'_>) -> Vec<String> {
+        remarks(&self.0, task)
     }
 }
 
@@ -112,15 +150,18 @@ fn remarks(net: &UNetConfig, task: &Task<'_>) -> Vec<String> {
             if used == 1 { "" } else { "s" }
         ));
     }
-    let side = match (task.image, task.shape) {
-        (Some([_, height, width]), _) | (None, &[_, height, width]) => height.max(width),
-        _ => return remarks,
+    let sizes = task.image.as_ref().map_or(task.shape, |image| &image[..]);
+    let Some(side) = sizes.get(1..).and_then(|sizes| sizes.iter().max()) else { return remarks };
+    let (cells, cell) = match sizes.len() {
+        2 => ("values", "value"),
+        3 => ("pixels", "pixel"),
+        _ => ("voxels", "voxel"),
     };
     // Level l has a side of ⌈side / 2^l⌉.
     let useful = 1 + (0..).take_while(|level| side.div_ceil(1 << level.min(&40)) > 1).count();
     if net.channels.len() > useful {
         remarks.push(format!(
-            "the {} levels of `channels` halve {side} pixels to 1 at level {}: further levels see one pixel as well",
+            "the {} levels of `channels` halve {side} {cells} to 1 at level {}: further levels see one {cell} as well",
             net.channels.len(),
             useful - 1
         ));

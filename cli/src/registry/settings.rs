@@ -133,7 +133,7 @@ pub trait LossOf: Settings {
     /// is not optional.
     const WEIGHTS: &'static [&'static str];
     /// The loss.
-    type Loss: Loss<2> + Loss<3> + Loss<4> + 'static;
+    type Loss: Loss<2> + Loss<3> + Loss<4> + Loss<5> + 'static;
     /// The loss of the weights that the fields name, in the order of [`WEIGHTS`](Self::WEIGHTS); `None` for a field that is not set.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ pub trait WeightOf: Settings {
 /// ```
 pub trait NoiseConfig: Settings {
     /// The noise.
-    type Noise: Noise<2> + Noise<3> + Noise<4> + 'static;
+    type Noise: Noise<2> + Noise<3> + Noise<4> + Noise<5> + 'static;
     /// Whether it is for categorical data: if so, the levels of images are read as categories.
     const CATEGORICAL: bool = false;
     /// The noise of a schedule, for data of which these facts are known: of [`schedule`](AnySchedule::schedule) for continuous

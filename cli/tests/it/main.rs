@@ -19,6 +19,7 @@ mod readme;
 mod recipes;
 mod resumed;
 mod runs;
+mod signals;
 mod text;
 mod transcripts;
 mod tuned;

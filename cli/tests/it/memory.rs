@@ -130,6 +130,9 @@ fn the_estimate_is_within_a_factor_of_two_of_the_peak() {
     let text = "[data]\nname = \"text\"\npath = \"names.txt\"\n[schedule]\nname = \"flow-matching\"\n[noise]\nname = \
                 \"absorbing\"\n[net]\nname = \"transformer\"\n[[loss]]\nname = \"masked-nelbo\"\n";
     fs::write(at.join("t.toml"), text).unwrap();
+    for (name, data) in [("w", "waves"), ("s", "spheres")] {
+        fs::write(at.join(format!("{name}.toml")), MOONS.replace("\"points\"", &format!("{data:?}"))).unwrap();
+    }
     fs::write(at.join("names.txt"), "abcdefghijklmnopqrstuvwxyzabcd\n".repeat(50)).unwrap();
     let short = "--out run --steps 2 --set run.evaluate_every=0 --set sample.steps=2 --set train.accumulate=1";
     let mut wrong = String::new();
@@ -142,6 +145,8 @@ fn the_estimate_is_within_a_factor_of_two_of_the_peak() {
         ("t", "{name=\"transformer\"}", 128),
         ("t", "{name=\"transformer\",causal=true,positions=\"learned\",dropout=0.1}", 128),
         ("m", "{name=\"mlp\"}", 8192),
+        ("w", "{name=\"unet\",channels=[16,32],blocks=1}", 512),
+        ("s", "{name=\"unet\",channels=[8,16],blocks=1}", 64),
     ] {
         let _ = fs::remove_dir_all(at.join("run"));
         let line = format!("train {recipe}.toml {short} --set net={net} --set train.batch={batch}");

@@ -1,4 +1,5 @@
 //! Tests of the public interface: properties, files made wrong on purpose, and real data sets if they are available.
+mod arrays;
 mod bounds;
 mod complete;
 mod corpus;
@@ -6,6 +7,7 @@ mod files;
 mod folders;
 mod images;
 mod kinds;
+mod laws;
 mod parts;
 mod pictures;
 mod real;

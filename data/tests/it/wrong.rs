@@ -9,7 +9,7 @@ use tweedie_data::image::{GrayImage, RgbImage};
 use tweedie_data::*;
 
 /// The message, with the temporary folder's name taken out.
-fn message<T>(result: Result<T, Error>, folder: &TempDir) -> String {
+pub fn message<T>(result: Result<T, Error>, folder: &TempDir) -> String {
     let Err(error) = result else { panic!("this must be an error") };
     let text = error.to_string();
     assert!(!text.contains('\n') && text.ends_with('.'), "one paragraph: {text}");

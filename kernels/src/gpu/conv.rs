@@ -6,9 +6,11 @@ use super::{
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, ops::ConvOptions};
 use burn_cubecl::{
+    cubecl::zspace::Strides,
     kernel::{
         cast,
         conv::{ConvStrategy, conv_data_backward, conv_forward, conv_weight_backward},
+        into_contiguous,
     },
     tensor::CubeTensor,
 };
@@ -36,10 +38,18 @@ impl<const N: usize> Convolution<N> {
             false => vec![ConvStrategy::Direct],
         }
     }
-    /// Runs the first strategy that fits, and gives the result in single precision.
+    /// Runs the first strategy that fits, and gives the result in single precision and row-major.
     fn first<E: std::fmt::Debug>(&self, run: impl Fn(ConvStrategy) -> Result<CubeTensor, E>) -> CubeTensor {
         let found = self.strategies().into_iter().find_map(|strategy| run(strategy).ok());
-        cast(found.expect("a direct convolution always fits"), DType::F32)
+        let mut y = into_contiguous(cast(found.expect("a direct convolution always fits"), DType::F32));
+        // An axis of size 1 that keeps another stride misleads what burn fuses with the result: it reads vectors along it.
+        let shape: Vec<usize> = y.shape().iter().copied().collect();
+        let mut strides = vec![1; shape.len()];
+        for i in (1..shape.len()).rev() {
+            strides[i - 1] = strides[i] * shape[i];
+        }
+        y.meta.strides = Strides::new(&strides);
+        y
     }
 }
 

@@ -10,10 +10,7 @@ use crate::{GroupNorm, LayerNorm};
 use burn::backend::{DispatchTensor, TensorMetadata, ops::FloatTensorOps};
 use burn::tensor::DType;
 use burn_cubecl::{
-    Cube, cubecl,
-    kernel::into_contiguous,
-    ops::numeric::empty_device_contiguous_dtype,
-    tensor::CubeTensor,
+    Cube, cubecl, kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
 };
 use cubecl::{
     ir::{ElemType, FloatKind},
@@ -21,11 +18,11 @@ use cubecl::{
 };
 
 /// Threads of a cube.
-const THREADS: u32 = 128;
+pub(super) const THREADS: u32 = 128;
 
 /// The sum over the threads of a cube.
 #[cube]
-fn cube_sum(value: f32, sums: &mut Shared<[f32]>) -> f32 {
+pub(super) fn cube_sum(value: f32, sums: &mut Shared<[f32]>) -> f32 {
     let thread = UNIT_POS_X as usize;
     sums[thread] = value;
     sync_cube();
@@ -263,10 +260,10 @@ fn layer_sums<F: Float>(
     }
 }
 
-fn empty(like: &CubeTensor, shape: Vec<usize>, dtype: DType) -> CubeTensor {
+pub(super) fn empty(like: &CubeTensor, shape: Vec<usize>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
 }
-fn element(dtype: DType) -> ElemType {
+pub(super) fn element(dtype: DType) -> ElemType {
     let kind = match dtype {
         DType::F16 => FloatKind::F16,
         DType::BF16 => FloatKind::BF16,
@@ -421,7 +418,7 @@ impl Kernel<5, 3> for Gradients {
 }
 
 /// So many cubes, on as many axes as a device needs.
-fn cubes(count: usize) -> CubeCount {
+pub(super) fn cubes(count: usize) -> CubeCount {
     const MOST: u32 = 65_535;
     let count = count as u32;
     // The kernels take one run per cube: a remainder would be a run too many.
@@ -450,11 +447,21 @@ impl Operation<3> for NormOp {
 }
 
 /// Group normalization of tensors on a GPU, of one type.
-pub(crate) fn group_norm(norm: GroupNorm, shape: Vec<usize>, rows: usize, inputs: [DispatchTensor; 3]) -> DispatchTensor {
+pub(crate) fn group_norm(
+    norm: GroupNorm,
+    shape: Vec<usize>,
+    rows: usize,
+    inputs: [DispatchTensor; 3],
+) -> DispatchTensor {
     apply(NormOp { norm: Norm::Group(norm), shape, rows }, inputs)
 }
 
 /// Layer normalization of tensors on a GPU, of one type.
-pub(crate) fn layer_norm(norm: LayerNorm, shape: Vec<usize>, rows: usize, inputs: [DispatchTensor; 3]) -> DispatchTensor {
+pub(crate) fn layer_norm(
+    norm: LayerNorm,
+    shape: Vec<usize>,
+    rows: usize,
+    inputs: [DispatchTensor; 3],
+) -> DispatchTensor {
     apply(NormOp { norm: Norm::Layer(norm), shape, rows }, inputs)
 }

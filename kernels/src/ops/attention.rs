@@ -1,9 +1,10 @@
 //! Attention of tokens and of pixels.
 use super::autocast::{apply_product, matmul};
 use super::graph::{Context, Forward, Operation, is_supported};
+use super::softmax::softmax;
 use crate::memory::unwritten;
 use crate::{Attention, AttentionGradients};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 /// An attention of separate queries, keys and values, or of one tensor of all three.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ impl Operation<3> for AttentionOp {
 /// Computes `softmax(q kᵀ / √d) v` with burn's own operations.
 fn decomposed_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let scale = 1.0 / (q.dims()[3] as f64).sqrt();
-    matmul(activation::softmax(matmul(q * scale, k.swap_dims(2, 3)), 3), v)
+    matmul(softmax(matmul(q * scale, k.swap_dims(2, 3))), v)
 }
 
 /// Computes the attention `softmax(q kᵀ / √d) v` of every head.

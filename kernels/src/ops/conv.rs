@@ -1,9 +1,9 @@
 //! Convolutions.
 use super::affine::{Affine, AffineOp};
 use super::autocast::{apply_product, autocast, autocast_dtype, is_half, lowered, raised};
-use super::graph::{Operation, is_supported};
 #[cfg(feature = "gpu")]
 use super::graph::kernels_enabled;
+use super::graph::{Operation, is_supported};
 use crate::memory::unwritten;
 use crate::{Conv2d, Conv3d};
 #[cfg(feature = "gpu")]

@@ -103,3 +103,9 @@ pub fn is_host(device: &Device) -> bool {
         _ => false,
     }
 }
+
+/// Settles how burn fuses operations on GPUs, before the first of them is opened; later it has no effect.
+pub fn prepare_gpus() {
+    #[cfg(feature = "gpu")]
+    crate::gpu::prepare();
+}

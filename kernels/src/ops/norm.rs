@@ -1,9 +1,9 @@
 //! Normalization: group normalization, layer normalization and RMS normalization.
+#[cfg(feature = "gpu")]
+use super::graph::kernels_enabled;
 use super::graph::{Context, Forward, Operation, apply, is_supported};
 use crate::memory::unwritten;
 use crate::{GroupNorm, LayerNorm};
-#[cfg(feature = "gpu")]
-use super::graph::kernels_enabled;
 #[cfg(feature = "gpu")]
 use burn::backend::DispatchTensor;
 use burn::tensor::{Tensor, activation};

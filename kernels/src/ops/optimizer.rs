@@ -77,8 +77,7 @@ pub fn global_norm<const D: usize>(tensors: impl IntoIterator<Item = Tensor<D>>)
         if is_supported(&x) && is_untracked(&x) {
             sum += with_values(x, crate::sum_of_squares);
         } else {
-            let x = Tensor::<D>::from_dispatch(x);
-            others.push((x.clone() * x).sum());
+            others.push(sum_of_squares(Tensor::<D>::from_dispatch(x)));
         }
     }
     if !others.is_empty() {
@@ -87,4 +86,22 @@ pub fn global_norm<const D: usize>(tensors: impl IntoIterator<Item = Tensor<D>>)
         sum += others.expect("a tensor can be read back").into_iter().sum::<f64>();
     }
     sum.sqrt()
+}
+
+/// Computes the sum of the squares of all elements, outside of autodiff, as a tensor of one element, in the precision of the tensor; on
+/// a GPU without waiting for it.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// let x = Tensor::<1>::from_floats([3.0, 4.0], &Device::flex());
+/// assert_eq!(tweedie_kernels::ops::sum_of_squares(x).into_scalar::<f32>(), 25.0);
+/// ```
+pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    let x = x.into_dispatch();
+    #[cfg(feature = "gpu")]
+    if crate::gpu::is_gpu(&x) && is_untracked(&x) && super::graph::kernels_enabled() {
+        return Tensor::from_dispatch(crate::gpu::sum_of_squares(x));
+    }
+    let x = Tensor::<D>::from_dispatch(x);
+    (x.clone() * x).sum()
 }

@@ -45,6 +45,10 @@ fn softmax_or_log<const D: usize>(x: Tensor<D>, log: bool) -> Tensor<D> {
     if is_supported(&x) && shape[D - 1] > 0 {
         return Tensor::from_dispatch(apply(SoftmaxOp { shape, log }, [x]));
     }
+    #[cfg(feature = "gpu")]
+    if !log && crate::gpu::is_gpu(&x) && super::graph::kernels_enabled() && shape.iter().all(|size| *size > 0) {
+        return Tensor::from_dispatch(crate::gpu::softmax(shape, x));
+    }
     let x = Tensor::from_dispatch(x);
     if log { activation::log_softmax(x, D - 1) } else { activation::softmax(x, D - 1) }
 }

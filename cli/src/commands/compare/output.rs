@@ -214,7 +214,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Creates the folder of the plots before any sampling.
-pub(super) fn make(out: &Path) -> Result<()> {
+pub(crate) fn make(out: &Path) -> Result<()> {
     let refuse = |why: &str| Err(Error::invalid(format!("`--out {}`: {why}", out.display())));
     if ["recipe.toml", "metrics.jsonl", "model.safetensors"].iter().any(|name| out.join(name).is_file()) {
         return refuse(&format!(

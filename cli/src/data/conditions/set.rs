@@ -2,12 +2,13 @@
 use super::{ConditionBuilder, ConditionFacts, ConditionReader};
 use crate::data::{Digest, Facts, Set};
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 use tweedie::{
     Error, Result, Rng,
     condition::{CLASS, Condition as _, ConditionKind, Conditions, Values},
     data::Data,
 };
-use tweedie_data::{Columns, Texts};
+use tweedie_data::{Columns, Law, Texts};
 
 /// Data of rank `D` with conditions from their columns, or computed from them.
 pub(crate) struct Conditioned<const D: usize> {
@@ -128,6 +129,9 @@ impl<const D: usize> Set<D> for Conditioned<D> {
     }
     fn texts(&self) -> Option<&Texts> {
         self.set.texts()
+    }
+    fn law(&self) -> Option<Arc<Law>> {
+        self.set.law()
     }
     fn columns(&self) -> Option<&Columns> {
         self.set.columns()
