@@ -151,7 +151,10 @@ impl Reading {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [weights, data, folders @ ..] = &arguments[..] else {
-        return Err("give the file of the classifier's weights, the folder of MNIST (or `digits`), and folders of samples".into());
+        return Err(
+            "give the file of the classifier's weights, the folder of MNIST (or `digits`), and folders of samples"
+                .into(),
+        );
     };
     let source: Box<dyn Source> = match data.as_str() {
         "digits" => Box::new(Digits::default()),
@@ -190,5 +193,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn report(name: &str, reading: &Reading) {
     let Reading { conditioned, right, entropy } = reading;
     let [percent, error] = reading.percent();
-    println!("{name}: {right} of {conditioned} read right, {percent:.2} ± {error:.2} %; entropy of classes {entropy:.3}");
+    println!(
+        "{name}: {right} of {conditioned} read right, {percent:.2} ± {error:.2} %; entropy of classes {entropy:.3}"
+    );
 }

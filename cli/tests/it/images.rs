@@ -116,7 +116,8 @@ fn the_recipe_and_the_commands_of_the_chapter_on_images_run() {
 fn the_pictures_of_the_chapter_on_images_are_in_the_documentation() {
     let mut definitions = String::new();
     for line in CHAPTER.lines() {
-        let Some((name, path)) = line.strip_prefix('[').and_then(|line| line.split_once("]: ../../docs/images/")) else {
+        let Some((name, path)) = line.strip_prefix('[').and_then(|line| line.split_once("]: ../../docs/images/"))
+        else {
             continue;
         };
         assert!(CHAPTER.contains(&format!("][{name}]")), "`{name}` is not shown");
@@ -133,5 +134,8 @@ fn the_pictures_of_the_chapter_on_images_are_in_the_documentation() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, &definitions).unwrap();
     }
-    assert!(fs::read_to_string(file).unwrap() == definitions, "docs/images.md is not of these pictures: run with UPDATE=1");
+    assert!(
+        fs::read_to_string(file).unwrap() == definitions,
+        "docs/images.md is not of these pictures: run with UPDATE=1"
+    );
 }
