@@ -23,6 +23,10 @@ pub mod extension_points {}
 #[doc = concat!("<div>\n", include_str!("../docs/samplers.svg"), "\n</div>\n")]
 pub mod choosing_a_sampler {}
 
+#[doc = include_str!("../docs/images.md")]
+#[doc = include_str!("tutorial/images.md")]
+pub mod images {}
+
 #[doc = include_str!("tutorial/conditions.md")]
 pub mod conditions {}
 

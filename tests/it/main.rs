@@ -26,6 +26,7 @@ mod precision;
 mod probabilities;
 mod processes;
 mod purposes;
+mod read;
 mod renamed;
 mod samplers;
 mod seeded;

@@ -7,6 +7,7 @@ mod data;
 mod devices;
 mod faults;
 mod files;
+mod images;
 mod interrupted;
 mod measures;
 mod memory;

@@ -7,7 +7,7 @@ const README: &str = include_str!("../../../README.md");
 
 /// The commands of a Markdown text: the lines of its `sh` blocks without comments, and what is in single backquotes and
 /// begins with the tool's name.
-fn commands(text: &str) -> Vec<String> {
+pub(super) fn commands(text: &str) -> Vec<String> {
     let (mut all, mut block) = (Vec::new(), None);
     for line in text.lines() {
         match (line.strip_prefix("```"), block) {
@@ -26,7 +26,7 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 /// The arguments of a command as a shell would pass them: single quotes keep words together.
-fn arguments(command: &str) -> Vec<String> {
+pub(super) fn arguments(command: &str) -> Vec<String> {
     let mut all = vec![String::new()];
     for (i, part) in command.split('\'').enumerate() {
         let mut words =
@@ -39,7 +39,7 @@ fn arguments(command: &str) -> Vec<String> {
 }
 
 /// Arguments that make a command short; those that the README gives are kept.
-fn shortened(mut arguments: Vec<String>) -> Vec<String> {
+pub(super) fn shortened(mut arguments: Vec<String>) -> Vec<String> {
     let add: &[&str] = match arguments[0].as_str() {
         "train" => &[
             "--steps",

@@ -136,8 +136,9 @@ impl Folder {
             return Err(Error::format(&folder, "is a file, but `path` must be a folder")
                 .with_remedy("give the folder that holds it, or use the source `parquet` for a Parquet file"));
         }
-        let Some(parts) = parts(&folder) else { return Ok((survey(&folder)?, folder, true)) };
-        let (train, test) = (survey(&parts[0])?, survey(&parts[1])?);
+        let tables = !self.columns.is_empty();
+        let Some(parts) = parts(&folder) else { return Ok((survey(&folder, tables)?, folder, true)) };
+        let (train, test) = (survey(&parts[0], tables)?, survey(&parts[1], tables)?);
         if train.classes != test.classes {
             return Err(other_classes(&folder, &parts, [&train.classes, &test.classes]));
         }
@@ -239,8 +240,8 @@ struct Survey {
     unreadable: Vec<(PathBuf, String)>,
 }
 
-fn survey(folder: &Path) -> Result<Survey, Error> {
-    let mut walk = Walk::new(folder)?;
+fn survey(folder: &Path, tables: bool) -> Result<Survey, Error> {
+    let mut walk = Walk::new(folder, tables)?;
     let (mut files, mut classes) = (Vec::new(), Vec::new());
     for entry in walk.entries(folder)? {
         match entry {

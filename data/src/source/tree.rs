@@ -1,4 +1,5 @@
 //! The pictures below a folder.
+use super::metadata;
 use crate::{Error, Notes, limits};
 use std::{
     ffi::OsStr,
@@ -37,6 +38,8 @@ pub(super) enum Entry {
 pub(super) struct Walk {
     /// The real paths of the folder and of the folders outside of it that links lead to.
     roots: Vec<PathBuf>,
+    /// Whether the tables beside the pictures are read, so that they do not count as left out.
+    tables: bool,
     /// What is left out.
     pub notes: Notes,
     /// Folders that cannot be listed, and why.
@@ -44,9 +47,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub fn new(folder: &Path) -> Result<Self, Error> {
+    pub fn new(folder: &Path, tables: bool) -> Result<Self, Error> {
         let root = fs::canonicalize(folder).map_err(Error::io(folder, "list"))?;
-        Ok(Self { roots: vec![root], notes: Notes::default(), unreadable: Vec::new() })
+        Ok(Self { roots: vec![root], tables, notes: Notes::default(), unreadable: Vec::new() })
     }
 
     /// The pictures and folders in a folder in the order of their names, without hidden ones.
@@ -91,7 +94,10 @@ impl Walk {
         if is_picture(&path) {
             return Some(Entry::Picture(path));
         }
-        self.notes.add_ending(&path);
+        let is_table = path.file_name().is_some_and(|name| metadata::NAMES.iter().any(|table| name == *table));
+        if !(is_table && self.tables) {
+            self.notes.add_ending(&path);
+        }
         None
     }
 
