@@ -172,7 +172,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         net = net.train(&images, if images.len() > 10_000 { 5 } else { 60 }, &rng);
         let weights = Parameters::of(&net);
         let moments = Moments::new(&weights);
-        Checkpoint { step: 0, seed: 0, weights, average: None, moments, losses: vec![], loss_scale: None }.save_weights(file, &[])?;
+        Checkpoint { step: 0, seed: 0, weights, average: None, moments, losses: vec![], loss_scale: None }
+            .save_weights(file, &[])?;
     }
     let all: Vec<usize> = (0..real.len()).collect();
     let labels: Vec<i64> = real.labels.iter().flatten().map(|&label| i64::from(label)).collect();
