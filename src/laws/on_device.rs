@@ -71,7 +71,7 @@ pub fn net_on_device<const D: usize, N: Net<D>>(
 }
 
 /// Laws of a sampler on another device: with the same seed, samples of a small net in `steps` steps are those of the processor, up to
-/// `tolerance` of their norm.
+/// `tolerance` of their norm; ten times that if its step size is adaptive, since a device may decide otherwise on a step.
 ///
 /// # Errors
 ///
@@ -90,8 +90,9 @@ pub fn sampler_on_device(
         Ok(host(model.sample(sampler, steps, [16, 2], &Conditions::none(), &Rng::new(3))?))
     };
     let (expected, found) = (samples(&Device::flex())?, samples(device)?);
+    let allowed = if sampler.properties().adaptive { 10.0 * tolerance } else { tolerance };
     let apart = gap(&found, &expected);
-    checks.note("a device draws the samples of the processor", format!("{steps} steps"), apart, tolerance);
+    checks.note("a device draws the samples of the processor", format!("{steps} steps"), apart, allowed);
     Ok(checks.done())
 }
 
