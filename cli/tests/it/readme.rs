@@ -85,8 +85,9 @@ fn the_commands_of_the_readme_run() {
             Some(arguments) => format!("tweedie {arguments}"),
             None => command,
         };
-        // The tests themselves, and builds with other features.
-        if command == "cargo test --release" || command.starts_with("cargo build ") {
+        // The tests themselves, and builds for GPUs.
+        let of_gpus = command.starts_with("cargo build ") || command.starts_with("target/release/");
+        if command == "cargo test --release" || of_gpus {
             continue;
         }
         let line =
@@ -108,6 +109,7 @@ fn the_commands_of_the_readme_run() {
         let own = data.as_ref().map(|data| Path::new(data).join("mnist").display().to_string());
         let words = shortened(arguments(line)).into_iter().map(|word| match word.as_str() {
             "DIR" => own.clone().expect("the folder of MNIST"),
+            "NAME" => "cpu".into(),
             _ => word,
         });
         let mut tool = tweedie(at);
