@@ -45,12 +45,12 @@ pub fn kinds() -> Vec<&'static str> {
         "vulkan" => cfg!(feature = "vulkan"),
         _ => cfg!(feature = "wgpu"),
     };
-    KINDS.iter().copied().filter(|kind| built(&kind)).collect()
+    KINDS.iter().copied().filter(|kind| built(kind)).collect()
 }
 
 /// Everything that [`named`] can open on this machine, the processor first.
 pub fn available() -> Vec<Found> {
-    kinds().into_iter().flat_map(|kind| of_kind(kind)).collect()
+    kinds().into_iter().flat_map(of_kind).collect()
 }
 
 /// The device with a name: `cpu`, or for example `cuda` or `cuda:1` in a build with that feature. A GPU is opened and must pass

@@ -53,7 +53,7 @@ pub use moments::moments_of;
 pub use net::{DEPENDS_ON_T, net};
 pub use on_device::{net_on_device, sampler_on_device, training_on_device};
 pub use order::{order_of, problem};
-pub use precision::precision;
+pub use precision::{precision, sampler_in_precision, training_in_precision};
 pub use robustness::{robustness, robustness_on, schedules};
 pub use sampler::{consistency, convergence, plane, row_alone, sampler};
 pub use trajectory::trajectory;

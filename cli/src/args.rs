@@ -20,7 +20,7 @@ pub enum Command {
     /// Train a model from a recipe
     Train(Train),
     /// Generate samples from a trained run
-    Sample(Sample),
+    Sample(Box<Sample>),
     /// Evaluate a trained run on held-out data
     Evaluate(Evaluate),
     /// List the modules that a recipe can name and explain their fields
@@ -214,6 +214,9 @@ pub struct Verify {
     /// One module of that kind
     #[arg(requires = "what")]
     pub name: Option<String>,
+    /// Precision to compare with single precision on the device: nets, samplers and a training
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
     /// Device to compare with the processor: nets, samplers and a training
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub device: String,

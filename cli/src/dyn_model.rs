@@ -9,6 +9,6 @@ mod trainer;
 pub(crate) use evaluation::EvaluationSet;
 pub(crate) use known::Known;
 pub(crate) use model::{DynModel, ModelParts};
-pub(crate) use net_builder::NetBuilder;
+pub(crate) use net_builder::{Against, NetBuilder};
 pub(crate) use sampling::{SampleRequest, Samples, generate, thresholded, timesteps};
 pub(crate) use trainer::{DynTrainer, TrainingParts};

@@ -130,7 +130,7 @@ pub fn training_on_device(device: &Device, tolerance: f64) -> Result<Vec<Check>>
 }
 
 /// A net on another device.
-fn moved<N: burn::module::Module>(net: &N, device: &Device) -> N {
+pub(super) fn moved<N: burn::module::Module>(net: &N, device: &Device) -> N {
     net.clone().to_device(device)
 }
 
@@ -141,6 +141,6 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 /// The distance relative to the norm of the second.
-fn gap(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn gap(a: &[f64], b: &[f64]) -> f64 {
     distance(a, b) / norm(b).max(f64::MIN_POSITIVE)
 }

@@ -1,5 +1,5 @@
 //! Checkpoints: one safetensors file, written atomically.
-use super::{Moments, Parameters, names};
+use super::{LossScale, Moments, Parameters, names};
 use crate::error::Error;
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -29,6 +29,8 @@ pub struct Checkpoint {
     pub moments: Moments,
     /// The losses that timesteps are importance-sampled by ([`LossHistory`](crate::spacing::LossHistory)); empty if they are not.
     pub losses: Vec<f64>,
+    /// The factor of the loss, in f16.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// The name of those losses in a file.
@@ -110,6 +112,9 @@ impl Checkpoint {
         if self.moments.skipped.iter().any(|skipped| *skipped > 0) {
             let skipped: Vec<String> = self.moments.skipped.iter().map(u64::to_string).collect();
             facts.insert("skipped".into(), skipped.join(","));
+        }
+        if let Some(scale) = self.loss_scale {
+            facts.insert("loss_scale".into(), scale.text());
         }
         let names = self.weights.to_host().iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("\n");
         facts.insert("parameters".into(), names);
@@ -261,6 +266,12 @@ impl Checkpoint {
             let problem = format!("{updates} updates in {step} steps, skipped by {} parameters", skipped.len());
             return Err(broken(format!("no training has its counters: {problem}")));
         }
+        let loss_scale = match facts.get("loss_scale") {
+            None => None,
+            Some(text) => {
+                Some(LossScale::read(text).ok_or_else(|| broken(format!("no training has the loss scale {text}")))?)
+            }
+        };
         let average = names.lines().next().is_some_and(|name| tensors.tensor(&format!("ema.{name}")).is_ok());
         let checkpoint = Self {
             step,
@@ -269,6 +280,7 @@ impl Checkpoint {
             average: if average { Some(group(EMA)?) } else { None },
             moments: Moments { first: group(FIRST)?, second: group(SECOND)?, updates, skipped },
             losses,
+            loss_scale,
         };
         Ok((checkpoint, facts))
     }

@@ -107,6 +107,7 @@ impl Moments {
 
     /// [`step`](Self::step) with the gradient scaled down to a norm of at most `clip`, if that is above 0; without waiting for the
     /// device. Nothing changes if the norm, which is returned, or `loss`, a tensor of one element, is not finite.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn clipped_step(
         &mut self,
         adam: &AdamW,
@@ -134,6 +135,7 @@ impl Moments {
     }
 
     /// One step, where a tensor of one element is true.
+    #[allow(clippy::too_many_arguments)]
     fn step_if(
         &mut self,
         condition: Option<&Tensor<1, Bool>>,

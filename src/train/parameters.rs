@@ -31,6 +31,7 @@ impl Label {
 }
 /// Where the values are.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Values {
     /// One flat tensor for each parameter.
     Each(Vec<Tensor<1>>),

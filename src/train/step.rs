@@ -1,8 +1,9 @@
 //! One optimizer step.
 use super::{Parameters, Train, Trainer, parameters::finite};
 use crate::{
+    Precision,
     data::Data,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     loss::Objective,
     model::{Losses, Model},
     net::{self, Condition, Net},
@@ -56,6 +57,8 @@ struct StepBatch<'a, const D: usize, R, Y> {
     /// Offset and perturbation of the noise, and the number of the noise that each row receives; `None` if it is independent and
     /// standard normal.
     corrupted: Option<(f64, f64, Vec<usize>)>,
+    /// The factor of the loss, in f16.
+    loss_scale: Option<f64>,
 }
 
 /// A share of the batch: its terms, its gradient and, if the timesteps are importance-sampled, the loss of each row.
@@ -87,7 +90,13 @@ struct Unread<const D: usize> {
 impl<const D: usize, N: Net<D>, T: Transform<D>> Iterator for Trainer<'_, D, N, T> {
     type Item = Result<Step>;
     fn next(&mut self) -> Option<Self::Item> {
-        (self.done < self.settings.steps).then(|| self.step())
+        let step = (self.done < self.settings.steps).then(|| self.step())?;
+        Some(step.map_err(|error| match (self.settings.precision, error.kind()) {
+            (Precision::F16, ErrorKind::NotFinite) => {
+                error.with_remedy("numbers above 65504 are infinite in f16: train in bf16")
+            }
+            _ => error,
+        }))
     }
 }
 
@@ -101,8 +110,13 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     /// weights ← AdamW(weights, g, lr),   average ← ema_decay · average + (1 − ema_decay) · weights
     /// ```
     fn step(&mut self) -> Result<Step> {
-        let batch = self.draw_batch();
-        let share = self.accumulate(&batch)?;
+        let (batch, share) = loop {
+            let batch = self.draw_batch();
+            let share = self.accumulate(&batch)?;
+            if let Some(share) = self.unscaled(share) {
+                break (batch, share);
+            }
+        };
         let lr = self.settings.lr_at(self.done);
         let (terms, losses, grad_norm) = match self.packed.take() {
             None => (share.terms, share.losses, self.update(share.gradient, lr)?),
@@ -142,7 +156,22 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             dropped,
             dropped_parts,
             corrupted,
+            loss_scale: self.loss_scale.map(|scale| scale.factor),
         }
+    }
+
+    /// A share without the [factor of the loss](super::LossScale); `None` if its gradient was too large, and the step is to be
+    /// computed again.
+    fn unscaled(&mut self, share: Share<D>) -> Option<Share<D>> {
+        let Some(scale) = &mut self.loss_scale else { return Some(share) };
+        let (factor, finite) = (scale.factor, share.gradient.norm().is_finite());
+        if !finite && scale.halve() {
+            return None;
+        }
+        if finite {
+            scale.grow();
+        }
+        Some(Share { gradient: share.gradient.map(|g| g / factor), ..share })
     }
 
     /// The rows of the data of a step: a new permutation of the data for each epoch, without gaps.
@@ -296,7 +325,12 @@ impl<const D: usize, R: Clone + 'static, Y: Condition> StepBatch<'_, D, R, Y> {
                 sources: losses.untracked(),
             });
         }
-        let mut gradients = (losses.total().sum() / n).backward();
+        let mean = losses.total().sum() / n;
+        let scaled = match self.loss_scale {
+            Some(factor) => mean * factor,
+            None => mean,
+        };
+        let mut gradients = scaled.backward();
         Ok(Share { terms, gradient: Parameters::gradients(model, &mut gradients), losses: read_losses, unread })
     }
 }

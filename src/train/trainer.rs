@@ -1,5 +1,5 @@
 //! The state of a training run.
-use super::{Checkpoint, Moments, Parameters, Train, probe::probe};
+use super::{Checkpoint, LossScale, Moments, Parameters, Train, probe::probe};
 use crate::{
     Precision,
     data::Data,
@@ -45,6 +45,8 @@ pub struct Trainer<'a, const D: usize, N: Net<D>, T: Transform<D> = Identity> {
     pub(super) device: Device,
     /// The weights in one buffer, of which the model's are views; `None` on the processor.
     pub(super) packed: Option<Parameters>,
+    /// The factor of the loss, in f16.
+    pub(super) loss_scale: Option<LossScale>,
     pub(super) moments: Moments,
     pub(super) average: Option<Parameters>,
     pub(super) done: u64,
@@ -136,6 +138,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         let moments = Moments::new(&parameters);
         let average = (settings.ema_decay > 0.0).then_some(parameters);
         let history = times.loss_history();
+        let loss_scale = (settings.precision == Precision::F16).then(LossScale::default);
         Ok(Self {
             model,
             data,
@@ -146,6 +149,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             precision,
             device,
             packed,
+            loss_scale,
             moments,
             average,
             done: 0,
@@ -207,6 +211,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
             average: self.average.clone(),
             moments: self.moments.clone(),
             losses: self.history.losses().to_vec(),
+            loss_scale: self.loss_scale,
         }
     }
 
@@ -245,6 +250,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
         self.model = weights.into_module(self.model);
         self.average = checkpoint.average.map(|average| average.to_device(&inner).packed());
         self.moments = checkpoint.moments.to_device(&inner);
+        self.loss_scale = self.loss_scale.map(|scale| checkpoint.loss_scale.unwrap_or(scale));
         self.done = checkpoint.step;
         Ok(self)
     }

@@ -6,6 +6,7 @@ use tweedie::{
     Precision, Rng,
     condition::{ConditionKind, ConditionSpec, Conditions},
     data::Samples,
+    error::ErrorKind,
     laws,
     loss::Simple,
     model::Model,
@@ -15,7 +16,7 @@ use tweedie::{
     noise::Gaussian,
     sample::Ddim,
     schedule::Cosine,
-    train::{Train, Trainer},
+    train::{Checkpoint, LossScale, Train, Trainer},
 };
 
 fn specs() -> Vec<ConditionSpec> {
@@ -32,7 +33,6 @@ fn random(rows: usize) -> Conditions {
 fn obeys<const D: usize, N: Net<D, Condition = Conditions>>(name: &str, net: N, z: Tensor<D>, y: &Conditions) {
     for precision in [Precision::Bf16, Precision::F16] {
         let checks = laws::precision(&net, &z, y, precision);
-        checks.iter().for_each(|check| println!("{name}: {check}"));
         let near = checks.iter().find(|check| check.law.starts_with("output in half precision is near")).unwrap();
         // It is in half precision.
         assert!(near.measured > 1e-5, "{name}: {near}");
@@ -131,6 +131,81 @@ fn a_run_in_bf16_resumes_bit_by_bit_and_with_another_precision() {
     assert!(resumed.0 == whole.0[2..] && resumed.1 == whole.1);
     let other = state(&mut train(4, Precision::F32).restore(first.checkpoint()).unwrap());
     assert!(other.0.len() == 2 && other.1 != whole.1);
+}
+
+#[test]
+fn small_gradients_survive_f16_by_a_scaled_loss() {
+    let data = images();
+    // The factor alone differs.
+    let run = |precision: Precision, weight: f64, factor: f64| {
+        let trainer = dit().train(&data, weight * Simple {}, Train { steps: 1, ..settings(precision) }).unwrap();
+        let mut checkpoint = trainer.checkpoint();
+        checkpoint.loss_scale = checkpoint.loss_scale.map(|_| LossScale { factor, good: 0 });
+        let mut trainer = trainer.restore(checkpoint).unwrap();
+        let norm = trainer.next().unwrap().unwrap().grad_norm;
+        (norm, trainer.checkpoint())
+    };
+    let (single, _) = run(Precision::F32, 1e-6, 1.0);
+    let off = |(norm, _): (f64, _)| (norm / single - 1.0_f64).abs();
+    assert!(off(run(Precision::F16, 1e-6, 65536.0)) < 0.01);
+    assert!(off(run(Precision::F16, 1e-6, 1.0)) > 0.1, "without a factor they vanish");
+
+    // Of a factor that is too large, the step is computed again with smaller ones.
+    let (norm, checkpoint) = run(Precision::F16, 1000.0, 16_777_216.0);
+    let scale = checkpoint.loss_scale.unwrap();
+    assert!(scale.factor < 16_777_216.0 && scale.factor > 1.0 && scale.good == 1, "{scale:?}");
+    assert_eq!((checkpoint.step, checkpoint.moments.updates), (1, 1));
+    let (expected, single) = run(Precision::F32, 1000.0, 1.0);
+    assert!((norm / expected - 1.0).abs() < 0.01 && single.loss_scale.is_none());
+    let (same, _) = run(Precision::F16, 1000.0, scale.factor);
+    assert_eq!(same.to_bits(), norm.to_bits());
+}
+
+#[test]
+fn a_run_in_f16_resumes_bit_by_bit() {
+    let data = images();
+    let train = |steps| dit().train(&data, Simple {}, Train { steps, ..settings(Precision::F16) }).unwrap();
+    let edge = |checkpoint: Checkpoint| Checkpoint {
+        loss_scale: Some(LossScale { good: 1997, factor: 4096.0 }),
+        ..checkpoint
+    };
+    let mut whole = train(4);
+    whole = whole.restore(edge(train(4).checkpoint())).unwrap();
+    let expected = state(&mut whole);
+    assert_eq!(whole.checkpoint().loss_scale, Some(LossScale { factor: 8192.0, good: 1 }));
+    let mut first = train(2).restore(edge(train(2).checkpoint())).unwrap();
+    first.by_ref().for_each(|step| drop(step.unwrap()));
+    let path = std::env::temp_dir().join(format!("tweedie-f16-{}.safetensors", std::process::id()));
+    first.checkpoint().save(&path, &[]).unwrap();
+    let (checkpoint, _) = Checkpoint::load(&path, &device()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(checkpoint.loss_scale, Some(LossScale { factor: 4096.0, good: 1999 }));
+    let resumed = state(&mut train(4).restore(checkpoint).unwrap());
+    assert!(resumed.0 == expected.0[2..] && resumed.1 == expected.1);
+}
+
+#[test]
+fn numbers_that_f16_does_not_have_stop_the_run_at_their_step() {
+    // The first layer of such data has outputs above 65504.
+    let data = Samples::<2>::new(vec![1e6; 8], [4, 2]);
+    let run = |precision: Precision| {
+        let net = MlpConfig::new(2).init(&Rng::new(1), &device()).unwrap();
+        let model = Model::new(Gaussian::new(Cosine::new(100)), net).unwrap();
+        let mut trainer = model.train(&data, Simple {}, settings(precision)).unwrap();
+        trainer.next().unwrap()
+    };
+    assert!(run(Precision::Bf16).is_ok());
+    let error = run(Precision::F16).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFinite);
+    assert!(error.to_string().contains("train in bf16"), "{error}");
+}
+
+#[test]
+fn training_obeys_the_laws_of_half_precision() {
+    for precision in [Precision::Bf16, Precision::F16] {
+        let checks = laws::training_in_precision(precision, &device()).unwrap();
+        all_hold(precision.name(), checks);
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use crate::{
     commands::list::{pretty, unfit, unfit_sentence},
     data::categories::Categories,
     data::{ConditionFacts, ConditionReader, DataKind, Facts},
-    device, messages,
+    device,
+    dyn_model::Against,
+    messages,
     output::{
         console::{note, say},
         progress::Progress,
@@ -25,7 +27,7 @@ use of_recipe::of_recipe;
 use output::{Module, brief, entries, table, verdict};
 use std::{path::Path, sync::Arc};
 use tweedie::{
-    Error, Result, Rng,
+    Error, Precision, Result, Rng,
     condition::{ConditionKind, ConditionSpec},
     laws::{self, Check},
     loss::Loss,
@@ -39,27 +41,30 @@ use tweedie_data::Vocabulary;
 const KINDS: [&str; 7] = ["schedule", "noise", "net", "loss", "weight", "spacing", "sampler"];
 
 pub(crate) fn run(args: &args::Verify, modules: &Modules) -> Result<()> {
-    let device = match &*args.device {
-        "cpu" => None,
-        name => Some((device::named(name)?, tolerance(name))),
+    let device = device::named(&args.device)?;
+    let against = match args.precision.as_deref().map(precision).transpose()? {
+        Some(precision) => {
+            precision.check(&device)?;
+            Some(Against::Single(precision, &device))
+        }
+        None => (args.device != "cpu").then(|| Against::Processor(&device, tolerance(&args.device))),
     };
-    let device = device.as_ref().map(|(device, tolerance)| (device, *tolerance));
-    if let Some(what) = args.what.as_ref().filter(|_| device.is_some())
-        && !ON_DEVICE.contains(&&**what)
+    if let Some(what) = args.what.as_ref().filter(|_| against.is_some())
+        && !COMPARED.contains(&&**what)
     {
-        let problem = format!("`{what}` is not verified on another device");
+        let problem = format!("`{what}` is not verified on another device or in another precision");
         return Err(
-            Error::invalid(problem).with_remedy(format!("choose {}, or none for all", messages::list(&ON_DEVICE)))
+            Error::invalid(problem).with_remedy(format!("choose {}, or none for all", messages::list(&COMPARED)))
         );
     }
     let kind = |what: &String| KINDS.iter().find(|known| *known == what || format!("{known}s") == *what);
     let verified = match &args.what {
-        None if device.is_some() => by_name(&ON_DEVICE, args, modules, device)?,
+        None if against.is_some() => by_name(&COMPARED, args, modules, against)?,
         None => by_name(&KINDS, args, modules, None)?,
-        Some(_) if device.is_some() => {
+        Some(_) if against.is_some() => {
             let wanted: Vec<&'static str> =
-                ON_DEVICE.into_iter().filter(|known| Some(*known) == args.what.as_deref()).collect();
-            by_name(&wanted, args, modules, device)?
+                COMPARED.into_iter().filter(|known| Some(*known) == args.what.as_deref()).collect();
+            by_name(&wanted, args, modules, against)?
         }
         Some(what) => match kind(what) {
             Some(kind) => by_name(&[kind], args, modules, None)?,
@@ -113,7 +118,7 @@ fn by_name(
     kinds: &[&'static str],
     args: &args::Verify,
     modules: &Modules,
-    device: Option<(&Device, f64)>,
+    against: Option<Against<'_>>,
 ) -> Result<Vec<Module>> {
     let (mut verified, mut wanted) = (vec![], vec![]);
     for kind in kinds {
@@ -139,22 +144,35 @@ fn by_name(
     let count = wanted.len() as f64;
     for (i, (kind, name)) in wanted.into_iter().enumerate() {
         bar.doing(format!("{kind} {name}"));
-        let checks = match device {
+        let checks = match against {
             None => checks(kind, &name, modules)?,
-            Some(device) => checks_on(kind, &name, modules, device)?,
+            Some(against) => checks_against(kind, &name, modules, against)?,
         };
         verified.push((kind, name, checks));
         bar.at((i + 1) as f64 / count);
     }
     bar.clear();
-    if let Some((device, tolerance)) = device.filter(|_| args.what.is_none()) {
-        verified.push(("training", "adamw".into(), laws::training_on_device(device, tolerance)?));
+    if let Some(against) = against.filter(|_| args.what.is_none()) {
+        let checks = match against {
+            Against::Processor(device, tolerance) => laws::training_on_device(device, tolerance)?,
+            Against::Single(precision, device) => laws::training_in_precision(precision, device)?,
+        };
+        verified.push(("training", "adamw".into(), checks));
     }
     Ok(verified)
 }
 
-/// The kinds that have laws on another device.
-const ON_DEVICE: [&str; 2] = ["net", "sampler"];
+/// The precision with a name.
+fn precision(name: &str) -> Result<Precision> {
+    Precision::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
+        let names = Precision::ALL.map(Precision::name);
+        let choices = messages::list(&names);
+        Error::invalid(format!("there is no precision `{name}`{} There are {choices}.", messages::meant(name, &names)))
+    })
+}
+
+/// The kinds that have laws against another device or precision.
+const COMPARED: [&str; 2] = ["net", "sampler"];
 
 /// The deviation from the processor that is allowed on a device: where CUDA and ROCm multiply matrices of single precision on tensor
 /// cores, they keep 10 bits after the point.
@@ -162,30 +180,34 @@ fn tolerance(device: &str) -> f64 {
     if device.starts_with("cuda") || device.starts_with("rocm") { 1e-2 } else { 1e-3 }
 }
 
-/// The laws of one module on another device.
-fn checks_on(kind: &str, name: &str, modules: &Modules, device: (&Device, f64)) -> Result<Vec<Check>> {
+/// The laws of one module against another device or precision.
+fn checks_against(kind: &str, name: &str, modules: &Modules, against: Against<'_>) -> Result<Vec<Check>> {
+    const STEPS: usize = 6;
     if kind == "net" {
-        return net_of_any_kind(name, modules, Some(device));
+        return net_of_any_kind(name, modules, Some(against));
     }
     let sampler = default_of(kind, name, &Rank::<2>::ranked(modules).samplers)?;
-    match sampler.check(&Gaussian::new(VariancePreserving::default())).is_ok() && !sampler.properties().consistency {
-        true => laws::sampler_on_device(&*sampler, device.0, 6, device.1),
-        false => Ok(vec![]),
+    if sampler.check(&Gaussian::new(VariancePreserving::default())).is_err() || sampler.properties().consistency {
+        return Ok(vec![]);
+    }
+    match against {
+        Against::Processor(device, tolerance) => laws::sampler_on_device(&*sampler, device, STEPS, tolerance),
+        Against::Single(precision, device) => laws::sampler_in_precision(&*sampler, precision, device, STEPS),
     }
 }
 
 /// The laws of a net, for data of each kind that it takes; of sequences not if it is for images, whose levels are categories then.
-fn net_of_any_kind(name: &str, modules: &Modules, device: Option<(&Device, f64)>) -> Result<Vec<Check>> {
+fn net_of_any_kind(name: &str, modules: &Modules, against: Option<Against<'_>>) -> Result<Vec<Check>> {
     let kinds = modules.data_kinds(Kind::Net, name);
     let mut all = vec![];
     for data in &kinds {
         let checks = match *data {
-            DataKind::Points => net::<2>(name, modules, *data, &[2], device)?,
+            DataKind::Points => net::<2>(name, modules, *data, &[2], against)?,
             DataKind::Sequences if kinds.contains(&DataKind::Images) => continue,
-            DataKind::Sequences => net::<3>(name, modules, *data, &[6, 4], device)?,
-            DataKind::Signals => net::<3>(name, modules, *data, &[1, 12], device)?,
-            DataKind::Images => net::<4>(name, modules, *data, &[1, 8, 8], device)?,
-            DataKind::Volumes => net::<5>(name, modules, *data, &[1, 4, 5, 6], device)?,
+            DataKind::Sequences => net::<3>(name, modules, *data, &[6, 4], against)?,
+            DataKind::Signals => net::<3>(name, modules, *data, &[1, 12], against)?,
+            DataKind::Images => net::<4>(name, modules, *data, &[1, 8, 8], against)?,
+            DataKind::Volumes => net::<5>(name, modules, *data, &[1, 4, 5, 6], against)?,
         };
         all.push((if kinds.len() == 1 { String::new() } else { data.to_string() }, checks));
     }
@@ -386,7 +408,7 @@ fn net<const D: usize>(
     modules: &Modules,
     data: DataKind,
     shape: &[usize],
-    device: Option<(&Device, f64)>,
+    against: Option<Against<'_>>,
 ) -> Result<Vec<Check>>
 where
     Modules: Rank<D>,
@@ -421,7 +443,7 @@ where
     let signal = data == DataKind::Signals;
     let conditions = conditions.collect();
     let facts = Facts { shape: shape.to_vec(), signal, classes, conditions, ..Facts::default() };
-    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()), device)
+    builder.laws(&facts, &Gaussian::new(VariancePreserving::default()), against)
 }
 
 /// The laws of a loss that bounds the likelihood of categorical data, in continuous time if possible.

@@ -4,9 +4,12 @@ use super::{
     trainer::{self, DynTrainer, TrainingParts},
 };
 use crate::{data::Facts, registry::settings::NetConfig};
-use burn::tensor::{DType, Device};
+use burn::{
+    module::Module,
+    tensor::{DType, Device},
+};
 use tweedie::{
-    Result, Rng,
+    Precision, Result, Rng,
     condition::{ConditionSpec, Conditions},
     laws,
     laws::Check,
@@ -14,6 +17,15 @@ use tweedie::{
     noise::Noise,
     train::Parameters,
 };
+
+/// What the laws of a module compare.
+#[derive(Clone, Copy)]
+pub(crate) enum Against<'a> {
+    /// A device with the processor, with this tolerance.
+    Processor(&'a Device, f64),
+    /// A precision with single precision, on a device.
+    Single(Precision, &'a Device),
+}
 
 /// The settings of a network of any type: builds trainers and models around it.
 pub(crate) trait NetBuilder<const D: usize> {
@@ -32,8 +44,8 @@ pub(crate) trait NetBuilder<const D: usize> {
     fn footprint(&self, facts: &Facts, noise: &dyn Noise<D>) -> Option<Footprint>;
     /// Remarks on settings that may not be meant.
     fn remarks(&self, facts: &Facts, noise: &dyn Noise<D>) -> Vec<String>;
-    /// Runs the laws of networks on one with initial weights: those on the processor, or those of another device with its tolerance.
-    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, device: Option<(&Device, f64)>) -> Result<Vec<Check>>;
+    /// Runs the laws of networks on one with initial weights: those on the processor, or those against another device or precision.
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, against: Option<Against<'_>>) -> Result<Vec<Check>>;
 }
 
 impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
@@ -61,7 +73,7 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
         let specs = facts.specs();
         NetConfig::remarks(self, &model::task(facts, &specs, noise))
     }
-    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, other: Option<(&Device, f64)>) -> Result<Vec<Check>> {
+    fn laws(&self, facts: &Facts, noise: &dyn Noise<D>, against: Option<Against<'_>>) -> Result<Vec<Check>> {
         const ROWS: usize = 3;
         let device = Device::flex();
         let rng = Rng::new(0);
@@ -92,8 +104,15 @@ impl<const D: usize, C: NetConfig<D>> NetBuilder<D> for C {
             y.with(&spec.name, values)
         };
         let y = specs.iter().fold(class, given);
-        if let Some((other, tolerance)) = other {
-            return Ok(laws::net_on_device(&net, &z, &y, other, tolerance));
+        match against {
+            Some(Against::Processor(other, tolerance)) => {
+                return Ok(laws::net_on_device(&net, &z, &y, other, tolerance));
+            }
+            Some(Against::Single(precision, device)) => {
+                let (net, z) = (net.to_device(device), z.to_device(device));
+                return Ok(laws::precision(&net, &z, &y, precision));
+            }
+            None => {}
         }
         let mut checks = laws::net(&net, &z, &y, expected);
         if noise.categories().is_some_and(|known| known.mask.is_some()) {
