@@ -85,9 +85,8 @@ fn the_commands_of_the_readme_run() {
             Some(arguments) => format!("tweedie {arguments}"),
             None => command,
         };
-        // The tests themselves, and builds for GPUs.
-        let of_gpus = command.starts_with("cargo build ") || command.starts_with("target/release/");
-        if command == "cargo test --release" || of_gpus {
+        // The tests themselves.
+        if command == "cargo test --release" {
             continue;
         }
         let line =
@@ -109,7 +108,6 @@ fn the_commands_of_the_readme_run() {
         let own = data.as_ref().map(|data| Path::new(data).join("mnist").display().to_string());
         let words = shortened(arguments(line)).into_iter().map(|word| match word.as_str() {
             "DIR" => own.clone().expect("the folder of MNIST"),
-            "NAME" => "cpu".into(),
             _ => word,
         });
         let mut tool = tweedie(at);
