@@ -142,7 +142,7 @@ fn arrays_that_are_not_such_data_are_refused_in_one_sentence() {
         found.starts_with("`range` is [0, 6.5], and sample 3 (from 0) holds the value 7; set a wider one"),
         "{found}"
     );
-    for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-2e30, "-2.0000000300949324e30")] {
+    for (value, name) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-2e30, "-2e30")] {
         numbers[5] = value;
         npy::save(&path, &[4, 2], &numbers).unwrap();
         wrong(&format!("holds the value {name}"));
