@@ -31,16 +31,23 @@ impl<const N: usize> Convolution<N> {
         ConvOptions::new(self.stride, self.padding, [1; N], 1)
     }
     /// Whether the product is worth tensor cores, which take blocks of 8 channels.
-    fn strategies(&self) -> Vec<ConvStrategy> {
+    fn strategies(&self) -> Vec<(ConvStrategy, DType)> {
         let [x, w, _] = &self.shapes;
+        // A direct convolution adds up in the type of its operands.
+        let direct = (ConvStrategy::Direct, DType::F32);
         match x[1].is_multiple_of(8) && w[0].is_multiple_of(8) {
-            true => vec![ConvStrategy::ImplicitGemm, ConvStrategy::Direct],
-            false => vec![ConvStrategy::Direct],
+            true => vec![(ConvStrategy::ImplicitGemm, self.dtype), direct],
+            false => vec![direct],
         }
     }
     /// Runs the first strategy that fits, and gives the result in single precision and row-major.
-    fn first<E: std::fmt::Debug>(&self, run: impl Fn(ConvStrategy) -> Result<CubeTensor, E>) -> CubeTensor {
-        let found = self.strategies().into_iter().find_map(|strategy| run(strategy).ok());
+    fn first<E>(
+        &self,
+        inputs: [CubeTensor; 2],
+        run: impl Fn([CubeTensor; 2], ConvStrategy) -> Result<CubeTensor, E>,
+    ) -> CubeTensor {
+        let operands = |dtype| inputs.clone().map(|x| cast(x, dtype));
+        let found = self.strategies().into_iter().find_map(|(strategy, dtype)| run(operands(dtype), strategy).ok());
         let mut y = into_contiguous(cast(found.expect("a direct convolution always fits"), DType::F32));
         // An axis of size 1 that keeps another stride misleads what burn fuses with the result: it reads vectors along it.
         let shape: Vec<usize> = y.shape().iter().copied().collect();
@@ -61,8 +68,7 @@ impl<const N: usize> Kernel<2, 1> for Forward<N> {
         [(self.0.shapes[2].clone(), DType::F32)]
     }
     fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
-        let [x, w] = inputs.map(|x| cast(x, self.0.dtype));
-        [self.0.first(|strategy| conv_forward(x.clone(), w.clone(), None, self.0.options(), strategy))]
+        [self.0.first(inputs, |[x, w], strategy| conv_forward(x, w, None, self.0.options(), strategy))]
     }
 }
 
@@ -74,9 +80,8 @@ impl<const N: usize> Kernel<2, 1> for DataGradient<N> {
         [(self.0.shapes[0].clone(), DType::F32)]
     }
     fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
-        let [w, dy] = inputs.map(|x| cast(x, self.0.dtype));
         let shape = || self.0.shapes[0].clone().into();
-        [self.0.first(|strategy| conv_data_backward(dy.clone(), w.clone(), shape(), self.0.options(), strategy))]
+        [self.0.first(inputs, |[w, dy], strategy| conv_data_backward(dy, w, shape(), self.0.options(), strategy))]
     }
 }
 
@@ -88,9 +93,8 @@ impl<const N: usize> Kernel<2, 1> for WeightGradient<N> {
         [(self.0.shapes[1].clone(), DType::F32)]
     }
     fn run(&self, inputs: [CubeTensor; 2]) -> [CubeTensor; 1] {
-        let [x, dy] = inputs.map(|x| cast(x, self.0.dtype));
         let shape = || self.0.shapes[1].clone().into();
-        [self.0.first(|strategy| conv_weight_backward(x.clone(), dy.clone(), shape(), self.0.options(), strategy))]
+        [self.0.first(inputs, |[x, dy], strategy| conv_weight_backward(x, dy, shape(), self.0.options(), strategy))]
     }
 }
 
