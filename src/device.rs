@@ -50,7 +50,18 @@ pub fn kinds() -> Vec<&'static str> {
 
 /// Everything that [`named`] can open on this machine, the processor first.
 pub fn available() -> Vec<Found> {
-    kinds().into_iter().flat_map(of_kind).collect()
+    let found = |(kind, i, device): (&str, usize, Device)| {
+        let (description, memory) = match kind {
+            "cpu" => ("this machine's processor".into(), None),
+            _ => quietly(|| describe(&device)).ok()?,
+        };
+        let types = [("f32", DType::F32), ("f16", DType::F16), ("bf16", DType::BF16)];
+        let types =
+            types.into_iter().filter(|(_, dtype)| device.supports_dtype(*dtype)).map(|(name, _)| name).collect();
+        Some(Found { name: name_of(kind, i), description, device, memory, types })
+    };
+    let of_kind = |kind| of_kind(kind).into_iter().enumerate().map(move |(i, device)| (kind, i, device));
+    kinds().into_iter().flat_map(of_kind).filter_map(found).collect()
 }
 
 /// The device with a name: `cpu`, or for example `cuda` or `cuda:1` in a build with that feature. A GPU is opened and must pass
@@ -85,9 +96,11 @@ pub fn named(name: &str) -> Result<Device> {
             list(&kinds())
         )));
     }
-    let found = of_kind(kind);
-    let Some(device) = found.get(index).map(|found| found.device.clone()) else {
-        let names: Vec<&str> = found.iter().map(|found| &*found.name).collect();
+    // Devices beside the one that was asked for are not opened.
+    let devices = of_kind(kind);
+    let Some(device) = devices.get(index).cloned() else {
+        let names: Vec<String> = (0..devices.len()).map(|i| name_of(kind, i)).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         return Err(match &names[..] {
             [] => Error::invalid(format!("there is no `{kind}` device on this machine: {}", missing(kind))),
             names => Error::invalid(format!("there is no device `{name}` on this machine")).with_remedy(format!(
@@ -126,31 +139,18 @@ fn missing(kind: &str) -> &'static str {
     }
 }
 
-/// The devices of a kind that this build contains.
-fn of_kind(kind: &str) -> Vec<Found> {
-    let cpu = || Found {
-        name: "cpu".into(),
-        description: "this machine's processor".into(),
-        device: Device::flex(),
-        memory: None,
-        types: vec!["f32"],
-    };
+/// What [`named`] calls device i of a kind.
+fn name_of(kind: &str, i: usize) -> String {
+    if kind == "cpu" { kind.into() } else { format!("{kind}:{i}") }
+}
+
+/// The devices of a kind that this build contains, by their indices.
+fn of_kind(kind: &str) -> Vec<Device> {
     if kind == "cpu" {
-        return vec![cpu()];
+        return vec![Device::flex()];
     }
     tweedie_kernels::ops::prepare_gpus();
-    let listed = quietly(|| gpus(kind)).unwrap_or_default();
-    listed
-        .into_iter()
-        .enumerate()
-        .filter_map(|(i, device)| {
-            let (description, memory) = quietly(|| describe(&device)).ok()?;
-            let types = [("f32", DType::F32), ("f16", DType::F16), ("bf16", DType::BF16)];
-            let types = types.into_iter().filter(|(_, dtype)| device.supports_dtype(*dtype));
-            let types = types.map(|(name, _)| name).collect();
-            Some(Found { name: format!("{kind}:{i}"), description, device, memory, types })
-        })
-        .collect()
+    quietly(|| gpus(kind)).unwrap_or_default()
 }
 
 /// The GPUs of a back end.
