@@ -1,7 +1,11 @@
 //! Matrix products in half precision, by the kernels and by burn's own operations.
 #![cfg(feature = "burn")]
+#[path = "support/rank.rs"]
+mod rank;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use rank::{flat, four};
 use std::panic::catch_unwind;
 use tweedie_kernels::ops::{self, autocast, autocast_dtype};
 
@@ -32,51 +36,38 @@ fn error(a: &[f64], b: &[f64]) -> f64 {
 
 type Product = (&'static str, Vec<Vec<usize>>, fn(Vec<Tensor<4>>) -> Tensor<4>);
 
-fn to<const D: usize>(x: &Tensor<4>) -> Tensor<D> {
-    let dims = x.dims();
-    let mut shape = [1; D];
-    shape.copy_from_slice(&dims[4 - D..]);
-    x.clone().reshape(shape)
-}
-
-fn four<const D: usize>(x: Tensor<D>) -> Tensor<4> {
-    let mut shape = [1; 4];
-    shape[4 - D..].copy_from_slice(&x.dims());
-    x.reshape(shape)
-}
-
 /// All operations with matrix products.
 fn products() -> Vec<Product> {
     vec![
         ("linear", vec![vec![3, 5, 33], vec![33, 17], vec![17]], |x| {
-            four(ops::linear(to::<3>(&x[0]), to(&x[1]), Some(to(&x[2]))))
+            four(ops::linear(flat::<3>(&x[0]), flat(&x[1]), Some(flat(&x[2]))))
         }),
         ("linear without bias", vec![vec![7, 33], vec![33, 17]], |x| {
-            four(ops::linear(to::<2>(&x[0]), to(&x[1]), None))
+            four(ops::linear(flat::<2>(&x[0]), flat(&x[1]), None))
         }),
         ("matmul", vec![vec![2, 3, 5, 9], vec![2, 3, 9, 4]], |x| ops::matmul(x[0].clone(), x[1].clone())),
         ("conv2d", vec![vec![2, 8, 7, 6], vec![9, 8, 3, 3], vec![9]], |x| {
-            ops::conv2d(x[0].clone(), x[1].clone(), Some(to(&x[2])), [1; 2], [1; 2])
+            ops::conv2d(x[0].clone(), x[1].clone(), Some(flat(&x[2])), [1; 2], [1; 2])
         }),
         ("conv2d without bias", vec![vec![2, 8, 7, 6], vec![9, 8, 3, 3]], |x| {
             ops::conv2d(x[0].clone(), x[1].clone(), None, [2; 2], [1; 2])
         }),
         ("conv2d_modulated", vec![vec![2, 8, 7, 6], vec![9, 8, 1, 1], vec![2, 9]], |x| {
-            ops::conv2d_modulated(x[0].clone(), x[1].clone(), to(&x[2]), [1; 2], [0; 2])
+            ops::conv2d_modulated(x[0].clone(), x[1].clone(), flat(&x[2]), [1; 2], [0; 2])
         }),
         ("conv3d", vec![vec![8, 3, 4, 5], vec![9, 8, 9, 3], vec![9]], |x| {
             let w = x[1].clone().reshape([9, 8, 3, 3, 3]);
-            ops::conv3d(x[0].clone().unsqueeze(), w, Some(to(&x[2])), 1).squeeze_dim(0)
+            ops::conv3d(x[0].clone().unsqueeze(), w, Some(flat(&x[2])), 1).squeeze_dim(0)
         }),
         ("attention", vec![vec![2, 3, 5, 8], vec![2, 3, 7, 8], vec![2, 3, 7, 4]], |x| {
             ops::attention(x[0].clone(), x[1].clone(), x[2].clone())
         }),
-        ("attention_fused", vec![vec![2, 9, 24]], |x| four(ops::attention_fused(to::<3>(&x[0]), 2))),
+        ("attention_fused", vec![vec![2, 9, 24]], |x| four(ops::attention_fused(flat::<3>(&x[0]), 2))),
         ("attention_pixels", vec![vec![2, 36, 3, 5]], |x| ops::attention_pixels(x[0].clone(), 3)),
         ("cross_attention", vec![vec![2, 5, 8], vec![2, 4, 16]], |x| {
             let padding = [[false, false, true, true], [false, true, false, false]];
             let padding = Tensor::<2, Bool>::from_data(padding, &x[0].device());
-            four(ops::cross_attention(to::<3>(&x[0]), to(&x[1]), padding, 2))
+            four(ops::cross_attention(flat::<3>(&x[0]), flat(&x[1]), padding, 2))
         }),
     ]
 }

@@ -1,6 +1,10 @@
 //! Values and gradients of the operations on burn's tensors, compared with burn's own operations in double precision.
 #![cfg(feature = "burn")]
+#[path = "support/rank.rs"]
+mod rank;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use rank::{flat, four};
 use tweedie_kernels::ops;
 
 fn random_values(len: usize, seed: u64) -> Vec<f64> {
@@ -57,19 +61,6 @@ fn check(name: &str, shapes: &[&[usize]], f: impl Fn(Vec<Tensor<4>>) -> Tensor<4
     let device = Device::flex();
     let inputs = shapes.iter().enumerate().map(|(i, s)| tensor(s, i as u64 + 1, DType::F32, &device)).collect();
     assert_eq!(values(f(inputs)), fast[0], "{name} without autodiff");
-}
-
-fn flat<const D: usize>(x: &Tensor<4>) -> Tensor<D> {
-    let dims = x.dims();
-    let mut shape = [1; D];
-    shape.copy_from_slice(&dims[4 - D..]);
-    x.clone().reshape(shape)
-}
-
-fn four<const D: usize>(x: Tensor<D>) -> Tensor<4> {
-    let mut shape = [1; 4];
-    shape[4 - D..].copy_from_slice(&x.dims());
-    x.reshape(shape)
 }
 
 #[test]

@@ -7,9 +7,7 @@ use tweedie::{
     data::Samples,
     loss::{MaskedNelbo, Simple},
     model::Model,
-    net::{
-        DitConfig, Edm2Config, MlpConfig, Net, PixelsConfig, Positions, Resampling, Task, TransformerConfig, UNetConfig,
-    },
+    net::{DitConfig, Edm2Config, MlpConfig, Net, Positions, Resampling, Task, TransformerConfig, UNetConfig},
     noise::{Discrete, Gaussian},
     schedule::{Cosine, FlowMatching},
     train::{Parameters, Train},
@@ -23,8 +21,7 @@ fn specs() -> Vec<ConditionSpec> {
     ]
 }
 fn random(rows: usize) -> Conditions {
-    let random = |spec: &ConditionSpec| spec.random(rows, &Rng::new(5).stream(&spec.name));
-    specs().iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, random(spec)))
+    random_conditions(&specs(), rows)
 }
 
 /// The bits of output and gradients in training, the gradient of x_t first: none if it holds indices of categories.
@@ -76,17 +73,8 @@ fn outputs_and_gradients_have_the_same_bits() {
     let text = TransformerConfig::new(10, 12).with_width(16).with_depth(3).with_heads(2).with_causal(true);
     let text = text.with_pad(7).with_tied(true).with_dropout(0.1).with_conditions(specs());
     same(text.init(rng, device).unwrap(), tokens(3, 12), &random(3));
-    let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]).with_blocks(1), ..PixelsConfig::default() };
-    let task = Task {
-        shape: &[25, 1],
-        num_classes: 3,
-        conditions: &[],
-        outputs: 1,
-        categories: Some(4),
-        image: Some([1, 5, 5]),
-    };
-    let z = tokens(3, 25).remainder_scalar(4);
-    same(pixels.fit(&task).unwrap().init(rng, device).unwrap(), z, &labels(3));
+    let (pixels, z) = pixels(rng);
+    same(pixels, z, &labels(3));
 }
 
 #[test]

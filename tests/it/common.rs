@@ -6,10 +6,11 @@ use burn::{
 };
 use tweedie::{
     Rng,
+    condition::ConditionSpec,
     denoise::Denoiser,
     exact::{ComponentCovariance, Mixture},
     laws::Check,
-    net::{Classes, Conditions, Net},
+    net::{Classes, Conditions, Net, PixelsConfig, Task, UNetConfig},
     noise::Gaussian,
     sample::{Sampler, TimeStep},
 };
@@ -71,6 +72,25 @@ pub fn times(n: usize) -> Tensor<1> {
 /// Classes 0 to 2; one row in four is unconditional.
 pub fn labels(n: usize) -> Conditions {
     Classes((0..n as u32).map(|i| (i % 4 != 3).then_some(i % 3)).collect()).into()
+}
+
+/// Random values of conditions.
+pub fn random_conditions(specs: &[ConditionSpec], rows: usize) -> Conditions {
+    let random = |spec: &ConditionSpec| spec.random(rows, &Rng::new(5).stream(&spec.name));
+    specs.iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, random(spec)))
+}
+/// A net for images of 5 × 5 pixels of four categories with three classes, and three noisy ones.
+pub fn pixels(rng: &Rng) -> (impl Net<3, Condition = Conditions> + use<>, Tensor<3>) {
+    let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]).with_blocks(1), ..PixelsConfig::default() };
+    let task = Task {
+        shape: &[25, 1],
+        num_classes: 3,
+        conditions: &[],
+        outputs: 1,
+        categories: Some(4),
+        image: Some([1, 5, 5]),
+    };
+    (pixels.fit(&task).unwrap().init(rng, &device()).unwrap(), tokens(3, 25).remainder_scalar(4))
 }
 
 /// The mixture of three components in the plane that the reference numbers are for.

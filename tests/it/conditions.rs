@@ -46,10 +46,6 @@ fn map() -> ConditionSpec {
 fn all() -> Vec<ConditionSpec> {
     vec![class(), hair(), pose(), caption(), small(), map()]
 }
-fn random(specs: &[ConditionSpec], rows: usize) -> Conditions {
-    let rng = Rng::new(5);
-    specs.iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, spec.random(rows, &rng.stream(&spec.name))))
-}
 
 fn unet() -> UNetConfig {
     UNetConfig::new(1, [8, 16]).with_blocks(1).with_time_features(8).with_cross_attention([1])
@@ -71,9 +67,9 @@ fn nets_obey_the_laws_with_conditions_of_every_kind() {
     };
     let specs = all();
     let net = unet().with_conditions(specs.clone()).init(&Rng::new(0), &device).unwrap();
-    holds(laws::net(&net, &images, &random(&specs, 3), [3, 1, 8, 8]));
+    holds(laws::net(&net, &images, &random_conditions(&specs, 3), [3, 1, 8, 8]));
     let net = dit().with_conditions(specs.clone()).init(&Rng::new(0), &device).unwrap();
-    holds(laws::net(&net, &images, &random(&specs, 3), [3, 1, 8, 8]));
+    holds(laws::net(&net, &images, &random_conditions(&specs, 3), [3, 1, 8, 8]));
     let specs = [hair(), pose(), caption()];
     for time in [true, false] {
         let net = words().with_time(time).with_conditions(specs.clone()).init(&Rng::new(0), &device).unwrap();
@@ -81,14 +77,14 @@ fn nets_obey_the_laws_with_conditions_of_every_kind() {
             [[[0.], [3.], [6.], [2.]], [[1.], [1.], [5.], [4.]], [[2.], [0.], [6.], [6.]]],
             &device,
         );
-        let mut checks = laws::net(&net, &tokens, &random(&specs, 3), [3, 4, 7]);
+        let mut checks = laws::net(&net, &tokens, &random_conditions(&specs, 3), [3, 4, 7]);
         checks.retain(|check| time || check.law != laws::DEPENDS_ON_T);
         holds(checks);
     }
     let specs = [class(), hair(), pose()];
     let net =
         MlpConfig::new(2).with_hidden([16, 16]).with_conditions(specs.clone()).init(&Rng::new(0), &device).unwrap();
-    holds(laws::net(&net, &normal("z", [3, 2]), &random(&specs, 3), [3, 2]));
+    holds(laws::net(&net, &normal("z", [3, 2]), &random_conditions(&specs, 3), [3, 2]));
 }
 
 /// A net that ignores one of its conditions.
@@ -112,7 +108,7 @@ fn a_condition_that_is_ignored_is_named() {
     for name in specs.iter().map(|spec| spec.name.clone()) {
         let net = dit().with_conditions(specs.clone()).init(&Rng::new(0), &Device::flex()).unwrap();
         let deaf = Deaf { net, to: name.clone() };
-        let checks = laws::net(&deaf, &normal("z", [3, 1, 8, 8]), &random(&specs, 3), [3, 1, 8, 8]);
+        let checks = laws::net(&deaf, &normal("z", [3, 1, 8, 8]), &random_conditions(&specs, 3), [3, 1, 8, 8]);
         let named = |law: &str| {
             checks.iter().any(|check| check.law == law && !check.holds() && check.to_string().contains(&name))
         };
@@ -156,7 +152,7 @@ fn images_of_another_size_are_brought_to_that_of_x_by_nearest_neighbors() {
 #[test]
 fn what_does_not_fit_is_refused_with_its_name() {
     let specs = [hair(), pose(), caption(), small(), map()];
-    let good = random(&specs, 2);
+    let good = random_conditions(&specs, 2);
     assert!(good.check(2, &specs).is_ok() && Conditions::none().check(9, &specs).is_ok());
     assert!(good.without(&[true, true]).check(2, &specs).is_ok());
     let image = |values: usize, shape: &[usize]| {
@@ -183,7 +179,7 @@ fn what_does_not_fit_is_refused_with_its_name() {
         assert!(error.contains(message), "{error}");
         assert!(error.contains("; "), "a remedy: {error}");
     }
-    let missing = random(&specs[..2], 2).check(2, &specs).unwrap_err().to_string();
+    let missing = random_conditions(&specs[..2], 2).check(2, &specs).unwrap_err().to_string();
     assert!(missing.contains("`caption` (a sequence of up to 6 tokens out of 11) is missing"), "{missing}");
 }
 
@@ -225,7 +221,7 @@ impl<const D: usize> Loss<D> for Watch {
 fn conditions_are_dropped_each_with_its_probability_and_all_together() {
     let specs = [class(), pose(), hair()];
     let rows = 64;
-    let data = Samples::new(vec![0.5; rows * 2], [rows, 2]).with_conditions(random(&specs, rows));
+    let data = Samples::new(vec![0.5; rows * 2], [rows, 2]).with_conditions(random_conditions(&specs, rows));
     let net = MlpConfig::new(2).with_hidden([8]).with_conditions(specs).init(&Rng::new(0), &Device::flex()).unwrap();
     let model = || Model::new(Gaussian::new(Cosine::new(100)), net.clone()).unwrap();
     let settings = |cond_dropout, each: &[(&str, f64)]| Train {

@@ -35,10 +35,6 @@ fn specs(axes: usize) -> Vec<ConditionSpec> {
 fn caption() -> ConditionSpec {
     ConditionSpec::new("caption", ConditionKind::Tokens { vocabulary: 11, length: 4 })
 }
-fn random(specs: &[ConditionSpec], rows: usize) -> Conditions {
-    let random = |spec: &ConditionSpec| spec.random(rows, &Rng::new(5).stream(&spec.name));
-    specs.iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, random(spec)))
-}
 fn task<'a>(shape: &'a [usize], conditions: &'a [ConditionSpec]) -> Task<'a> {
     let num_classes = if conditions.is_empty() { 0 } else { 3 };
     let conditions = conditions.get(1..).unwrap_or_default();
@@ -69,14 +65,14 @@ fn a_unet_of_signals_and_one_of_volumes_obey_the_laws() {
         let specs = [specs(1), vec![caption()]].concat();
         let task = task(&[2, 11], &specs);
         let net = config.clone().fit(&task).init_rank::<3>(rng, device).unwrap();
-        obeys("signals", &net, config.footprint(&task), [3, 2, 11], &random(&specs, 3));
+        obeys("signals", &net, config.footprint(&task), [3, 2, 11], &random_conditions(&specs, 3));
     }
     for resampling in [Resampling::Convolution, Resampling::Residual] {
         let config = config.clone().with_resampling(resampling);
         let specs = specs(3);
         let task = task(&[2, 3, 5, 4], &specs);
         let net = config.clone().fit(&task).init_rank::<5>(rng, device).unwrap();
-        obeys("volumes", &net, config.footprint(&task), [3, 2, 3, 5, 4], &random(&specs, 3));
+        obeys("volumes", &net, config.footprint(&task), [3, 2, 3, 5, 4], &random_conditions(&specs, 3));
     }
     let error = config.init_rank::<2>(rng, device).unwrap_err().to_string();
     assert!(error.contains("rank 3, 4 or 5"), "{error}");
@@ -151,7 +147,7 @@ fn a_unet_of_signals_is_trained_and_sampled_from() {
 fn variants_of_nets_for_images_obey_the_laws() {
     let (rng, device) = (&Rng::new(0), &device());
     let specs = [specs(2), vec![caption()]].concat();
-    let y = random(&specs, 3);
+    let y = random_conditions(&specs, 3);
     let (task, size) = (task(&[2, 7, 5], &specs), [3, 2, 7, 5]);
     let unet = UNetConfig::new(1, [8, 12]).with_attention([0]).with_cross_attention([1]).with_time_features(8);
     for (scale_shift, resampling) in
@@ -254,9 +250,12 @@ fn the_magnitude_preserving_net_obeys_the_laws() {
     let task = task(&[2, 7, 5], &specs);
     let config = Edm2Config::new(1, [8, 12]).with_blocks(1).with_attention([0]).with_head_channels(4).with_dropout(0.1);
     let net = config.clone().fit(&task).init(rng, device).unwrap();
-    obeys("edm2", &net, config.footprint(&task), [3, 2, 7, 5], &random(&specs, 3));
+    obeys("edm2", &net, config.footprint(&task), [3, 2, 7, 5], &random_conditions(&specs, 3));
     let z = normal("z", [3, 2, 7, 5]);
-    assert!(bits(net.forward(z, times(3), &random(&specs, 3))).iter().all(|bits| bits << 1 == 0), "initially zero");
+    assert!(
+        bits(net.forward(z, times(3), &random_conditions(&specs, 3))).iter().all(|bits| bits << 1 == 0),
+        "initially zero"
+    );
     let error = config.with_conditions([caption()]).init(rng, device).unwrap_err().to_string();
     assert!(error.contains("takes no condition of the kind `tokens`"), "{error}");
 }

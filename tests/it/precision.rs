@@ -10,9 +10,7 @@ use tweedie::{
     laws,
     loss::Simple,
     model::Model,
-    net::{
-        DitConfig, Edm2Config, MlpConfig, Net, PixelsConfig, Positions, Resampling, Task, TransformerConfig, UNetConfig,
-    },
+    net::{DitConfig, Edm2Config, MlpConfig, Net, Positions, Resampling, TransformerConfig, UNetConfig},
     noise::Gaussian,
     sample::Ddim,
     schedule::Cosine,
@@ -26,8 +24,7 @@ fn specs() -> Vec<ConditionSpec> {
     ]
 }
 fn random(rows: usize) -> Conditions {
-    let random = |spec: &ConditionSpec| spec.random(rows, &Rng::new(5).stream(&spec.name));
-    specs().iter().fold(Conditions::none(), |y, spec| y.with(&spec.name, random(spec)))
+    random_conditions(&specs(), rows)
 }
 
 fn obeys<const D: usize, N: Net<D, Condition = Conditions>>(name: &str, net: N, z: Tensor<D>, y: &Conditions) {
@@ -61,17 +58,8 @@ fn every_net_obeys_the_laws_of_half_precision() {
     obeys("transformer", text.init(rng, device).unwrap(), tokens(3, 12), &random(3));
     let masked = text.with_causal(true).with_pad(7).with_tied(true);
     obeys("masked transformer", masked.init(rng, device).unwrap(), tokens(3, 12), &random(3));
-    let pixels = PixelsConfig { unet: UNetConfig::new(1, [8, 8]).with_blocks(1), ..PixelsConfig::default() };
-    let task = Task {
-        shape: &[25, 1],
-        num_classes: 3,
-        conditions: &[],
-        outputs: 1,
-        categories: Some(4),
-        image: Some([1, 5, 5]),
-    };
-    let z = tokens(3, 25).remainder_scalar(4);
-    obeys("pixels", pixels.fit(&task).unwrap().init(rng, device).unwrap(), z, &labels(3));
+    let (pixels, z) = pixels(rng);
+    obeys("pixels", pixels, z, &labels(3));
 }
 
 fn dit() -> Model<4, tweedie::net::Dit> {

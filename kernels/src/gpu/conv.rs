@@ -6,7 +6,7 @@ use super::{
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, ops::ConvOptions};
 use burn_cubecl::{
-    cubecl::zspace::Strides,
+    cubecl::zspace::striding::row_major_contiguous_strides,
     kernel::{
         cast,
         conv::{ConvStrategy, conv_data_backward, conv_forward, conv_weight_backward},
@@ -50,12 +50,7 @@ impl<const N: usize> Convolution<N> {
         let found = self.strategies().into_iter().find_map(|(strategy, dtype)| run(operands(dtype), strategy).ok());
         let mut y = into_contiguous(cast(found.expect("a direct convolution always fits"), DType::F32));
         // An axis of size 1 that keeps another stride misleads what burn fuses with the result: it reads vectors along it.
-        let shape: Vec<usize> = y.shape().iter().copied().collect();
-        let mut strides = vec![1; shape.len()];
-        for i in (1..shape.len()).rev() {
-            strides[i - 1] = strides[i] * shape[i];
-        }
-        y.meta.strides = Strides::new(&strides);
+        y.meta.strides = row_major_contiguous_strides(y.meta.shape());
         y
     }
 }

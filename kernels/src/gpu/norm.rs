@@ -22,22 +22,35 @@ pub(super) const THREADS: u32 = 128;
 
 /// The sum over the threads of a cube.
 #[cube]
-pub(super) fn cube_sum(value: f32, sums: &mut Shared<[f32]>) -> f32 {
+pub(super) fn cube_sum(value: f32, shared: &mut Shared<[f32]>) -> f32 {
+    cube_fold(value, shared, false)
+}
+
+/// The largest number of the threads of a cube, or their sum.
+#[cube]
+pub(super) fn cube_fold(value: f32, shared: &mut Shared<[f32]>, #[comptime] largest: bool) -> f32 {
     let thread = UNIT_POS_X as usize;
-    sums[thread] = value;
+    shared[thread] = value;
     sync_cube();
     let mut half = CUBE_DIM_X as usize / 2;
     while half > 0 {
         if thread < half {
-            let other = sums[thread + half];
-            sums[thread] += other;
+            let other = shared[thread + half];
+            if largest {
+                let own = shared[thread];
+                if other > own {
+                    shared[thread] = other;
+                }
+            } else {
+                shared[thread] += other;
+            }
         }
         sync_cube();
         half /= 2;
     }
-    let total = sums[0];
+    let folded = shared[0];
     sync_cube();
-    total
+    folded
 }
 
 /// Normalizes a run of `length` numbers per cube. Gain and offset i of the run are at `(cube / per_sample) · sample_stride +

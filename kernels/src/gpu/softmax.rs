@@ -1,7 +1,7 @@
 //! Softmax in one kernel forward and one backward, and the norm of many numbers.
 use super::{
     graph::{Operation, apply},
-    norm::{THREADS, cube_sum, cubes, element, empty},
+    norm::{THREADS, cube_fold, cube_sum, cubes, element, empty},
     queue::{Kernel, Lazy, lazy, queue},
 };
 use burn::backend::{
@@ -10,29 +10,6 @@ use burn::backend::{
 use burn::tensor::DType;
 use burn_cubecl::{Cube, cubecl, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::{ir::ElemType, prelude::*};
-
-/// The largest number of the threads of a cube.
-#[cube]
-fn cube_max(value: f32, shared: &mut Shared<[f32]>) -> f32 {
-    let thread = UNIT_POS_X as usize;
-    shared[thread] = value;
-    sync_cube();
-    let mut half = CUBE_DIM_X as usize / 2;
-    while half > 0 {
-        if thread < half {
-            let own = shared[thread];
-            let other = shared[thread + half];
-            if other > own {
-                shared[thread] = other;
-            }
-        }
-        sync_cube();
-        half /= 2;
-    }
-    let most = shared[0];
-    sync_cube();
-    most
-}
 
 /// `y = exp(x) / Σ exp(x)` of a row per cube.
 #[cube(launch)]
@@ -52,7 +29,7 @@ fn softmax_rows<F: Float>(x: &Tensor<F>, y: &mut Tensor<F>, width: u32, #[define
         }
         i += threads;
     }
-    let most = cube_max(most, &mut shared);
+    let most = cube_fold(most, &mut shared, true);
     let mut sum = 0.0f32;
     let mut i = thread;
     while i < width {
