@@ -75,7 +75,7 @@ mod tests {
     use super::failed;
 
     #[test]
-    fn a_device_that_fails_is_told_in_a_sentence() {
+    fn a_device_that_fails_is_an_error_of_one_sentence() {
         for message in ["DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", "BufferTooBig(128)"] {
             assert!(failed(message).to_string().contains("ran out of memory"), "{message}");
         }

@@ -25,7 +25,8 @@ pub struct Train {
     #[schemars(range(min = 1))]
     pub accumulate: usize,
     /// Shards that a part is cut into, each computed on a thread of its own. Not taken from the machine, because the
-    /// gradient is rounded shard by shard: the same number of shards gives the same bits on any machine. Default: 2.
+    /// gradient is rounded shard by shard: the same number of shards gives the same bits on any machine. A GPU computes a part
+    /// as a whole. Default: 2.
     #[schemars(range(min = 1, max = 4096))]
     pub shards: usize,
     /// Gradient checkpointing: keeps the inputs of the network's blocks alone and computes each block again for the gradient. The

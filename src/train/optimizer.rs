@@ -106,7 +106,8 @@ impl Moments {
     }
 
     /// [`step`](Self::step) with the gradient scaled down to a norm of at most `clip`, if that is above 0; without waiting for the
-    /// device. Nothing changes if the norm, which is returned, or `loss`, a tensor of one element, is not finite.
+    /// device. Weights, moments and average stay as they are if the norm, which is returned, or
+    /// `loss`, a tensor of one element, is not finite.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn clipped_step(
         &mut self,

@@ -235,7 +235,7 @@ impl<'a, const D: usize, N: Net<D>, T: Transform<D>> Trainer<'a, D, N, T> {
     }
 
     /// [`update`](Self::update) on a device: the update is queued before anything is read, then terms, losses and the gradient's norm
-    /// are read at once. A step that is not finite changes nothing.
+    /// are read at once. A step that is not finite changes neither weights nor moments nor average.
     fn update_on_device(
         &mut self,
         weights: Parameters,

@@ -20,8 +20,8 @@ fn a_run_is_trained_resumed_and_sampled_in_bf16() {
     train("other", "--set train.precision=bf16 --steps 2");
     done(at, "train r.toml --out resumed --resume --steps 6 --set train.precision=bf16");
     assert_eq!(weights("resumed"), weights("half"));
-    let told = text(&done(at, "train r.toml --out other --resume --steps 6 --set train.precision=f32").stderr);
-    assert!(told.contains("`train.precision` was \"bf16\" and is \"f32\""), "{told}");
+    let notes = text(&done(at, "train r.toml --out other --resume --steps 6 --set train.precision=f32").stderr);
+    assert!(notes.contains("`train.precision` was \"bf16\" and is \"f32\""), "{notes}");
     assert_ne!(weights("other"), weights("half"));
 
     // Samples of a run in bf16 are in single precision unless asked for.
